@@ -1,0 +1,79 @@
+# make bench   set up, compare the shipped GAN with the shipped diffusion model, print the verdict
+# make test    set up, run the tests
+# The virtual environment in .venv is made once and reused while pyproject.toml stays the same.
+
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+# The first Python that is new enough; "make PYTHON=/path/to/python" chooses another one.
+NEW_ENOUGH := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PYTHON ?= $(shell for python in python3 python3.13 python3.12 python3.11 python; do \
+	"$$python" -c "$(NEW_ENOUGH)" 2>/dev/null && echo "$$python" && break; done)
+
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/installed
+INSTALLED_DEV := $(VENV)/installed-dev
+
+# Says which packages come and nothing of those that are there already.
+PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
+PROGRESS := awk '/^(Collecting|Installing|Successfully installed)/ { print substr($$0, 1, 90); fflush() }' >&2
+
+.PHONY: help bench bench-full test test-slow check format hooks clean
+
+help:
+	@echo "make bench       compare the shipped GAN with the shipped diffusion model (minutes)"
+	@echo "make bench-full  the same on the 2,000 prompts that the model cards quote (hours)"
+	@echo "make test        all tests but the slow ones"
+	@echo "make test-slow   the slow tests"
+	@echo "make check       ruff, mypy and the import contracts"
+	@echo "make format      let ruff format the code and mend what it can"
+	@echo "make hooks       run the checks at every git commit"
+	@echo "make clean       remove what was built and cached (runs and .venv stay)"
+
+bench: $(INSTALLED)
+	@$(BIN)/gandiff run experiments/comparisons/scenes.yaml
+
+bench-full: $(INSTALLED)
+	@$(BIN)/gandiff run experiments/comparisons/shipped.yaml
+
+test: $(INSTALLED_DEV)
+	@$(BIN)/pytest -n logical --maxprocesses 8
+
+test-slow: $(INSTALLED_DEV)
+	@$(BIN)/pytest -m slow
+
+check: $(INSTALLED_DEV)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(INSTALLED_DEV)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+hooks: $(INSTALLED_DEV)
+	$(BIN)/pre-commit install
+
+$(BIN)/python:
+	@if [ -z "$(PYTHON)" ]; then \
+		echo "error: gandiff needs Python 3.11 or newer with its venv module, and there is none" \
+			"on PATH (Debian, Ubuntu: apt install python3-venv; or: make PYTHON=/path/to/python)" >&2; exit 1; fi
+	@echo "Making the virtual environment in $(VENV)" >&2
+	@"$(PYTHON)" -m venv $(VENV)
+
+$(INSTALLED): pyproject.toml | $(BIN)/python
+	@echo "Installing gandiff into $(VENV); the first time this fetches PyTorch and takes minutes" >&2
+	@set -o pipefail; $(PIP_INSTALL) -e . | $(PROGRESS)
+	@touch $@
+
+$(INSTALLED_DEV): pyproject.toml | $(BIN)/python
+	@echo "Installing gandiff and its development tools into $(VENV)" >&2
+	@set -o pipefail; $(PIP_INSTALL) -e '.[dev]' | $(PROGRESS)
+	@touch $(INSTALLED) $@
+
+clean:
+	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

@@ -1,0 +1,1 @@
+"""Measurement: images and captions go in, numbers with error bars come out."""

@@ -1,0 +1,111 @@
+"""What every metric checks: its parameters, and the features that it is given."""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.metric import ImageRecord, MetricInput
+from gandiff.evaluate.result import MetricError, MetricSpec, Value
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """A sentence with the nearest valid name, or with the known ones where none is near."""
+    known = sorted(names)
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    if close:
+        return f"Did you mean {close[0]!r}?"
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return f"Known are: {', '.join(known[:12])}{more}."
+
+
+def refuse_unknown(metric: str, unknown: Mapping[str, Value], allowed: Sequence[str]) -> None:
+    """Raise ``MetricError`` if a parameter was given that the metric does not have."""
+    for name in unknown:
+        raise MetricError(
+            f"the metric {metric} has no parameter {name!r}; it takes {', '.join(allowed)}. "
+            + did_you_mean(name, allowed)
+        )
+
+
+def whole_number(metric: str, name: str, value: Value, minimum: int) -> int:
+    """The value as an integer of at least ``minimum``, else ``MetricError``."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < minimum:
+        raise MetricError(
+            f"the parameter {name!r} of the metric {metric} is {value!r}; "
+            f"give a whole number of at least {minimum}"
+        )
+    return value
+
+
+def one_of(metric: str, name: str, value: Value, allowed: Sequence[str]) -> str:
+    """The value if it is among the allowed words, else ``MetricError``."""
+    if value not in allowed:
+        raise MetricError(
+            f"the parameter {name!r} of the metric {metric} is {value!r}. "
+            + did_you_mean(str(value), allowed)
+        )
+    return str(value)
+
+
+def spec_of(
+    name: str, shown: Mapping[str, Value], others: Mapping[str, tuple[Value | None, Value | None]]
+) -> MetricSpec:
+    """The one name of a metric: ``shown`` always, of ``others`` (value, default) only what is
+    not the default.
+    """
+    given = {key: v for key, (v, default) in others.items() if v is not None and v != default}
+    return MetricSpec.of(name, **shown, **given)
+
+
+def reference_of(metric: str, data: MetricInput) -> Sequence[ImageRecord]:
+    """The reference images, else ``MetricError``."""
+    if data.reference is None:
+        raise MetricError(
+            f"{metric} compares with reference images and there are none; "
+            "name some under 'reference' in the comparison file, or with --reference FOLDER"
+        )
+    return data.reference
+
+
+def feature_matrix(
+    metric: str, data: MetricInput, encoder: str, images: Sequence[ImageRecord], what: str
+) -> Float[np.ndarray, "n d"]:
+    """Features of at least two images, all finite, else ``MetricError``."""
+    if len(images) < 2:
+        raise MetricError(f"{metric} needs at least 2 {what} and found {len(images)}")
+    features = data.features(encoder, images)
+    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
+    if len(bad):
+        raise MetricError(
+            f"{metric}: the encoder {encoder} gave NaN or infinite features for {len(bad)} of the "
+            f"{len(images)} {what}, the first being {images[int(bad[0])].path}"
+        )
+    return features
+
+
+def remarks(
+    images: Sequence[ImageRecord],
+    reference: Sequence[ImageRecord],
+    features: Float[np.ndarray, "n d"],
+) -> list[str]:
+    """What a reader should know of the sets: all images alike, images that are in the reference
+    too.
+    """
+    found = []
+    if np.all(features == features[0]):
+        found.append("all images have the same features")
+    shared = len({image.sha256 for image in images} & {image.sha256 for image in reference})
+    if shared:
+        found.append(f"{shared} images are in the reference, too")
+    return found
+
+
+def set_sha256(images: Sequence[ImageRecord]) -> str:
+    """One hash for a set of images, whatever their order."""
+    joined = "\n".join(sorted(image.sha256 for image in images))
+    return hashlib.sha256(joined.encode()).hexdigest()

@@ -1,0 +1,241 @@
+"""How different the images are from each other: over all of them, and among those of one prompt."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.checks import (
+    feature_matrix,
+    one_of,
+    refuse_unknown,
+    set_sha256,
+    spec_of,
+    whole_number,
+)
+from gandiff.evaluate.features import check_encoder
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.statistics import Interval, bootstrap_ratio, jackknife_over_groups
+
+_DRAWS = 10  # random subsets for a Vendi score at a fixed n
+
+
+def vendi_score(kernel: Float[np.ndarray, "n n"], q: float = 1.0) -> float:
+    """The effective number of different items, 1..n, from their similarities (diagonal 1).
+
+    Friedman and Dieng 2023 (arXiv 2210.02410), eq. 1; order q: Pasarkar and Dieng 2024 (arXiv
+    2310.12952), eq. 2.
+    """
+    return _effective_number(np.linalg.eigvalsh(kernel.astype(np.float64) / len(kernel)), q)
+
+
+def vendi_of_features(features: Float[np.ndarray, "n d"], q: float = 1.0) -> float:
+    """Vendi score with the cosine kernel; for n > d through the d x d matrix with the same
+    eigenvalues.
+    """
+    rows = features.astype(np.float64)
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    if not lengths.all():
+        raise ValueError("a feature vector of length 0 has no cosine with any other")
+    rows = rows / lengths
+    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
+    return _effective_number(np.linalg.eigvalsh(gram / len(rows)), q)
+
+
+class Vendi(Metric):
+    """``vendi(encoder=...)``: order ``q``; with ``n`` over random subsets of that size, as it
+    grows with n.
+    """
+
+    def __init__(
+        self,
+        *,
+        encoder: Value = "scenes",
+        q: Value = 1,
+        n: Value | None = None,
+        **unknown: Value,
+    ) -> None:
+        refuse_unknown("vendi", unknown, ["encoder", "q", "n"])
+        self._encoder = check_encoder(encoder)
+        self.encoders = (self._encoder,)
+        self._q = _order(q)
+        self._n = None if n is None else whole_number("vendi", "n", n, 2)
+        self.spec = spec_of("vendi", {"encoder": encoder}, {"q": (q, 1), "n": (self._n, None)})
+
+    def measure(self, data: MetricInput) -> MetricOutput:
+        """One row."""
+        name = str(self.spec)
+        features = feature_matrix(name, data, self._encoder, data.images, "images")
+        if not np.linalg.norm(features, axis=1).all():
+            raise MetricError(f"{name}: the encoder {self._encoder} gave features that are all 0")
+        size = self._n or len(features)
+        if size > len(features):
+            raise MetricError(f"{name} needs {size} images and found {len(features)}")
+        interval = self._estimate(data, features, size)
+        result = MetricResult(
+            metric=name,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            unit="effective images",
+            direction="higher",
+            images=len(features),
+            protocol={
+                **data.features.protocol(self._encoder),
+                "kernel": "cosine",
+                "q": "inf" if math.isinf(self._q) else self._q,
+                "n": size,
+                "interval": "E[Vendi_n], delete-group jackknife over prompts",
+            },
+            note="it grows with n: compare equal n only",
+        )
+        return MetricOutput(results=[result])
+
+    def _estimate(
+        self, data: MetricInput, features: Float[np.ndarray, "n d"], size: int
+    ) -> Interval:
+        if size == len(features):
+            groups = [image.group for image in data.images]
+            return jackknife_over_groups(
+                lambda kept: vendi_of_features(features[kept], self._q), groups, data.seed
+            )
+        rng = np.random.default_rng(data.seed)
+        draws = [rng.choice(len(features), size, replace=False) for _ in range(_DRAWS)]
+        return Interval(
+            value=float(np.mean([vendi_of_features(features[kept], self._q) for kept in draws]))
+        )
+
+
+class PromptDiversity(Metric):
+    """``diversity(encoder=...)``: mean distance between images of one prompt, relative to real
+    images of it.
+    """
+
+    needs_prompts = True
+
+    def __init__(
+        self, *, encoder: Value = "scenes", distance: Value = "euclidean", **unknown: Value
+    ) -> None:
+        refuse_unknown("diversity", unknown, ["encoder", "distance"])
+        self._encoder = check_encoder(encoder)
+        self.encoders = (self._encoder,)
+        self._distance = one_of("diversity", "distance", distance, ["euclidean", "cosine"])
+        others = {"distance": (distance, "euclidean")}
+        self.spec = spec_of("diversity", {"encoder": encoder}, others)
+
+    def measure(self, data: MetricInput) -> MetricOutput:
+        """One row: a ratio with target 1 where there are real images of the same prompts, else
+        the raw mean.
+        """
+        name = str(self.spec)
+        features = feature_matrix(name, data, self._encoder, data.images, "images")
+        per_image = sibling_distances(
+            features, [image.group for image in data.images], self._distance
+        )
+        own = _by_group(per_image, data.images)
+        if not own:
+            raise MetricError(f"{name} needs 2 images of one prompt and no prompt has them")
+        row = self._raw(data, own) if data.matched is None else self._ratio(data, data.matched, own)
+        return MetricOutput(results=[row], per_image={name: per_image})
+
+    def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
+        sums = np.array(list(own.values()))
+        found = bootstrap_ratio(sums, np.ones(len(sums)), data.seed)
+        return MetricResult(
+            metric=str(self.spec),
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            unit=f"{self._distance} distance",
+            direction="higher",
+            images=len(data.images),
+            protocol=self._protocol(data),
+            note=f"mean over {len(own)} prompts; there are no real images of them to compare with",
+        )
+
+    def _ratio(
+        self, data: MetricInput, matched: Sequence[ImageRecord], own: dict[str, float]
+    ) -> MetricResult:
+        name = str(self.spec)
+        features = feature_matrix(name, data, self._encoder, matched, "real images of the prompts")
+        groups = [image.group for image in matched]
+        real = _by_group(sibling_distances(features, groups, self._distance), matched)
+        common = [group for group in own if group in real]
+        if not common:
+            raise MetricError(f"{name}: no prompt has 2 images and 2 real images of it as well")
+        above = np.array([own[group] for group in common])
+        below = np.array([real[group] for group in common])
+        if below.sum() == 0:
+            raise MetricError(f"{name}: the real images of each prompt all have the same features")
+        found = bootstrap_ratio(above, below, data.seed)
+        return MetricResult(
+            metric=name,
+            value=found.value,
+            low=found.low,
+            high=found.high,
+            unit="ratio to real images",
+            direction="target",
+            target=1.0,
+            images=len(data.images),
+            references=len(matched),
+            protocol={**self._protocol(data), "reference_sha256": set_sha256(matched)},
+            note=f"over {len(common)} prompts; above 1 is no improvement",
+        )
+
+    def _protocol(self, data: MetricInput) -> dict[str, object]:
+        return {
+            **data.features.protocol(self._encoder),
+            "distance": self._distance,
+            "interval": "bootstrap over prompts",
+        }
+
+
+def sibling_distances(
+    features: Float[np.ndarray, "n d"], groups: Sequence[str], distance: str = "euclidean"
+) -> Float[np.ndarray, " n"]:
+    """Each image's mean distance to the others of its group; NaN where it is alone."""
+    rows = features.astype(np.float64)
+    if distance == "cosine":
+        rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    found = np.full(len(rows), np.nan)
+    for indices in members.values():
+        if len(indices) < 2:
+            continue
+        # Unit vectors: |x - y|^2 / 2 = 1 - cos, without the cancellation of 1 - x.y.
+        squares = np.stack([((rows[indices] - rows[i]) ** 2).sum(axis=1) for i in indices])
+        apart = squares / 2 if distance == "cosine" else np.sqrt(squares)
+        found[indices] = apart.sum(axis=1) / (len(indices) - 1)
+    return found
+
+
+def _by_group(values: Float[np.ndarray, " n"], images: Sequence[ImageRecord]) -> dict[str, float]:
+    """Mean over the pairs of each group that has pairs."""
+    collected: dict[str, list[float]] = {}
+    for value, image in zip(values, images, strict=True):
+        if not math.isnan(value):
+            collected.setdefault(image.group, []).append(float(value))
+    return {group: math.fsum(found) / len(found) for group, found in collected.items()}
+
+
+def _effective_number(eigenvalues: Float[np.ndarray, " k"], q: float) -> float:
+    shares = eigenvalues[eigenvalues > 1e-12]
+    if q == 1:
+        return float(np.exp(-np.sum(shares * np.log(shares))))
+    if math.isinf(q):
+        return float(1 / shares.max())
+    return float(np.sum(shares**q) ** (1 / (1 - q)))
+
+
+def _order(q: Value) -> float:
+    if isinstance(q, bool) or not (isinstance(q, (int, float)) or q == "inf") or float(q) <= 0:
+        raise MetricError(
+            f"the parameter 'q' of the metric vendi is {q!r}; give a number above 0 or inf"
+        )
+    return float(q)

@@ -1,0 +1,158 @@
+"""CLIP models (Radford et al. 2021) through open_clip: images and texts in one space."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from gandiff.evaluate.checks import did_you_mean
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.features import ImageTextExtractor, TextBatch
+from gandiff.evaluate.result import MetricError
+
+DEFAULT_MODEL = "ViT-B-32/openai"
+SCENES = Path(__file__).resolve().parent.parent / "pretrained" / "scene-clip"
+_LOCAL = "local-dir:"
+_WEIGHTS = (  # in the order in which open_clip looks for them
+    "open_clip_model.safetensors",
+    "open_clip_pytorch_model.safetensors",
+    "open_clip_pytorch_model.bin",
+    "open_clip_pytorch_model.pth",
+    "model.safetensors",
+    "pytorch_model.bin",
+    "pytorch_model.pth",
+    "model.pth",
+)
+# open_clip carries the quirks of a published tag only if they are named when a file takes its place
+_PREPROCESS = ("mean", "std", "interpolation", "resize_mode")
+
+
+class Clip(ImageTextExtractor):
+    """One open_clip model. Features are not normalised: the Fréchet distance takes them as they
+    are.
+    """
+
+    def __init__(self, name: str, model: str, source: str | None, device: str) -> None:
+        import open_clip
+
+        self.name = name
+        self._model_name = model
+        self._device = device
+        chosen, options, weights = _resolve(model, source)
+        try:
+            self._network, _, self._preprocess = open_clip.create_model_and_transforms(
+                chosen, device=device, **options
+            )
+            self._tokenizer = open_clip.get_tokenizer(chosen)
+        except Exception as error:  # every file format has errors of its own
+            raise MetricError(
+                f"open_clip cannot load {model!r} from {weights}: {brief(error)}"
+            ) from error
+        self._network.eval()
+        self._sha256 = file_sha256(weights)
+
+    def protocol(self) -> dict[str, Any]:
+        """Resize and crop are those that open_clip keeps with the model."""
+        settings = self._network.visual.preprocess_cfg
+        size = settings["size"]
+        side = size if isinstance(size, int) else "x".join(str(n) for n in size)
+        return {
+            "encoder": "clip",
+            "model": self._model_name,
+            "weights_sha256": self._sha256,
+            "resize": f"open_clip_{settings['interpolation']}_{side}_{settings['resize_mode']}",
+            "crop": "centre" if settings["resize_mode"] == "shortest" else "none",
+        }
+
+    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n d"]:
+        """Image embeddings."""
+        import torch
+
+        prepared = [self._preprocess(Image.fromarray(image)) for image in images]
+        with exact_inference():
+            found = self._network.encode_image(torch.stack(prepared).to(self._device))
+        return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
+
+    def texts(self, prompts: Sequence[str]) -> TextBatch:
+        """Text embeddings; a prompt that is too long loses its end but keeps the end token."""
+        rows, truncated = [], []
+        for start in range(0, len(prompts), 64):
+            batch = list(prompts[start : start + 64])
+            tokens = self._tokenizer(batch)
+            length = tokens.shape[1]
+            # With room for twice as many tokens the first ``length`` differ exactly where the end
+            # was cut off: the cut text has its end token there.
+            roomy = self._tokenizer(batch, context_length=2 * length)[:, :length]
+            truncated.append((tokens != roomy).any(dim=1).numpy())
+            with exact_inference():
+                rows.append(
+                    self._network.encode_text(tokens.to(self._device)).float().cpu().numpy()
+                )
+        return TextBatch(features=np.concatenate(rows), truncated=np.concatenate(truncated))
+
+
+def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> Clip:
+    """``variant`` is NAME/TAG, ``scenes`` or local-dir:FOLDER; ``source`` a file or folder with
+    its weights.
+    """
+    return Clip(name, variant or DEFAULT_MODEL, source, device)
+
+
+def _resolve(model: str, source: str | None) -> tuple[str, dict[str, Any], Path]:
+    """What to call open_clip with, and the weights file that it will read."""
+    if source is not None and Path(source).is_dir():
+        return _folder(Path(source))
+    if model == "scenes":
+        return _folder(SCENES)
+    if model.startswith(_LOCAL):
+        return _folder(Path(model.removeprefix(_LOCAL)))
+    return _published(model, source)
+
+
+def _folder(folder: Path) -> tuple[str, dict[str, Any], Path]:
+    config = folder / "open_clip_config.json"
+    if not config.is_file():
+        raise MetricError(f"{folder} is no open_clip model: {config.name} is missing")
+    try:
+        json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MetricError(f"{config} has no 'model_cfg'") from error
+    for name in _WEIGHTS:
+        if (folder / name).is_file():
+            return f"{_LOCAL}{folder}", {"require_pretrained": True}, folder / name
+    raise MetricError(f"{folder} holds no CLIP weights; {_WEIGHTS[0]} is missing")
+
+
+def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Path]:
+    import open_clip
+
+    name, _, tag = model.partition("/")
+    if name not in open_clip.list_models():
+        known = open_clip.list_models()
+        raise MetricError(f"open_clip has no model {name!r}. {did_you_mean(name, known)}")
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag not in tags:
+        raise MetricError(f"open_clip has no weights {tag!r} for {name}. {did_you_mean(tag, tags)}")
+    settings = open_clip.get_pretrained_cfg(name, tag)
+    # The tag's activation, whatever the architecture's default: open_clip itself only warns.
+    quick = {"force_quick_gelu": bool(settings.get("quick_gelu", False))}
+    if source is not None:
+        preprocess = {key: settings[key] for key in _PREPROCESS if settings.get(key) is not None}
+        options = {"pretrained": source, "force_preprocess_cfg": preprocess, **quick}
+        return name, options, Path(source)
+    where = settings.get("hf_hub") or settings.get("url")
+    try:
+        weights = Path(open_clip.download_pretrained(settings))
+    except Exception as error:  # the hub client has a tree of errors of its own
+        raise MetricError(
+            f"the weights of the CLIP model {model} are missing: {where} is not in the cache and "
+            f"cannot be reached ({type(error).__name__}); give a file or folder with "
+            "--weights clip=PATH"
+        ) from error
+    return name, {"pretrained": tag, **quick}, weights

@@ -1,0 +1,88 @@
+"""DINOv2 (Oquab et al. 2023) through transformers; the class token after the last norm.
+
+Stein et al. 2023 (arXiv 2306.04675) found its Fréchet distance, with ViT-L/14, nearest to human
+judgement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from jaxtyping import Float, UInt8
+from PIL import Image
+
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.features import FeatureExtractor
+from gandiff.evaluate.result import MetricError
+
+DEFAULT_MODEL = "facebook/dinov2-large"
+_FILE = "model.safetensors"
+_SIDE = 224  # px, as in dgm-eval and EDM2; the position table is interpolated to it
+_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)  # of ImageNet, as in training
+_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)
+
+
+class DinoV2(FeatureExtractor):
+    """One DINOv2 model, from a folder or a hub id."""
+
+    def __init__(self, name: str, source: str, device: str) -> None:
+        self.name = name
+        self._source = source
+        self._device = device
+        try:
+            self._network, self._sha256 = _load(source)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise MetricError(
+                f"cannot load DINOv2 from {source!r}: {_FILE} or config.json is missing or unfit "
+                f"({brief(error)}); give a folder that holds both with "
+                "--weights dinov2=FOLDER"
+            ) from error
+        self._network.eval().to(device)
+
+    def protocol(self) -> dict[str, Any]:
+        """Images are squeezed to a square, not cropped, as dgm-eval does."""
+        return {
+            "encoder": "dinov2",
+            "model": Path(self._source).name if Path(self._source).is_dir() else self._source,
+            "weights_sha256": self._sha256,
+            "resize": f"pil_bicubic_{_SIDE}",
+            "crop": "none",
+        }
+
+    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n d"]:
+        """The class token."""
+        import torch
+
+        batch = torch.from_numpy(np.stack([_prepare(image) for image in images]))
+        with exact_inference():
+            found = self._network(pixel_values=batch.to(self._device)).pooler_output
+        return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
+
+
+def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> DinoV2:
+    """``variant`` is a hub id or a folder, ``source`` a folder that takes its place."""
+    return DinoV2(name, source or variant or DEFAULT_MODEL, device)
+
+
+def _load(source: str) -> tuple[Any, str]:
+    from transformers import Dinov2Model
+
+    if Path(source).is_dir():
+        weights = Path(source) / _FILE
+        if not weights.is_file():
+            raise OSError(f"{weights} does not exist")
+    else:
+        from huggingface_hub import hf_hub_download
+
+        weights = Path(hf_hub_download(source, _FILE))
+    network = Dinov2Model.from_pretrained(source, use_safetensors=True)
+    return network, file_sha256(weights)
+
+
+def _prepare(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 h2 w2"]:
+    resized = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+    scaled = (np.asarray(resized, dtype=np.float32) / 255 - _MEAN) / _STD
+    return np.ascontiguousarray(scaled.transpose(2, 0, 1))

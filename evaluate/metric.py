@@ -1,0 +1,80 @@
+"""The contract between a metric and whatever has images to measure."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.result import MetricResult, MetricSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageRecord:
+    """One image on disk and what was asked for; ``expected`` are the facts that the prompt states.
+
+    ``group`` keeps samples of one prompt together (the prompt's id); a plain folder has one group per image.
+    """
+
+    path: Path
+    sha256: str
+    group: str
+    prompt: str | None = None
+    sample: int = 0
+    key: str | None = None
+    category: str | None = None
+    expected: Mapping[str, Any] | None = None
+
+
+class Features(abc.ABC):
+    """Gives features of images; the one implementation caches them by content."""
+
+    @abc.abstractmethod
+    def __call__(self, encoder: str, images: Sequence[ImageRecord]) -> Float[np.ndarray, "n d"]:
+        """Features of the images in order, float32; raises ``MetricError`` if the encoder is not to be had."""
+
+    @abc.abstractmethod
+    def protocol(self, encoder: str) -> dict[str, Any]:
+        """What the features depend on: encoder, weights sha256, resize filter, crop."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricInput:
+    """What one generator made, beside the reference.
+
+    ``reference`` are real images (None: there is none). ``matched`` are real images of the same prompts, with
+    the same groups, where the suite can provide them. ``seed`` feeds every resampling.
+    """
+
+    images: Sequence[ImageRecord]
+    reference: Sequence[ImageRecord] | None
+    matched: Sequence[ImageRecord] | None
+    features: Features
+    seed: int = 0
+    device: str = "cpu"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricOutput:
+    """Rows for the results table, and per-image values (aligned with ``images``; NaN: not applicable)."""
+
+    results: Sequence[MetricResult]
+    per_image: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
+
+
+class Metric(abc.ABC):
+    """A measurement with its parameters bound. Subclasses take their parameters as keyword arguments."""
+
+    spec: MetricSpec
+    encoders: tuple[str, ...] = ()  # opened before the first image, so that missing weights show early
+    needs_reference = False
+    needs_prompts = False
+
+    @abc.abstractmethod
+    def measure(self, data: MetricInput) -> MetricOutput:
+        """Measure; raises ``MetricError`` when the data does not allow it."""

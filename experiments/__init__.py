@@ -1,0 +1,1 @@
+"""What to run, the run itself, training, and the command line."""

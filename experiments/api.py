@@ -1,0 +1,288 @@
+"""What gandiff can be asked to do, as functions; the command line is a thin layer over these."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
+from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.errors import RequestError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from gandiff.experiments.run_record import Run
+    from gandiff.experiments.suites import PromptSuite
+    from gandiff.models.generator import Generator
+
+Stage = Literal["generate", "score", "report"]
+RUNS = Path("runs")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunSummary:
+    """What became of a run: where it lies, what it says, and what was odd."""
+
+    folder: Path
+    report: Path | None
+    verdict: list[str]
+    images: dict[str, int]
+    warnings: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            **dataclasses.asdict(self),
+            "folder": str(self.folder),
+            "report": str(self.report) if self.report else None,
+        }
+
+    def to_frame(self) -> pd.DataFrame:
+        """The results table: a row for each generator and metric."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / "results.parquet")
+
+    def scores(self) -> pd.DataFrame:
+        """The scores of every image: a row for each image and metric."""
+        import pandas as pd
+
+        return pd.read_parquet(self.folder / "scores.parquet")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReplayResult:
+    """How an image made again compares with the recorded one; ``max_difference`` is in levels of 255."""
+
+    key: str
+    same: bool
+    max_difference: int
+    path: Path
+
+
+def validate(path: Path, overrides: Sequence[str] = ()) -> Comparison:
+    """Read a comparison file; raises ``RequestError`` that names file, line and field."""
+    return load_comparison(path, overrides)
+
+
+def run(
+    target: Path,
+    *,
+    out: Path | None = None,
+    limit: int | None = None,
+    until: Stage = "report",
+    overrides: Sequence[str] = (),
+    quiet: bool = False,
+    command: str = "",
+) -> RunSummary:
+    """Run a comparison file up to a stage; what is there and valid already is not done again."""
+    comparison = load_comparison(target, overrides, limit)
+    return run_comparison(
+        comparison, out or RUNS / comparison.name, until=until, quiet=quiet, command=command
+    )
+
+
+def run_comparison(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    until: Stage = "report",
+    quiet: bool = False,
+    command: str = "",
+    suite: PromptSuite | None = None,
+    generators: Mapping[str, Generator] | None = None,
+) -> RunSummary:
+    """Run a comparison up to a stage in a folder, with ready objects in place of what it names."""
+    from gandiff.experiments.run_folder import open_run
+    from gandiff.experiments.runner import generate_images
+    from gandiff.experiments.scoring import check_metrics, open_cache, score_run
+    from gandiff.experiments.traces import make_traces
+
+    with open_run(comparison, folder, command=command, suite=suite, generators=generators) as opened:
+        if until != "generate" and "scored" not in opened.record:
+            check_metrics(opened, open_cache(opened, quiet=True))
+        generate_images(opened, quiet=quiet)
+        if until != "generate":
+            make_traces(opened, quiet=quiet)
+            score_run(opened, quiet=quiet)
+        sentences = _write_report(opened, anew=False) if until == "report" else []
+        return _summary(opened, sentences)
+
+
+def stage(
+    target: Path, stage: Stage, *, out: Path | None = None, quiet: bool = False, command: str = ""
+) -> RunSummary:
+    """Do one stage of a run folder, or of the run that a comparison file makes."""
+    if (target / "run.json").is_file():
+        folder = target
+        comparison = _recorded(target)
+    else:
+        comparison = load_comparison(target)
+        folder = out or RUNS / comparison.name
+    if stage == "generate":
+        return run_comparison(comparison, folder, until="generate", quiet=quiet, command=command)
+    if not (folder / "run.json").is_file():
+        raise RequestError(f"there is no run in {folder} yet; start with: gandiff generate {target}")
+    if stage == "report":
+        return _report_only(folder)
+    return _score_only(comparison, folder, quiet, command)
+
+
+def _recorded(folder: Path) -> Comparison:
+    from gandiff.experiments.run_folder import load_run
+
+    return load_run(folder).comparison
+
+
+def _score_only(comparison: Comparison, folder: Path, quiet: bool, command: str) -> RunSummary:
+    from gandiff.experiments.run_folder import open_run
+    from gandiff.experiments.scoring import score_run
+
+    with open_run(comparison, folder, command=command) as opened:
+        waiting = sum(len(opened.missing(name)) for name in opened.batches)
+        if waiting:
+            opened.warn(f"{waiting} batches of images are not made yet; the scores cover the others")
+        score_run(opened, quiet=quiet)
+        return _summary(opened, [])
+
+
+def _report_only(folder: Path) -> RunSummary:
+    from gandiff.experiments.run_folder import load_run
+
+    if not (folder / "results.parquet").is_file():
+        raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
+    opened = load_run(folder)
+    return _summary(opened, _write_report(opened))
+
+
+def _write_report(opened: Run, *, anew: bool = True) -> list[str]:
+    """Write the report and return the verdict; ``anew=False`` keeps one that was written from the same tables."""
+    from gandiff.reports.document import write_report
+
+    mark = opened.record.get("scored")
+    reported = opened.record.get("reported") or {}
+    kept = (opened.folder / "report" / "report.html").is_file() and reported.get("scored") == mark
+    if anew or not kept:
+        reported = {"scored": mark, "verdict": list(write_report(opened.folder).verdict)}
+        opened.update(reported=reported)
+    return list(reported["verdict"])
+
+
+def _summary(opened: Run, sentences: list[str]) -> RunSummary:
+    report = opened.folder / "report" / "report.html"
+    images: dict[str, int] = {}
+    for counts in opened.record["counts"].values():
+        for status in ("ok", "failed", "filtered"):
+            images[status] = images.get(status, 0) + counts.get(status, 0)
+    return RunSummary(
+        folder=opened.folder,
+        report=report if sentences else None,
+        verdict=sentences,
+        images={status: n for status, n in images.items() if n or status == "ok"},
+        warnings=list(opened.record["warnings"]),
+    )
+
+
+def replay(run: Path, key: str, quiet: bool = False) -> ReplayResult:
+    """Make the planned batch of one image again and compare it with the recorded image."""
+    from gandiff.experiments.replay import replay as replay_image
+
+    found = replay_image(run, key)
+    return ReplayResult(
+        key=found.key,
+        same=found.same,
+        max_difference=found.largest_difference or 0,
+        path=found.path or run,
+    )
+
+
+def score_folders(
+    folder: Path | str,
+    *,
+    reference: Path | str | None = None,
+    metrics: str | Sequence[str] = "fid,kid",
+    weights: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    quiet: bool = False,
+) -> list[MetricResult]:
+    """Measure a folder of images against a folder of real ones, without a run.
+
+    ``weights`` gives local files of encoders (``{"inception": "inception.pth"}``). Raises ``RequestError`` for
+    a metric that is unknown or cannot be measured on folders.
+    """
+    from gandiff.evaluate.features import FeatureCache
+    from gandiff.evaluate.images import image_records
+    from gandiff.evaluate.metric import MetricInput
+    from gandiff.experiments.plugins import make_metric
+    from gandiff.experiments.provenance import resolve_device
+
+    names = _split(metrics) if isinstance(metrics, str) else list(metrics)
+    device = resolve_device(device)
+    try:
+        chosen = [make_metric(MetricSpec.parse(name)) for name in names]
+        cache = FeatureCache(weights=weights, device=device, progress=not quiet)
+        for metric in chosen:
+            if metric.needs_reference and reference is None:
+                raise MetricError(f"{metric.spec} compares with real images; give --reference FOLDER")
+            if metric.needs_prompts:
+                raise MetricError(f"{metric.spec} needs prompts, which a plain folder has not; make a run")
+            for encoder in metric.encoders:
+                cache.protocol(encoder)
+        data = MetricInput(
+            images=image_records(Path(folder)),
+            reference=image_records(Path(reference)) if reference is not None else None,
+            matched=None,
+            features=cache,
+            device=device,
+        )
+        return [row for metric in chosen for row in metric.measure(data).results]
+    except MetricError as error:
+        raise RequestError(str(error)) from error
+
+
+def _split(metrics: str) -> list[str]:
+    """Split at commas outside parentheses."""
+    parts, depth = [""], 0
+    for letter in metrics:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [part.strip() for part in parts if part.strip()]
+
+
+def compare(
+    *,
+    generators: Mapping[str, Any],
+    suite: Any = "scenes",
+    metrics: Sequence[str] | None = None,
+    out: Path | str = RUNS / "compare",
+    quiet: bool = False,
+    **settings: Any,
+) -> RunSummary:
+    """Compare generators from Python.
+
+    ``generators`` maps a name to a ``Generator``, to a function ``(prompts, seeds) -> images``, or to a mapping as in
+    a comparison file (``{"type": "gan"}``). ``suite`` is a name, a file, a ``PromptSuite`` or a list of prompts.
+    ``settings`` are the other fields of a comparison file (``samples_per_prompt``, ``seed``, ``batch_size`` ...).
+    """
+    from gandiff.experiments.python_api import build
+
+    comparison, prompts, ready = build(generators, suite, metrics, settings)
+    return run_comparison(
+        comparison, Path(out), suite=prompts, generators=ready, quiet=quiet, command="gandiff.compare"
+    )
+
+
+def doctor() -> list[Any]:
+    """Look at versions, devices and weights; see ``gandiff.experiments.health``."""
+    from gandiff.experiments.health import look
+
+    return look()
+
+

@@ -1,0 +1,121 @@
+"""The commands put together, and what becomes of an error: one line and an exit code."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Annotated, NamedTuple
+
+import typer
+
+from gandiff.experiments.cli import look, runs, score, train
+from gandiff.experiments.cli.invocation import command_that_goes_on, invocation
+from gandiff.experiments.cli.output import examples, one_line
+
+DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="gandiff",
+    help="Compare GANs with diffusion models: the same prompts, seeds and measures for all.",
+    epilog=examples(
+        "gandiff run experiments/comparisons/scenes.yaml",
+        "gandiff score my-images --reference photos --metrics fid,kid",
+        "gandiff train gan --minutes 30",
+        "gandiff COMMAND --help",
+    ),
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+runs.register(app)
+score.register(app)
+look.register(app)
+app.add_typer(train.app, name="train")
+
+
+class Outcome(NamedTuple):
+    """What the caller of the program sees: an exit code and one line."""
+
+    code: int
+    message: str
+
+
+def _print_version(wanted: bool) -> bool:
+    if wanted:
+        from gandiff import __version__
+
+        typer.echo(f"gandiff {__version__}")
+        raise typer.Exit()
+    return wanted
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the version and stop."
+        ),
+    ] = False,
+) -> None:
+    # The options that come before the command; the one there is has done its work by now.
+    del version
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line (without the program's name) and return its exit code."""
+    arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    with invocation(arguments):
+        try:
+            code = app(args=arguments, prog_name="gandiff", standalone_mode=False)
+            # A command that ends early gives its code, one that runs to its end gives None.
+            if code != INTERRUPTED:
+                return code if isinstance(code, int) else DONE
+            outcome = _interrupted()
+        except KeyboardInterrupt:
+            outcome = _interrupted()
+        except Exception as error:
+            if os.environ.get("GANDIFF_DEBUG"):
+                raise
+            outcome = _explain(error)
+    print(outcome.message, file=sys.stderr)
+    return outcome.code
+
+
+def _interrupted() -> Outcome:
+    return Outcome(INTERRUPTED, f"interrupted; go on with: {command_that_goes_on()}")
+
+
+def _explain(error: Exception) -> Outcome:
+    # Imported here: a command line that goes well needs none of these.
+    from gandiff.evaluate.result import MetricError
+    from gandiff.experiments.errors import RequestError, environment_failure
+    from gandiff.models.generator import GeneratorError
+
+    if isinstance(error, typer.TyperException):
+        return _explain_usage(error)
+    if isinstance(error, (RequestError, GeneratorError, MetricError)):
+        return Outcome(WRONG_REQUEST, f"error: {one_line(error)}")
+    if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
+        return Outcome(WRONG_REQUEST, f"error: {error.strerror}: {one_line(error.filename)}")
+    failure = environment_failure(error)
+    if failure is not None:
+        return Outcome(FAILED, f"error: {one_line(failure)}")
+    if isinstance(error, OSError):
+        return Outcome(FAILED, f"error: {one_line(error)}")
+    return Outcome(
+        FAILED,
+        f"error: {type(error).__name__}: {one_line(error)} (a mistake in gandiff or in a plugin; "
+        "set GANDIFF_DEBUG=1 to see where)",
+    )
+
+
+def _explain_usage(error: typer.TyperException) -> Outcome:
+    message = one_line(error.format_message()).rstrip(".").replace("Value error, ", "")
+    message = message[:1].lower() + message[1:]
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "gandiff"
+    joint = "" if message.endswith("?") else ";"
+    return Outcome(WRONG_REQUEST, f"error: {message}{joint} see {command} --help")

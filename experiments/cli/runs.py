@@ -1,0 +1,168 @@
+"""Commands that make a run, or one stage of it: run, generate, report, replay."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gandiff.experiments.cli.invocation import this_command
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    examples,
+    one_line,
+    show_path,
+)
+
+if TYPE_CHECKING:
+    from gandiff.experiments.api import RunSummary
+
+Stage = Literal["generate", "score", "report"]
+Target = Annotated[
+    Path, typer.Argument(metavar="RUN_OR_FILE", help="A run folder or its YAML file.")
+]
+Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the program."""
+    app.command(
+        epilog=examples(
+            "gandiff run experiments/comparisons/scenes.yaml",
+            "gandiff run experiments/comparisons/scenes.yaml --limit 8 --out runs/small",
+            "gandiff run mine.yaml --set generators.gan.truncation_psi=0.7 --stop-after generate",
+        )
+    )(run)
+    app.command(
+        epilog=examples(
+            "gandiff generate experiments/comparisons/scenes.yaml",
+            "gandiff generate runs/scenes",
+        )
+    )(generate)
+    app.command(epilog=examples("gandiff report runs/scenes", "gandiff report runs/scenes --json"))(
+        report
+    )
+    app.command(
+        epilog=examples("head -n 1 runs/scenes/images.jsonl", "gandiff replay runs/scenes KEY")
+    )(replay)
+
+
+def run(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison, a YAML file.")],
+    out: Out = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Take the first N prompts only.", metavar="N")
+    ] = None,
+    stop_after: Annotated[
+        Literal["generate", "score"] | None, typer.Option(help="Leave out the later stages.")
+    ] = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
+    ] = None,
+    allow_pickle: Annotated[
+        bool,
+        typer.Option("--allow-pickle", help="Load pickled weights, which may run any code."),
+    ] = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Run a whole comparison: plan, generate, score, report.
+
+    What is there and valid already is kept, so the same command continues a run that was stopped.
+    """
+    from gandiff.experiments import api
+
+    changes = list(overrides or [])
+    if allow_pickle:
+        changes += _allow_pickle(file, changes)
+    summary = api.run(
+        file,
+        out=out,
+        limit=limit,
+        until=stop_after or "report",
+        overrides=changes,
+        quiet=quiet,
+        command=this_command(),
+    )
+    echo_summary(summary, as_json)
+
+
+def generate(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Make the images of a run that are not there yet."""
+    run_stage(target, "generate", out, quiet, as_json)
+
+
+def report(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Write the report of a run.
+
+    It is written from the results, so no model is loaded.
+    """
+    run_stage(target, "report", out, quiet, as_json)
+
+
+def replay(
+    run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
+    key: Annotated[
+        str, typer.Argument(metavar="KEY", help="The key of an image, from images.jsonl.")
+    ],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make an image of a run again and compare.
+
+    The whole batch that was planned for it is made, as in the run. The exit code is 0 if the image
+    is the same and 1 if it is not.
+    """
+    from gandiff.experiments import api
+
+    result = api.replay(run_folder, key, quiet=quiet)
+    if as_json:
+        echo_json(result)
+    elif result.same:
+        typer.echo(f"the same: {show_path(result.path)}")
+    else:
+        typer.echo(
+            f"different: {show_path(result.path)} (by up to {result.max_difference} of 255 levels)"
+        )
+    raise typer.Exit(0 if result.same else 1)
+
+
+def run_stage(target: Path, stage: Stage, out: Path | None, quiet: bool, as_json: bool) -> None:
+    """Run one stage of a run and print what came of it."""
+    from gandiff.experiments import api
+
+    summary = api.stage(target, stage, out=out, quiet=quiet, command=this_command())
+    echo_summary(summary, as_json)
+
+
+def echo_summary(summary: RunSummary, as_json: bool) -> None:
+    """Print what a run says and where it lies; its warnings go to stderr."""
+    for warning in summary.warnings:
+        typer.echo(f"warning: {one_line(warning)}", err=True)
+    if as_json:
+        echo_json(summary)
+        return
+    counts = ", ".join(f"{count} {status}" for status, count in summary.images.items())
+    typer.echo(f"run: {show_path(summary.folder)}" + (f" (images: {counts})" if counts else ""))
+    if summary.report is not None:
+        typer.echo(f"report: {show_path(summary.report)}")
+    if summary.verdict:
+        typer.echo("")
+    for sentence in summary.verdict:
+        typer.echo(one_line(sentence))
+
+
+def _allow_pickle(file: Path, overrides: list[str]) -> list[str]:
+    """Overrides that set ``allow_pickle`` for every generator that knows the setting."""
+    from gandiff.experiments import api
+
+    comparison = api.validate(file, overrides)
+    return [
+        f"generators.{name}.allow_pickle=true"
+        for name, entry in comparison.generators.items()
+        if "allow_pickle" in entry.settings
+    ]

@@ -1,0 +1,240 @@
+"""The comparison file: read, overridden, checked in full before anything is made."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.evaluate.result import MetricError, MetricSpec
+from gandiff.experiments.config_types import (
+    Comparison,
+    GeneratorConfig,
+    ReferenceConfig,
+    ReportConfig,
+    SuiteConfig,
+    TimingConfig,
+    comparison_to_dict,
+)
+from gandiff.experiments.config_yaml import Document, apply_override, parse_document
+from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
+from gandiff.experiments.paths import resolve_settings
+from gandiff.experiments.plugins import check_settings, make_metric
+from gandiff.experiments.schema import comparison_schema
+from gandiff.experiments.validation import show, validate
+
+__all__ = [
+    "Comparison",
+    "GeneratorConfig",
+    "ReferenceConfig",
+    "ReportConfig",
+    "SuiteConfig",
+    "TimingConfig",
+    "comparison_from_dict",
+    "comparison_schema",
+    "comparison_to_dict",
+    "load_comparison",
+]
+
+SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
+_SAFE_WORDS = "letters, digits and . _ + -, starting with a letter or digit, at most 64 characters"
+
+
+def load_comparison(
+    path: str | Path, overrides: Iterable[str] = (), limit: int | None = None
+) -> Comparison:
+    """Read and check a comparison file.
+
+    ``overrides`` are ``field.path=value`` assignments, applied in order; ``limit`` keeps at most
+    the first N prompts. Relative paths in the file start from its folder. Every problem raises
+    ``RequestError`` with the file, the line and the field.
+    """
+    path = Path(path)
+    text = _read(path)
+    document = parse_document(text, str(path))
+    return _check(document, base=path.parent, text=text, overrides=overrides, limit=limit)
+
+
+def comparison_from_dict(
+    data: Mapping[str, Any],
+    *,
+    base: str | Path = ".",
+    origin: str = "comparison",
+    objects: Iterable[str] = (),
+    trusted: bool = False,
+) -> Comparison:
+    """Check a comparison given as plain data of the same shape as the file.
+
+    ``objects`` are names of generators that exist as Python objects; they get the type ``python``.
+    ``trusted`` data was written by ``comparison_to_dict``: what it names may have gone since and
+    is not looked for.
+    """
+    document = Document(origin=origin, data=dict(data))
+    ready = {name: {"type": "python"} for name in objects}
+    if ready:
+        document.data["generators"] = {**document.data.get("generators", {}), **ready}
+    if trusted:
+        return dataclasses.replace(_typed(document), base=str(base))
+    return _check(document, base=Path(base), objects=ready)
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        names = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        near = did_you_mean(path.name, names)
+        raise RequestError(f"there is no comparison file {path}{near}") from None
+    except IsADirectoryError:
+        raise RequestError(f"{path} is a folder; expected a comparison file (.yaml)") from None
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: expected UTF-8 text, found {error.reason}") from None
+    except OSError as error:
+        raise RequestError(f"{path} cannot be read: {error.strerror}") from None
+
+
+def _check(
+    document: Document,
+    *,
+    base: Path,
+    text: str = "",
+    overrides: Iterable[str] = (),
+    limit: int | None = None,
+    objects: Iterable[str] = (),
+) -> Comparison:
+    data = document.data
+    _name_suite(data)
+    for assignment in overrides:
+        apply_override(document, assignment)
+    _name_suite(data)  # again, for --set suite=prompts.txt
+    data.setdefault("name", Path(document.origin).stem)
+    if limit is not None:
+        if limit < 1:
+            raise RequestError(f"--limit {limit}: expected at least 1 prompt")
+        suite = data.get("suite")
+        data["suite"] = {**(suite if isinstance(suite, dict) else {}), "limit": limit}
+    comparison = _typed(document)
+    _check_name(document, ("name",), comparison.name)
+    _check_suite(document, comparison, base)
+    comparison = _check_generators(document, comparison, base, objects)
+    comparison = _check_reference(document, comparison, base)
+    _check_metrics(document, comparison)
+    _check_headline(document, comparison)
+    return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
+
+
+def _name_suite(data: dict[str, Any]) -> None:
+    if isinstance(data.get("suite"), str):
+        data["suite"] = {"name": data["suite"]}
+
+
+def _typed(document: Document) -> Comparison:
+    data = dict(document.data)
+    generators = data.get("generators")
+    if isinstance(generators, dict):
+        data["generators"] = {
+            name: _split_settings(document, name, config) for name, config in generators.items()
+        }
+    try:
+        return validate(Comparison, data)
+    except SettingError as error:
+        field = tuple(part for part in error.field if part != "settings")
+        raise document.error(field, error.problem) from None
+
+
+def _split_settings(document: Document, name: str, config: Any) -> dict[str, Any]:
+    if not isinstance(config, dict):
+        raise document.error(
+            ("generators", name), f"expected 'type:' and settings, found {show(config)}"
+        )
+    settings = {key: value for key, value in config.items() if key != "type"}
+    return {"settings": settings} | ({"type": config["type"]} if "type" in config else {})
+
+
+def _check_name(document: Document, field: tuple[str, ...], name: str) -> None:
+    if not SAFE_NAME.fullmatch(name) or name.endswith("."):
+        raise document.error(
+            field, f"{show(name)} cannot be the name of a file; expected {_SAFE_WORDS}"
+        )
+
+
+def _check_suite(document: Document, comparison: Comparison, base: Path) -> None:
+    from gandiff.experiments.suites import find_suite
+
+    try:
+        find_suite(comparison.suite.name, base)
+    except RequestError as error:
+        raise document.error(("suite", "name"), str(error)) from None
+
+
+def _check_generators(
+    document: Document, comparison: Comparison, base: Path, objects: Iterable[str]
+) -> Comparison:
+    checked: dict[str, GeneratorConfig] = {}
+    folded: dict[str, str] = {}
+    for name, config in comparison.generators.items():
+        field = ("generators", name)
+        _check_name(document, field, name)
+        other = folded.setdefault(name.casefold(), name)
+        if other != name:
+            raise document.error(
+                field, f"differs from {other!r} only in case; the folders would clash"
+            )
+        if name in objects:
+            checked[name] = config
+            continue
+        try:
+            settings = check_settings(config.type, config.settings, base)
+            settings = resolve_settings(config.type, settings, base)
+        except SettingError as error:
+            raise document.error((*field, *error.field), error.problem) from None
+        except RequestError as error:
+            raise document.error(field, str(error)) from None
+        checked[name] = dataclasses.replace(config, settings=settings)
+    return dataclasses.replace(comparison, generators=checked)
+
+
+def _check_reference(document: Document, comparison: Comparison, base: Path) -> Comparison:
+    reference = comparison.reference
+    if reference is None or reference.folder is None:
+        return comparison
+    folder = (base / Path(reference.folder).expanduser()).resolve()
+    if not folder.is_dir():
+        raise document.error(("reference", "folder"), f"there is no folder {folder}")
+    reference = dataclasses.replace(reference, folder=str(folder))
+    return dataclasses.replace(comparison, reference=reference)
+
+
+def _check_metrics(document: Document, comparison: Comparison) -> None:
+    seen: dict[str, int] = {}
+    for i, text in enumerate(comparison.metrics):
+        field = ("metrics", i)
+        try:
+            spec = MetricSpec.parse(text)
+            metric = make_metric(spec)
+        except MetricError as error:
+            hint = ""
+            if text.count("(") > text.count(")"):
+                hint = " (inside [ ] a metric with commas needs quotes)"
+            raise document.error(field, f"{error}{hint}") from None
+        except RequestError as error:
+            raise document.error(field, str(error)) from None
+        if str(spec) in seen:
+            raise document.error(field, f"{spec} is asked for twice")
+        seen[str(spec)] = i
+        if comparison.reference is None and metric.needs_reference:
+            raise document.error(
+                field,
+                f"{spec} compares with real images; add 'reference:' (type: scenes, or a folder)",
+            )
+
+
+def _check_headline(document: Document, comparison: Comparison) -> None:
+    for i, name in enumerate(comparison.headline or ()):
+        if name not in comparison.generators:
+            near = did_you_mean(name, comparison.generators)
+            raise document.error(("headline", i), f"no generator is named {name!r}{near}")
+    if comparison.headline and comparison.headline[0] == comparison.headline[1]:
+        raise document.error(("headline",), "expected two different generators")

@@ -1,0 +1,150 @@
+"""The comparison file as types: what is compared, on which prompts, and how it is measured."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from annotated_types import Ge, Le, MinLen
+
+from gandiff.experiments.validation import PYDANTIC
+
+Count = Annotated[int, Ge(1)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SuiteConfig:
+    """Which prompts; a bare name or path may stand for the whole mapping."""
+
+    __pydantic_config__ = PYDANTIC
+
+    name: str = "scenes"
+    """A built-in or installed suite, or the path of a .txt, .csv, .tsv or .jsonl file of prompts.
+    """
+    split: Literal["test", "validation", "train"] = "test"
+    """Which split of a suite that has them. Knobs are chosen on validation, results quoted on
+    test.
+    """
+    prompts: Count | None = None
+    """Exactly the first N prompts (built-in scenes: 128 unless given; a file: all of it)."""
+    limit: Count | None = None
+    """At most the first N of those; `--limit` sets this."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorConfig:
+    """One generator: its type, and the settings that this type knows."""
+
+    __pydantic_config__ = PYDANTIC
+
+    type: str
+    """A built-in or installed generator type, or `module:factory`."""
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Everything else that the file says about it, defaults filled in."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceConfig:
+    """The real images that distribution metrics compare with."""
+
+    __pydantic_config__ = PYDANTIC
+
+    type: Literal["scenes", "folder"] = "folder"
+    """`scenes`: rendered ones; `folder`: image files."""
+    folder: str | None = None
+    """Where the image files are, relative to the comparison file."""
+    images: Annotated[int, Ge(2)] | None = None
+    """How many (scenes: 2000 unless given; a folder: all of it)."""
+
+    def __post_init__(self) -> None:
+        if self.type == "folder" and not self.folder:
+            raise ValueError("a reference needs 'folder: PATH', or 'type: scenes'")
+        if self.type == "scenes" and self.folder:
+            raise ValueError("a reference is either 'type: scenes' or a folder, not both")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TimingConfig:
+    """How speed is measured; generators take turns, so a slow moment of the machine hits all."""
+
+    __pydantic_config__ = PYDANTIC
+
+    warmup: Annotated[int, Ge(0)] = 1
+    """Calls that are thrown away first."""
+    repeats: Count = 10
+    """Calls that are measured, for each batch size."""
+    batch_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (1, 8, 32)
+    """Batch sizes tried; latency is quoted at 1, images per second at the best."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportConfig:
+    """What the report shows besides the numbers."""
+
+    __pydantic_config__ = PYDANTIC
+
+    gallery_prompts: Annotated[int, Ge(0)] = 24
+    """Prompts in the gallery, spread over the categories."""
+    trace_prompts: Annotated[int, Ge(0)] = 2
+    """Prompts whose way from noise to image is shown."""
+    trace_steps: Count = 6
+    """Moments on that way, spread evenly over a generator's steps."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """A comparison: suite, generators, metrics and everything that decides the outcome."""
+
+    __pydantic_config__ = PYDANTIC
+
+    name: str
+    """Name of the run; the run folder is runs/<name> unless --out says otherwise."""
+    generators: Annotated[Mapping[str, GeneratorConfig], MinLen(1)]
+    """What is compared. Each name becomes a folder of images and a column of the report."""
+    metrics: tuple[str, ...]
+    """Metrics with their parameters, such as `fd(encoder=scenes)`; cost is always measured."""
+    suite: SuiteConfig = SuiteConfig()
+    """The prompts."""
+    samples_per_prompt: Annotated[int, Ge(1), Le(10_000)] = 4
+    """Images for each prompt and generator; diversity within a prompt needs 2 or more."""
+    seed: Annotated[int, Ge(0)] = 0
+    """Seed of the run; the seed of each image follows from it, the prompt and the sample."""
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where the generators run; `auto` takes an accelerator if there is one."""
+    dtype: Literal["float32", "float16", "bfloat16"] = "float32"
+    """Number format of the weights."""
+    batch_size: Count = 32
+    """Images made by one call."""
+    reference: ReferenceConfig | None = None
+    """Real images for the distribution metrics; without them those cannot be asked for."""
+    timing: TimingConfig = TimingConfig()
+    """How speed is measured."""
+    headline: tuple[str, str] | None = None
+    """The two generators that the verdict is about; otherwise the first GAN and the first
+    diffusion.
+    """
+    report: ReportConfig = ReportConfig()
+    """What the report shows."""
+    base: str = dataclasses.field(default=".", metadata={"internal": True})
+    text: str = dataclasses.field(default="", metadata={"internal": True}, repr=False)
+
+    @property
+    def folder(self) -> Path:
+        """The folder that relative paths in the file start from."""
+        return Path(self.base)
+
+
+def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
+    """Write a comparison as plain data, defaults filled; ``comparison_from_dict`` reads it back."""
+    data = dataclasses.asdict(comparison)
+    del data["text"], data["base"]
+    data["generators"] = {
+        name: {"type": config.type, **config.settings}
+        for name, config in comparison.generators.items()
+    }
+    for key in ("metrics", "headline"):
+        data[key] = list(data[key]) if data[key] is not None else None
+    data["timing"]["batch_sizes"] = list(data["timing"]["batch_sizes"])
+    return data

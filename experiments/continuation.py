@@ -1,0 +1,135 @@
+"""Whether a run folder can be gone on with: the same images are asked for, or more of the kind."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.paths import WEIGHTS
+from gandiff.experiments.provenance import identity
+from gandiff.experiments.suites import PromptSuite, prompt_from_dict
+from gandiff.experiments.validation import show
+from gandiff.models.generator import Generator
+
+Identity = dict[str, Any]
+
+# Fields that decide the pixels or which images share a batch; all others may change from run to
+# run.
+_FIXED = ("seed", "samples_per_prompt", "batch_size", "dtype")
+
+
+def identities(
+    comparison: Comparison,
+    given: Mapping[str, Generator],
+    device: str,
+    record: Mapping[str, Any],
+) -> dict[str, Identity]:
+    """Say of every generator what decides its pixels, as plain data.
+
+    Weights that are no longer on this machine are taken to be those that were recorded: finished
+    images can be scored without them.
+    """
+    found: dict[str, Identity] = {}
+    for name, config in comparison.generators.items():
+        if name in given:
+            info = given[name].info
+            now = {
+                "type": "python",
+                "settings": dict(info.settings),
+                "weights": info.weights_sha256,
+                "dtype": comparison.dtype,
+                "device": device,
+            }
+        else:
+            now = identity(config.type, config.settings, comparison.dtype, device)
+        now = json.loads(json.dumps(now, default=str))
+        recorded = _recorded(record).get(name, {}).get("identity")
+        found[name] = recorded if recorded and _lost_weights(recorded, now) else now
+    return found
+
+
+def recorded_segments(record: Mapping[str, Any], name: str) -> list[int]:
+    """The growing numbers of prompts that were planned for a generator so far."""
+    return list(_recorded(record).get(name, {}).get("segments", []))
+
+
+def check_continuation(
+    folder: Path,
+    record: Mapping[str, Any],
+    comparison: Comparison,
+    suite: PromptSuite,
+    current: Mapping[str, Identity],
+    recorded_prompts: Iterable[Mapping[str, Any]],
+) -> None:
+    """Refuse a folder with other images; more prompts, generators and metrics only continue it.
+
+    Raises ``RequestError`` naming what differs.
+    """
+    old = record["comparison"]
+    new = {field: getattr(comparison, field) for field in _FIXED}
+    differences = [
+        f"{field} is {show(old[field])} there and {show(new[field])} here"
+        for field in _FIXED
+        if old[field] != new[field]
+    ]
+    for name, entry in _recorded(record).items():
+        differences += _generator_differences(name, entry["identity"], current.get(name))
+    differences += _prompt_differences(record, suite, list(recorded_prompts))
+    differences = list(dict.fromkeys(differences))
+    if differences:
+        more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
+        raise RequestError(
+            f"{folder} holds another comparison: {differences[0]}{more}; choose another --out, or "
+            "delete that folder"
+        )
+
+
+def _recorded(record: Mapping[str, Any]) -> dict[str, Any]:
+    return dict(record.get("plan", {}).get("generators", {}))
+
+
+def _lost_weights(recorded: Identity, now: Identity) -> bool:
+    def without(side: Identity) -> Identity:
+        kept = {k: v for k, v in side["settings"].items() if k not in WEIGHTS}
+        return {**side, "settings": kept, "weights": None}
+
+    lost = now["weights"] is None and recorded["weights"] is not None
+    return lost and without(now) == without(recorded)
+
+
+def _generator_differences(name: str, old: Identity, new: Identity | None) -> list[str]:
+    field = f"generators.{name}"
+    if new is None:
+        return [f"{field} is there and not here"]
+    if old["type"] != new["type"]:
+        return [f"{field}.type is {show(old['type'])} there and {show(new['type'])} here"]
+    if old["weights"] != new["weights"]:
+        return [f"{field} has other weights there than here"]
+    return [
+        f"{where} is {show(a.get(key))} there and {show(b.get(key))} here"
+        for where_, a, b in ((field, old["settings"], new["settings"]), ("", old, new))
+        for key in sorted(a.keys() | b.keys())
+        if key != "settings" and a.get(key) != b.get(key)
+        for where in (f"{where_}.{key}" if where_ else key,)
+    ]
+
+
+def _prompt_differences(
+    record: Mapping[str, Any], suite: PromptSuite, rows: Sequence[Mapping[str, Any]]
+) -> list[str]:
+    # A run that was killed between writing the prompts and run.json may have more rows than it
+    # planned.
+    planned = int(record["suite"]["prompts"])
+    if planned > len(suite.prompts):
+        return [f"it has {planned} prompts and {len(suite.prompts)} are asked for here"]
+    for row, prompt in zip(rows[:planned], suite.prompts, strict=False):
+        old = prompt_from_dict(row)
+        seen = (old.id, old.text, old.negative_prompt)
+        if seen != (prompt.id, prompt.text, prompt.negative_prompt):
+            here = f"{prompt.id!r}, {show(prompt.text)}, here"
+            return [f"prompt {old.id!r} is {show(old.text)} there, and {here}"]
+    return []

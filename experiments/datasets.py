@@ -1,0 +1,177 @@
+"""Captioned images to train on: the endless scenes, or a folder of pictures with captions."""
+
+from __future__ import annotations
+
+import abc
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+
+from gandiff.experiments.errors import RequestError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+
+
+class CaptionedBatch(NamedTuple):
+    """n pictures with a right caption each, and a wrong one.
+
+    ``wrong_certain`` says where the wrong caption really does not fit; ``fit[i, j]`` whether caption j fits
+    picture i as far as is known.
+    """
+
+    images: UInt8[np.ndarray, "n h w 3"]
+    captions: list[str]
+    wrong: list[str]
+    wrong_certain: Bool[np.ndarray, " n"]
+    fit: Bool[np.ndarray, "n n"]
+
+
+class CaptionedImages(abc.ABC):
+    """Batches by position: the same position gives the same pictures, so that training can go on exactly."""
+
+    name: str
+    resolution: int
+
+    @abc.abstractmethod
+    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
+        """Pictures ``start .. start + n`` of the stream; ``wrong=False`` skips the wrong captions."""
+
+    @abc.abstractmethod
+    def captions(self, n: int) -> list[str]:
+        """n captions to learn words from."""
+
+
+class SceneImages(CaptionedImages):
+    """The scenes of the training split; never a held-out pair. The seed chooses the stretch."""
+
+    def __init__(self, resolution: int = 32, seed: int = 0) -> None:
+        self.name, self.resolution, self.seed = "scenes", resolution, seed
+
+    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
+        """Scenes with hard wrong captions that differ in one fact."""
+        from gandiff.experiments.scenes import fits, mismatched, scene_seeds
+        from gandiff.experiments.scenes_captions import captions
+        from gandiff.experiments.scenes_suite import training_batch
+
+        seeds = scene_seeds("train", (self.seed << 28) + start, n)
+        drawn = training_batch(seeds, self.resolution)
+        if not wrong:
+            return CaptionedBatch(
+                drawn.images, drawn.captions, [], np.zeros(0, bool), np.eye(n, dtype=bool)
+            )
+        other = mismatched(drawn.facts, np.random.default_rng([self.seed, start]))
+        i, j = np.divmod(np.arange(n * n), n)
+        fit = fits(drawn.facts[j], drawn.scenes[i]).reshape(n, n)
+        certain = ~fits(other, drawn.scenes)
+        return CaptionedBatch(drawn.images, drawn.captions, captions(other, seeds), certain, fit)
+
+    def captions(self, n: int) -> list[str]:
+        """Captions from the far end of the split, so that no training picture is drawn twice."""
+        from gandiff.experiments.scenes import sample_scenes, scene_seeds
+        from gandiff.experiments.scenes_captions import caption_facts, captions
+
+        seeds = scene_seeds("train", 1 << 39, n)
+        return captions(caption_facts(sample_scenes(seeds), seeds), seeds)
+
+
+class FolderImages(CaptionedImages):
+    """A folder with ``metadata.jsonl`` (``file_name``, ``text``) or ``name.txt`` beside ``name.png``.
+
+    Pictures are cropped to their central square and resized with antialiasing, once, when opened; files that
+    cannot be read are counted and named on stderr.
+    """
+
+    def __init__(self, folder: Path, resolution: int, seed: int = 0) -> None:
+        self.name, self.resolution, self.seed = str(folder), resolution, seed
+        if not folder.is_dir():
+            raise RequestError(
+                f"--data {folder} is no folder; give a folder of captioned images or 'scenes'"
+            )
+        pairs = list(_captioned(folder))
+        if not pairs:
+            raise RequestError(
+                f"{folder} has no captioned image; write a metadata.jsonl with file_name and text, "
+                "or a name.txt beside each name.png"
+            )
+        self.images, self._captions = _read(pairs, resolution)
+        if not len(self.images):
+            raise RequestError(f"none of the {len(pairs)} images in {folder} could be read")
+
+    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
+        """A pass over all pictures in random order, then another, mirrored half of the time."""
+        if len(self.images) < n:
+            raise RequestError(
+                f"{self.name} has {len(self.images)} images, fewer than a batch of {n}"
+            )
+        epochs, offsets = np.divmod(np.arange(start, start + n), len(self.images))
+        orders = {
+            e: np.random.default_rng([self.seed, e]).permutation(len(self.images))
+            for e in set(epochs)
+        }
+        chosen = [int(orders[e][o]) for e, o in zip(epochs, offsets, strict=True)]
+        texts = [self._captions[i] for i in chosen]
+        same = np.array([[a == b for b in texts] for a in texts])
+        return CaptionedBatch(
+            self.images[chosen],
+            texts,
+            [*texts[1:], texts[0]],
+            ~np.diagonal(np.roll(same, -1, 1)),
+            same,
+        )
+
+    def captions(self, n: int) -> list[str]:
+        """The captions there are, n at most."""
+        return self._captions[:n]
+
+
+def _captioned(folder: Path) -> Iterable[tuple[Path, str]]:
+    listing = folder / "metadata.jsonl"
+    if listing.is_file():
+        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                yield folder / row["file_name"], str(row["text"])
+            except (json.JSONDecodeError, KeyError, TypeError) as error:
+                raise RequestError(
+                    f"{listing}, line {number}: needs an object with file_name and text ({error})"
+                ) from error
+        return
+    for path in sorted(folder.rglob("*")):
+        if path.suffix.lower() in IMAGE_SUFFIXES and path.with_suffix(".txt").is_file():
+            yield path, path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+
+
+def _read(pairs: list[tuple[Path, str]], resolution: int) -> tuple[np.ndarray, list[str]]:
+    from PIL import Image, ImageOps
+    from tqdm import tqdm
+
+    images, captions, bad = [], [], []
+    for path, caption in tqdm(pairs, desc="reading images", unit="image", leave=False):
+        try:
+            with Image.open(path) as picture:
+                rgb = ImageOps.exif_transpose(picture).convert("RGB")
+                square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
+                images.append(np.asarray(square))
+                captions.append(caption)
+        except (OSError, ValueError) as error:
+            bad.append(f"{path.name} ({error})")
+    if bad:
+        print(
+            f"warning: {len(bad)} images could not be read: {'; '.join(bad[:5])}", file=sys.stderr
+        )
+    shape = (0, resolution, resolution, 3)
+    return np.stack(images) if images else np.zeros(shape, np.uint8), captions
+
+
+def open_data(data: str, resolution: int, seed: int = 0) -> CaptionedImages:
+    """``scenes`` or a folder."""
+    if data == "scenes":
+        return SceneImages(resolution, seed)
+    return FolderImages(Path(data), resolution, seed)

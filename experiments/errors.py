@@ -1,0 +1,96 @@
+"""What can go wrong for reasons outside the program, and how a name is corrected.
+
+``RequestError`` (exit code 2) says the request was wrong and nothing was done;
+``EnvironmentFailure`` (exit code 1) says the machine failed and the work so far is kept.
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+
+RESUME_HINT = "The work so far is kept; run the same command again to go on"
+
+
+class RequestError(Exception):
+    """The request was wrong: one sentence saying what was found, where, and what was expected."""
+
+
+class SettingError(RequestError):
+    """One field of a request is wrong; ``field`` is its path inside the part that was checked."""
+
+    def __init__(self, field: tuple[str | int, ...], problem: str) -> None:
+        self.field = field
+        self.problem = problem
+        where = dotted(field)
+        super().__init__(f"{where}: {problem}" if where else problem)
+
+
+class EnvironmentFailure(Exception):
+    """The machine failed (disk full, read-only, out of memory); the work so far is kept."""
+
+
+def dotted(path: Iterable[str | int]) -> str:
+    """Write a path of keys and list positions the way that ``--set`` reads it."""
+    return ".".join(str(part) for part in path)
+
+
+def did_you_mean(name: str, names: Iterable[str]) -> str:
+    """Name the nearest of the names, ``; did you mean 'gan'?``, or list them, ``; there is a, b``.
+
+    The result continues a sentence; it is empty when there are no names at all.
+    """
+    known = sorted(set(names))
+    folded = {candidate.casefold(): candidate for candidate in reversed(known)}
+    asked = name.casefold()
+    near = difflib.get_close_matches(asked, folded, n=1, cutoff=0.6)
+    if not near and len(asked) > 2:
+        near = [candidate for candidate in folded if candidate.startswith(asked)]
+    if near:
+        return f"; did you mean {folded[near[0]]!r}?"
+    if not known:
+        return ""
+    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
+    return f"; there is {', '.join(known[:12])}{more}"
+
+
+def environment_failure(error: BaseException) -> EnvironmentFailure | None:
+    """Translate a full or read-only disk or exhausted memory; None for every other error."""
+    if isinstance(error, EnvironmentFailure):
+        return error
+    if isinstance(error, OSError) and error.errno in _DISK:
+        where = f" ({error.filename})" if error.filename else ""
+        return EnvironmentFailure(f"{_DISK[error.errno]}{where}. {RESUME_HINT}")
+    if isinstance(error, MemoryError) or _is_out_of_memory(error):
+        return EnvironmentFailure(
+            f"memory ran out ({_first_line(error)}); use a smaller batch_size in a new run folder, "
+            f"or free memory. {RESUME_HINT}"
+        )
+    return None
+
+
+_DISK = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "permission denied",
+    errno.EPERM: "permission denied",
+    errno.EIO: "the disk cannot be read or written",
+}
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    # torch raises OutOfMemoryError on an accelerator and a plain RuntimeError from its CPU
+    # allocator.
+    text = str(error).casefold()
+    return type(error).__name__ == "OutOfMemoryError" or (
+        isinstance(error, RuntimeError)
+        and any(
+            sign in text for sign in ("out of memory", "can't allocate memory", "not enough memory")
+        )
+    )
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,100 @@
+"""What ``gandiff doctor`` looks at: versions, devices, and which weights are here."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+PACKAGES = (
+    *("torch", "torchvision", "diffusers", "transformers", "open-clip-torch", "torchmetrics"),
+    *("torch-fidelity", "safetensors", "numpy", "pandas", "matplotlib"),
+)
+_ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Check:
+    """One thing looked at; ``ok`` is None where there is nothing to judge."""
+
+    name: str
+    ok: bool | None
+    detail: str
+
+
+def look() -> list[Check]:
+    """Everything at once; nothing is downloaded."""
+    return [_python(), *_packages(), *_devices(), *_shipped(), *_outside()]
+
+
+def _python() -> Check:
+    return Check(name="python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
+
+
+def _packages() -> list[Check]:
+    checks = []
+    for package in PACKAGES:
+        try:
+            checks.append(Check(name=package, ok=True, detail=version(package)))
+        except PackageNotFoundError:
+            checks.append(Check(name=package, ok=False, detail=f"not installed; pip install {package}"))
+    return checks
+
+
+def _devices() -> list[Check]:
+    try:
+        import torch
+    except ImportError as error:
+        return [Check(name="devices", ok=False, detail=f"torch cannot be imported: {error}")]
+    found = [Check(name="cpu", ok=True, detail=f"{torch.get_num_threads()} threads")]
+    if torch.cuda.is_available():
+        for i in range(torch.cuda.device_count()):
+            facts = torch.cuda.get_device_properties(i)
+            detail = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
+            found.append(Check(name=f"cuda:{i}", ok=True, detail=detail))
+    else:
+        found.append(Check(name="cuda", ok=None, detail="no CUDA device"))
+    if torch.backends.mps.is_available():
+        found.append(Check(name="mps", ok=True, detail="Apple GPU"))
+    return found
+
+
+def _shipped() -> list[Check]:
+    checks = []
+    for kind, names in (
+        ("models", ("gan-scenes", "diffusion-scenes")),
+        ("evaluate", ("scene-classifier-a", "scene-classifier-b", "scene-clip")),
+    ):
+        for name in names:
+            files = sorted((_ROOT / kind / "pretrained" / name).rglob("*.safetensors"))
+            if not files:
+                checks.append(Check(name=name, ok=False, detail="its weights are missing; install gandiff anew"))
+                continue
+            size = sum(file.stat().st_size for file in files) / 1e6
+            digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
+            checks.append(Check(name=name, ok=True, detail=f"{size:.1f} MB, sha256 {digest[:16]}"))
+    return checks
+
+
+def _outside() -> list[Check]:
+    """Weights that do not ship and are fetched when first used: where they would lie."""
+    import os
+
+    cache = Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+    inception = next(iter(sorted(cache.glob("weights-inception-2015-12-05-*.pth"))), None)
+    hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
+    models = sorted(hub.glob("models--*"))
+    return [
+        Check(
+            name="encoder inception",
+            ok=inception is not None,
+            detail=str(inception or f"not in {cache}; fetched when first used, or --weights inception=FILE"),
+        ),
+        Check(
+            name="hub cache",
+            ok=None,
+            detail=f"{len(models)} models in {hub}" if models else f"nothing in {hub}; folders work offline",
+        ),
+    ]

@@ -1,0 +1,67 @@
+"""Paths that a comparison file names: relative to the file, or the name of shipped weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.errors import SettingError, did_you_mean
+
+WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
+PATHS = (*WEIGHTS, "folder")
+
+
+def shipped_weights() -> dict[str, Path]:
+    """The generators that ship with the project, by name."""
+    spec = find_spec("gandiff.models")
+    homes = (spec.submodule_search_locations or []) if spec else []
+    folders = [p for home in homes for p in (Path(home) / "pretrained").glob("*") if p.is_dir()]
+    return {folder.name: folder for folder in sorted(folders)}
+
+
+def resolve_settings(type_: str, settings: Mapping[str, Any], base: Path) -> dict[str, Any]:
+    """Make the paths among a generator's settings absolute; shipped names and hub ids stay as they
+    are.
+
+    Raises ``SettingError`` for something that can only be a path (``./x``, ``/x``, a folder of
+    images) and is not there, and for a bare name that is neither shipped nor a path.
+    """
+    resolved = dict(settings)
+    for key in PATHS:
+        value = settings.get(key)
+        if isinstance(value, str) and value.strip():
+            resolved[key] = _resolve(type_, key, value, base)
+    return resolved
+
+
+def local_weights(settings: Mapping[str, Any]) -> Path | None:
+    """Where the weights that the settings name lie on this machine; None for a hub id or no
+    weights.
+    """
+    for key in WEIGHTS:
+        value = settings.get(key)
+        if isinstance(value, str):
+            path = shipped_weights().get(value, Path(value).expanduser())
+            return path if path.exists() else None
+    return None
+
+
+def _resolve(type_: str, key: str, value: str, base: Path) -> str:
+    shipped = shipped_weights()
+    if key in WEIGHTS and value in shipped:
+        return value
+    path = (base / Path(value).expanduser()).resolve()
+    if path.exists():
+        return str(path)
+    built_in = type_ in ("gan", "diffusers", "folder")
+    if key == "folder" and built_in:
+        raise SettingError((key,), f"there is no folder {path}")
+    is_path = Path(value).is_absolute() or value.startswith((".", "~"))
+    if built_in and (is_path or key == "weights" or "/" not in value):
+        bare = "/" not in value
+        known = f"no weights named {value!r} ship with the project, and " if bare else ""
+        near = did_you_mean(value, shipped) if bare else ""
+        raise SettingError((key,), f"{known}there is nothing at {path}{near}")
+    return value

@@ -1,0 +1,250 @@
+"""Names to objects: generator types, metrics and suites, built in, installed or written as
+module:factory.
+
+Nothing is imported before it is asked for by name, so listing and validating stay cheap.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import importlib
+import re
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from gandiff.evaluate.result import MetricError, MetricSpec
+from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
+from gandiff.experiments.factories import bind_settings, check_factory, load_target, wants
+from gandiff.models.generator import Generator, GeneratorError
+
+if TYPE_CHECKING:
+    from gandiff.evaluate.metric import Metric
+
+GROUPS = {"generator": "gandiff.generators", "metric": "gandiff.metrics", "suite": "gandiff.suites"}
+
+
+class BuiltIn(NamedTuple):
+    """A generator type that ships with the project; both targets are ``module:class``."""
+
+    settings: str
+    generator: str
+    says: str
+
+
+GENERATORS = {
+    "gan": BuiltIn(
+        "gandiff.models.settings:GanSettings",
+        "gandiff.models.gan.generator:GanGenerator",
+        "text-conditioned GAN (config.json + model.safetensors)",
+    ),
+    "diffusers": BuiltIn(
+        "gandiff.models.settings:DiffusersSettings",
+        "gandiff.models.diffusion.pipeline:DiffusersGenerator",
+        "any text-to-image pipeline of diffusers, by folder or hub id",
+    ),
+    "folder": BuiltIn(
+        "gandiff.models.settings:FolderSettings",
+        "gandiff.models.folder:FolderGenerator",
+        "images that were made elsewhere",
+    ),
+}
+
+
+class BuiltInMetric(NamedTuple):
+    """A metric that ships with the project."""
+
+    target: str
+    says: str
+
+
+METRICS = {
+    "fd": BuiltInMetric(
+        "gandiff.evaluate.frechet:FrechetDistance", "Fréchet distance in an encoder's features"
+    ),
+    "kid": BuiltInMetric(
+        "gandiff.evaluate.mmd:KernelDistance", "kernel distance, unbiased, in an encoder's features"
+    ),
+    "scene_accuracy": BuiltInMetric(
+        "gandiff.evaluate.alignment:SceneAccuracy",
+        "stated facts of a scene that are in the picture",
+    ),
+    "clip_score": BuiltInMetric(
+        "gandiff.evaluate.alignment:ClipScore", "cosine of image and prompt in a CLIP model"
+    ),
+    "diversity": BuiltInMetric(
+        "gandiff.evaluate.diversity:PromptDiversity", "spread of the images of one prompt"
+    ),
+    "vendi": BuiltInMetric(
+        "gandiff.evaluate.diversity:Vendi", "effective number of different images"
+    ),
+}
+
+
+def generator_types() -> dict[str, str]:
+    """Each generator type that can be named, with one line about it."""
+    return _listing({name: entry.says for name, entry in GENERATORS.items()}, "generator")
+
+
+def metric_types() -> dict[str, str]:
+    """Each metric that can be named, with a line about it; cost is measured unnamed."""
+    short = {"fid": "short for fd(encoder=inception)"}
+    return _listing({name: entry.says for name, entry in METRICS.items()} | short, "metric")
+
+
+def suite_names() -> dict[str, str]:
+    """Each prompt suite that can be named, with one line about it; files need no name."""
+    folder = Path(__file__).parent / "suites"
+    shipped = {p.stem: f"shipped file {p.name}" for p in _suite_files(folder)}
+    return _listing({"scenes": "captions of rendered scenes, with ground truth"} | shipped, "suite")
+
+
+def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path()) -> dict[str, Any]:
+    """Check a generator's settings without building it, and fill in the defaults.
+
+    ``base`` is the folder that ``module:factory`` is looked for in, besides what is installed.
+    Raises ``SettingError`` (``field`` is the setting, or ``type``) for an unknown type, an
+    unknown, missing or wrong setting.
+    """
+    if type_ in GENERATORS:
+        return dataclasses.asdict(_settings_object(type_, settings))
+    return check_factory(_factory(type_, base), settings)
+
+
+def make_generator(
+    name: str, type_: str, settings: Mapping[str, Any], base: Path = Path()
+) -> Generator:
+    """Build a generator (no weights are read yet); raises ``RequestError`` saying what does not
+    fit.
+    """
+    try:
+        if type_ in GENERATORS:
+            made = _load(GENERATORS[type_].generator)(
+                name=name, settings=_settings_object(type_, settings)
+            )
+        else:
+            made = _made_by_factory(name, _factory(type_, base), settings)
+    except SettingError as error:
+        raise RequestError(f"generator {name!r}: {error}") from None
+    except (GeneratorError, ImportError, ValueError, TypeError, OSError) as error:
+        raise RequestError(f"generator {name!r} cannot be built: {error}") from error
+    if not isinstance(made, Generator):
+        raise RequestError(
+            f"generator {name!r}: {type_} gave a {type(made).__name__}; expected a gandiff "
+            "Generator or a function (prompts, seeds) -> images"
+        )
+    return made
+
+
+def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
+    """Find what computes a metric; raises ``RequestError`` with the nearest name."""
+    if spec.name in METRICS:
+        return _load(METRICS[spec.name].target)  # type: ignore[no-any-return]
+    for point in _installed("metric"):
+        if point.name == spec.name:
+            return _load_entry(point)  # type: ignore[no-any-return]
+    raise RequestError(f"no metric is named {spec.name!r}{did_you_mean(spec.name, metric_types())}")
+
+
+def make_metric(spec: MetricSpec) -> Metric:
+    """Build a metric with its parameters bound, which is cheap; raises ``RequestError`` if they do
+    not fit.
+    """
+    found = metric_class(spec)
+    params = dict(spec.params)
+    try:
+        check_factory(found, params)
+        return found(**params)
+    except (MetricError, SettingError, ValueError, TypeError) as error:
+        raise RequestError(f"{spec}: {error}") from None
+
+
+def suite_factory(name: str) -> Callable[..., Any] | None:
+    """Find an installed suite by name; None if there is none."""
+    return next((_load_entry(p) for p in _installed("suite") if p.name == name), None)
+
+
+def shipped_suite(name: str) -> Path | None:
+    """Find a prompt file that ships with the project by its name."""
+    folder = Path(__file__).parent / "suites"
+    return next((p for p in _suite_files(folder) if p.stem == name), None)
+
+
+def _settings_object(type_: str, settings: Mapping[str, Any]) -> Any:
+    kind = _load(GENERATORS[type_].settings)
+    bind_settings(kind, settings)
+    try:
+        return kind(**settings)
+    except ValueError as error:
+        known = {field.name for field in dataclasses.fields(kind)}
+        named = next((word for word in re.findall(r"\w+", str(error)) if word in known), None)
+        raise SettingError((named,) if named else (), str(error)) from None
+
+
+def _factory(type_: str, base: Path) -> Callable[..., Any]:
+    if ":" in type_:
+        return load_target(type_, base)
+    for point in _installed("generator"):
+        if point.name == type_:
+            return _load_entry(point)  # type: ignore[no-any-return]
+    raise SettingError(
+        ("type",),
+        f"no generator type is named {type_!r}{did_you_mean(type_, generator_types())} "
+        "(your own is written module:factory)",
+    )
+
+
+def _made_by_factory(name: str, factory: Callable[..., Any], settings: Mapping[str, Any]) -> Any:
+    from gandiff.models.callable import CallableGenerator
+
+    if wants(
+        factory, "prompts", "seeds"
+    ):  # it is the function that makes images, not one that returns it
+        check_factory(factory, settings)
+        return CallableGenerator(name=name, function=_with_settings(factory, settings))
+    given = dict(settings)
+    if wants(factory, "name") and "name" not in given:
+        given["name"] = name
+    made = factory(**given)
+    if callable(made) and not isinstance(made, Generator):
+        return CallableGenerator(name=name, function=made)
+    return made
+
+
+def _with_settings(function: Callable[..., Any], settings: Mapping[str, Any]) -> Callable[..., Any]:
+    if not settings:
+        return function
+    bound = functools.partial(function, **settings)
+    vars(bound).update(vars(function))  # facts about the generator are written on the function
+    return bound
+
+
+def _listing(built_in: Mapping[str, str], kind: str) -> dict[str, str]:
+    installed = {p.name: f"installed: {p.value}" for p in _installed(kind)}
+    return dict(sorted({**installed, **built_in}.items()))
+
+
+def _installed(kind: str) -> Iterable[EntryPoint]:
+    return entry_points(group=GROUPS[kind])
+
+
+def _load_entry(point: EntryPoint) -> Any:
+    try:
+        return point.load()
+    except Exception as error:
+        where = f" of {point.dist.name}" if point.dist else ""
+        raise RequestError(
+            f"the plugin {point.name!r}{where} cannot be imported: {error}"
+        ) from error
+
+
+def _load(target: str) -> Any:
+    module, _, name = target.partition(":")
+    return getattr(sys.modules.get(module) or importlib.import_module(module), name)
+
+
+def _suite_files(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.glob("*") if p.suffix in (".txt", ".csv", ".tsv", ".jsonl"))

@@ -1,0 +1,89 @@
+"""Turning Python objects into a comparison: what ``gandiff.compare`` takes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.suites import Prompt, PromptSuite
+from gandiff.models.generator import Generator
+
+SCENE_METRICS = (
+    "scene_accuracy",
+    "clip_score(model=scenes)",
+    "fd(encoder=scenes)",
+    "kid(encoder=scenes)",
+    "diversity(encoder=scenes)",
+    "vendi(encoder=scenes)",
+)
+
+
+def build(
+    generators: Mapping[str, Any],
+    suite: Any,
+    metrics: Sequence[str] | None,
+    settings: Mapping[str, Any],
+) -> tuple[Comparison, PromptSuite | None, dict[str, Generator]]:
+    """A comparison, the prompts if they were given as objects, and the generators that are objects."""
+    if not generators:
+        raise RequestError("compare() needs at least one generator: generators={'name': ...}")
+    ready = {n: _ready(n, g) for n, g in generators.items() if not isinstance(g, Mapping)}
+    described = {n: dict(g) for n, g in generators.items() if isinstance(g, Mapping)}
+    prompts = _prompts(suite)
+    named = {"name": "scenes"} if prompts is not None else suite
+    scenes = prompts is None and _is_scenes(suite)
+    if metrics is None:
+        if not scenes:
+            raise RequestError("compare() on prompts of your own needs metrics=[...], see: gandiff list metrics")
+        metrics = SCENE_METRICS
+    data: dict[str, Any] = {
+        "name": "compare",
+        "suite": dict(named) if isinstance(named, Mapping) else str(named),
+        "generators": described,
+        "metrics": list(metrics),
+        **settings,
+    }
+    if scenes:
+        data.setdefault("reference", {"type": "scenes"})
+    comparison = comparison_from_dict(data, base=Path(), origin="compare()", objects=ready)
+    # The given order is the order of the report, whichever way each generator was given.
+    ordered = {name: comparison.generators[name] for name in generators}
+    import dataclasses
+
+    return dataclasses.replace(comparison, generators=ordered), prompts, ready
+
+
+def _is_scenes(suite: Any) -> bool:
+    return suite == "scenes" or (isinstance(suite, Mapping) and suite.get("name") == "scenes")
+
+
+def _ready(name: str, generator: Any) -> Generator:
+    if isinstance(generator, Generator):
+        return generator
+    if callable(generator):
+        from gandiff.models.callable import CallableGenerator
+
+        return CallableGenerator(name=name, function=generator)
+    raise RequestError(
+        f"generator {name!r} is a {type(generator).__name__}; needed is a Generator, a function "
+        "(prompts, seeds) -> images, or a mapping such as {'type': 'gan'}"
+    )
+
+
+def _prompts(suite: Any) -> PromptSuite | None:
+    if isinstance(suite, PromptSuite):
+        return suite
+    if isinstance(suite, (str, Path, Mapping)):
+        return None
+    try:
+        texts = [str(text) for text in suite]
+    except TypeError:
+        raise RequestError(
+            f"suite is a {type(suite).__name__}; needed is a name, a file, a PromptSuite or a list of prompts"
+        ) from None
+    prompts = tuple(Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts))
+    return PromptSuite(name="prompts", prompts=prompts, source="a list of prompts")

@@ -1,0 +1,104 @@
+"""Real images beside the generated ones: the reference set, and real images of the very prompts."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from gandiff.evaluate.images import image_records
+from gandiff.evaluate.metric import ImageRecord
+from gandiff.evaluate.result import MetricError
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.run_record import Run
+from gandiff.experiments.suites import Prompt
+
+SCENES = 2000  # reference images unless the comparison says otherwise
+_FOLDER = "reference"
+
+
+def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
+    """The reference images of a run, rendered first if they are scenes; None if it has none.
+
+    A longer set begins with the shorter one, and what lies there already is not rendered again.
+    """
+    config = run.comparison.reference
+    if config is None:
+        return None
+    if config.type == "folder":
+        folder = run.comparison.folder / str(config.folder)
+        try:
+            return image_records(folder)[: config.images]
+        except MetricError as error:
+            raise RequestError(str(error)) from error
+    return _render_reference(run.folder / _FOLDER / f"scenes-{resolution}", config.images or SCENES, resolution)
+
+
+def _render_reference(folder: Path, count: int, resolution: int) -> list[ImageRecord]:
+    from gandiff.experiments.scenes_render import render
+    from gandiff.experiments.scenes_suite import reference_scenes
+
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{i:06d}.png" for i in range(count)]
+    missing = [i for i, path in enumerate(paths) if not path.is_file()]
+    if missing:
+        scenes = reference_scenes(count)
+        for start in range(0, len(missing), 256):
+            chosen = missing[start : start + 256]
+            for i, image in zip(chosen, render(scenes[np.array(chosen)], resolution), strict=True):
+                _save(paths[i], image)
+    return [_record(path, group=path.stem) for path in paths]
+
+
+def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
+    """As many real images of each prompt as a generator makes, where the suite knows how to draw them."""
+    prompts = run.suite.prompts
+    if not all(_is_scene(prompt) for prompt in prompts):
+        return None
+    folder = run.folder / _FOLDER / f"matched-{resolution}"
+    folder.mkdir(parents=True, exist_ok=True)
+    samples = run.comparison.samples_per_prompt
+    records = []
+    for prompt in prompts:
+        paths = [folder / f"{prompt.id}_{k}.png" for k in range(samples)]
+        if not all(path.is_file() for path in paths):
+            _render_matching(prompt, paths, resolution)
+        records += [_record(p, group=prompt.id, prompt=prompt, sample=k) for k, p in enumerate(paths)]
+    return records
+
+
+def _is_scene(prompt: Prompt) -> bool:
+    return prompt.expected is not None and "objects" in prompt.expected
+
+
+def _render_matching(prompt: Prompt, paths: Sequence[Path], resolution: int) -> None:
+    from gandiff.experiments.scenes_captions import matching_scenes
+    from gandiff.experiments.scenes_render import render
+
+    assert prompt.expected is not None
+    seed = int.from_bytes(hashlib.sha256(f"matched {prompt.id}".encode()).digest()[:8], "big")
+    scenes = matching_scenes(prompt.expected, len(paths), seed)
+    for path, image in zip(paths, render(scenes, resolution), strict=True):
+        _save(path, image)
+
+
+def _save(path: Path, image: np.ndarray) -> None:
+    from PIL import Image
+
+    temporary = path.with_suffix(".tmp")
+    Image.fromarray(image).save(temporary, format="PNG", compress_level=1)
+    temporary.replace(path)
+
+
+def _record(path: Path, *, group: str, prompt: Prompt | None = None, sample: int = 0) -> ImageRecord:
+    return ImageRecord(
+        path=path,
+        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        group=group,
+        prompt=prompt.text if prompt else None,
+        sample=sample,
+        category=prompt.category if prompt else None,
+        expected=prompt.expected if prompt else None,
+    )

@@ -1,0 +1,135 @@
+"""One image of a run made again, by the very call that made it."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from pathlib import Path
+
+import numpy as np
+
+from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.experiments.plan import Batch, GenerationJob
+from gandiff.experiments.run_folder import load_run
+from gandiff.experiments.run_record import Run
+from gandiff.experiments.runner import call, check_generation, common_size
+from gandiff.models.generator import Generation, GeneratorError
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replay:
+    """How an image that was made again compares with the one on the disk."""
+
+    key: str
+    generator: str
+    prompt: str
+    prompt_id: str
+    sample: int
+    seed: int
+    batch: int
+    path: Path | None  # of the recorded image
+    same: bool  # every pixel equal, or failed again as recorded
+    largest_difference: int | None  # in levels of 255; None if one of the two is no image
+    different_values: float | None  # share of the values that differ
+    note: str | None = None
+
+    def __str__(self) -> str:
+        """Say it in one sentence."""
+        what = f"{self.generator}, prompt {self.prompt_id}, sample {self.sample}, seed {self.seed}"
+        if self.same:
+            return f"the same: {what}"
+        if self.largest_difference is None:
+            return f"different: {what}: {self.note}"
+        return (
+            f"different: {what}: {self.different_values:.2%} of the values, by up to "
+            f"{self.largest_difference} levels of 255"
+        )
+
+
+def replay(folder: Path, key: str) -> Replay:
+    """Make the planned batch of one image again and compare; nothing is written.
+
+    ``key`` is one of ``images.jsonl`` or the beginning of one. Raises ``RequestError`` for a key
+    that is not there and for a generator that cannot be loaded.
+    """
+    run = load_run(folder)
+    batch, job = _find(run, key)
+    made = _make_again(run, batch, job)
+    entry = run.store.entries[job.key]
+    recorded, damage = _recorded(run, job)
+    note = damage
+    largest = share = None
+    if recorded is not None and made.image is not None:
+        if recorded.shape == made.image.shape:
+            difference = np.abs(recorded.astype(np.int16) - made.image)
+            largest, share = int(difference.max()), float((difference > 0).mean())
+        else:
+            note = f"the sizes differ: {recorded.shape[1::-1]} and {made.image.shape[1::-1]} px"
+    elif note is None:
+        note = f"recorded as {entry.status}, now {made.status} ({made.reason or 'an image'})"
+    return Replay(
+        key=job.key,
+        generator=job.generator,
+        prompt=job.prompt.text,
+        prompt_id=job.prompt.id,
+        sample=job.sample,
+        seed=job.seed,
+        batch=batch.index,
+        path=run.folder / entry.path if entry.path else None,
+        same=largest == 0 or (entry.path is None and made.image is None),
+        largest_difference=largest,
+        different_values=share,
+        note=note,
+    )
+
+
+def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
+    generator = run.generator(job.generator)
+    try:
+        generator.load(run.device, run.comparison.dtype)
+    except (GeneratorError, ImportError) as error:
+        raise RequestError(f"generator {job.generator!r} cannot be loaded: {error}") from error
+    try:
+        generations, _ = call(generator, batch)
+        size = common_size(run, generator, job.generator)
+    finally:
+        generator.unload()
+    return check_generation(generations[batch.jobs.index(job)], size)
+
+
+def _find(run: Run, key: str) -> tuple[Batch, GenerationJob]:
+    found = [
+        (batch, job)
+        for batches in run.batches.values()
+        for batch in batches
+        for job in batch.jobs
+        if job.key.startswith(key) and job.key in run.store.entries
+    ]
+    if len(found) == 1:
+        return found[0]
+    if not found or not key:
+        near = did_you_mean(key, run.store.entries)
+        raise RequestError(
+            f"{run.folder} has no image with the key {key!r}{near if 'mean' in near else ''}; "
+            "keys are in images.jsonl"
+        )
+    raise RequestError(f"{len(found)} keys begin with {key!r}; give more of it")
+
+
+def _recorded(
+    run: Run, job: GenerationJob
+) -> tuple[np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | None, str | None]:
+    """The recorded image, and what is wrong with its file if it is not what was written."""
+    entry = run.store.entries[job.key]
+    if entry.path is None:
+        return None, None
+    from PIL import Image
+
+    path = run.folder / entry.path
+    try:
+        if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+            return None, f"{entry.path} was changed since it was made"
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB")), None
+    except OSError as error:
+        return None, f"{entry.path} cannot be read: {error.strerror or error}"

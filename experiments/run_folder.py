@@ -1,0 +1,255 @@
+"""A run folder begun or gone on with, and the checks that come before the first image."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import shutil
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments import provenance
+from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config_types import Comparison, comparison_to_dict
+from gandiff.experiments.continuation import check_continuation, identities, recorded_segments
+from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
+from gandiff.experiments.plan import Batch, extend_segments, plan_batches, plan_seeds
+from gandiff.experiments.run_record import Run, headline
+from gandiff.experiments.store import (
+    GIVEN,
+    OURS,
+    PROMPTS,
+    RECORD,
+    RunStore,
+    read_json,
+    read_lines,
+    write_atomically,
+)
+from gandiff.experiments.suites import PromptSuite, open_configured, prompt_from_dict
+from gandiff.models.generator import Generator
+
+SCHEMA = 1
+_BYTES_A_PIXEL = 2.0  # of a photograph as PNG at the fastest setting, about
+
+
+@contextlib.contextmanager
+def open_run(
+    comparison: Comparison,
+    folder: Path,
+    *,
+    command: str = "",
+    suite: PromptSuite | None = None,
+    generators: Mapping[str, Generator] | None = None,
+) -> Iterator[Run]:
+    """Begin a run or go on with it; whatever can be wrong is found before anything is written.
+
+    ``suite`` and ``generators`` are ready objects in place of what the comparison names. On
+    leaving, run.json says how it went: ``done``, ``interrupted``, or ``failed`` with the error.
+    Raises ``RequestError`` for a folder that holds another comparison or is in use,
+    ``EnvironmentFailure`` when the machine fails.
+    """
+    folder = folder.absolute()
+    store = RunStore(folder)
+    try:
+        continuing = (folder / RECORD).is_file()
+        if continuing:
+            store.open()
+        else:
+            _check_free(folder)
+        suite = suite or open_configured(comparison.suite, comparison.folder)
+        run = _planned(comparison, suite, store, generators or {})
+        _check_generators(run)
+        if not continuing:
+            store.open()
+            if (folder / RECORD).exists():
+                raise RequestError(f"another process has just begun a run in {folder}; start again")
+        _begin(run, command)
+        with _outcome(run):
+            yield run
+    except (OSError, MemoryError) as error:
+        failure = environment_failure(error)
+        if failure is None:
+            raise
+        raise failure from error
+    finally:
+        store.close()
+
+
+def load_run(folder: Path) -> Run:
+    """Open a run folder to look at it; nothing is locked or changed. Raises ``RequestError``."""
+    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
+    if record.get("schema") != SCHEMA:
+        raise RequestError(f"{folder} is no run folder of this version of gandiff")
+    origin = str(folder / RECORD)
+    comparison = comparison_from_dict(
+        record["comparison"], base=record["base"], origin=origin, trusted=True
+    )
+    rows = list(read_lines(folder / PROMPTS))[: record["suite"]["prompts"]]
+    about = {key: record["suite"].get(key) for key in ("name", "version", "source", "licence")}
+    suite = PromptSuite(**about, prompts=tuple(prompt_from_dict(row) for row in rows))
+    return _planned(comparison, suite, RunStore(folder.absolute()), {}, trusted=True)
+
+
+def _planned(
+    comparison: Comparison,
+    suite: PromptSuite,
+    store: RunStore,
+    given: Mapping[str, Generator],
+    *,
+    trusted: bool = False,
+) -> Run:
+    path = store.folder / RECORD
+    record = read_json(path) if path.is_file() else {}
+    device: str = comparison.device
+    if device == "auto":
+        # What the run began on, so that going on needs no look at the hardware and makes equal
+        # images.
+        device = record.get("plan", {}).get("device") or provenance.resolve_device(device)
+    if trusted:
+        found = {n: entry["identity"] for n, entry in record["plan"]["generators"].items()}
+    else:
+        found = identities(comparison, given, device, record)
+        if record:
+            recorded = read_lines(store.folder / PROMPTS)
+            check_continuation(store.folder, record, comparison, suite, found, recorded)
+    segments = {
+        name: extend_segments(recorded_segments(record, name), len(suite.prompts)) for name in found
+    }
+    planned = {n: {"identity": found[n], "segments": segments[n]} for n in found}
+    record["plan"] = {"device": device, "generators": planned}
+    return Run(
+        comparison=comparison,
+        suite=suite,
+        device=device,
+        store=store,
+        batches=_batches(comparison, suite, planned),
+        record=record,
+        given=given,
+    )
+
+
+def _batches(
+    comparison: Comparison, suite: PromptSuite, planned: Mapping[str, Mapping[str, Any]]
+) -> dict[str, tuple[Batch, ...]]:
+    samples = comparison.samples_per_prompt
+    seeds = plan_seeds(comparison.seed, (p.id for p in suite.prompts), samples)
+    return {
+        name: plan_batches(
+            generator=name,
+            identity=plan["identity"],
+            prompts=suite.prompts,
+            seeds=seeds,
+            samples=samples,
+            batch_size=comparison.batch_size,
+            segments=plan["segments"],
+        )
+        for name, plan in planned.items()
+    }
+
+
+def _check_free(folder: Path) -> None:
+    """Refuse to fill a folder in which something else lies."""
+    if folder.exists() and not folder.is_dir():
+        raise RequestError(f"{folder} is a file; a run needs a folder of its own")
+    names = sorted(p.name for p in folder.glob("*")) if folder.is_dir() else []
+    foreign = [name for name in names if name not in OURS and not name.endswith(".tmp")]
+    if foreign:
+        raise RequestError(
+            f"{folder} holds {foreign[0]!r} but no {RECORD}, so it is no run folder; "
+            "choose another --out"
+        )
+
+
+def _check_generators(run: Run) -> None:
+    """Build every generator that has images to make; see whether the disk has room for them."""
+    needed = 0.0
+    for name in run.batches:
+        images = sum(len(batch.jobs) for batch in run.missing(name))
+        if images:
+            side = run.generator(name).info.resolution
+            needed += images * (side or 0) ** 2 * _BYTES_A_PIXEL
+    parent = next(p for p in (run.folder, *run.folder.parents) if p.exists())
+    free = shutil.disk_usage(parent).free
+    if needed > free:
+        raise EnvironmentFailure(
+            f"the images need about {math.ceil(needed / 1e6):,} MB and {parent} has "
+            f"{free // 10**6:,} MB free; free some, choose another --out, or "
+            "ask for fewer prompts (--limit)"
+        )
+
+
+def _begin(run: Run, command: str) -> None:
+    """Write what is known before the first image; run.json comes last, as it makes the folder a
+    run.
+    """
+    old = dict(run.record)
+    text = run.comparison.text or _as_yaml(run.comparison)
+    write_atomically(run.folder / GIVEN, text.encode())
+    run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
+    facts = {name: old.get("generators", {}).get(name) for name in run.batches}
+    known = {name: fact for name, fact in facts.items() if fact}
+    machine = provenance.environment(run.device)
+    plan = run.record["plan"]
+    run.record.clear()
+    run.update(
+        schema=SCHEMA,
+        name=run.comparison.name,
+        status="running",
+        error=None,
+        command=command,
+        created=old.get("created") or provenance.now(),
+        finished=None,
+        base=run.comparison.base,
+        comparison=comparison_to_dict(run.comparison),
+        headline=headline(run.comparison, known),
+        suite=run.suite.describe(),
+        generators=known,
+        counts={},
+        warnings=_changes(old.get("environment"), machine),
+        environment=machine,
+        plan=plan,
+    )
+    for name in run.batches:
+        if run.missing(name):
+            run.describe(name, run.generator(name).info)
+    run.count()
+
+
+def _changes(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[str]:
+    """Say which packages are not those that the earlier images were made with."""
+    before = (old or {}).get("packages", {})
+    changed = [
+        f"{name} {before[name]} (now {new['packages'].get(name, 'not installed')})"
+        for name in ("torch", "diffusers", "transformers", "numpy", "pillow")
+        if name in before and before[name] != new["packages"].get(name)
+    ]
+    return [f"some images were made with {', '.join(changed)}"] if changed else []
+
+
+def _as_yaml(comparison: Comparison) -> str:
+    import yaml
+
+    return yaml.safe_dump(comparison_to_dict(comparison), sort_keys=False, allow_unicode=True)
+
+
+@contextlib.contextmanager
+def _outcome(run: Run) -> Iterator[None]:
+    """Record how a run ended; on a full disk that may fail too, and the first error is what
+    counts.
+    """
+    status, problem = "failed", None
+    try:
+        yield
+        status = "done"
+    except KeyboardInterrupt:
+        status = "interrupted"
+        raise
+    except BaseException as error:
+        problem = str(error) or type(error).__name__
+        raise
+    finally:
+        with contextlib.nullcontext() if status == "done" else contextlib.suppress(OSError):
+            run.record["status"], run.record["error"] = status, problem
+            run.record["finished"] = provenance.now()
+            run.count()

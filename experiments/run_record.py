@@ -1,0 +1,126 @@
+"""A run in memory: a comparison, its prompts, its plan, its folder and its record."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.plan import Batch
+from gandiff.experiments.plugins import make_generator
+from gandiff.experiments.store import RECORD, ImageEntry, RunStore
+from gandiff.experiments.suites import PromptSuite
+from gandiff.models.generator import Generator, GeneratorInfo
+
+
+@dataclasses.dataclass(kw_only=True)
+class Run:
+    """A comparison under way; stages add to the folder and to ``record``, which is run.json."""
+
+    comparison: Comparison
+    suite: PromptSuite
+    device: str
+    store: RunStore
+    batches: Mapping[str, Sequence[Batch]]  # of each generator
+    record: dict[str, Any]
+    given: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return self.store.folder
+
+    def generator(self, name: str) -> Generator:
+        """The generator of this name, built once and not loaded; raises ``RequestError``."""
+        if name not in self._built:
+            self._built[name] = self._build(name)
+        return self._built[name]
+
+    def missing(self, name: str) -> list[Batch]:
+        """The batches that are still to be made; every image is checked once, when first asked."""
+        if name not in self._missing:
+            self._missing[name] = self.store.missing(self.batches[name])
+        return self._missing[name]
+
+    def look_again(self, *, retry_failed: bool = False) -> None:
+        """Check every image anew; ``retry_failed`` counts recorded failures as not made."""
+        for name, batches in self.batches.items():
+            self._missing[name] = self.store.missing(batches, retry_failed=retry_failed)
+
+    def made(self, batch: Batch) -> None:
+        """Note that a batch is no longer missing."""
+        waiting = self._missing[batch.generator]
+        self._missing[batch.generator] = [b for b in waiting if b.index != batch.index]
+
+    def entries(self, name: str) -> list[ImageEntry]:
+        """The images of a generator made so far, in the order of the plan."""
+        jobs = (job for batch in self.batches[name] for job in batch.jobs)
+        return [self.store.entries[job.key] for job in jobs if job.key in self.store.entries]
+
+    def update(self, **fields: Any) -> None:
+        """Replace fields of run.json."""
+        self.record.update(fields)
+        self.store.write_json(RECORD, self.record)
+
+    def warn(self, message: str) -> None:
+        """Note something odd that did not stop the run, once."""
+        if message not in self.record["warnings"]:
+            self.update(warnings=[*self.record["warnings"], message])
+
+    def describe(self, name: str, info: GeneratorInfo) -> None:
+        """Record what is known of a generator, and which two the verdict is about."""
+        configured = self.comparison.generators[name].settings
+        facts = {f.name: getattr(info, f.name) for f in dataclasses.fields(info)} | {
+            "name": name,
+            "abilities": sorted(info.abilities),
+            "training": dict(info.training) if info.training else None,
+            "settings": dict(info.settings or configured),
+        }
+        known = {**self.record["generators"], name: facts}
+        known = {n: known[n] for n in self.batches if n in known}
+        self.update(generators=known, headline=headline(self.comparison, known))
+
+    def count(self) -> None:
+        """Record how many images of each generator were planned, made, failed and filtered out."""
+        counts = {}
+        for name, batches in self.batches.items():
+            statuses = [entry.status for entry in self.entries(name)]
+            counts[name] = {"planned": sum(len(batch.jobs) for batch in batches)} | {
+                status: statuses.count(status) for status in ("ok", "failed", "filtered")
+            }
+        self.update(counts=counts)
+
+    @functools.cached_property
+    def _built(self) -> dict[str, Generator]:
+        return dict(self.given)
+
+    @functools.cached_property
+    def _missing(self) -> dict[str, list[Batch]]:
+        return {}
+
+    def _build(self, name: str) -> Generator:
+        config = self.comparison.generators[name]
+        if config.type == "python":
+            raise RequestError(
+                f"generator {name!r} was a Python object, which a run folder cannot hold; "
+                "run the script that made it again"
+            )
+        return make_generator(name, config.type, config.settings, self.comparison.folder)
+
+
+def headline(comparison: Comparison, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """Choose the two generators that the verdict is about: the first GAN and the first diffusion
+    model.
+    """
+    if comparison.headline:
+        return list(comparison.headline)
+    names = list(comparison.generators)
+    families = {name: facts.get(name, {}).get("family") for name in names}
+    gan = next((n for n in names if families[n] == "gan"), None)
+    diffusion = next((n for n in names if families[n] in ("diffusion", "distilled")), None)
+    chosen = [name for name in (gan, diffusion) if name is not None]
+    return [*chosen, *(name for name in names if name not in chosen)][:2]

@@ -1,0 +1,163 @@
+"""Drawing scenes: signed distances to each shape, antialiased over one pixel.
+
+Shapes are drawn in their own frame (radius 1, x right, y down) from distances that need no trigonometry per
+pixel: a pentagram, for one, is where at least four of its five edge lines have the point on their inner side.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float32, UInt8
+
+from gandiff.experiments.scenes import SHAPES, Scenes
+
+OBJECT_RGB = np.array(
+    [
+        (214, 40, 40),  # red
+        (245, 138, 28),  # orange
+        (246, 222, 50),  # yellow
+        (46, 158, 62),  # green
+        (58, 204, 216),  # cyan
+        (42, 78, 204),  # blue
+        (128, 56, 172),  # purple
+        (246, 130, 190),  # pink
+    ],
+    np.float32,
+)
+BACKGROUND_RGB = np.array(
+    [(244, 244, 244), (128, 128, 128), (18, 18, 18), (202, 182, 140)], np.float32
+)
+Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
+
+
+def _half_planes(corners: int, inner_radius: float, turn: float) -> np.ndarray:
+    angle = turn + 2 * np.pi * np.arange(corners) / corners
+    return np.stack([np.cos(angle), np.sin(angle), np.full(corners, inner_radius)], 1).astype(
+        np.float32
+    )
+
+
+_TRIANGLE = _half_planes(3, 0.52, np.pi / 2)  # a corner up
+_STAR = _half_planes(5, 0.36, np.pi / 2)
+
+
+def _lines(planes: np.ndarray, x: np.ndarray, y: np.ndarray) -> list[np.ndarray]:
+    return [a * x + b * y - c for a, b, c in planes]
+
+
+def _circle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.asarray(np.sqrt(x * x + y * y) - 0.95)
+
+
+def _square(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(np.abs(x), np.abs(y)) - 0.82)
+
+
+def _triangle(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    a, b, c = _lines(_TRIANGLE, x, y - 0.2)
+    return np.asarray(np.maximum(np.maximum(a, b), c))
+
+
+def _star(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    first = second = np.full_like(x, -np.inf)  # the largest and second largest distance
+    for line in _lines(_STAR, x, y - 0.05):
+        second = np.maximum(second, np.minimum(first, line))
+        first = np.maximum(first, line)
+    return second
+
+
+def _heart(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    # A square on its corner and two discs that have its upper sides as diameters.
+    x, y = np.abs(x), y - 0.06
+    diamond = (x + np.abs(y) - 0.82) * np.float32(np.sqrt(0.5))
+    lobe = np.sqrt((x - 0.41) ** 2 + (y + 0.41) ** 2) - np.float32(0.41 * np.sqrt(2))
+    return np.asarray(np.minimum(diamond, lobe))
+
+
+def _ring(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(np.sqrt(x * x + y * y) - 0.74) - 0.24)
+
+
+def _cross(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    x, y = np.abs(x), np.abs(y)
+    return np.asarray(np.minimum(np.maximum(x - 0.95, y - 0.3), np.maximum(x - 0.3, y - 0.95)))
+
+
+def _crescent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    moon = np.sqrt(x * x + y * y) - 0.98
+    bite = 0.78 - np.sqrt((x - 0.48) ** 2 + y * y)
+    return np.asarray(np.maximum(moon, bite))
+
+
+_DISTANCES: tuple[Distance, ...] = (
+    _circle,
+    _square,
+    _triangle,
+    _star,
+    _heart,
+    _ring,
+    _cross,
+    _crescent,
+)
+
+
+def render(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
+    """Draw the scenes at ``resolution`` px, rounded to uint8; image i depends on scene i alone."""
+    if resolution < 8:
+        raise ValueError(f"a scene needs at least 8 px, got a resolution of {resolution}")
+    n = len(scenes)
+    canvas = np.empty((n, resolution, resolution, 3), np.float32)
+    canvas[:] = (BACKGROUND_RGB[scenes.background] + scenes.background_jitter)[:, None, None, :]
+    for slot in range(2):
+        for shape in range(len(SHAPES)):
+            rows = np.flatnonzero(scenes.shape[:, slot] == shape)
+            if len(rows):
+                _draw(canvas, rows, scenes, slot, _DISTANCES[shape])
+    return np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
+
+
+def _draw(
+    canvas: Float32[np.ndarray, "n h w 3"],
+    rows: np.ndarray,
+    scenes: Scenes,
+    slot: int,
+    distance: Distance,
+) -> None:
+    """Blend one slot's objects of one shape in, touching only the square that holds each."""
+    side = canvas.shape[1]
+    centre, radius = scenes.centre[rows, slot] * side, scenes.radius[rows, slot] * side
+    patch = min(side, int(np.ceil(2 * float(radius.max()))) + 2)
+    corner = np.clip(np.floor(centre - patch / 2).astype(np.int64), 0, side - patch)
+    steps = np.arange(patch)
+    xs, ys = corner[:, 0:1] + steps, corner[:, 1:2] + steps  # (m, patch)
+    x = ((xs + np.float32(0.5) - centre[:, 0:1]) / radius[:, None]).astype(np.float32)
+    y = ((ys + np.float32(0.5) - centre[:, 1:2]) / radius[:, None]).astype(np.float32)
+    grid_x, grid_y = np.broadcast_arrays(x[:, None, :], y[:, :, None])
+    alpha = np.clip(0.5 - distance(grid_x, grid_y) * radius[:, None, None], 0, 1)[..., None]
+    rgb = OBJECT_RGB[scenes.colour[rows, slot]] + scenes.object_jitter[rows, slot]
+    where = (rows[:, None, None], ys[:, :, None], xs[:, None, :])
+    under = canvas[where]
+    canvas[where] = under + alpha * (rgb[:, None, None, :] - under)
+
+
+def save_image_folder(
+    folder: Path, scenes: Scenes, captions: list[str], resolution: int = 32
+) -> None:
+    """Write PNGs and ``metadata.jsonl`` (``file_name``, ``text``): Hugging Face's imagefolder convention."""
+    import json
+
+    from PIL import Image
+
+    if len(scenes) != len(captions):
+        raise ValueError(f"{len(scenes)} scenes but {len(captions)} captions")
+    folder.mkdir(parents=True, exist_ok=True)
+    lines = []
+    for start in range(0, len(scenes), 256):
+        for i, image in enumerate(render(scenes[start : start + 256], resolution), start):
+            name = f"{i:06d}.png"
+            Image.fromarray(image).save(folder / name, compress_level=1)
+            lines.append(json.dumps({"file_name": name, "text": captions[i]}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -1,0 +1,74 @@
+"""The JSON schema of comparison files, for editors that complete and check YAML while one types."""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.plugins import GENERATORS
+from gandiff.experiments.validation import adapter
+
+INTERNAL = ("base", "text")
+
+
+def comparison_schema() -> dict[str, Any]:
+    """Build the JSON schema (draft 2020-12) from the types that the file is read into.
+
+    Installed generator types and ``module:factory`` are allowed with any settings; the built-in
+    ones with theirs.
+    """
+    schema = adapter(Comparison).json_schema()
+    for name in INTERNAL:
+        del schema["properties"][name]
+    definitions = schema["$defs"]
+    del definitions["GeneratorConfig"]
+    for type_, entry in GENERATORS.items():
+        definitions[type_] = _generator(type_, entry.settings, entry.says)
+    definitions["other"] = {
+        "description": "An installed generator type, or module:factory.",
+        "properties": {"type": {"type": "string", "not": {"enum": list(GENERATORS)}}},
+        "required": ["type"],
+        "type": "object",
+    }
+    schema["properties"]["generators"]["additionalProperties"] = {
+        "anyOf": [{"$ref": f"#/$defs/{name}"} for name in (*GENERATORS, "other")]
+    }
+    # A suite may be written as its bare name, and the run is named after the file if nothing else
+    # is said.
+    suite = schema["properties"]["suite"]
+    schema["properties"]["suite"] = {
+        "anyOf": [{"type": "string"}, {"$ref": "#/$defs/SuiteConfig"}],
+        "description": suite.get("description", ""),
+    }
+    schema["required"] = [name for name in schema["required"] if name != "name"]
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "gandiff comparison",
+        **_without_titles({k: v for k, v in schema.items() if k != "title"}),
+    }
+
+
+def _generator(type_: str, target: str, says: str) -> dict[str, Any]:
+    module, _, name = target.partition(":")
+    made = adapter(getattr(importlib.import_module(module), name)).json_schema()
+    return {
+        "description": says[:1].upper() + says[1:] + ".",
+        "properties": {"type": {"const": type_}, **made["properties"]},
+        "required": ["type", *made.get("required", [])],
+        "additionalProperties": False,
+        "type": "object",
+    }
+
+
+def _without_titles(value: Any) -> Any:
+    """Leave out the titles that pydantic makes from names: they say nothing new."""
+    if isinstance(value, list):
+        return [_without_titles(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: _without_titles(item)
+        for key, item in value.items()
+        if not (key == "title" and isinstance(item, str))
+    }

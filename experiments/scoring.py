@@ -1,0 +1,241 @@
+"""From the images of a run to its tables: results, scores of each image, paired differences, cost."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import itertools
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
+from gandiff.experiments.costs import cost_rows, measure_costs
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.references import matched_records, reference_records
+from gandiff.experiments.run_record import Run
+
+SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
+_SCORING = 1  # raised when the same images would get other numbers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One generator's images and what every metric said of them."""
+
+    generator: str
+    images: Sequence[ImageRecord]
+    outputs: Sequence[MetricOutput]
+
+
+def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
+    """Build all metrics and open their encoders, so that missing weights are found before any image."""
+    metrics = []
+    for text in run.comparison.metrics:
+        try:
+            metric = make_metric(MetricSpec.parse(text))
+            for encoder in metric.encoders:
+                cache.protocol(encoder)
+        except MetricError as error:
+            raise RequestError(f"metric {text!r}: {error}") from error
+        metrics.append(metric)
+    return metrics
+
+
+def open_cache(run: Run, *, quiet: bool = False) -> FeatureCache:
+    """The features of a run, kept in its folder."""
+    return FeatureCache(run.folder / "features", device=run.device, progress=not quiet)
+
+
+def score_run(run: Run, *, quiet: bool = False) -> bool:
+    """Measure everything that the comparison asks for; returns False if nothing had changed since last time.
+
+    A metric that cannot be computed for a generator becomes a row that says why.
+    """
+    measure_costs(run, quiet=quiet)
+    mark = _fingerprint(run)
+    files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
+    if run.record.get("scored") == mark and all(file.is_file() for file in files):
+        return False
+    cache = open_cache(run, quiet=quiet)
+    metrics = check_metrics(run, cache)
+    resolution = _resolution(run)
+    reference, matched = reference_records(run, resolution), matched_records(run, resolution)
+    scored = []
+    for name in run.batches:
+        images = generated_records(run, name)
+        data = MetricInput(
+            images=images,
+            reference=reference,
+            matched=_same_groups(matched, images),
+            features=cache,
+            seed=run.comparison.seed,
+            device=run.device,
+        )
+        scored.append(
+            Scored(generator=name, images=images, outputs=[measure(m, data) for m in metrics])
+        )
+    _write_tables(run, scored)
+    for warning in cache.warnings():
+        run.warn(warning)
+    run.update(scored=mark)
+    return True
+
+
+def generated_records(run: Run, name: str) -> list[ImageRecord]:
+    """The usable images of a generator, with what was asked for."""
+    prompts = {prompt.id: prompt for prompt in run.suite.prompts}
+    records = []
+    for entry in run.entries(name):
+        if entry.path is None or entry.sha256 is None or entry.status != "ok":
+            continue
+        prompt = prompts[entry.prompt_id]
+        records.append(
+            ImageRecord(
+                path=run.folder / entry.path,
+                sha256=entry.sha256,
+                group=prompt.id,
+                prompt=prompt.text,
+                sample=entry.sample,
+                key=entry.key,
+                category=prompt.category,
+                expected=prompt.expected,
+            )
+        )
+    return records
+
+
+def measure(metric: Metric, data: MetricInput) -> MetricOutput:
+    """Measure, or say in a row why it was not possible."""
+    try:
+        if not data.images:
+            raise MetricError("there is no usable image")
+        if metric.needs_reference and not data.reference:
+            raise MetricError("the comparison names no reference images")
+        return metric.measure(data)
+    except MetricError as error:
+        row = MetricResult(
+            metric=str(metric.spec), value=None, images=len(data.images), note=f"not measured: {error}"
+        )
+        return MetricOutput(results=[row])
+
+
+def _same_groups(
+    matched: Sequence[ImageRecord] | None, images: Sequence[ImageRecord]
+) -> Sequence[ImageRecord] | None:
+    if matched is None:
+        return None
+    groups = {image.group for image in images}
+    return [record for record in matched if record.group in groups]
+
+
+def _resolution(run: Run) -> int:
+    """The size that scenes are rendered at: that of the generated images, 32 px if none are square."""
+    sizes = [e.width for n in run.batches for e in run.entries(n) if e.width and e.width == e.height]
+    return max(set(sizes), key=sizes.count) if sizes else 32
+
+
+def _fingerprint(run: Run) -> str:
+    """What the tables depend on: every image, the metrics, the judges' files and the timings."""
+    comparison = run.record["comparison"]
+    digest = hashlib.sha256(json.dumps([_SCORING, comparison, run.record.get("costs")], sort_keys=True).encode())
+    for name in run.batches:
+        for entry in run.entries(name):
+            digest.update(f"{name} {entry.key} {entry.status} {entry.sha256}\n".encode())
+    shipped = Path(__file__).resolve().parent.parent / "evaluate" / "pretrained"
+    for file in sorted(shipped.glob("*/*.safetensors")):
+        digest.update(hashlib.sha256(file.read_bytes()).digest())
+    return digest.hexdigest()
+
+
+def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
+    from gandiff.experiments.store import write_atomically
+
+    tables = {
+        SCORES: _scores(scored),
+        RESULTS: [*_results(scored), *cost_rows(run)],
+        DIFFERENCES: differences(scored, run.comparison.seed),
+    }
+    for name, rows in tables.items():
+        write_atomically(run.folder / name, _parquet(rows, _COLUMNS[name]))
+
+
+_COLUMNS = {
+    SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
+    RESULTS: (
+        *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
+        *("images", "references", "protocol", "note"),
+    ),
+    DIFFERENCES: ("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
+}
+
+
+def _parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
+    import io
+
+    import pandas as pd
+
+    buffer = io.BytesIO()
+    pd.DataFrame(list(rows), columns=list(columns)).to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def result_row(generator: str, result: MetricResult) -> dict[str, Any]:
+    """One row of the results table."""
+    row = dataclasses.asdict(result)
+    row["protocol"] = json.dumps(row["protocol"], sort_keys=True)
+    return {"generator": generator, **row}
+
+
+def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    return [result_row(s.generator, row) for s in scored for out in s.outputs for row in out.results]
+
+
+def _scores(scored: Sequence[Scored]) -> list[dict[str, Any]]:
+    rows = []
+    for one in scored:
+        for output in one.outputs:
+            for metric, values in output.per_image.items():
+                rows += [
+                    {
+                        "key": image.key,
+                        "generator": one.generator,
+                        "prompt_id": image.group,
+                        "sample": image.sample,
+                        "category": image.category,
+                        "metric": metric,
+                        "value": float(value),
+                    }
+                    for image, value in zip(one.images, values, strict=True)
+                    if not np.isnan(value)
+                ]
+    return rows
+
+
+def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
+    """Every pair of generators on every per-image metric, over the prompts that both have."""
+    from gandiff.evaluate.statistics import paired_difference
+
+    rows = []
+    for a, b in itertools.combinations(scored, 2):
+        for metric, (a_values, b_values) in _shared(a, b).items():
+            groups = [[image.group for image in one.images] for one in (a, b)]
+            try:
+                found = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
+            except ValueError:
+                continue  # no prompt for which both have a value
+            rows.append({"a": a.generator, "b": b.generator, "metric": metric, **dataclasses.asdict(found)})
+    return rows
+
+
+def _shared(a: Scored, b: Scored) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    mine, theirs = (
+        {metric: values for out in one.outputs for metric, values in out.per_image.items()} for one in (a, b)
+    )
+    return {metric: (mine[metric], theirs[metric]) for metric in mine if metric in theirs}

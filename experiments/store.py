@@ -1,0 +1,207 @@
+"""A run folder on disk: images, their log and record, whole whenever the process is killed."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.locks import FolderLock
+from gandiff.experiments.plan import Batch, GenerationJob
+
+LOG = "images.jsonl"
+RECORD = "run.json"
+PROMPTS = "prompts.jsonl"
+GIVEN = "comparison.yaml"
+OURS = (LOG, RECORD, PROMPTS, GIVEN, FolderLock.NAME)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageEntry:
+    """One line of ``images.jsonl``: what became of one planned image."""
+
+    key: str
+    generator: str
+    prompt_id: str
+    sample: int
+    seed: int
+    sha256: str | None  # of the PNG file; None when there is no image
+    path: str | None  # relative to the run folder
+    width: int | None  # px
+    height: int | None  # px
+    batch: int
+    seconds: float  # of the whole call, divided by the images it was asked for
+    status: Literal["ok", "failed", "filtered"]
+    reason: str | None = None
+    nfe: int = 1
+    truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+class RunStore:
+    """The files of one run; only one process at a time may hold a folder open for writing."""
+
+    def __init__(self, folder: Path) -> None:
+        """Look at a run folder without changing or locking it."""
+        self.folder = folder
+        self.entries: dict[str, ImageEntry] = {}
+        self._lock = FolderLock(folder)
+        self._damaged = False
+        self._read_log()
+
+    def open(self) -> None:
+        """Take the folder for writing: lock it, repair a torn log, remove half-written files.
+
+        Raises ``RequestError`` if another process has it, ``OSError`` if the disk does not allow
+        it.
+        """
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock.acquire()
+        self.entries.clear()
+        self._read_log()
+        if self._damaged:
+            self._rewrite_log()
+        for pattern in ("*.tmp", "images/*/*.tmp"):
+            for leftover in self.folder.glob(pattern):
+                leftover.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Give the folder free."""
+        self._lock.release()
+
+    def missing(self, batches: Iterable[Batch], *, retry_failed: bool = False) -> list[Batch]:
+        """List the batches in which an image or its line is missing or not what was written.
+
+        A recorded failure counts as made, unless it is to be tried again.
+        """
+        return [b for b in batches if not all(self._has(job, retry_failed) for job in b.jobs)]
+
+    def forget(self, batches: Iterable[Batch]) -> None:
+        """Take the lines of batches that will be made again out of the log, so that none is
+        doubled.
+        """
+        stale = {job.key for batch in batches for job in batch.jobs} & self.entries.keys()
+        if stale:
+            for key in stale:
+                del self.entries[key]
+            self._rewrite_log()
+
+    def save_image(self, relative: str, image: UInt8[np.ndarray, "h w 3"]) -> str:
+        """Write one PNG, complete or not at all; returns the sha256 of the file.
+
+        It is not forced to the disk one by one: after a power cut, the hash in the log tells that
+        it is damaged.
+        """
+        from PIL import Image
+
+        buffer = io.BytesIO()
+        Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", compress_level=1)
+        data = buffer.getvalue()
+        write_atomically(self.folder / relative, data)
+        return hashlib.sha256(data).hexdigest()
+
+    def append(self, entries: Sequence[ImageEntry]) -> None:
+        """Log the images of one batch and force the lines to the disk; the images are there
+        already.
+        """
+        lines = "".join(_line(entry) for entry in entries)
+        with (self.folder / LOG).open("ab") as stream:
+            stream.write(lines.encode())
+            stream.flush()
+            os.fsync(stream.fileno())
+        self.entries.update({entry.key: entry for entry in entries})
+
+    def write_json(self, name: str, data: Mapping[str, Any]) -> None:
+        """Replace a JSON file as a whole."""
+        text = json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n"
+        write_atomically(self.folder / name, text.encode(), durable=True)
+
+    def write_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
+        """Replace a JSON-lines file as a whole."""
+        text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+        write_atomically(self.folder / name, text.encode(), durable=True)
+
+    def _has(self, job: GenerationJob, retry_failed: bool) -> bool:
+        entry = self.entries.get(job.key)
+        if entry is None:
+            return False
+        if entry.path is None:
+            return not (retry_failed and entry.status == "failed")
+        try:
+            with (self.folder / entry.path).open("rb") as stream:
+                return hashlib.file_digest(stream, "sha256").hexdigest() == entry.sha256
+        except OSError:
+            return False
+
+    def _read_log(self) -> None:
+        """Read the log; a torn last line, lines that cannot be read and doubled ones mark it as
+        damaged.
+        """
+        path = self.folder / LOG
+        data = path.read_bytes() if path.is_file() else b""
+        *lines, rest = data.split(b"\n")
+        self._damaged = bool(rest)
+        for line in lines:
+            try:
+                entry = ImageEntry(**json.loads(line))
+            except (ValueError, TypeError):
+                self._damaged = True
+                continue
+            self._damaged |= entry.key in self.entries
+            self.entries[entry.key] = entry
+
+    def _rewrite_log(self) -> None:
+        text = "".join(_line(entry) for entry in self.entries.values())
+        write_atomically(self.folder / LOG, text.encode(), durable=True)
+        self._damaged = False
+
+
+def _line(entry: ImageEntry) -> str:
+    return json.dumps(vars(entry), ensure_ascii=False) + "\n"
+
+
+def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+    """Write a file so that its name only ever stands for the whole; ``durable`` survives a power
+    cut.
+    """
+    temporary = f"{path}.{os.getpid()}.tmp"
+    try:
+        with open(temporary, "wb") as stream:
+            stream.write(data)
+            if durable:
+                stream.flush()
+                os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        # What a full disk left of it would be in the way of everything else.
+        if os.path.exists(temporary):
+            os.unlink(temporary)
+        raise
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object that the store wrote; raises ``RequestError`` if it is something else."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from None
+    if not isinstance(data, dict):
+        raise RequestError(f"{path}: expected the record of a run")
+    return data
+
+
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """Read the rows of a JSON-lines file that the store wrote."""
+    try:
+        text = path.read_text(encoding="utf-8")
+        yield from (json.loads(line) for line in text.split("\n") if line)
+    except (OSError, ValueError) as error:
+        raise RequestError(f"{path} cannot be read: {error}") from None

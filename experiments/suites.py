@@ -1,0 +1,192 @@
+"""Prompts and where they come from: built in, installed, or a file that somebody published."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.config_types import SuiteConfig
+from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.experiments.plugins import shipped_suite, suite_factory, suite_names
+from gandiff.experiments.suite_files import ENDINGS, read_prompt_file
+
+SAFE_ID = re.compile(r"\w[\w.+@ -]*", re.UNICODE)
+SCENES_PROMPTS = 128
+_ID_BYTES = 120  # leaves room for the sample number and the ending in a file name of 255 bytes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Prompt:
+    """One text to make images of; ``expected`` are facts that the text states, for metrics that
+    know them.
+    """
+
+    id: str
+    text: str
+    category: str | None = None
+    tags: tuple[str, ...] = ()
+    negative_prompt: str | None = None
+    expected: Mapping[str, Any] | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Write it as a line of ``prompts.jsonl``."""
+        return {**dataclasses.asdict(self), "tags": list(self.tags)}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PromptSuite:
+    """Prompts in order, and where they are from. Ids are unique and safe as file names."""
+
+    name: str
+    prompts: tuple[Prompt, ...]
+    version: str | None = None
+    source: str | None = None
+    licence: str | None = None
+
+    def __post_init__(self) -> None:
+        check_prompts(self.prompts, self.source or self.name)
+
+    @functools.cached_property
+    def sha256(self) -> str:
+        """Hash of what a generator sees: ids, texts and negative prompts, in order."""
+        seen = [[p.id, p.text, p.negative_prompt] for p in self.prompts]
+        return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode()).hexdigest()
+
+    def first(self, count: int | None) -> PromptSuite:
+        """The suite cut to at most its first prompts."""
+        return dataclasses.replace(self, prompts=self.prompts[:count])
+
+    def describe(self) -> dict[str, Any]:
+        """Say what ``run.json`` records of a suite."""
+        return {
+            "name": self.name,
+            "version": self.version,
+            "source": self.source,
+            "licence": self.licence,
+            "sha256": self.sha256,
+            "prompts": len(self.prompts),
+        }
+
+
+def open_suite(
+    name: str,
+    *,
+    split: str = "test",
+    prompts: int | None = None,
+    limit: int | None = None,
+    base: Path = Path(),
+) -> PromptSuite:
+    """Open a suite by name or path: exactly the first ``prompts`` of it, then at most ``limit`` of
+    those.
+
+    Raises ``RequestError`` for an unknown name, an unreadable file, no prompts, fewer than asked
+    for, and ids that are given twice or cannot be file names.
+    """
+    found = find_suite(name, base)
+    if isinstance(found, Path):
+        suite = PromptSuite(
+            name=found.stem,
+            source=str(found),
+            prompts=tuple(Prompt(**row) for row in read_prompt_file(found)),
+        )
+    elif found == "scenes":
+        suite = _scenes(split, prompts or SCENES_PROMPTS)
+    else:
+        suite = _installed(found, split, prompts)
+    if prompts is not None and len(suite.prompts) < prompts:
+        raise RequestError(
+            f"the suite {name} has {len(suite.prompts)} prompts; {prompts} were asked for"
+        )
+    return suite.first(prompts).first(limit)
+
+
+def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
+    """Open the suite of a comparison."""
+    return open_suite(
+        config.name, split=config.split, prompts=config.prompts, limit=config.limit, base=base
+    )
+
+
+def find_suite(name: str, base: Path = Path()) -> str | Path:
+    """Tell a name from a path: the name of an installed suite, or an existing file.
+
+    Raises ``RequestError`` when it is neither.
+    """
+    if name == "scenes":
+        return name
+    path = (base / Path(name).expanduser()).resolve()
+    if path.suffix.lower() in ENDINGS or "/" in name or path.is_file():
+        if path.is_file():
+            return path
+        siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
+        near = did_you_mean(path.name, siblings) if siblings else ""
+        raise RequestError(f"there is no prompt file {path}{near if 'mean' in near else ''}")
+    if shipped := shipped_suite(name):
+        return shipped
+    if suite_factory(name) is not None:
+        return name
+    near = did_you_mean(name, suite_names())
+    raise RequestError(
+        f"no suite is named {name!r}{near} (a file needs one of {', '.join(ENDINGS)})"
+    )
+
+
+def prompt_from_dict(row: Mapping[str, Any]) -> Prompt:
+    """Read a prompt back from what ``Prompt.to_dict`` wrote."""
+    return Prompt(**{**row, "tags": tuple(row.get("tags", ()))})
+
+
+def check_prompts(prompts: Sequence[Prompt], source: str) -> None:
+    """Check that there are prompts and their ids are unique and safe; raises ``RequestError``."""
+    if not prompts:
+        raise RequestError(f"{source} has no prompts")
+    folded: dict[str, str] = {}
+    for number, prompt in enumerate(prompts, 1):
+        unsafe = not SAFE_ID.fullmatch(prompt.id) or prompt.id.endswith((" ", "."))
+        if unsafe or len(prompt.id.encode()) > _ID_BYTES:
+            raise RequestError(
+                f"{source}: the prompt id {prompt.id[:80]!r} (prompt {number}) cannot be a "
+                "file name; expected letters, digits and _ . - + @, starting with a letter or digit"
+            )
+        if not prompt.text.strip():
+            raise RequestError(f"{source}: prompt {prompt.id!r} has no text")
+        other = folded.setdefault(prompt.id.casefold(), prompt.id)
+        if number != len(folded):
+            clash = f"beside {other!r}, which is the same file name"
+            clash = f"beside {other!r}, which is the same file name"
+            same = "twice" if other == prompt.id else clash
+            raise RequestError(f"{source}: the prompt id {prompt.id!r} is given {same}")
+
+
+def _scenes(split: str, count: int) -> PromptSuite:
+    from gandiff.experiments import scenes_suite
+
+    try:
+        rows = scenes_suite.scene_suite(split, count)
+    except ValueError as error:
+        raise RequestError(f"suite scenes: {error}") from None
+    return PromptSuite(
+        name="scenes",
+        version=str(getattr(scenes_suite, "SUITE_VERSION", "1")),
+        source=f"rendered scenes, {split} split",
+        licence="Apache-2.0",
+        prompts=tuple(prompt_from_dict(row) for row in rows),
+    )
+
+
+def _installed(name: str, split: str, count: int | None) -> PromptSuite:
+    factory = suite_factory(name)
+    made: PromptSuite | Iterable[Mapping[str, Any]] = factory(split, count) if factory else ()
+    if isinstance(made, PromptSuite):
+        return made
+    try:
+        prompts = tuple(prompt_from_dict(row) for row in made)
+    except (TypeError, KeyError) as error:
+        raise RequestError(f"the suite {name!r} gave rows that are no prompts: {error}") from None
+    return PromptSuite(name=name, source=f"plugin {name}", prompts=prompts)

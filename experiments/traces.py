@@ -1,0 +1,99 @@
+"""The way from noise to image for a few prompts: pictures of chosen steps, for the report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.plan import GenerationJob
+from gandiff.experiments.run_record import Run
+from gandiff.experiments.store import write_atomically
+from gandiff.models.generator import Generator, GeneratorError, TraceFrame
+
+FOLDER, LISTING = "traces", "traces.json"
+
+
+def make_traces(run: Run, *, quiet: bool = False) -> None:
+    """Trace the first prompts of every generator that has steps; what is there already is kept."""
+    from tqdm import tqdm
+
+    listing = run.folder / FOLDER / LISTING
+    known = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else []
+    wanted = {(job.generator, job.prompt.id): job for job in _jobs(run)}
+    done = {(t["generator"], t["prompt_id"]): t for t in known if _current(t, wanted)}
+    waiting = [job for place, job in wanted.items() if place not in done]
+    names = list(dict.fromkeys(job.generator for job in waiting))
+    for name in tqdm(names, desc="traces", unit="generator", disable=quiet or not names):
+        generator = run.generator(name)
+        generator.load(run.device, run.comparison.dtype)
+        try:
+            for job in (j for j in waiting if j.generator == name):
+                done[name, job.prompt.id] = _trace(run, generator, job)
+        except (NotImplementedError, GeneratorError, ValueError, RuntimeError) as error:
+            run.warn(f"{name}: its steps are not shown: {error}")
+        finally:
+            generator.unload()
+    if names or len(done) != len(known):
+        listing.parent.mkdir(exist_ok=True)
+        ordered = [done[place] for place in wanted if place in done]
+        write_atomically(listing, json.dumps(ordered, indent=1).encode())
+
+
+def _jobs(run: Run) -> list[GenerationJob]:
+    """The first sample of the first prompts, for generators that say that they have steps to show."""
+    count = run.comparison.report.trace_prompts
+    chosen = {prompt.id for prompt in run.suite.prompts[:count]}
+    return [
+        job
+        for name, batches in run.batches.items()
+        if "trace" in run.record["generators"].get(name, {}).get("abilities", ())
+        for batch in batches
+        for job in batch.jobs
+        if job.prompt.id in chosen and job.sample == 0
+    ]
+
+
+def _current(trace: dict[str, Any], wanted: dict[tuple[str, str], GenerationJob]) -> bool:
+    job = wanted.get((trace["generator"], trace["prompt_id"]))
+    return job is not None and trace.get("key") == job.key
+
+
+def _steps(run: Run, name: str) -> list[int]:
+    """Steps spread evenly from the first to the last."""
+    total = int(run.record["generators"][name]["settings"].get("num_inference_steps") or 1)
+    count = min(run.comparison.report.trace_steps, total)
+    if count == 1:
+        return [total - 1]
+    return sorted({round(i * (total - 1) / (count - 1)) for i in range(count)})
+
+
+def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]:
+    frames = generator.trace(job.request(), _steps(run, job.generator))
+    folder = Path(FOLDER) / job.generator / job.prompt.id
+    (run.folder / folder).mkdir(parents=True, exist_ok=True)
+    return {
+        "generator": job.generator,
+        "prompt_id": job.prompt.id,
+        "prompt": job.prompt.text,
+        "seed": job.seed,
+        "key": job.key,
+        "frames": _save(run.folder, folder, frames),
+    }
+
+
+def _save(root: Path, folder: Path, frames: Sequence[TraceFrame]) -> list[dict[str, Any]]:
+    from PIL import Image
+
+    rows = []
+    for frame in frames:
+        row: dict[str, Any] = {"step": frame.step, "timestep": float(frame.timestep)}
+        for kind, image in (("noisy", frame.noisy), ("estimate", frame.estimate)):
+            row[kind] = None
+            if image is not None:
+                path = folder / f"{frame.step:03d}_{kind}.png"
+                Image.fromarray(image).save(root / path)
+                row[kind] = path.as_posix()
+        rows.append(row)
+    return rows

@@ -1,0 +1,195 @@
+"""Training of the small latent diffusion model: text encoder, autoencoder, then the U-Net among the latents."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.training import text
+from gandiff.experiments.training.loop import Ema, Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.diffusion.networks import (
+    build_noise_schedule,
+    build_unet,
+    build_vae,
+    centre_latents,
+    save_pipeline,
+)
+from gandiff.models.text import TextEncoder, parameter_count
+
+VAE_SHARE = 0.25  # of the budget
+P_NO_CAPTION = 0.1  # for classifier-free guidance (Ho & Salimans 2022)
+SNR_GAMMA = 5.0  # Hang et al. 2023, equation 8
+CACHED = 60_000  # pictures whose latents are kept; 61 MB at 32 px
+_WORK = "state"  # checkpoints of the phases, not part of the model
+
+
+def train(request: TrainingRequest) -> Path:
+    """Train a latent diffusion model into ``request.out``, phase by phase; a finished phase is not repeated."""
+    encoder = text.ensure(request)
+    data = open_data(request.data, request.resolution, request.seed)
+    vae, vae_record = train_vae(request, data)
+    unet, unet_record = train_unet(request, data, encoder, vae)
+    save_pipeline(request.out, vae, unet, encoder)
+    _save_records(request, encoder, vae, unet, vae_record, unet_record)
+    return request.out
+
+
+def _phase(request: TrainingRequest, name: str, share: float) -> TrainingRequest:
+    out = request.out / _WORK / name
+    resume = request.resume and (out / "checkpoint.pt").is_file()
+    return dataclasses.replace(request, out=out, minutes=request.minutes * share, resume=resume)
+
+
+def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dict[str, Any]]:
+    """Autoencoder with squared and absolute error and a faint pull to the unit Gaussian."""
+    part = _phase(request, "vae", VAE_SHARE)
+    torch.manual_seed(request.seed)
+    vae = build_vae(request.resolution).to(request.device)
+    optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0)
+    ema = Ema(vae, 4000.0)
+    loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer})
+    size = min(request.batch_size, 32)
+    noise = torch.Generator().manual_seed(request.seed)
+
+    def step() -> tuple[int, dict[str, float]]:
+        set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.steps + 1) / 50))
+        batch = data.batch(loop.images, size, wrong=False)
+        x = to_tensor(batch.images, request.device)
+        posterior = vae.encode(x).latent_dist
+        y = vae.decode(posterior.sample(noise)).sample
+        squared = F.mse_loss(y, x)
+        loss = squared + 0.5 * F.l1_loss(y, x) + 1e-5 * posterior.kl().mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimizer.step()
+        ema.update(vae, size, loop.images + size)
+        # PSNR for pictures that span 2: 10 log10(4 / mse).
+        psnr = 10 * math.log10(4 / max(float(squared.detach()), 1e-12))
+        return size, {"loss": float(loss.detach()), "psnr_db": psnr}
+
+    vae.train()
+    loop.run(step)
+    return ema.module, loop.record(reconstruction=check_vae(ema.module, data, request))
+
+
+@torch.inference_mode()
+def check_vae(vae: Any, data: CaptionedImages, request: TrainingRequest, n: int = 512) -> dict[str, float]:
+    """PSNR of reconstructions after rounding, on pictures far from the training stretch."""
+    n = min(n, getattr(data, "images", range(n)).__len__())
+    errors = []
+    for start in range(0, n, 32):
+        size = min(32, n - start)
+        images = data.batch((1 << 27) + start, size, wrong=False).images
+        x = to_tensor(images, request.device)
+        y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
+        errors.append(((y - x) / 2).square().flatten(1).mean(1))
+    psnr = -10 * torch.log10(torch.cat(errors).clamp(min=1e-12))
+    return {"psnr_db": float(psnr.mean()), "psnr_db_worst": float(psnr.min()), "images": float(n)}
+
+
+class Latents(NamedTuple):
+    """Cached latents, already scaled, with the captions of their pictures."""
+
+    values: Tensor  # n 4 h w
+    captions: list[str]
+
+
+@torch.inference_mode()
+def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: int) -> Latents:
+    """Encode n pictures once; also centres the autoencoder's latents and notes their scale."""
+    from tqdm import tqdm
+
+    size = min(request.batch_size, 64)
+    parts, captions = [], []
+    for start in tqdm(range(0, n - size + 1, size), desc="encoding", disable=request.quiet, unit="batch"):
+        batch = data.batch(start, size, wrong=False)
+        parts.append(vae.encode(to_tensor(batch.images, request.device)).latent_dist.mode())
+        captions += batch.captions
+    values = torch.cat(parts)
+    mean = values.mean((0, 2, 3))
+    values = values - mean[None, :, None, None]
+    std = float(values.std())
+    centre_latents(vae, mean, std)
+    return Latents(values / std, captions)
+
+
+def train_unet(
+    request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, vae: Any
+) -> tuple[Any, dict[str, Any]]:
+    """Squared error on the noise, weighted by min-SNR (Ho et al. 2020, equation 14; Hang et al. 2023)."""
+    part = _phase(request, "unet", 1 - VAE_SHARE)
+    budget = round(2000 * request.minutes)
+    count = min(CACHED, budget, getattr(data, "images", range(CACHED)).__len__())
+    latents = cache_latents(vae, data, request, max(count, request.batch_size))
+    torch.manual_seed(request.seed + 1)
+    unet = build_unet(request.resolution, encoder.width).to(request.device)
+    optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-3)
+    ema = Ema(unet, 8000.0)
+    loop = Loop(part, "denoiser", {"unet": unet, "ema": ema, "optimizer": optimizer})
+    schedule = build_noise_schedule()
+    alphas = schedule.alphas_cumprod
+    snr = alphas / (1 - alphas)
+    weights = snr.clamp(max=SNR_GAMMA) / snr
+    draw = torch.Generator()
+
+    def step() -> tuple[int, dict[str, float]]:
+        n = request.batch_size
+        set_lr(optimizer, cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.steps + 1) / 100))
+        draw.manual_seed((request.seed << 40) + loop.images)
+        chosen = torch.randint(len(latents.captions), (n,), generator=draw)
+        x = latents.values[chosen]
+        silent = torch.rand(n, generator=draw) < P_NO_CAPTION
+        words = ["" if s else latents.captions[i] for i, s in zip(chosen.tolist(), silent, strict=True)]
+        noise = torch.randn(x.shape, generator=draw)
+        t = torch.randint(len(alphas), (n,), generator=draw)
+        noisy = schedule.add_noise(x, noise, t)
+        guess = unet(noisy, t, encoder_hidden_states=encoder(words).tokens).sample
+        error = (guess - noise).square().mean((1, 2, 3))
+        loss = (error * weights[t]).mean()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
+        optimizer.step()
+        ema.update(unet, n, loop.images + n)
+        return n, {"loss": float(loss.detach()), "mse": float(error.detach().mean())}
+
+    unet.train()
+    loop.run(step)
+    return ema.module, loop.record()
+
+
+def _save_records(
+    request: TrainingRequest,
+    encoder: TextEncoder,
+    vae: Any,
+    unet: Any,
+    vae_record: dict[str, Any],
+    unet_record: dict[str, Any],
+) -> None:
+    from gandiff.experiments.training.cards import generator_card
+    from gandiff.experiments.training.gan import text_record
+
+    record = dict(unet_record)
+    record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)
+    record["images"] = vae_record["images"] + unet_record["images"]
+    record["autoencoder"] = {k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")}
+    record["text"] = text_record(request.out)
+    write_json(request.out / "training.json", record)
+    psnr = vae_record["reconstruction"]["psnr_db"]
+    summary = (
+        f"A latent diffusion model at {request.resolution} px, saved as a `StableDiffusionPipeline` that plain\n"
+        f"diffusers loads: {parameter_count(unet):,} parameters in the U-Net, {parameter_count(vae):,} in the\n"
+        f"autoencoder (mean PSNR of reconstructions {psnr:.1f} dB) and {parameter_count(encoder.model):,} in the "
+        "text encoder.\nThe U-Net predicts the noise; the loss is its squared error with min-SNR weights."
+    )
+    card = generator_card(request.out.name, summary, record)
+    (request.out / "README.md").write_text(card, encoding="utf-8")

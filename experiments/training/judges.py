@@ -1,0 +1,153 @@
+"""Training of the scene judges: two classifiers and a scene CLIP. Once good they are frozen.
+
+The judges see every (shape, colour) pair, from seeds of their own, and also pictures that are blurred, noised
+and resampled, since generators make such pictures too.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gandiff.evaluate.extractors.scenes import PRETRAINED, SceneClassifierNet, heads_of
+from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
+from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.request import TrainingRequest
+
+DESIGNS = {
+    "a": {"design": "plain", "width": 24, "features": 96},
+    "b": {"design": "residual", "width": 24, "features": 96},
+}
+_SHARE = {"a": 0.3, "b": 0.27, "clip": 0.43}  # of the budget
+
+
+def train(request: TrainingRequest) -> Path:
+    """Train all judges into ``request.out`` (a folder that gets one folder each); returns it."""
+    from gandiff.experiments.training.scene_clip import train_clip
+
+    for number, name in enumerate(DESIGNS):
+        part = _part(
+            request, f"scene-classifier-{name}", _SHARE[name], seed=request.seed + 1000 * number
+        )
+        train_classifier(part, name)
+    train_clip(_part(request, "scene-clip", _SHARE["clip"], seed=request.seed + 5000))
+    return request.out
+
+
+def _part(request: TrainingRequest, name: str, share: float, seed: int) -> TrainingRequest:
+    out = (request.out if request.out != Path() else PRETRAINED) / name
+    return dataclasses.replace(request, out=out, minutes=request.minutes * share, seed=seed)
+
+
+def targets(scenes: Scenes) -> dict[str, Tensor]:
+    """Class indices for every head; the head's last class stands for what is not there."""
+    out = {"count": scenes.count - 1, "background": scenes.background}
+    out["relation"] = np.where(scenes.relation < 0, len(LABELS["relation"]), scenes.relation)
+    for kind in ("shape", "colour", "size"):
+        values = getattr(scenes, kind)
+        out[f"{kind}_0"] = values[:, 0]
+        out[f"{kind}_1"] = np.where(values[:, 1] < 0, len(LABELS[kind]), values[:, 1])
+    return {k: torch.from_numpy(v.astype(np.int64)) for k, v in out.items()}
+
+
+def judge_seeds(split: str, seed: int, start: int, count: int) -> np.ndarray:
+    """Seeds of a judge's own stretch of its split."""
+    return scene_seeds(split, (seed << 24) + start, count)
+
+
+def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
+    """Blur, resample or add noise to a random half of the pictures, as generators do unasked."""
+    n, side = x.shape[0], x.shape[-1]
+    kind = torch.rand(n, generator=generator)
+    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
+    mix = torch.rand(n, 1, 1, 1, generator=generator)
+    small = int(torch.randint(side // 2, side, (1,), generator=generator))
+    resampled = F.interpolate(
+        F.interpolate(x, (small, small), mode="bilinear", antialias=True),
+        (side, side),
+        mode="bilinear",
+    )
+    noised = x + torch.randn(x.shape, generator=generator) * (0.25 * mix)
+    pick = kind.view(-1, 1, 1, 1)
+    x = torch.where(pick < 0.17, torch.lerp(x, blurred, mix), x)
+    x = torch.where((pick >= 0.17) & (pick < 0.34), resampled, x)
+    x = torch.where((pick >= 0.34) & (pick < 0.5), noised, x)
+    return x.clamp(-1, 1)
+
+
+def train_classifier(request: TrainingRequest, name: str) -> Path:
+    """Train classifier ``a`` or ``b`` and save it."""
+    torch.manual_seed(request.seed)
+    heads = heads_of(LABELS)
+    net = SceneClassifierNet(heads=heads, **DESIGNS[name])
+    optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
+    loop = Loop(request, f"scene classifier {name}", {"net": net, "optimizer": optimizer})
+    generator = torch.Generator().manual_seed(request.seed)
+    size = max(request.batch_size, 128)
+
+    def step() -> tuple[int, dict[str, float]]:
+        set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
+        seeds = judge_seeds("judge_train", request.seed, loop.images, size)
+        batch = training_batch(seeds, request.resolution)
+        logits = net(spoil(to_tensor(batch.images, request.device), generator))
+        wanted = targets(batch.scenes)
+        losses = [F.cross_entropy(logits[k], wanted[k].to(request.device)) for k in logits]
+        loss = torch.stack(losses).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return size, {"loss": float(loss.detach())}
+
+    net.train()
+    loop.run(step)
+    accuracy = check_classifier(net, request)
+    save_judge(
+        request.out,
+        net,
+        {**DESIGNS[name], "heads": heads, "labels": LABELS},
+        loop.record(validation=accuracy),
+    )
+    return request.out
+
+
+@torch.inference_mode()
+def check_classifier(net: nn.Module, request: TrainingRequest, n: int = 4000) -> dict[str, float]:
+    """Accuracy on clean validation scenes: each head, and all at once."""
+    net.eval()
+    right: dict[str, list[Tensor]] = {}
+    for start in range(0, n, 500):
+        batch = training_batch(
+            judge_seeds("judge_validation", request.seed, start, 500), request.resolution
+        )
+        wanted = targets(batch.scenes)
+        logits = net(to_tensor(batch.images, request.device))
+        for kind, values in logits.items():
+            right.setdefault(kind, []).append(values.argmax(1).cpu() == wanted[kind])
+    joined = {k: torch.cat(v) for k, v in right.items()}
+    everything = torch.stack(list(joined.values())).all(0)
+    return {"all": float(everything.float().mean())} | {
+        k: float(v.float().mean()) for k, v in joined.items()
+    }
+
+
+def save_judge(
+    folder: Path, net: nn.Module, config: Mapping[str, Any], record: Mapping[str, Any]
+) -> None:
+    """Write weights, config, training record and card; the training state is not part of a judge."""
+    from safetensors.torch import save_file
+
+    from gandiff.experiments.training.cards import judge_card
+
+    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
+    save_file(weights, folder / "model.safetensors")
+    write_json(folder / "config.json", config)
+    write_json(folder / "training.json", record)
+    (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

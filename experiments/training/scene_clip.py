@@ -1,0 +1,173 @@
+"""Training of the scene CLIP, a judge of its own: an open_clip model with a small vocabulary.
+
+Saved as a directory that ``open_clip.create_model_from_pretrained("local-dir:...")`` reads. The image tower also
+learns to name the scene's attributes while it trains; those heads are thrown away, they only speed it up.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gandiff.evaluate.extractors.scenes import heads_of
+from gandiff.experiments.scenes import LABELS
+from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.training.judges import judge_seeds, spoil, targets
+from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.text import build_tokenizer
+
+_WIDTH = 64
+# Pictures enter as (x / 255 - 0.5) / 0.5, bilinear to 32 px where they are not.
+_PREPROCESS = {
+    "mean": [0.5, 0.5, 0.5],
+    "std": [0.5, 0.5, 0.5],
+    "interpolation": "bilinear",
+    "resize_mode": "squash",
+}
+
+
+def clip_config(tokenizer: Any) -> dict[str, Any]:
+    """The open_clip model config."""
+    return {
+        "embed_dim": 64,
+        "vision_cfg": {
+            "image_size": 32,
+            "layers": 3,
+            "width": _WIDTH,
+            "head_width": 16,
+            "mlp_ratio": 2.0,
+            "patch_size": 4,
+        },
+        "text_cfg": {
+            "context_length": tokenizer.model_max_length,
+            "vocab_size": len(tokenizer),
+            "hf_tokenizer_name": "scene-clip",  # open_clip then reads the tokenizer beside the weights
+            "tokenizer_kwargs": {"clean": "lower"},
+            "width": _WIDTH,
+            "heads": 4,
+            "layers": 2,
+        },
+    }
+
+
+def train_clip(request: TrainingRequest) -> Path:
+    """Train with the symmetric contrastive loss (Radford et al. 2021, figure 3) and save."""
+    torch.manual_seed(request.seed)
+    words = training_batch(judge_seeds("judge_train", request.seed, 1 << 22, 16384), 8).captions
+    tokenizer = build_tokenizer(words)
+    config = clip_config(tokenizer)
+    model = build_clip(config)
+    heads = heads_of(LABELS)
+    extra = nn.ModuleDict({k: nn.Linear(config["embed_dim"], n) for k, n in heads.items()})
+    optimizer = torch.optim.AdamW(
+        [*model.parameters(), *extra.parameters()], lr=1e-3, weight_decay=1e-3
+    )
+    loop = Loop(request, "scene CLIP", {"model": model, "heads": extra, "optimizer": optimizer})
+    generator = torch.Generator().manual_seed(request.seed)
+    size = max(request.batch_size, 192)
+
+    def step() -> tuple[int, dict[str, float]]:
+        set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
+        seeds = judge_seeds("judge_train", request.seed, loop.images, size)
+        batch = training_batch(seeds, request.resolution)
+        image = model.encode_image(spoil(to_tensor(batch.images, request.device), generator))
+        text = model.encode_text(tokens(tokenizer, batch.captions))
+        wanted = targets(batch.scenes)
+        named = torch.stack([F.cross_entropy(extra[k](image), wanted[k]) for k in heads]).mean()
+        contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))
+        optimizer.zero_grad(set_to_none=True)
+        (contrast + named).backward()
+        optimizer.step()
+        return size, {"contrastive": float(contrast.detach()), "attributes": float(named.detach())}
+
+    model.train()
+    loop.run(step)
+    save_clip(request.out, model, tokenizer, config, loop)
+    return request.out
+
+
+def build_clip(config: dict[str, Any]) -> Any:
+    """An open_clip model with fresh weights."""
+    from open_clip.model import CLIP
+
+    return CLIP(
+        config["embed_dim"],
+        config["vision_cfg"],
+        {
+            k: v
+            for k, v in config["text_cfg"].items()
+            if k not in ("hf_tokenizer_name", "tokenizer_kwargs")
+        },
+    )
+
+
+def tokens(tokenizer: Any, captions: list[str]) -> Tensor:
+    """Ids padded to the full length, as open_clip's own reader makes them."""
+    batch = tokenizer(
+        captions,
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_tensors="pt",
+    )
+    return torch.as_tensor(batch["input_ids"])
+
+
+def contrastive(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
+    """Symmetric cross-entropy over the batch's cosine matrix."""
+    logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
+    own = torch.arange(len(logits))
+    return 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
+
+
+@torch.inference_mode()
+def check_clip(
+    model: Any, tokenizer: Any, request: TrainingRequest, n: int = 2000
+) -> dict[str, float]:
+    """How often a picture's own caption beats one that differs in a single fact and does not fit."""
+    from gandiff.experiments.scenes import fits, mismatched
+    from gandiff.experiments.scenes_captions import captions
+
+    model.eval()
+    seeds = judge_seeds("judge_validation", request.seed, 0, n)
+    batch = training_batch(seeds, request.resolution)
+    wrong = mismatched(batch.facts, np.random.default_rng(request.seed))
+    certain = ~fits(wrong, batch.scenes)
+    image = F.normalize(model.encode_image(to_tensor(batch.images, request.device)), dim=-1)
+    own = F.normalize(model.encode_text(tokens(tokenizer, batch.captions)), dim=-1)
+    other = F.normalize(model.encode_text(tokens(tokenizer, captions(wrong, seeds))), dim=-1)
+    better = ((image * own).sum(1) > (image * other).sum(1)).numpy()[certain]
+    return {
+        "own caption beats a one-fact mismatch": float(better.mean()),
+        "mean cosine with own caption": float((image * own).sum(1).mean()),
+        "mean cosine with a mismatch": float((image * other).sum(1).mean()),
+    }
+
+
+def save_clip(folder: Path, model: Any, tokenizer: Any, config: dict[str, Any], loop: Loop) -> None:
+    """Write an open_clip local directory with its tokenizer, record and card."""
+    from safetensors.torch import save_file
+
+    from gandiff.experiments.training.cards import judge_card
+
+    record = loop.record(validation=check_clip(model, tokenizer, loop.request))
+    tokenizer.save_pretrained(folder)
+    for extra in ("special_tokens_map.json", "chat_template.jinja"):
+        (folder / extra).unlink(missing_ok=True)
+    shutil.rmtree(folder / ".cache", ignore_errors=True)
+    save_file(
+        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()},
+        folder / "open_clip_model.safetensors",
+    )
+    text = json.dumps({"model_cfg": config, "preprocess_cfg": _PREPROCESS}, indent=1)
+    (folder / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
+    write_json(folder / "training.json", record)
+    (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

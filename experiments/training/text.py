@@ -1,0 +1,128 @@
+"""Training of the small text encoder on captions alone; it never sees a picture nor a held-out pair.
+
+The vector at the end token must tell what the caption says. For scenes that is the facts stated (an unstated
+fact is a class of its own), so "a star left of a ring" and "a ring right of a star" come out alike; for other
+captions it is which words occur.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
+from gandiff.experiments.scenes_captions import caption_facts, captions
+from gandiff.experiments.training.loop import Loop, cosine, set_lr, write_json
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
+
+MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
+
+
+def fact_targets(facts: Facts) -> dict[str, Tensor]:
+    """Class indices of what captions state; 0 is unstated."""
+    out = {name: getattr(facts, name) + 1 for name in ("count", "background", "relation")}
+    out["count"] = np.maximum(facts.count, 0)
+    for kind in ("shape", "colour", "size"):
+        for mention in range(2):
+            out[f"{kind}_{mention}"] = getattr(facts, kind)[:, mention] + 1
+    return {k: torch.from_numpy(v.astype(np.int64)) for k, v in out.items()}
+
+
+def fact_classes() -> dict[str, int]:
+    """How many classes each fact has."""
+    sizes = {
+        "count": 3,
+        "background": len(LABELS["background"]) + 1,
+        "relation": len(LABELS["relation"]) + 1,
+    }
+    for kind in ("shape", "colour", "size"):
+        sizes |= {f"{kind}_{m}": len(LABELS[kind]) + 1 for m in range(2)}
+    return sizes
+
+
+def train(request: TrainingRequest) -> Path:
+    """Train a text encoder into ``request.out``; returns it."""
+    torch.manual_seed(request.seed)
+    data = open_data(
+        request.data, 8 if request.data == "scenes" else request.resolution, request.seed
+    )
+    tokenizer = build_tokenizer(data.captions(20_000))
+    encoder = TextEncoder(build_text_encoder(tokenizer), tokenizer)
+    model = encoder.model.train().requires_grad_(True)
+    sizes = fact_classes() if request.data == "scenes" else {"words": len(tokenizer)}
+    heads = nn.ModuleDict({k: nn.Linear(encoder.width, n) for k, n in sizes.items()})
+    optimizer = torch.optim.AdamW(
+        [*model.parameters(), *heads.parameters()], lr=1e-3, weight_decay=1e-2
+    )
+    loop = Loop(request, "text encoder", {"model": model, "heads": heads, "optimizer": optimizer})
+    size = 256
+
+    def step() -> tuple[int, dict[str, float]]:
+        set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
+        texts, wanted = _batch(request, data, encoder, loop.images, size)
+        pooled = model(encoder.ids(texts)).pooler_output
+        if "words" in wanted:
+            loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
+        else:
+            loss = torch.stack(
+                [F.cross_entropy(heads[k](pooled), v) for k, v in wanted.items()]
+            ).sum()
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        return size, {"loss": float(loss.detach())}
+
+    loop.run(step)
+    model.eval().requires_grad_(False)
+    encoder.save_pretrained(request.out)
+    scores = check(encoder, heads) if request.data == "scenes" else {}
+    write_json(request.out / "text_training.json", loop.record(validation=scores))
+    return request.out
+
+
+def _batch(
+    request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, start: int, n: int
+) -> tuple[list[str], dict[str, Tensor]]:
+    if request.data == "scenes":
+        seeds = scene_seeds("train", (request.seed << 28) + start, n)
+        facts = caption_facts(sample_scenes(seeds), seeds)
+        return captions(facts, seeds), fact_targets(facts)
+    known = data.captions(1 << 30)
+    texts = [
+        known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)
+    ]
+    ids = encoder.ids(texts)
+    return texts, {"words": torch.zeros(n, len(encoder.tokenizer)).scatter_(1, ids, 1.0)}
+
+
+@torch.inference_mode()
+def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str, float]:
+    """Share of validation captions whose facts are all read right: usual ones, and with held-out pairs."""
+    out = {}
+    for name, held_out in (("usual", False), ("held_out", True)):
+        seeds = scene_seeds("validation", 0, n, held_out=held_out)
+        facts = caption_facts(sample_scenes(seeds), seeds, say_held_out=held_out)
+        pooled = encoder(captions(facts, seeds)).pooled
+        wanted = fact_targets(facts)
+        right = torch.stack([heads[k](pooled).argmax(1) == v for k, v in wanted.items()])
+        out[name] = float(right.all(0).float().mean())
+    return out
+
+
+def ensure(request: TrainingRequest) -> TextEncoder:
+    """The text encoder in ``request.out``, trained first if it is not there."""
+    if not (request.out / "text_training.json").is_file():
+        part = dataclasses.replace(
+            request, minutes=min(MINUTES, request.minutes * 0.1), resume=False
+        )
+        train(part)
+        (request.out / "checkpoint.pt").unlink(missing_ok=True)
+        (request.out / "training.jsonl").unlink(missing_ok=True)
+    return TextEncoder.from_pretrained(request.out)

@@ -1,0 +1,1 @@
+"""Generators: a prompt and a seed go in, an image comes out."""

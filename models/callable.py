@@ -1,0 +1,200 @@
+"""A plain Python function ``(prompts, seeds) -> images`` as a Generator; imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, get_args
+
+import numpy as np
+import numpy.typing as npt
+
+from gandiff.models.generator import (
+    Family,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorError,
+    GeneratorInfo,
+)
+from gandiff.models.pixels import finish, to_uint8
+
+# Floats may leave their range by half a level of 255 before that is called a mistake.
+_TOLERANCE = 0.5 / 255
+_FIELDS = frozenset(field.name for field in dataclasses.fields(GeneratorInfo)) - {
+    "name",
+    "abilities",
+}
+
+
+class CallableGenerator(Generator):
+    """Wraps a function of two lists, the prompts and the seeds, that returns one image for each.
+
+    What it may return, for n prompts:
+
+    * a list of n PIL images (any mode; they become RGB);
+    * a list of n arrays or tensors, or one array or tensor with n as its first axis. NumPy arrays
+      have the channels last, (h, w, 3); torch tensors have them first, (3, h, w), as each library
+      does. One channel is grey;
+    * values: uint8 from 0 to 255, or floats from 0 to 1. For floats of another range set the
+      function's attribute ``value_range``, such as ``(-1, 1)``. The range is never guessed from the
+      values, since then one image could change its neighbours. Floats are rounded to uint8.
+
+    Facts for the report are taken from attributes of the function that are named as the fields of
+    ``GeneratorInfo`` (``family``, ``resolution``, ``parameters``, ``licence``, ...). If the
+    function has a parameter ``negative_prompts``, it gets them as a list of texts or None.
+    """
+
+    def __init__(self, name: str, function: Callable[..., Any]) -> None:
+        """Check that ``function`` takes prompts and seeds; raises ``GeneratorError`` if not."""
+        if not callable(function):
+            raise GeneratorError(f"{name} is a {type(function).__name__}, needed is a function")
+        self._name = name
+        self._function = function
+        self._takes_negative = _check_signature(name, function)
+        self._low, self._high = _value_range(name, function)
+        self._info = _info(name, function)
+
+    @property
+    def info(self) -> GeneratorInfo:
+        """Facts that the function carries as attributes."""
+        return self._info
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Do nothing: a function brings its weights along."""
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """Call the function once for all requests; what it raises is passed on.
+
+        Raises ``GeneratorError`` if it does not return one image per prompt or returns something
+        else than images; an image with bad values is a failed generation.
+        """
+        if not requests:
+            return []
+        prompts = [request.prompt for request in requests]
+        seeds = [request.seed for request in requests]
+        if self._takes_negative:
+            negative = [request.negative_prompt for request in requests]
+            images = self._function(prompts, seeds, negative_prompts=negative)
+        else:
+            images = self._function(prompts, seeds)
+        singles = _split(images, self._name)
+        if len(singles) != len(requests):
+            raise GeneratorError(
+                f"{self._name} returned {len(singles)} images for {len(requests)} prompts, "
+                "needed is one each"
+            )
+        return [self._finish(r, image) for r, image in zip(requests, singles, strict=True)]
+
+    def _finish(self, request: GenerationRequest, image: Any) -> Generation:
+        pixels = _pixels(image, self._name)
+        if pixels.dtype != np.uint8:
+            reason = self._range_fault(pixels)
+            if reason is not None:
+                return Generation(image=None, status="failed", reason=reason)
+            if np.isfinite(pixels).all():
+                pixels = to_uint8(pixels, self._low, self._high)
+        unused = request.negative_prompt and not self._takes_negative
+        note = "negative prompt not used: the function has no parameter negative_prompts"
+        return finish(pixels, note=note if unused else None)
+
+    def _range_fault(self, pixels: npt.NDArray[Any]) -> str | None:
+        finite = pixels[np.isfinite(pixels)]
+        slack = _TOLERANCE * (self._high - self._low)
+        if not finite.size or (
+            finite.min() >= self._low - slack and finite.max() <= self._high + slack
+        ):
+            return None
+        return (
+            f"values from {finite.min():.3g} to {finite.max():.3g}, needed are uint8 or floats "
+            f"from {self._low:g} to {self._high:g} (set value_range on the function to change that)"
+        )
+
+
+def _check_signature(name: str, function: Callable[..., Any]) -> bool:
+    """Say whether the function takes negative prompts; refuse one that does not take two lists."""
+    try:
+        signature = inspect.signature(function)
+    except (TypeError, ValueError):
+        return False  # written in C without a signature: calling it will tell
+    takes_negative = "negative_prompts" in signature.parameters
+    given: dict[str, list[str]] = {"negative_prompts": []} if takes_negative else {}
+    try:
+        signature.bind([], [], **given)
+    except TypeError as error:
+        raise GeneratorError(
+            f"{name} has the parameters {signature}, "
+            "needed is a function (prompts, seeds) -> images"
+        ) from error
+    return takes_negative
+
+
+def _value_range(name: str, function: Callable[..., Any]) -> tuple[float, float]:
+    given = getattr(function, "value_range", (0.0, 1.0))
+    try:
+        low, high = (float(value) for value in given)
+    except (TypeError, ValueError) as error:
+        raise GeneratorError(f"{name}: value_range is {given!r}, needed are two numbers") from error
+    if not low < high:
+        raise GeneratorError(f"{name}: value_range is {given!r}, needed is the lower number first")
+    return low, high
+
+
+def _info(name: str, function: Callable[..., Any]) -> GeneratorInfo:
+    attributes = {field: getattr(function, field, None) for field in sorted(_FIELDS)}
+    facts = {field: value for field, value in attributes.items() if value is not None}
+    family = facts.pop("family", "other")
+    if family not in get_args(Family):
+        raise GeneratorError(
+            f"{name}: family is {family!r}, needed is one of {', '.join(get_args(Family))}"
+        )
+    if not isinstance(facts.get("settings", {}), Mapping):
+        del facts["settings"]
+    return GeneratorInfo(name=name, family=family, **facts)
+
+
+def _split(images: Any, name: str) -> list[Any]:
+    """Take what a function returned apart into single images."""
+    if isinstance(images, (list, tuple)):
+        return list(images)
+    if isinstance(images, np.ndarray) or _is_tensor(images):
+        if images.ndim != 4:
+            axes = "(n, 3, h, w)" if _is_tensor(images) else "(n, h, w, 3)"
+            raise GeneratorError(
+                f"{name} returned an array of shape {tuple(images.shape)}, needed is {axes}"
+            )
+        return list(images)
+    raise GeneratorError(
+        f"{name} returned {type(images).__name__}, needed is a list of images, an array or a tensor"
+    )
+
+
+def _pixels(image: Any, name: str) -> npt.NDArray[Any]:
+    """Turn one image of any accepted kind into (h, w, 3), uint8 or float32."""
+    if hasattr(image, "convert"):  # PIL
+        return np.asarray(image.convert("RGB"))
+    if _is_tensor(image):
+        wanted = "(3, h, w): torch tensors have the channels first"
+        tensor = image.detach().cpu()
+        array = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        channels = array.shape[0] if array.ndim == 3 else 0
+        array = np.moveaxis(array, 0, -1) if array.ndim == 3 else array
+    elif isinstance(image, np.ndarray):
+        wanted = "(h, w, 3): NumPy arrays have the channels last"
+        array, channels = image, image.shape[2] if image.ndim == 3 else 0
+    else:
+        raise GeneratorError(f"{name} returned a {type(image).__name__} among its images")
+    if channels not in (1, 3):
+        raise GeneratorError(
+            f"{name} returned an image of shape {tuple(image.shape)}, needed is {wanted}"
+        )
+    if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
+        raise GeneratorError(f"{name} returned values of {array.dtype}, needed are uint8 or floats")
+    array = array if array.dtype == np.uint8 else array.astype(np.float32)
+    return np.repeat(array, 3, axis=2) if channels == 1 else array
+
+
+def _is_tensor(value: Any) -> bool:
+    """Recognise a torch tensor without importing torch, which a function need not use."""
+    return type(value).__module__.partition(".")[0] == "torch" and hasattr(value, "detach")

@@ -1,0 +1,1 @@
+"""Diffusers pipelines as Generators, and the networks of the small latent diffusion model."""

@@ -1,0 +1,78 @@
+"""What a pipeline says of itself: family, resolution, parameters, text encoders."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import re
+from pathlib import Path
+from typing import Any
+
+from gandiff.models.diffusion.index import default_size, denoiser_config
+from gandiff.models.generator import Ability, Family
+from gandiff.models.settings import DiffusersSettings
+
+# In their names: checkpoints distilled to a few steps, which are told apart from plain diffusion.
+_DISTILLED = re.compile(
+    r"(^|[-_/])(turbo|lcm|lightning|hyper|schnell|sprint|dmd2?)([-_/\d]|$)", re.IGNORECASE
+)
+
+
+def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> dict[str, Any]:
+    """Return the fields of ``GeneratorInfo`` that only a loaded pipeline knows."""
+    from gandiff.models.diffusion.counting import modules
+    from gandiff.models.diffusion.trace import can_trace
+
+    networks = modules(pipe)
+    encoders = [type(m).__name__ for n, m in networks.items() if n.startswith("text_encoder")]
+    abilities: set[Ability] = {"text", "trace"} if can_trace(pipe) else {"text"}
+    scheduler = getattr(pipe, "scheduler", None)
+    return {
+        "family": family(settings, directory, pipe),
+        "resolution": resolution(settings, directory, pipe),
+        "parameters": sum(p.numel() for m in networks.values() for p in m.parameters()),
+        "conditioning": " + ".join(encoders) or None,
+        "abilities": frozenset(abilities),
+        "settings": {
+            **dataclasses.asdict(settings),
+            "pipeline_class": type(pipe).__name__,
+            "scheduler_class": None if scheduler is None else type(scheduler).__name__,
+            "ignored": sorted({"num_inference_steps", "guidance_scale"} - {*call_parameters(pipe)}),
+        },
+    }
+
+
+def family(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> Family:
+    """Tell distilled few-step models from plain diffusion.
+
+    A U-Net that takes the guidance scale as an input (``time_cond_proj_dim``) is a latent
+    consistency model; others are known by the words that their names carry. The setting wins.
+    """
+    if settings.family is not None:
+        return settings.family
+    config = getattr(getattr(pipe, "unet", None), "config", None)
+    if config is None and directory is not None:
+        config = denoiser_config(directory)
+    guided = config is not None and config.get("time_cond_proj_dim") is not None
+    return "distilled" if guided or _DISTILLED.search(settings.pipeline) else "diffusion"
+
+
+def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> int | None:
+    """Return the side in px of the square images to come, None if unknown or not square."""
+    size = None
+    if settings.height is not None and settings.width is not None:
+        size = (settings.height, settings.width)
+    elif directory is not None:
+        size = default_size(directory)
+    if size is None and hasattr(pipe, "vae_scale_factor"):
+        denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
+        stated = getattr(getattr(denoiser, "config", None), "sample_size", None)
+        latents = getattr(pipe, "default_sample_size", stated)
+        if isinstance(latents, int):
+            size = (latents * pipe.vae_scale_factor,) * 2
+    return size[0] if size is not None and size[0] == size[1] else None
+
+
+def call_parameters(pipe: Any) -> list[str]:
+    """Return the names of the arguments that a pipeline's call takes."""
+    return [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]

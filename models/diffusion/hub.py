@@ -1,0 +1,54 @@
+"""Ask the hub, or its cache on this machine, what a repository holds; imports nothing heavy."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from gandiff.models.diffusion.index import INDEX, read_index
+from gandiff.models.generator import GeneratorError
+
+
+def hub_index(repo: str, revision: str | None, local_files_only: bool) -> str:
+    """Fetch ``model_index.json`` of a hub repository, check the task, and return its commit.
+
+    This is a small file: a pipeline that is not text-to-image is refused before its weights are
+    downloaded.
+    """
+    from huggingface_hub import errors, hf_hub_download
+
+    here = f"the hub pipeline {repo!r}"
+    advice = (
+        "give the path of a directory that holds the pipeline, or run "
+        f"'hf download {repo}' once where there is a network"
+    )
+    try:
+        path = hf_hub_download(repo, INDEX, revision=revision, local_files_only=local_files_only)
+    except errors.GatedRepoError as error:
+        raise GeneratorError(
+            f"{here} is gated: accept its licence on its page and log in with 'hf auth login'"
+        ) from error
+    except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
+        raise GeneratorError(
+            f"cannot get {INDEX} of {here}: it is not in the local cache, and the hub is not "
+            f"reachable or not allowed; {advice}"
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise GeneratorError(f"{here} has no revision {revision!r}") from error
+    except errors.EntryNotFoundError as error:
+        raise GeneratorError(
+            f"{here} has no {INDEX}, so it is not a pipeline of diffusers"
+        ) from error
+    except errors.RepositoryNotFoundError as error:
+        raise GeneratorError(f"{here} does not exist or is private; {advice}") from error
+    except (errors.HfHubHTTPError, OSError) as error:
+        raise GeneratorError(
+            f"cannot get {INDEX} of {here}: {first_line(error)}; {advice}"
+        ) from error
+    read_index(Path(path), here)
+    return Path(path).parent.name  # the cache keeps snapshots/<commit>/model_index.json
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line that says something; the loaders' errors run over many."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,187 @@
+"""What a pipeline directory holds, read from its small files; imports nothing heavy."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.models.generator import GeneratorError
+from gandiff.models.weights import read_json
+
+WEIGHTS = (".safetensors",)
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+INDEX = "model_index.json"
+# Never loaded, so it need not be there: see diffusion.loading.
+_SKIPPED = ("safety_checker",)
+# Words in the names of pipeline classes that take something else than text or make something else
+# than an image. Img2Img is not among them: its weights are those of text-to-image.
+_OTHER_TASKS = {
+    "Inpaint": "fills a masked part of an image",
+    "Upscale": "enlarges an image",
+    "Pix2Pix": "edits an image",
+    "Edit": "edits an image",
+    "Fill": "fills a masked part of an image",
+    "ImageVariation": "varies an image",
+    "Depth2Img": "redraws an image with its depth",
+    "ControlNet": "needs a control image",
+    "Video": "makes videos",
+    "Img2Vid": "makes videos",
+    "Audio": "makes sound",
+    "Prior": "makes image embeddings, half of the way to an image",
+}
+# These read the text in a second pipeline, which diffusers finds through the model card.
+_TWO_PARTS = ("Kandinsky", "Wuerstchen", "StableCascade")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PipelineIndex:
+    """The class of a pipeline and the names of its parts with (library, class)."""
+
+    class_name: str
+    parts: Mapping[str, tuple[str, str]]
+
+
+def read_index(path: Path, where: str) -> PipelineIndex:
+    """Read a ``model_index.json``; raise ``GeneratorError`` if it is not a text-to-image pipeline.
+
+    ``where`` names the pipeline in the error.
+    """
+    raw = read_json(path)
+    class_name = raw.get("_class_name")
+    if isinstance(class_name, list):
+        raise GeneratorError(
+            f"{where} brings its own Python code ({class_name[0]}), which gandiff does not run; "
+            "needed is a pipeline whose class is part of diffusers"
+        )
+    if not isinstance(class_name, str):
+        raise GeneratorError(f"{path} has no _class_name, so it is not the index of a pipeline")
+    parts = {
+        name: (str(value[0]), str(value[1]))
+        for name, value in raw.items()
+        if isinstance(value, list) and len(value) == 2 and None not in value
+    }
+    index = PipelineIndex(class_name=class_name, parts=parts)
+    _check_task(index, where)
+    return index
+
+
+def check_directory(directory: Path, *, allow_pickle: bool, variant: str | None) -> PipelineIndex:
+    """Check a pipeline directory without reading weights; raise ``GeneratorError`` for what will
+    not work.
+
+    That is: no ``model_index.json``, not text-to-image, a missing part or weights file, and weights
+    that exist as pickles only.
+    """
+    if not (directory / INDEX).is_file():
+        single = sorted(p.name for p in directory.iterdir() if p.suffix in (*WEIGHTS, *PICKLES))
+        hint = f" (it holds the single file {single[0]})" if single else ""
+        raise GeneratorError(
+            f"{directory} has no {INDEX}{hint}; "
+            "needed is a directory saved by the save_pretrained of diffusers"
+        )
+    index = read_index(directory / INDEX, str(directory))
+    for name in index.parts:
+        if name not in _SKIPPED:
+            _check_part(directory / name, allow_pickle)
+    _check_channels(directory, index)
+    if variant is not None:
+        _check_variant(directory, variant)
+    return index
+
+
+def default_size(directory: Path) -> tuple[int, int] | None:
+    """Return the default (height, width) of the pipeline in px, or None if it does not say."""
+    sample = denoiser_config(directory).get("sample_size")
+    blocks = _config(directory / "vae").get("block_out_channels")
+    if sample is None or not isinstance(blocks, list):
+        return None
+    scale = 2 ** (len(blocks) - 1)  # every block but the last halves the side
+    sides = sample if isinstance(sample, list) else [sample, sample]
+    return (int(sides[0]) * scale, int(sides[1]) * scale)
+
+
+def denoiser_config(directory: Path) -> dict[str, Any]:
+    """Return the configuration of the U-Net or transformer, empty if it has none."""
+    return _config(directory / "unet") or _config(directory / "transformer")
+
+
+def _check_task(index: PipelineIndex, where: str) -> None:
+    needed = "needed is a text-to-image pipeline, such as StableDiffusionPipeline"
+    for word, does in _OTHER_TASKS.items():
+        if word in index.class_name:
+            raise GeneratorError(f"{where} holds a {index.class_name}, which {does}; {needed}")
+    reads_text = any(re.match(r"(text_encoder|tokenizer|bert)", name) for name in index.parts)
+    if not reads_text and not index.class_name.startswith(_TWO_PARTS):
+        raise GeneratorError(
+            f"{where} holds a {index.class_name}, which has no text encoder and makes images "
+            f"without a prompt; {needed}"
+        )
+
+
+def _check_part(part: Path, allow_pickle: bool) -> None:
+    """Check that one part is there; its weights too if it is a network, with ``config.json``."""
+    if not part.is_dir():
+        raise GeneratorError(
+            f"{part} is missing: {INDEX} names it; copy the whole pipeline directory"
+        )
+    if part.name.startswith(("tokenizer", "scheduler")) or not (part / "config.json").is_file():
+        return
+    files = [p for p in part.iterdir() if p.is_file()]
+    safe = [p for p in files if p.suffix in WEIGHTS]
+    pickles = [p for p in files if p.suffix in PICKLES]
+    if not safe and pickles and not allow_pickle:
+        raise GeneratorError(
+            f"{pickles[0]} is a pickle file, and reading one can run any code that is hidden in "
+            "it; needed is .safetensors. "
+            "Set allow_pickle (--allow-pickle) if you trust where it comes from"
+        )
+    if not safe and not pickles:
+        raise GeneratorError(
+            f"{part} has no weights: there is no .safetensors file (such as {_usual_name(part)}); "
+            "download the pipeline again or give another directory"
+        )
+    for listing in part.glob("*.safetensors.index*.json"):
+        _check_shards(listing)
+
+
+def _check_variant(directory: Path, variant: str) -> None:
+    """Refuse a variant that no part has; where one part lacks it, the plain weights are read."""
+    files = sorted(p.name for p in directory.rglob("*") if p.suffix in (*WEIGHTS, *PICKLES))
+    if not any(f".{variant}." in name for name in files):
+        raise GeneratorError(
+            f"{directory} has no weights of the variant {variant!r}; it has {', '.join(files)}"
+        )
+
+
+def _check_shards(listing: Path) -> None:
+    shards = read_json(listing).get("weight_map", {})
+    for name in sorted(set(shards.values() if isinstance(shards, dict) else ())):
+        if not (listing.parent / str(name)).is_file():
+            raise GeneratorError(
+                f"{listing.parent / str(name)} is missing: {listing.name} names it"
+            )
+
+
+def _usual_name(part: Path) -> str:
+    by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
+    return "model.safetensors" if by_transformers else "diffusion_pytorch_model.safetensors"
+
+
+def _check_channels(directory: Path, index: PipelineIndex) -> None:
+    """Refuse a U-Net with more channels than the latents: masks and images come in by those."""
+    takes = _config(directory / "unet").get("in_channels")
+    gives = _config(directory / "vae").get("latent_channels")
+    if isinstance(takes, int) and isinstance(gives, int) and takes != gives:
+        raise GeneratorError(
+            f"the U-Net of {directory} ({index.class_name}) takes {takes} channels where the "
+            f"latents have {gives}, so it is a model for inpainting or editing; "
+            "needed is a text-to-image pipeline"
+        )
+
+
+def _config(part: Path) -> dict[str, Any]:
+    path = part / "config.json"
+    return read_json(path) if path.is_file() else {}

@@ -1,0 +1,172 @@
+"""Load a text-to-image pipeline from a directory or the hub, or say what is missing."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import logging
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+
+from gandiff.models.diffusion.hub import first_line
+from gandiff.models.generator import GeneratorError
+from gandiff.models.settings import DiffusersSettings
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_LOADER_ERRORS = (
+    *(OSError, ValueError, RuntimeError, TypeError, AttributeError, ImportError),
+    SafetensorError,
+)
+PARTS_OF_COMBINED = ("prior_pipe", "decoder_pipe")
+
+
+def load_pipeline(
+    source: str, settings: DiffusersSettings, device: str, dtype: str, commit: str | None = None
+) -> Any:
+    """Load the pipeline at ``source``, a directory or a hub id at a commit, ready to be called.
+
+    Its progress bar is off, it has no safety checker (that would blank images, which the scores
+    would take for drawn ones), and no watermark. Raises ``GeneratorError`` naming what is missing
+    or does not fit. The global random state is left as it was.
+    """
+    place = _device(device)
+    if dtype not in DTYPES:
+        raise GeneratorError(f"no dtype named {dtype!r}; known are {', '.join(DTYPES)}")
+    options: dict[str, Any] = {
+        "dtype": DTYPES[dtype],
+        "use_safetensors": None if settings.allow_pickle else True,
+        "safety_checker": None,
+        "requires_safety_checker": False,
+        "add_watermarker": False,
+        "variant": settings.variant,
+        "revision": commit,
+        "local_files_only": settings.local_files_only,
+    }
+    with quiet(), torch.random.fork_rng(devices=[]), _clear_errors(source):
+        with _no_gaps(source):
+            pipe = _from_pretrained(source, options)
+        _check_call(pipe, source)
+        pipe.set_progress_bar_config(disable=True)
+        for part in PARTS_OF_COMBINED:
+            if hasattr(pipe, part):
+                getattr(pipe, part).set_progress_bar_config(disable=True)
+        return pipe.to(place)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silence progress bars and advice of diffusers and transformers for a while."""
+    import diffusers.utils.logging as ours
+    import transformers.utils.logging as theirs
+
+    levels = ours.get_verbosity(), theirs.get_verbosity()
+    bars = ours.is_progress_bar_enabled(), theirs.is_progress_bar_enabled()
+    for module in (ours, theirs):
+        module.set_verbosity_error()
+        module.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for module, level, bar in zip((ours, theirs), levels, bars, strict=True):
+            module.set_verbosity(level)
+            if bar:
+                module.enable_progress_bar()
+
+
+class _Gaps(logging.Handler):
+    """Collects the names of weights that transformers reports as missing from a checkpoint."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        for line in record.getMessage().splitlines():
+            name, bar, status = line.partition("|")
+            if bar and "MISSING" in status:
+                self.names.append(name.strip())
+
+
+@contextlib.contextmanager
+def _no_gaps(source: str) -> Iterator[None]:
+    """Refuse missing weights: transformers draws them at random and does no more than warn."""
+    import transformers.utils.logging as theirs
+
+    gaps = _Gaps()
+    logger = theirs.get_logger("transformers")
+    handlers, level = list(logger.handlers), logger.level
+    logger.handlers = [gaps]
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.handlers = handlers
+        logger.setLevel(level)
+    if gaps.names:
+        raise _incomplete(source, gaps.names[0])
+
+
+def _incomplete(source: str, what: str) -> GeneratorError:
+    return GeneratorError(
+        f"the weights files of {source} lack {what}: they are torn or of another model; "
+        "copy the pipeline again"
+    )
+
+
+def _from_pretrained(source: str, options: dict[str, Any]) -> Any:
+    from diffusers import AutoPipelineForText2Image, DiffusionPipeline
+
+    try:
+        automatic: Any = AutoPipelineForText2Image
+        return automatic.from_pretrained(source, **options)
+    except ValueError as error:
+        # Its table lacks Karlo, LDMTextToImage and others, which the general loader knows.
+        if "AutoPipeline can't find" not in str(error):
+            raise
+        general: Any = DiffusionPipeline
+        return general.from_pretrained(source, **options)
+
+
+def _check_call(pipe: Any, source: str) -> None:
+    """Refuse a pipeline whose call takes no prompt or cannot do without an image."""
+    parameters = inspect.signature(type(pipe).__call__).parameters
+    name = type(pipe).__name__
+    needed = "needed is a text-to-image pipeline, such as StableDiffusionPipeline"
+    if "prompt" not in parameters:
+        raise GeneratorError(f"{source} holds a {name}, whose call takes no prompt; {needed}")
+    for other in ("image", "mask_image", "control_image", "video"):
+        if other in parameters and parameters[other].default is inspect.Parameter.empty:
+            raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {needed}")
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise GeneratorError(f"no device named {name!r}; use cpu, cuda, cuda:1 or mps") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise GeneratorError(
+            f"no device {name!r} here, torch sees {torch.cuda.device_count()} CUDA devices; use "
+            "device cpu"
+        )
+    if device.type == "mps" and not torch.backends.mps.is_available():
+        raise GeneratorError("no device 'mps' here; use device cpu")
+    return device
+
+
+@contextlib.contextmanager
+def _clear_errors(source: str) -> Iterator[None]:
+    """Turn what the loaders raise for broken or missing files into one ``GeneratorError``."""
+    try:
+        yield
+    except torch.OutOfMemoryError:
+        raise
+    except _LOADER_ERRORS as error:
+        if "meta tensor" in str(error):  # where diffusers leaves what it does not find
+            raise _incomplete(source, "some weights of its networks") from error
+        kind = "pipeline directory" if os.path.isdir(source) else "hub pipeline"
+        raise GeneratorError(f"cannot load the {kind} {source}: {first_line(error)}") from error

@@ -1,0 +1,124 @@
+"""The solvers that may replace a pipeline's own, by name; imports nothing heavy.
+
+diffusers' own list of compatible solvers is not used: it contains ``EDMEuler``, which runs on any
+network and draws garbage unless that was trained with EDM's preconditioning, and ``DPMSolverSDE``,
+whose noise is drawn for the whole batch at once and ignores the generators of the single images. It
+leaves out LCM and TCD, which do work. LMS is not taken either: it needs SciPy, and the multistep
+solvers are younger and better.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from gandiff.models.generator import GeneratorError
+
+
+@dataclasses.dataclass(frozen=True)
+class Solver:
+    """A scheduler class of diffusers and the options that make it the solver meant."""
+
+    cls: str
+    options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    flow: str | None = None  # the class for flow-matching pipelines, None where there is none
+
+
+SOLVERS: Mapping[str, Solver] = {
+    "ddim": Solver("DDIMScheduler"),
+    "ddpm": Solver("DDPMScheduler"),
+    # Without skip_prk_steps the first three steps cost four evaluations each (Runge-Kutta warm-up).
+    "pndm": Solver("PNDMScheduler", {"skip_prk_steps": True}),
+    "euler": Solver("EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler"),
+    "euler_ancestral": Solver("EulerAncestralDiscreteScheduler"),
+    "heun": Solver("HeunDiscreteScheduler", flow="FlowMatchHeunDiscreteScheduler"),
+    "kdpm2": Solver("KDPM2DiscreteScheduler"),
+    "kdpm2_ancestral": Solver("KDPM2AncestralDiscreteScheduler"),
+    "dpmsolver++": Solver(
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "dpmsolver++"},
+        flow="DPMSolverMultistepScheduler",
+    ),
+    "sde-dpmsolver++": Solver("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
+    "dpmsolver++_singlestep": Solver(
+        "DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++"}
+    ),
+    "unipc": Solver("UniPCMultistepScheduler", flow="UniPCMultistepScheduler"),
+    # No flow form: its last step would end at the noise level of the one before.
+    "deis": Solver("DEISMultistepScheduler", {"algorithm_type": "deis"}),
+    "lcm": Solver("LCMScheduler"),
+    "tcd": Solver("TCDScheduler"),
+}
+
+
+def check_scheduler_name(name: str) -> None:
+    """Raise ``ValueError`` with the nearest name if no solver is called ``name``."""
+    if name not in SOLVERS:
+        near = difflib.get_close_matches(name.lower(), SOLVERS, n=1)
+        guess = f" Did you mean {near[0]!r}?" if near else ""
+        raise ValueError(f"no scheduler named {name!r}.{guess} Known: {', '.join(SOLVERS)}")
+
+
+def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any:
+    """Build the solver ``name`` from the scheduler that the pipeline came with.
+
+    It takes over the original configuration, so noise schedule, prediction type, time-step spacing
+    and zero-SNR rescaling stay those of the training; ``options`` come on top. Pass the scheduler
+    as it was loaded: converting one that is already a conversion would lose what the first one does
+    not know. Raises ``GeneratorError`` for options that the class does not have, and for a solver
+    that cannot drive a flow-matching pipeline.
+    """
+    import diffusers
+
+    solver = SOLVERS[name]
+    flow = is_flow(original)
+    if flow and solver.flow is None:
+        able = ", ".join(key for key, value in SOLVERS.items() if value.flow is not None)
+        raise GeneratorError(
+            f"the scheduler {name!r} cannot drive a flow-matching pipeline "
+            f"(it came with {type(original).__name__}); use one of {able}"
+        )
+    cls = getattr(diffusers, solver.flow if flow and solver.flow else solver.cls)
+    check_options(cls, options)
+    preset = {**solver.options, **_flow_options(cls, original)} if flow else solver.options
+    return cls.from_config(dict(original.config), **{**preset, **options})
+
+
+def with_options(original: Any, options: Mapping[str, Any]) -> Any:
+    """Return the pipeline's own solver with some options changed."""
+    check_options(type(original), options)
+    return type(original).from_config(dict(original.config), **options)
+
+
+def check_options(cls: type, options: Mapping[str, Any]) -> None:
+    """Raise ``GeneratorError`` with the nearest name for an option that ``cls`` does not have."""
+    known = [key for key in inspect.signature(cls).parameters if key not in ("args", "kwargs")]
+    for key in options:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            guess = f" Did you mean {near[0]!r}?" if near else ""
+            raise GeneratorError(
+                f"{cls.__name__} has no option {key!r}.{guess} It has: {', '.join(known)}"
+            )
+
+
+def is_flow(scheduler: Any) -> bool:
+    """Say whether a scheduler belongs to a flow-matching model."""
+    config = scheduler.config
+    return (
+        type(scheduler).__name__.startswith("FlowMatch")
+        or config.get("prediction_type") == "flow_prediction"
+        or bool(config.get("use_flow_sigmas"))
+    )
+
+
+def _flow_options(cls: type, original: Any) -> dict[str, Any]:
+    """Give a multistep solver the flow settings that ``FlowMatch*`` schedulers have built in."""
+    if cls.__name__.startswith("FlowMatch"):
+        return {}
+    shift = original.config.get("flow_shift", original.config.get("shift", 1.0))
+    wanted = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
+    return {k: v for k, v in wanted.items() if k in inspect.signature(cls).parameters}

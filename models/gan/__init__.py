@@ -1,0 +1,1 @@
+"""The text-conditioned GAN: networks, checkpoint and Generator."""

@@ -1,0 +1,119 @@
+"""The contract that everything which makes images from text fulfils.
+
+A generator turns ``GenerationRequest`` values into ``Generation`` values, one for one. The promise that the
+whole project rests on: generation *i* depends on request *i* alone, never on its neighbours in the batch,
+on the batch size or on what was generated before.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+from jaxtyping import UInt8
+
+Family = Literal["gan", "diffusion", "distilled", "folder", "other"]
+Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
+Status = Literal["ok", "failed", "filtered"]
+
+
+class GeneratorError(Exception):
+    """A generator cannot be built or loaded; the message says what was found and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GenerationRequest:
+    """One image to make.
+
+    ``seed`` is an unsigned 32-bit integer: torch's CPU generator reads no more. ``prompt_id`` and ``sample``
+    say which place of a run the request fills; folders of ready images are looked up by them, and
+    generators that compute their images must ignore them.
+    """
+
+    prompt: str
+    seed: int
+    negative_prompt: str | None = None
+    prompt_id: str | None = None
+    sample: int = 0
+    init_image: UInt8[np.ndarray, "h w 3"] | None = None
+    mask: UInt8[np.ndarray, "h w"] | None = None
+    control_image: UInt8[np.ndarray, "h w 3"] | None = None
+    strength: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generation:
+    """What became of one request.
+
+    ``image`` is None exactly when ``status`` is not ``ok``. ``nfe`` counts evaluations of the denoiser per
+    image, guidance included (a GAN has 1, a ready image 0). ``truncated_tokens`` maps the name of a text
+    encoder to how many tokens of the prompt it did not read.
+    """
+
+    image: UInt8[np.ndarray, "h w 3"] | None
+    status: Status = "ok"
+    reason: str | None = None
+    truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    nfe: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorInfo:
+    """What is known of a generator; unknown facts are None, never guessed.
+
+    ``training`` is the record that training wrote (command, seconds, images seen, device, curve).
+    """
+
+    name: str
+    family: Family
+    resolution: int | None = None  # px, the side of a square image
+    parameters: int | None = None  # of every network that runs to make an image
+    conditioning: str | None = None  # the text encoder
+    training_images: int | None = None
+    training_seconds: float | None = None
+    training_device: str | None = None
+    training: Mapping[str, Any] | None = None
+    licence: str | None = None
+    source: str | None = None
+    weights_sha256: str | None = None
+    abilities: frozenset[Ability] = frozenset({"text"})
+    settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TraceFrame:
+    """One moment on the way from noise to image; both pictures decoded to pixels."""
+
+    step: int  # 0 is the first denoising step
+    timestep: float  # in the scheduler's own unit
+    noisy: UInt8[np.ndarray, "h w 3"]  # x_t
+    estimate: (
+        UInt8[np.ndarray, "h w 3"] | None
+    )  # what the model takes x_0 to be, if the solver tells
+
+
+class Generator(abc.ABC):
+    """Makes images. Building one is cheap and checks its settings; ``load`` reads the weights."""
+
+    @property
+    @abc.abstractmethod
+    def info(self) -> GeneratorInfo:
+        """Facts about this generator; complete once loaded."""
+
+    @abc.abstractmethod
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        """Read the weights to ``device``; raises ``GeneratorError`` if they are missing or do not fit."""
+
+    @abc.abstractmethod
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        """Make one image per request, in order; result i depends on request i alone."""
+
+    def unload(self) -> None:  # noqa: B027  (most generators have nothing more to do)
+        """Free the memory that ``load`` took."""
+
+    def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
+        """Make one image again and keep the given steps (indices; negative ones count from the end)."""
+        raise NotImplementedError(f"{self.info.name} has no steps to show")

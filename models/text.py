@@ -1,0 +1,154 @@
+"""Captions to token features, for everything that conditions on text.
+
+The small text encoder is an ordinary CLIP text transformer with a vocabulary of its own, saved the way
+transformers saves one, so that it also is the text encoder of the diffusion pipeline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from gandiff.models.generator import GeneratorError
+
+START, END = "<|startoftext|>", "<|endoftext|>"
+MAX_TOKENS = 32
+
+
+class TextFeatures(NamedTuple):
+    """Features of n captions; ``truncated`` counts the tokens of each that were not read."""
+
+    tokens: Float[Tensor, "n l d"]
+    pooled: Float[Tensor, "n d"]  # at the end token
+    truncated: list[int]
+
+
+def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
+    """A CLIP tokenizer whose byte-pair merges were learned from these captions.
+
+    Every byte keeps a token of its own, at a word's end and inside, so any text can be read. The two special
+    tokens come last: readers that look for the highest id find the end of the text.
+    """
+    import json
+
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from transformers import CLIPTokenizer
+
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    learner = Tokenizer(
+        models.BPE(unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>")
+    )
+    learner.normalizer = normalizers.Lowercase()
+    learner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=2048,
+        min_frequency=2,
+        special_tokens=[END],
+        end_of_word_suffix="</w>",
+        initial_alphabet=alphabet,
+        show_progress=False,
+    )
+    learner.train_from_iterator(captions, trainer)
+    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    words = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), START, END]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    return CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+        model_max_length=max_tokens,
+    )
+
+
+def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: int = 4) -> Any:
+    """A CLIPTextModel with fresh weights for this tokenizer."""
+    from transformers import CLIPTextConfig, CLIPTextModel
+
+    config = CLIPTextConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=width,
+        intermediate_size=2 * width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        max_position_embeddings=tokenizer.model_max_length,
+        bos_token_id=tokenizer.bos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        projection_dim=width,
+    )
+    return CLIPTextModel(config)
+
+
+class TextEncoder:
+    """A frozen CLIP text encoder with its tokenizer."""
+
+    def __init__(self, model: Any, tokenizer: Any) -> None:
+        self.model = model.eval().requires_grad_(False)
+        self.tokenizer = tokenizer
+
+    @classmethod
+    def from_pretrained(cls, folder: Path) -> TextEncoder:
+        """Load from a folder with ``text_encoder/`` and ``tokenizer/``."""
+        from transformers import CLIPTextModel, CLIPTokenizer
+
+        for part in ("text_encoder", "tokenizer"):
+            if not (
+                folder / part / ("config.json" if part == "text_encoder" else "tokenizer.json")
+            ).is_file():
+                raise GeneratorError(
+                    f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
+                )
+        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
+        return cls(CLIPTextModel.from_pretrained(str(folder / "text_encoder")), tokenizer)
+
+    def save_pretrained(self, folder: Path) -> None:
+        """Write ``text_encoder/`` and ``tokenizer/`` into a folder."""
+        self.model.save_pretrained(folder / "text_encoder")
+        self.tokenizer.save_pretrained(folder / "tokenizer")
+
+    @property
+    def width(self) -> int:
+        """Length of a feature vector."""
+        return int(self.model.config.hidden_size)
+
+    def ids(self, captions: Sequence[str]) -> Tensor:
+        """Token ids (n, l), padded to the full length; a long caption loses its end but keeps the end token."""
+        batch = self.tokenizer(
+            list(captions),
+            padding="max_length",
+            truncation=True,
+            max_length=self.tokenizer.model_max_length,
+            return_tensors="pt",
+        )
+        return torch.as_tensor(batch["input_ids"])
+
+    def truncated(self, captions: Sequence[str]) -> list[int]:
+        """How many tokens of each caption do not fit."""
+        full = self.tokenizer(list(captions), truncation=False, verbose=False)["input_ids"]
+        return [max(0, len(ids) - self.tokenizer.model_max_length) for ids in full]
+
+    @torch.no_grad()
+    def __call__(self, captions: Sequence[str]) -> TextFeatures:
+        """Features of captions; each depends on its own caption alone."""
+        out = self.model(self.ids(captions).to(self.model.device))
+        return TextFeatures(out.last_hidden_state, out.pooler_output, self.truncated(captions))
+
+    def to(self, device: str, dtype: torch.dtype) -> TextEncoder:
+        """Move the weights."""
+        self.model.to(device=device, dtype=dtype)
+        return self
+
+
+def parameter_count(module: Any) -> int:
+    """How many parameters a module has."""
+    return sum(p.numel() for p in module.parameters())

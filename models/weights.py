@@ -1,0 +1,148 @@
+"""Where weights lie and what is known of them: names, checksums, model cards."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from gandiff.models.generator import GeneratorError
+
+PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """What lies beside the weights: the record of training, the licence, the source."""
+
+    training: Mapping[str, Any] | None = None
+    licence: str | None = None
+    source: str | None = None
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the generators that ship with gandiff."""
+    if not PRETRAINED.is_dir():
+        return []
+    return sorted(p.name for p in PRETRAINED.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
+def find_weights(name: str) -> Path | None:
+    """Return the directory that ``name`` means, or None if there is none on this machine.
+
+    A name without a path separator is looked up among the shipped generators first, then as a
+    directory; anything else is a directory only.
+    """
+    if not re.search(r"[/\\]", name) and (PRETRAINED / name).is_dir():
+        return PRETRAINED / name
+    path = Path(name).expanduser()
+    return path if path.is_dir() else None
+
+
+def require_weights(name: str) -> Path:
+    """Return the directory that ``name`` means; the error for none gives the nearest name."""
+    found = find_weights(name)
+    if found is None:
+        raise missing_weights(name)
+    return found
+
+
+def missing_weights(name: str) -> GeneratorError:
+    """Build the error for weights that are nowhere."""
+    near = difflib.get_close_matches(name, shipped_names(), n=1)
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    shipped = ", ".join(shipped_names()) or "none"
+    return GeneratorError(
+        f"no weights at {name!r}: it is neither a directory nor a shipped generator "
+        f"(shipped: {shipped}).{guess} Give the path of a directory that holds the weights"
+    )
+
+
+def combined_sha256(directory: Path, suffixes: Sequence[str] = (".safetensors",)) -> str | None:
+    """Hash all weights files below a directory as one, in the order of their relative names.
+
+    The digest covers each file's relative name and content, so renaming, adding or swapping files
+    changes it. None if there is no such file. Asked again, a directory is read again only if a size
+    or a time of change differs.
+    """
+    files = sorted(
+        (path.relative_to(directory).as_posix(), path)
+        for path in directory.rglob("*")
+        if path.suffix in suffixes and path.is_file()
+    )
+    if not files:
+        return None
+    digest = hashlib.sha256()
+    for name, path in files:
+        status = path.stat()
+        digest.update(name.encode() + b"\0")
+        digest.update(bytes.fromhex(_file_sha256(path, status.st_size, status.st_mtime_ns)))
+    return digest.hexdigest()
+
+
+@functools.lru_cache(maxsize=256)
+def _file_sha256(path: Path, size: int, changed: int) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def read_card(directory: Path) -> ModelCard:
+    """Read ``training.json`` and the front matter of ``README.md``, where they exist.
+
+    ``training.json`` wins where both say something. Raises ``GeneratorError`` if it is not a JSON
+    object.
+    """
+    training = (
+        read_json(directory / "training.json") if _exists(directory, "training.json") else None
+    )
+    front = _front_matter(directory / "README.md") if _exists(directory, "README.md") else {}
+    facts = {**front, **(training or {})}
+    return ModelCard(
+        training=training,
+        licence=_text(facts.get("licence", facts.get("license"))),
+        source=_text(facts.get("source")),
+    )
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read one JSON object; raise ``GeneratorError`` naming the file if it is anything else."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise GeneratorError(f"cannot read {path}: {error.strerror or error}") from error
+    except ValueError as error:
+        raise GeneratorError(f"{path} is not valid JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise GeneratorError(f"{path} holds {type(value).__name__}, needed is a JSON object")
+    return value
+
+
+def _exists(directory: Path, name: str) -> bool:
+    return (directory / name).is_file()
+
+
+def _front_matter(path: Path) -> dict[str, Any]:
+    """Read the YAML between the first two ``---`` lines; missing or broken, it says nothing."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    match = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)
+    if match is None:
+        return {}
+    try:
+        value = yaml.safe_load(match[1])
+    except yaml.YAMLError:
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    if isinstance(value, list):
+        return ", ".join(str(item) for item in value)
+    return None if value is None else str(value)

@@ -1,0 +1,1 @@
+"""Results go in, documents come out; nothing here imports torch or a generator."""

@@ -1,0 +1,133 @@
+"""The key numbers beside the verdict: both generators on one small scale."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Sequence
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.axes import AXES, axis_metric
+from gandiff.reports.comparing import lookup
+from gandiff.reports.costs import LATENCY, THROUGHPUT, TRAINING
+from gandiff.reports.glossary import arrow, explain, term
+from gandiff.reports.run_data import RunData
+from gandiff.reports.sentence import Sentence
+from gandiff.reports.values import show_interval, show_value
+
+_OUTCOMES = {"undecided": "undecided", "tie": "level", "not measured": "not measured"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Line:
+    """One generator's number; ``start``, ``end`` and ``at`` are per cent of the card's scale."""
+
+    generator: str
+    value: str
+    interval: str
+    at: float | None
+    start: float | None
+    end: float | None
+    wins: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Card:
+    """One key number of the headline generators."""
+
+    title: str
+    metric: str
+    label: str
+    arrow: str
+    meaning: str
+    outcome: str
+    winner: str | None
+    lines: tuple[Line, ...]
+
+
+def key_cards(run: RunData, sentences: Sequence[Sentence]) -> list[Card]:
+    """Return a card for each axis, speed, throughput and training, if anything was measured."""
+    index, names = lookup(run.results), run.headline
+    by_topic = {s.topic: s for s in sentences}
+    wanted: list[tuple[str, str | None, Sentence | None]] = [
+        (axis.capitalize(), axis_metric(index, names, axis), by_topic.get(axis)) for axis in AXES
+    ]
+    speed = by_topic.get("speed") or by_topic.get("cost")
+    wanted += [
+        ("Speed", LATENCY, speed),
+        ("Throughput", THROUGHPUT, None),
+        ("Training", TRAINING, by_topic.get("training")),
+    ]
+    cards = []
+    for title, metric, sentence in wanted:
+        results = [index.get((name, metric)) for name in names] if metric is not None else []
+        first = next((r for r in results if r is not None and r.value is not None), None)
+        if metric is None or first is None:
+            continue
+        cards.append(_card(title, first, results, names, sentence))
+    return cards
+
+
+def _card(
+    title: str,
+    like: MetricResult,
+    results: Sequence[MetricResult | None],
+    names: Sequence[str],
+    sentence: Sentence | None,
+) -> Card:
+    winner = None if sentence is None else sentence.winner
+    outcome = "" if sentence is None else _OUTCOMES.get(sentence.outcome, "")
+    metric, logarithmic = like.metric, like.metric in (LATENCY, THROUGHPUT)
+    return Card(
+        title,
+        metric,
+        term(metric).label,
+        arrow(like),
+        explain(metric, like),
+        outcome,
+        winner,
+        _lines(names, results, winner, logarithmic),
+    )
+
+
+def _lines(
+    names: Sequence[str],
+    results: Sequence[MetricResult | None],
+    winner: str | None,
+    logarithmic: bool,
+) -> tuple[Line, ...]:
+    numbers = [
+        n
+        for r in results
+        if r is not None
+        for n in (r.value, r.low, r.high, r.target)
+        if n is not None
+    ]
+    at = _scale(numbers, logarithmic and min(numbers) > 0)
+    return tuple(
+        Line(
+            name,
+            "not measured" if r is None else show_value(r),
+            "" if r is None else show_interval(r),
+            None if r is None else at(r.value),
+            None if r is None else at(r.low),
+            None if r is None else at(r.high),
+            name == winner,
+        )
+        for name, r in zip(names, results, strict=True)
+    )
+
+
+def _scale(numbers: Sequence[float], logarithmic: bool) -> Callable[[float | None], float | None]:
+    """Map numbers to per cent of a width, with a little room left at both ends."""
+    bend = math.log if logarithmic else float
+    low, high = bend(min(numbers)), bend(max(numbers))
+
+    def at(number: float | None) -> float | None:
+        return (
+            None
+            if number is None
+            else round(6 + 88 * (bend(number) - low) / (high - low or 1.0), 2)
+        )
+
+    return at

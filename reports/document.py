@@ -1,0 +1,181 @@
+"""Writes the report of a run: one HTML file that needs nothing else, Markdown, CSV and figures."""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import dataclasses
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gandiff.reports.axes import axis_metric
+from gandiff.reports.cards import key_cards
+from gandiff.reports.comparing import lookup
+from gandiff.reports.facts import (
+    commands,
+    environment_rows,
+    failure_reasons,
+    family_name,
+    package_rows,
+    protocols,
+    settings_text,
+    suite_rows,
+    training_rows,
+)
+from gandiff.reports.figures import Drawing, draw_figures
+from gandiff.reports.gallery import build_gallery
+from gandiff.reports.markdown import markdown_text
+from gandiff.reports.palette import FAMILY_COLOURS, looks
+from gandiff.reports.plotting import inline_svg
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import RunData
+from gandiff.reports.sentence import Sentence
+from gandiff.reports.strips import denoising_strips
+from gandiff.reports.table import csv_text, wide_tables
+from gandiff.reports.values import show_count, visible
+from gandiff.reports.verdict import verdict
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+
+TEMPLATES = Path(__file__).parent / "templates"
+_STYLES = ("base.css", "sections.css", "gallery.css")
+_SCRIPTS = ("tips.js", "tables.js", "gallery.js")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReportPaths:
+    """Where a report lies, and what it says."""
+
+    html: Path
+    markdown: Path
+    csv: Path
+    figures: tuple[Path, ...]
+    verdict: tuple[str, ...]
+
+
+def write_report(run_folder: Path) -> ReportPaths:
+    """Write ``report/`` into a run folder from what lies there; the same run gives the same bytes.
+
+    Every file is written under another name and then renamed, so a reader never sees half of one.
+    Raises ``ReportError`` if the folder is no run.
+    """
+    run = load_run(run_folder)
+    sentences = verdict(run.results, run.differences, run.generators, run.headline)
+    drawings = draw_figures(run)
+    folder = run_folder / "report"
+    figures = _write_figures(folder / "figures", drawings)
+    paths = ReportPaths(
+        html=folder / "report.html",
+        markdown=folder / "report.md",
+        csv=folder / "results.csv",
+        figures=figures,
+        verdict=tuple(visible(s.text) for s in sentences),
+    )
+    _write(paths.csv, csv_text(run).encode("utf-8"))
+    _write(paths.markdown, markdown_text(run, sentences, drawings).encode("utf-8"))
+    _write(paths.html, html_text(run, sentences, drawings).encode("utf-8"))
+    return paths
+
+
+def _write_figures(folder: Path, drawings: list[Drawing]) -> tuple[Path, ...]:
+    written = []
+    for drawing in drawings:
+        for ending, data in (("png", drawing.png), ("svg", drawing.svg.encode("utf-8"))):
+            path = folder / f"{drawing.name}.{ending}"
+            _write(path, data)
+            written.append(path)
+    for old in folder.glob("*.*"):  # of an earlier report on the same run
+        if old.suffix in (".png", ".svg") and old not in written:
+            old.unlink()
+    return tuple(written)
+
+
+def _write(path: Path, data: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+        os.chmod(name, 0o644)
+        os.replace(name, path)
+    except BaseException:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(name)
+        raise
+
+
+def html_text(run: RunData, sentences: list[Sentence], drawings: list[Drawing]) -> str:
+    """Return the page; it loads nothing, and no text of the run is taken for markup or code."""
+    from markupsafe import Markup
+
+    environment = _environment()
+    script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
+    digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
+    context = _context(run, sentences)
+    preferred = axis_metric(lookup(run.results), list(run.generators), "alignment")
+    gallery = build_gallery(run, preferred)
+    return environment.get_template("report.html.j2").render(
+        **context,
+        style=Markup("\n".join((TEMPLATES / s).read_text(encoding="utf-8") for s in _STYLES)),
+        script=Markup(script),
+        script_hash=digest,
+        gallery=gallery,
+        gallery_data=Markup(gallery.data),
+        figures=[
+            (d, Markup(inline_svg(d.svg, f"f{k}")))
+            for k, d in enumerate(drawings)
+            if not d.name.startswith("training_")
+        ],
+        curves=[
+            (d, Markup(inline_svg(d.svg, f"t{k}")))
+            for k, d in enumerate(drawings)
+            if d.name.startswith("training_")
+        ],
+    )
+
+
+def _environment() -> Environment:
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    from markupsafe import Markup
+
+    def harmless(value: Any) -> Any:
+        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+    environment = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        finalize=harmless,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["amount"] = show_count
+    environment.filters["short"] = lambda number: "" if number is None else f"{number:.3g}"
+    return environment
+
+
+def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
+    styles = looks(run.generators)
+    return {
+        "run": run,
+        "sentences": sentences,
+        "cards": key_cards(run, sentences),
+        "looks": styles,
+        "families": {n: family_name(f) for n, f in run.generators.items()},
+        "family_colours": FAMILY_COLOURS,
+        "tables": wide_tables(run),
+        "protocols": list(protocols(run)),
+        "strips": denoising_strips(run),
+        "training": training_rows(run),
+        "settings": {n: settings_text(f) for n, f in run.generators.items()},
+        "environment": environment_rows(run),
+        "suite": suite_rows(run),
+        "packages": package_rows(run),
+        "commands": commands(run),
+        "failures": failure_reasons(run),
+        "warnings": [*map(str, run.record.get("warnings") or []), *run.notices],
+    }

@@ -1,0 +1,246 @@
+"""The figures of a report, as PNG and SVG; none is drawn where the run has no numbers for it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.axes import AXES, axis_metric
+from gandiff.reports.categories import INTERVAL_NAME, category_metric, category_scores
+from gandiff.reports.category_figure import draw_categories
+from gandiff.reports.comparing import goodness, lookup
+from gandiff.reports.curves import Curve, draw_curves, training_curves
+from gandiff.reports.glossary import arrow, split_metric, term
+from gandiff.reports.labels import label_points
+from gandiff.reports.palette import Look, looks
+from gandiff.reports.plotting import (
+    FAINT,
+    HEIGHT,
+    STYLE,
+    WIDTH,
+    Point,
+    draw_points,
+    family_legend,
+    format_ticks,
+    png_bytes,
+    settle,
+    svg_text,
+)
+from gandiff.reports.run_data import RunData
+from gandiff.reports.sentence import Index
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+LATENCY = "latency_seconds"
+
+
+@dataclasses.dataclass(frozen=True)
+class Drawing:
+    """One finished figure: file name without ending, heading, caption, and the drawing itself."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    svg: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """Two metrics that generators are placed by."""
+
+    x: str
+    y: str
+    index: Index
+    looks: Mapping[str, Look]
+
+    def points(self) -> list[Point]:
+        """Return the generators that have both."""
+        found = []
+        for name, look in self.looks.items():
+            x, y = self.index.get((name, self.x)), self.index.get((name, self.y))
+            if x is None or y is None or x.value is None or y.value is None:
+                continue
+            if self.x != LATENCY or x.value > 0:
+                found.append(Point(name, x.value, y.value, look, _ends(x), _ends(y)))
+        return found
+
+    def result(self, metric: str) -> MetricResult:
+        """Return one row of a metric, for its unit and direction."""
+        return next(r for (_, m), r in self.index.items() if m == metric)
+
+
+def _ends(result: MetricResult) -> tuple[float, float] | None:
+    return None if result.low is None or result.high is None else (result.low, result.high)
+
+
+def draw_figures(run: RunData) -> list[Drawing]:
+    """Draw every figure that the run has numbers for."""
+    import matplotlib as mpl
+
+    mpl.use("Agg")
+    with mpl.rc_context(STYLE):  # type: ignore[arg-type]
+        return [*_planes(run), *_categories(run), *_curves(run)]
+
+
+def axis_title(metric: str, result: MetricResult) -> str:
+    """Return the words along an axis: label, parameters, which way is better."""
+    parameters = split_metric(metric)[1].strip("()").replace(",", ", ")
+    shown = f" ({parameters})" if parameters and len(parameters) < 40 else ""
+    return f"{term(metric).label}{shown} {arrow(result)}".rstrip()
+
+
+def _finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
+    from matplotlib import pyplot as plt
+
+    settle(figure)
+    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure))
+    plt.close(figure)
+    return drawing
+
+
+def _canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=(WIDTH, height), layout="constrained")
+
+
+def _planes(run: RunData) -> Iterator[Drawing]:
+    index, names = lookup(run.results), list(run.generators)
+    metrics: dict[str, str | None] = {a: axis_metric(index, names, a) for a in AXES}
+    styles = looks(run.generators)
+    for axis in ("alignment", "distribution"):
+        metric = metrics[axis]
+        if metric is not None:
+            plane = Plane(LATENCY, metric, index, styles)
+            if plane.points():
+                yield _against_time(plane, axis)
+    alignment, diversity = metrics["alignment"], metrics["diversity"]
+    if alignment is not None and diversity is not None:
+        plane = Plane(diversity, alignment, index, styles)
+        if plane.points():
+            yield _diversity_alignment(plane)
+
+
+def _against_time(plane: Plane, axis: str) -> Drawing:
+    figure, axes = _canvas()
+    points, result = plane.points(), plane.result(plane.y)
+    axes.set_xscale("log")
+    front = pareto_front(points, result)
+    corners = _staircase(front)
+    if corners:
+        xs, ys = zip(*corners, strict=True)
+        axes.plot(xs, ys, color=FAINT, linestyle="--", linewidth=1.2, zorder=2)
+    draw_points(axes, points)
+    axes.margins(0.16, 0.18)
+    axes.set_xlabel(f"{term(LATENCY).label} (log scale) {arrow(plane.result(LATENCY))}")
+    axes.set_ylabel(axis_title(plane.y, result))
+    format_ticks(axes.xaxis, LATENCY, "s")
+    format_ticks(axes.yaxis, plane.y, result.unit)
+    family_legend(figure, points, "Pareto front" if corners else None)
+    label_points(axes, points, corners)
+    best = ", ".join(p.name for p in front)
+    return _finish(
+        figure,
+        f"{axis}_against_time",
+        f"{axis.capitalize()} against time per image",
+        f"Nothing is both faster and better than the generators on the Pareto front: {best}. "
+        "Whiskers are 95 % intervals.",
+    )
+
+
+def pareto_front(points: Sequence[Point], like: MetricResult) -> list[Point]:
+    """Return the points that no other beats in both x (lower is better) and y, by rising x."""
+    front: list[Point] = []
+    best = float("-inf")
+    for point in sorted(points, key=lambda p: (p.x, -_good(p, like))):
+        if _good(point, like) > best:
+            front.append(point)
+            best = _good(point, like)
+    return front
+
+
+def _staircase(front: Sequence[Point]) -> list[tuple[float, float]]:
+    """The corners of the front: level to the next generator's time, then to its quality."""
+    corners = [(front[0].x, front[0].y)] if len(front) > 1 else []
+    for before, after in pairwise(front):
+        corners += [(after.x, before.y), (after.x, after.y)]
+    return corners
+
+
+def _good(point: Point, like: MetricResult) -> float:
+    quality = goodness(dataclasses.replace(like, value=point.y))
+    return point.y if quality is None else quality
+
+
+def _diversity_alignment(plane: Plane) -> Drawing:
+    figure, axes = _canvas()
+    points = plane.points()
+    x, y = plane.result(plane.x), plane.result(plane.y)
+    draw_points(axes, points)
+    axes.margins(0.16, 0.18)
+    if x.direction == "target" and x.target is not None:
+        axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
+    axes.set_xlabel(axis_title(plane.x, x))
+    axes.set_ylabel(axis_title(plane.y, y))
+    format_ticks(axes.xaxis, plane.x, x.unit)
+    format_ticks(axes.yaxis, plane.y, y.unit)
+    family_legend(figure, points, None)
+    label_points(axes, points)
+    target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
+    return _finish(
+        figure,
+        "diversity_against_alignment",
+        "Diversity against alignment",
+        f"Best is the top{target}. Whiskers are 95 % intervals.",
+    )
+
+
+def _categories(run: RunData) -> Iterator[Drawing]:
+    index, names = lookup(run.results), list(run.generators)
+    wanted = [m for axis in AXES if (m := axis_metric(index, names, axis)) is not None]
+    metric = category_metric(run.scores, wanted)
+    if metric is None:
+        return
+    scores = category_scores(run.scores, metric)
+    scored = {score.generator for score in scores}
+    styles = {n: look for n, look in looks(run.generators).items() if n in scored}
+    categories = list(dict.fromkeys(c.category for c in scores))
+    figure, axes = _canvas(1.3 + len(categories) * (0.2 + 0.13 * len(styles)))
+    draw_categories(figure, axes, scores, styles)
+    unknown = MetricResult(metric=metric, value=None)
+    like = next((r for (_, m), r in index.items() if m == metric), unknown)
+    format_ticks(axes.xaxis, metric, like.unit)
+    axes.set_xlabel(axis_title(metric, like))
+    yield _finish(
+        figure,
+        "scores_by_category",
+        "Scores by prompt category",
+        f"{term(metric).label.capitalize()} on the prompts of each category. {INTERVAL_NAME}.",
+    )
+
+
+def _curves(run: RunData) -> Iterator[Drawing]:
+    styles = looks(run.generators)
+    for curve in training_curves(run.generators):
+        if curve.lines:
+            yield _training(curve, styles[curve.generators[0]])
+
+
+def _training(curve: Curve, look: Look) -> Drawing:
+    figure, axes = _canvas(2.9)
+    draw_curves(axes, curve, look)
+    figure.legend(loc="outside lower center", ncols=2)
+    name = re.sub(r"[^a-z0-9]+", "-", curve.generators[0].lower()).strip("-")
+    return _finish(
+        figure,
+        f"training_{name}",
+        f"Training of {curve.title}",
+        "What training reported, over its own time.",
+    )

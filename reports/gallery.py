@@ -1,0 +1,182 @@
+"""The same prompts and seeds side by side: which prompts are shown, their pictures and scores."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from gandiff.reports.glossary import term
+from gandiff.reports.run_data import RunData
+from gandiff.reports.thumbnails import data_uri, thumbnail
+from gandiff.reports.values import visible
+
+DEFAULT_PROMPTS = 64
+MOST_SAMPLES = 8  # pictures of a prompt side by side
+BUDGET = 9_000_000  # bytes of PNG; base64 makes them a third longer
+
+
+@dataclasses.dataclass(frozen=True)
+class Picture:
+    """One place of the gallery; without an image ``uri`` is None and ``reason`` says why."""
+
+    sample: int
+    seed: int | None
+    uri: str | None
+    reason: str
+    path: str
+
+
+@dataclasses.dataclass(frozen=True)
+class GalleryPrompt:
+    """One prompt with a row of pictures for each generator."""
+
+    id: str
+    text: str
+    category: str
+    order: int
+    seeds: tuple[int | None, ...]
+    rows: Mapping[str, tuple[Picture, ...]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Gallery:
+    """The prompts shown, out of ``total``, and what the page needs to sort and filter them."""
+
+    prompts: tuple[GalleryPrompt, ...]
+    total: int
+    samples: int
+    samples_total: int
+    metrics: tuple[str, ...]
+    data: str  # JSON, safe inside a script element
+
+
+def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
+    """Choose prompts from all categories alike and inline their pictures, up to the byte budget."""
+    places = {(i.get("generator"), i.get("prompt_id"), i.get("sample")): i for i in run.images}
+    samples_total = 1 + max((s for *_, s in places if isinstance(s, int)), default=-1)
+    samples = min(samples_total, MOST_SAMPLES)
+    shown: list[GalleryPrompt] = []
+    spent = 0
+    for order, prompt in _chosen(run):
+        entry, size = _entry(run, places, prompt, order, samples)
+        if shown and spent + size > BUDGET:
+            break
+        spent += size
+        shown.append(entry)
+    shown.sort(key=lambda entry: entry.order)
+    metrics = _metrics(run, preferred)
+    return Gallery(
+        tuple(shown),
+        len(run.prompts),
+        samples,
+        samples_total,
+        metrics,
+        _data(run, shown, metrics, samples),
+    )
+
+
+def _chosen(run: RunData) -> list[tuple[int, dict[str, Any]]]:
+    report = (run.record.get("comparison") or {}).get("report") or {}
+    most = report.get("gallery_prompts")
+    most = DEFAULT_PROMPTS if most is None else max(0, int(most))
+    groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}
+    for order, prompt in enumerate(run.prompts):
+        groups.setdefault(str(prompt.get("category") or ""), []).append((order, prompt))
+    rounds = zip_longest(*groups.values())
+    return [item for turn in rounds for item in turn if item is not None][:most]
+
+
+def _entry(
+    run: RunData,
+    places: Mapping[tuple[Any, Any, Any], dict[str, Any]],
+    prompt: dict[str, Any],
+    order: int,
+    samples: int,
+) -> tuple[GalleryPrompt, int]:
+    identity, size = str(prompt.get("id")), 0
+    rows: dict[str, tuple[Picture, ...]] = {}
+    seeds: list[int | None] = [None] * samples
+    for name in run.generators:
+        row = []
+        for sample in range(samples):
+            place = places.get((name, prompt.get("id"), sample))
+            picture, length = _picture(run, place, sample)
+            size += length
+            row.append(picture)
+            seeds[sample] = picture.seed if seeds[sample] is None else seeds[sample]
+        rows[name] = tuple(row)
+    entry = GalleryPrompt(
+        identity,
+        str(prompt.get("text") or ""),
+        str(prompt.get("category") or ""),
+        order,
+        tuple(seeds),
+        rows,
+    )
+    return entry, size
+
+
+def _picture(run: RunData, place: dict[str, Any] | None, sample: int) -> tuple[Picture, int]:
+    if place is None:
+        return Picture(sample, None, None, "not made", ""), 0
+    seed, path = place.get("seed"), place.get("path")
+    seed = seed if isinstance(seed, int) else None
+    if place.get("status", "ok") != "ok":
+        reason = f"{place.get('status')}: {place.get('reason') or 'no reason given'}"
+        return Picture(sample, seed, None, reason, ""), 0
+    file = run.file(path)
+    png = None if file is None else thumbnail(file)
+    if png is None:
+        return Picture(sample, seed, None, "the file is missing or unreadable", str(path)), 0
+    return Picture(sample, seed, data_uri(png), "", str(path)), len(png)
+
+
+def _metrics(run: RunData, preferred: str | None) -> tuple[str, ...]:
+    present = list(dict.fromkeys(score.metric for score in run.scores))
+    return tuple(sorted(present, key=lambda metric: metric != preferred))
+
+
+def _data(
+    run: RunData, shown: Sequence[GalleryPrompt], metrics: Sequence[str], samples: int
+) -> str:
+    ids = {entry.id: k for k, entry in enumerate(shown)}
+    names = {name: k for k, name in enumerate(run.generators)}
+    # prompt -> generator -> sample -> metric; null where an image has no such score
+    scores: list[list[list[list[float | None]]]] = [
+        [[[None] * len(metrics) for _ in range(samples)] for _ in names] for _ in shown
+    ]
+    place = {metric: k for k, metric in enumerate(metrics)}
+    for score in run.scores:
+        k, g = ids.get(score.prompt_id), names.get(score.generator)
+        if k is not None and g is not None and 0 <= score.sample < samples:
+            scores[k][g][score.sample][place[score.metric]] = round(score.value, 6)
+    return script_json(
+        {
+            "generators": [visible(name) for name in names],
+            "metrics": list(_described(run, metrics)),
+            "scores": scores,
+        }
+    )
+
+
+def _described(run: RunData, metrics: Sequence[str]) -> Iterator[dict[str, Any]]:
+    directions = {row.result.metric: row.result.direction for row in run.results}
+    values: dict[str, set[float]] = {}
+    for score in run.scores:
+        values.setdefault(score.metric, set()).add(score.value)
+    for metric in metrics:
+        yield {
+            "name": visible(metric),
+            "label": term(metric).label,
+            "lower": directions.get(metric) == "lower",
+            "yesno": values[metric] <= {0.0, 1.0},
+        }
+
+
+def script_json(value: object) -> str:
+    """Return JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False)
+    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")

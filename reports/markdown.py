@@ -1,0 +1,106 @@
+"""The report as Markdown, for repositories, issues and terminals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+
+from gandiff.reports.facts import (
+    commands,
+    environment_rows,
+    failure_reasons,
+    suite_rows,
+    training_rows,
+)
+from gandiff.reports.figures import Drawing
+from gandiff.reports.run_data import RunData
+from gandiff.reports.sentence import Sentence
+from gandiff.reports.table import WideTable, wide_tables
+from gandiff.reports.values import visible
+
+_SPECIAL = re.compile(r"([\\`*_\[\]|#])")
+_ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
+
+
+def plain(text: object) -> str:
+    """Return text that Markdown and HTML take for text."""
+    return _SPECIAL.sub(r"\\\1", visible(str(text)).translate(_ENTITIES))
+
+
+def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequence[Drawing]) -> str:
+    """Return the report as Markdown; figures are linked beside it."""
+    parts = [
+        f"# {plain(' against '.join(run.headline) or run.name)}",
+        "\n".join(f"- {plain(sentence.text)}" for sentence in sentences),
+    ]
+    if run.record.get("status", "done") != "done":
+        error = f": {run.record['error']}" if run.record.get("error") else ""
+        parts.insert(
+            1,
+            f"**This run is {plain(run.record['status'])}{plain(error)}; the numbers "
+            "cover what there is.**",
+        )
+    parts.append(
+        "## Results\n\nIn brackets: 95 % intervals. Bold: better than all others by more "
+        "than the intervals allow for chance."
+    )
+    parts += [f"### {table.title}\n\n{_results(table)}" for table in wide_tables(run)]
+    if drawings:
+        parts.append("## Figures")
+        parts += [
+            f"![{plain(d.title)}](figures/{d.name}.png)\n\n{plain(d.title)}. {plain(d.caption)}"
+            for d in drawings
+        ]
+    parts.append("## How the models were trained")
+    parts += [
+        f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
+        for title, rows in training_rows(run)
+    ]
+    parts.append(
+        "## Environment\n\n" + _table(("fact", "value"), [*environment_rows(run), *suite_rows(run)])
+    )
+    lines = "\n".join(f"{line}  # {why}" for why, line in commands(run))
+    parts.append(f"## How to reproduce\n\n```sh\n{visible_lines(lines)}\n```")
+    parts.append(f"## Images and warnings\n\n{_counts(run)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def visible_lines(text: str) -> str:
+    """Make a block of lines inert; a fence inside cannot end it."""
+    return "\n".join(visible(line).replace("```", "'''") for line in text.split("\n"))
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
+    body = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(_cell(c) for c in row) + " |" for row in body)
+
+
+def _cell(value: object) -> str:
+    return str(value) if value == "---" else plain(value)
+
+
+def _results(table: WideTable) -> str:
+    header = ["generator", *(f"{c.label} {c.arrow}".strip() for c in table.columns)]
+    lines = [
+        "| " + " | ".join(map(plain, header)) + " |",
+        "| --- |" + " ---: |" * len(table.columns),
+    ]
+    for i, name in enumerate(table.generators):
+        cells = []
+        for column in table.columns:
+            cell = column.cells[i]
+            value = f"**{plain(cell.value)}**" if cell.best else plain(cell.value)
+            cells.append(f"{value} ({plain(cell.interval)})" if cell.interval else value)
+        lines.append(f"| {plain(name)} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _counts(run: RunData) -> str:
+    rows = [(n, f.planned, f.ok, f.failed, f.filtered) for n, f in run.generators.items()]
+    text = _table(("generator", "planned", "made", "failed", "filtered"), rows)
+    reasons = [
+        f"- {plain(g)}: {count} {plain(status)} ({plain(reason)})"
+        for g, status, reason, count in failure_reasons(run)
+    ]
+    warnings = [f"- {plain(w)}" for w in [*(run.record.get("warnings") or []), *run.notices]]
+    return "\n\n".join([text, *(["\n".join(reasons + warnings)] if reasons + warnings else [])])

@@ -1,0 +1,151 @@
+"""The manner of all figures: type, grid, points with intervals, labels that keep apart."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from gandiff.reports.palette import FAMILY_NAMES, Look
+from gandiff.reports.values import scale_for
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
+    from matplotlib.figure import Figure
+
+INK = "#1c2024"  # replaced by the page's text colour where a figure is inlined
+FAINT = "#8b939c"
+WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
+STYLE = {
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "font.size": 9,
+    "text.parse_math": False,  # a dollar sign in a name is a dollar sign
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": FAINT,
+    "axes.titlesize": 10,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": FAINT,
+    "grid.alpha": 0.25,
+    "grid.linewidth": 0.6,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.frameon": False,
+    "legend.fontsize": 8,
+    "svg.fonttype": "path",
+    "svg.hashsalt": "gandiff",  # the same bytes every time
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A generator in a plane of two metrics; half-open intervals are not drawn."""
+
+    name: str
+    x: float
+    y: float
+    look: Look
+    x_interval: tuple[float, float] | None = None
+    y_interval: tuple[float, float] | None = None
+
+
+def draw_points(axes: Axes, points: Sequence[Point]) -> None:
+    """Draw each point with its intervals."""
+    for p in points:
+        axes.errorbar(
+            p.x,
+            p.y,
+            xerr=_arms(p.x, p.x_interval),
+            yerr=_arms(p.y, p.y_interval),
+            fmt=p.look.marker,
+            color=p.look.colour,
+            markersize=7,
+            markeredgecolor="white",
+            markeredgewidth=0.8,
+            elinewidth=1.3,
+            capsize=2.5,
+            zorder=3,
+        )
+
+
+def _arms(middle: float, interval: tuple[float, float] | None) -> list[list[float]] | None:
+    if interval is None:
+        return None
+    return [[max(0.0, middle - interval[0])], [max(0.0, interval[1] - middle)]]
+
+
+def settle(figure: Figure) -> None:
+    """Lay the figure out once and for all: not again for every format that it is saved in."""
+    if figure.get_layout_engine() is not None:
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+
+
+def png_bytes(figure: Figure) -> bytes:
+    """Return a figure as PNG at 160 dots an inch, without a date, on white."""
+    out = io.BytesIO()
+    figure.savefig(out, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+def svg_text(figure: Figure) -> str:
+    """Return a figure as an SVG document that has the same bytes each time."""
+    out = io.StringIO()
+    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(out, format="svg", transparent=True, metadata=nothing)
+    return out.getvalue()
+
+
+def inline_svg(svg: str, prefix: str) -> str:
+    """Return an SVG document as an element for a page: no prolog, own ids, the page's text colour.
+
+    The caller gives the element its name, so the drawing itself is hidden from screen readers.
+    """
+    element = svg[svg.index("<svg") :]
+    element = re.sub(r'\b(id|xlink:href|href)="(#?)([^"]+)"', rf'\1="\2{prefix}-\3"', element)
+    element = element.replace("url(#", f"url(#{prefix}-").replace(INK, "currentColor")
+    element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1, flags=re.DOTALL)
+    element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1, flags=re.DOTALL)
+    return element.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
+
+
+def format_ticks(axis: Axis, metric: str, unit: str) -> None:
+    """Write the ticks of an axis in the metric's own unit; on a log axis at 1, 2 and 5."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    def written(value: float, position: int | None = None) -> str:
+        scale = scale_for(metric, unit, value)
+        return f"{round(value / scale.factor, 9):g} {scale.unit}".rstrip()
+
+    axis.set_major_formatter(FuncFormatter(written))
+    if axis.get_scale() == "log":
+        low, high = axis.get_view_interval()
+        subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
+        axis.set_major_locator(LogLocator(subs=subs))
+        axis.set_minor_locator(NullLocator())
+
+
+def family_legend(figure: Figure, points: Sequence[Point], line: str | None) -> None:
+    """Name the colours of the families, and the dashed line if there is one."""
+    from matplotlib.lines import Line2D
+
+    families = {p.look.family: p.look.colour for p in points}
+    handles = [
+        Line2D([], [], color=colour, marker="o", linestyle="", label=FAMILY_NAMES[family])
+        for family, colour in families.items()
+    ]
+    if line is not None:
+        handles.append(Line2D([], [], color=FAINT, linestyle="--", label=line))
+    figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -1,0 +1,184 @@
+"""Reading a run folder; what is missing is empty, what is broken is left out with a notice."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from gandiff.evaluate.result import Direction, MetricResult
+from gandiff.reports.run_data import (
+    DifferenceRow,
+    GeneratorFacts,
+    ReportError,
+    ResultRow,
+    RunData,
+    Score,
+)
+
+DIRECTIONS = ("higher", "lower", "target", "none")
+
+
+def load_run(folder: Path) -> RunData:
+    """Read a run folder; raises ``ReportError`` if it holds no readable ``run.json``."""
+    record = _record(folder)
+    notices: list[str] = []
+    results = [
+        ResultRow(str(r["generator"]), _result(r))
+        for r in _table(folder / "results.parquet", notices)
+    ]
+    return RunData(
+        folder=folder,
+        record=record,
+        generators=_generators(record, results),
+        prompts=list(_lines(folder / "prompts.jsonl", notices)),
+        images=list(_lines(folder / "images.jsonl", notices)),
+        results=results,
+        differences=[_difference(r) for r in _table(folder / "differences.parquet", notices)],
+        scores=_scores(folder / "scores.parquet", notices),
+        traces=_traces(folder / "traces" / "traces.json", notices),
+        notices=notices,
+    )
+
+
+def _record(folder: Path) -> dict[str, Any]:
+    path = folder / "run.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ReportError(
+            f"no run.json in {folder}; give the folder of a run, such as runs/scenes"
+        ) from None
+    except (OSError, ValueError) as error:
+        raise ReportError(f"cannot read {path}: {error}") from error
+    if not isinstance(record, dict):
+        raise ReportError(f"{path} holds a {type(record).__name__} where an object was expected")
+    if record.get("schema", 1) != 1:
+        raise ReportError(f"{path} has schema {record['schema']!r}; this version reads schema 1")
+    return record
+
+
+def _generators(record: dict[str, Any], rows: list[ResultRow]) -> dict[str, GeneratorFacts]:
+    infos: dict[str, Any] = dict(record.get("generators") or {})
+    for row in rows:
+        infos.setdefault(row.generator, {})
+    counts = record.get("counts") or {}
+    return {name: _facts(name, info or {}, counts.get(name) or {}) for name, info in infos.items()}
+
+
+def _facts(name: str, info: dict[str, Any], count: dict[str, Any]) -> GeneratorFacts:
+    return GeneratorFacts(
+        name=name,
+        family=str(info.get("family") or "other"),
+        parameters=_whole(info.get("parameters")),
+        training_seconds=_number(info.get("training_seconds")),
+        training_device=_text(info.get("training_device")),
+        weights_sha256=_text(info.get("weights_sha256")),
+        info=info,
+        **{k: int(count.get(k) or 0) for k in ("planned", "ok", "failed", "filtered")},
+    )
+
+
+def _lines(path: Path, notices: list[str]) -> Iterator[dict[str, Any]]:
+    if not path.is_file():
+        return
+    with path.open(encoding="utf-8", errors="replace", newline="\n") as lines:
+        for number, line in enumerate(lines, start=1):
+            try:
+                value = json.loads(line)
+            except ValueError:
+                notices.append(f"line {number} of {path.name} cannot be read and is left out")
+                continue
+            if isinstance(value, dict):
+                yield value
+
+
+def _table(path: Path, notices: list[str]) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
+    except (OSError, pa.ArrowException) as error:
+        notices.append(f"{path.name} cannot be read and is left out ({error})")
+        return []
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+def _result(row: dict[str, Any]) -> MetricResult:
+    try:
+        protocol = json.loads(row.get("protocol") or "{}")
+    except ValueError:
+        protocol = {"as written": row["protocol"]}
+    direction = row.get("direction")
+    return MetricResult(
+        metric=str(row["metric"]),
+        value=_number(row.get("value")),
+        low=_number(row.get("low")),
+        high=_number(row.get("high")),
+        unit=str(row.get("unit") or ""),
+        direction=cast(Direction, direction if direction in DIRECTIONS else "none"),
+        target=_number(row.get("target")),
+        images=_whole(row.get("images")),
+        references=_whole(row.get("references")),
+        note=row.get("note") or None,
+        protocol=protocol if isinstance(protocol, dict) else {"as written": protocol},
+    )
+
+
+def _difference(row: dict[str, Any]) -> DifferenceRow:
+    numbers = {k: _number(row.get(k)) for k in ("difference", "low", "high", "win_rate", "p_value")}
+    return DifferenceRow(
+        a=str(row["a"]),
+        b=str(row["b"]),
+        metric=str(row["metric"]),
+        prompts=_whole(row.get("prompts")),
+        **numbers,
+    )
+
+
+def _scores(path: Path, notices: list[str]) -> list[Score]:
+    found = []
+    for row in _table(path, notices):
+        value = _number(row.get("value"))
+        if value is not None:
+            found.append(
+                Score(
+                    str(row["generator"]),
+                    str(row["prompt_id"]),
+                    int(row["sample"]),
+                    str(row.get("category") or ""),
+                    str(row["metric"]),
+                    value,
+                )
+            )
+    return found
+
+
+def _traces(path: Path, notices: list[str]) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    try:
+        traces = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        notices.append(f"traces.json cannot be read and is left out ({error})")
+        return []
+    return [t for t in traces if isinstance(t, dict)] if isinstance(traces, list) else []

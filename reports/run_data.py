@@ -1,0 +1,133 @@
+"""A run folder in memory: the only thing that a report is made from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.evaluate.result import MetricResult
+
+
+class ReportError(Exception):
+    """A run folder cannot be reported on; the message says what is missing and what to do."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorFacts:
+    """What is known of one generator, and what became of the images it was asked for."""
+
+    name: str
+    family: str = "other"
+    parameters: int | None = None
+    training_seconds: float | None = None
+    training_device: str | None = None
+    weights_sha256: str | None = None
+    planned: int = 0
+    ok: int = 0
+    failed: int = 0
+    filtered: int = 0
+    info: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # all of GeneratorInfo
+
+    @property
+    def pending(self) -> int:
+        """Images that were planned and are not there yet."""
+        return max(0, self.planned - self.ok - self.failed - self.filtered)
+
+
+@dataclasses.dataclass(frozen=True)
+class ResultRow:
+    """One number of one generator."""
+
+    generator: str
+    result: MetricResult
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DifferenceRow:
+    """One paired comparison over the same prompts: ``difference`` is a minus b."""
+
+    a: str
+    b: str
+    metric: str
+    difference: float | None
+    low: float | None = None
+    high: float | None = None
+    win_rate: float | None = None  # share of prompts on which a is ahead
+    p_value: float | None = None
+    prompts: int | None = None
+
+    def flipped(self) -> DifferenceRow:
+        """Return the same comparison seen from b."""
+
+        def negated(x: float | None) -> float | None:
+            return None if x is None else -x
+
+        rate = None if self.win_rate is None else 1 - self.win_rate
+        return dataclasses.replace(
+            self,
+            a=self.b,
+            b=self.a,
+            difference=negated(self.difference),
+            low=negated(self.high),
+            high=negated(self.low),
+            win_rate=rate,
+        )
+
+
+@dataclasses.dataclass(frozen=True)
+class Score:
+    """One metric of one image."""
+
+    generator: str
+    prompt_id: str
+    sample: int
+    category: str
+    metric: str
+    value: float
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunData:
+    """Everything that a run folder holds; parts that are not there yet are empty."""
+
+    folder: Path
+    record: Mapping[str, Any]  # run.json
+    generators: Mapping[str, GeneratorFacts]
+    prompts: list[dict[str, Any]]
+    images: list[dict[str, Any]]
+    results: list[ResultRow]
+    differences: list[DifferenceRow]
+    scores: list[Score]
+    traces: list[dict[str, Any]]
+    notices: list[str]  # what could not be read
+
+    @property
+    def name(self) -> str:
+        """The name of the run."""
+        return str(self.record.get("name") or self.folder.name)
+
+    @property
+    def headline(self) -> tuple[str, ...]:
+        """The two generators that the verdict is about; one, if only one was run."""
+        given = [str(n) for n in self.record.get("headline") or () if n in self.generators]
+        if len(given) >= 2:
+            return given[0], given[1]
+        return choose_headline(self.generators)
+
+    def file(self, relative: object) -> Path | None:
+        """Return a file of the run by its relative path; None if missing or outside the folder."""
+        if not isinstance(relative, str) or not relative or "\0" in relative:
+            return None
+        path = (self.folder / relative).resolve()
+        return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
+
+
+def choose_headline(generators: Mapping[str, GeneratorFacts]) -> tuple[str, ...]:
+    """Take the first GAN and the first diffusion model; without such a pair, the first two."""
+    gan = [n for n, g in generators.items() if g.family == "gan"]
+    diffusion = [n for n, g in generators.items() if g.family in ("diffusion", "distilled")]
+    if gan and diffusion:
+        return gan[0], diffusion[0]
+    return tuple(generators)[:2]

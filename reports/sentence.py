@@ -1,0 +1,33 @@
+"""One sentence of the verdict, with what it decides."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Literal
+
+from gandiff.evaluate.result import MetricResult
+
+Topic = Literal[
+    "summary", "alignment", "distribution", "diversity", "speed", "training", "cost", "coverage"
+]
+Outcome = Literal["better", "undecided", "tie", "not measured", "single", "note"]
+Index = Mapping[tuple[str, str], MetricResult]  # by generator and metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Sentence:
+    """A sentence that can be quoted alone; ``winner`` is set exactly when ``outcome`` is better."""
+
+    topic: Topic
+    text: str
+    outcome: Outcome
+    winner: str | None = None
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Join parts as prose: ``a, b and c``."""
+    return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else "".join(parts)

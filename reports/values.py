@@ -1,0 +1,151 @@
+"""Numbers as a person reads them: unit, decimals that fit the interval, and inert text."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.glossary import base_name
+
+_FRACTIONS = {"scene_accuracy", "precision", "recall", "coverage"}
+_TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")]
+_BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
+_COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
+MISSING = "not measured"
+
+
+@dataclasses.dataclass(frozen=True)
+class Scale:
+    """How a group of numbers is written: divided by ``factor``, ``decimals`` digits, then unit."""
+
+    factor: float
+    decimals: int
+    unit: str
+
+    def number(self, value: float) -> str:
+        """Write one number without its unit."""
+        text = f"{value / self.factor:,.{self.decimals}f}"
+        return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
+
+    def __call__(self, value: float) -> str:
+        """Write one number with its unit."""
+        return f"{self.number(value)} {self.unit}".rstrip()
+
+
+def _kind(metric: str, unit: str) -> str:
+    base = base_name(metric)
+    if unit == "%" or (base in _FRACTIONS and unit in ("", "fraction", "share", "ratio", "1")):
+        return "percent"
+    if base.endswith("_seconds") or unit in ("s", "seconds"):
+        return "time"
+    if base.endswith("_bytes") or unit in ("B", "bytes"):
+        return "bytes"
+    if base in ("parameters", "training_images"):
+        return "count"
+    if base == "images_per_second":
+        return "rate"
+    return "whole" if base == "nfe" else "plain"
+
+
+def _pick(steps: list[tuple[float, str]], magnitude: float) -> tuple[float, str]:
+    for size, name in steps:
+        if magnitude >= size:
+            return size, name
+    return steps[-1]
+
+
+def _decimals(magnitude: float) -> int:
+    """Three significant digits, at most six decimals."""
+    if magnitude == 0 or not math.isfinite(magnitude):
+        return 2
+    return min(6, max(0, 2 - math.floor(math.log10(magnitude) + 1e-9)))
+
+
+def scale_for(metric: str, unit: str, magnitude: float, *, difference: bool = False) -> Scale:
+    """Choose how numbers up to ``magnitude`` of this metric and unit are written.
+
+    A difference of percentages is written in points.
+    """
+    kind, magnitude = _kind(metric, unit), abs(magnitude)
+    if kind == "percent":
+        return Scale(1.0 if unit == "%" else 0.01, 1, "points" if difference else "%")
+    if kind == "whole":
+        return Scale(1.0, 0 if magnitude == round(magnitude) else 1, "")
+    steps = {"time": _TIMES, "bytes": _BYTES, "count": _COUNTS}.get(kind)
+    if steps is None:
+        own = "/s" if kind == "rate" else "" if unit in ("", "ratio", "1") else unit
+        return Scale(1.0, _decimals(magnitude), own)
+    factor, name = _pick(steps, magnitude)
+    whole = name in ("B", "") or (name in ("min", "h") and magnitude / factor >= 10)
+    return Scale(factor, 0 if whole else _decimals(magnitude / factor), name)
+
+
+def scale_of(metric: str, *results: MetricResult) -> Scale:
+    """Choose one way to write the values and intervals of some results of one metric."""
+    numbers = [n for r in results for n in (r.value, r.low, r.high) if n is not None]
+    unit = next((r.unit for r in results if r.unit), "")
+    return scale_for(metric, unit, max((abs(n) for n in numbers), default=0.0))
+
+
+def show_value(result: MetricResult) -> str:
+    """Write the value with its unit, or ``not measured``."""
+    if result.value is None:
+        return MISSING
+    return scale_of(result.metric, result)(result.value)
+
+
+def show_interval(result: MetricResult) -> str:
+    """Write the ends of the interval as ``12.1 to 14.0``; empty where there is none."""
+    if result.value is None or result.low is None or result.high is None:
+        return ""
+    scale = scale_of(result.metric, result)
+    return f"{scale.number(result.low)} to {scale.number(result.high)}"
+
+
+def show_duration(seconds: int | float) -> str:
+    """Write a time in the unit that suits it: ``8.20 ms``, ``26 min``."""
+    return scale_for("some_seconds", "", float(seconds))(float(seconds))
+
+
+def show_bytes(count: int | float) -> str:
+    """Write a number of bytes: ``3.90 GiB``."""
+    return scale_for("some_bytes", "", float(count))(float(count))
+
+
+def show_count(count: int | float) -> str:
+    """Write a large count: ``1.31 M``."""
+    return scale_for("parameters", "", float(count))(float(count))
+
+
+def show_ratio(ratio: float) -> str:
+    """Write how many times: three significant digits, at most two decimals."""
+    return f"{ratio:,.{min(2, _decimals(ratio))}f}"
+
+
+def visible(text: str) -> str:
+    """Make control, direction-changing and broken characters visible and harmless.
+
+    Tabs and line breaks become spaces, C0 controls their pictures (U+2400...), the rest an escape.
+
+    >>> visible("a\\x1bb")
+    'a\u241bb'
+    """
+    return _HARMFUL.sub(_shown, text)
+
+
+# Control characters, halves of surrogate pairs, line separators and everything that changes the
+# direction of writing. U+200D and U+FE0F build emoji and Indic letters, and do no harm.
+_HARMFUL = re.compile(
+    "[\x00-\x1f\x7f-\x9f\ud800-\udfff\u061c\u200e\u200f\ufeff\u2028-\u202e\u2066-\u2069]"
+)
+
+
+def _shown(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if match[0] in "\t\n\r":
+        return " "
+    if code < 0x20:
+        return chr(0x2400 + code)
+    return "\u2421" if code == 0x7F else f"\\u{code:04x}"

@@ -1,0 +1,47 @@
+"""The verdict in at most five sentences, computed from the rows and from nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from gandiff.reports.axes import AXES, alone_sentence, axis_sentence
+from gandiff.reports.comparing import lookup
+from gandiff.reports.costs import missing_sentence, speed_sentence, training_sentence
+from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
+from gandiff.reports.sentence import Sentence
+
+
+def verdict(
+    rows: Sequence[ResultRow],
+    differences: Sequence[DifferenceRow],
+    generators: Mapping[str, GeneratorFacts],
+    headline: Sequence[str],
+) -> list[Sentence]:
+    """Say which of the two headline generators is better, by how much and at what cost.
+
+    At most five sentences: alignment, distribution, diversity, speed, training. Where images are
+    missing, speed and training share one, and the fifth says what is missing. A generator is called
+    better only if the interval of the paired difference leaves out 0 or, where the metric has no
+    paired difference, the two intervals do not overlap.
+    """
+    names = [name for name in headline if name in generators][:2]
+    if not names:
+        return [Sentence("summary", "No generator was run.", "not measured")]
+    index = lookup(rows)
+    if len(names) == 1:
+        scores = [alone_sentence(index, names[0])]
+    else:
+        scores = [axis_sentence(axis, index, differences, names[0], names[1]) for axis in AXES]
+    facts = [generators[name] for name in names]
+    costs = [speed_sentence(index, names), training_sentence(index, facts)]
+    missing = missing_sentence(facts)
+    if missing is None:
+        return [*scores, *costs]
+    speed, training = costs
+    text = f"{speed.text.removesuffix('.')}; {_uncapitalised(training.text, names)}"
+    return [*scores, Sentence("cost", text, speed.outcome, speed.winner), missing]
+
+
+def _uncapitalised(text: str, names: Sequence[str]) -> str:
+    """Go on in the middle of a sentence; names keep their capitals."""
+    return text if text.startswith(tuple(names)) else text[:1].lower() + text[1:]

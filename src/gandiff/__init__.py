@@ -1,0 +1,64 @@
+"""Compare GANs with diffusion models: the same prompts, seeds, measures and machine for all.
+
+Importing this module is free: each public name is looked up on first use, so nothing heavy is
+loaded until it is needed.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from gandiff.evaluate.metric import Metric
+    from gandiff.evaluate.result import MetricResult, MetricSpec
+    from gandiff.experiments.api import compare, run, score_folders
+    from gandiff.experiments.config import Comparison, load_comparison
+    from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Comparison",
+    "Generation",
+    "GenerationRequest",
+    "Generator",
+    "GeneratorInfo",
+    "Metric",
+    "MetricResult",
+    "MetricSpec",
+    "__version__",
+    "compare",
+    "load_comparison",
+    "run",
+    "score_folders",
+]
+
+_HOME = {
+    "Comparison": "gandiff.experiments.config",
+    "Generation": "gandiff.models.generator",
+    "GenerationRequest": "gandiff.models.generator",
+    "Generator": "gandiff.models.generator",
+    "GeneratorInfo": "gandiff.models.generator",
+    "Metric": "gandiff.evaluate.metric",
+    "MetricResult": "gandiff.evaluate.result",
+    "MetricSpec": "gandiff.evaluate.result",
+    "compare": "gandiff.experiments.api",
+    "load_comparison": "gandiff.experiments.config",
+    "run": "gandiff.experiments.api",
+    "score_folders": "gandiff.experiments.api",
+}
+
+
+def __getattr__(name: str) -> object:
+    """Import the module that holds a public name, the first time that the name is used."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'gandiff' has no attribute {name!r}")
+    value: object = getattr(import_module(_HOME[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names, loaded or not."""
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,44 @@
+"""What holds for every test: no network, no window, no more threads than cores."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+# Toy generators for all tests, as a plugin and as ``import toys``. Appended, so that no folder of
+# tests hides a package of the same name.
+sys.path.append(str(Path(__file__).parent))
+pytest_plugins = ["toys"]
+
+# Read by libraries when they are imported, so set before any test module is.
+os.environ["MPLBACKEND"] = "Agg"
+os.environ["HF_HUB_OFFLINE"] = "1"
+os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # The workers are the parallelism; torch and BLAS inherit this, and so do subprocesses.
+    for variable in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ[variable] = "1"
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Skip what needs an accelerator where there is none; torch is asked only if need be."""
+    waiting = [item for item in items if item.get_closest_marker("gpu")]
+    if not waiting:
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        for item in waiting:
+            item.add_marker(pytest.mark.skip(reason="needs an accelerator"))
+
+
+@pytest.fixture
+def empty_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder, and as users do: without the tracebacks of GANDIFF_DEBUG."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("GANDIFF_DEBUG", raising=False)
+    return tmp_path

@@ -1,0 +1,180 @@
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gandiff.evaluate import alignment
+from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
+from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
+from gandiff.evaluate.result import MetricError
+
+Make = Callable[..., MetricInput]
+Write = Callable[..., ImageRecord]
+
+
+def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def test_clip_score_is_the_cosine_whatever_the_lengths(make_input: Make) -> None:
+    images = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0], [-5.0, 0.0]])
+    texts = {"p0": np.array([10.0, 0.0]), "p1": np.array([1.0, 0.0])}
+    output = ClipScore().measure(make_input(images, per_prompt=2, texts=texts))
+    row = output.results[0]
+    np.testing.assert_allclose(
+        output.per_image["clip_score(model=scenes)"], [1, 0, np.sqrt(0.5), -1], atol=1e-7
+    )
+    assert row.metric == "clip_score(model=scenes)"
+    assert row.value == pytest.approx((1 + np.sqrt(0.5) - 1) / 4)
+    assert (row.unit, row.direction, row.images) == ("cosine", "higher", 4)
+    assert row.protocol["encoder"] == "clip:scenes"
+    # 2.5 max(cos, 0) clamps each image, not the mean
+    assert row.note == f"x100: 17.678; 2.5 max(cos, 0): {2.5 * (1 + np.sqrt(0.5)) / 4:.4f}"
+
+
+def test_matching_texts_score_higher_than_shuffled_ones(make_input: Make) -> None:
+    centres = normal(10, 8)
+    images = np.repeat(centres, 3, axis=0) + 0.3 * normal(30, 8, seed=1)
+    right = {f"p{i}": centres[i] for i in range(10)}
+    wrong = {f"p{i}": centres[(i + 1) % 10] for i in range(10)}
+    scores = [
+        ClipScore().measure(make_input(images, per_prompt=3, texts=texts)).results[0]
+        for texts in (right, wrong)
+    ]
+    assert scores[0].low > scores[1].high
+
+
+def test_truncated_prompts_are_counted_once_a_prompt(make_input: Make) -> None:
+    data = make_input(normal(4, 2), per_prompt=2, texts={"p0": np.ones(2), "p1" * 20: np.ones(2)})
+    long = [dataclasses.replace(i, prompt="p1" * 20) if i.group == "p1" else i for i in data.images]
+    row = (
+        ClipScore(model="ViT-B-32/openai")
+        .measure(dataclasses.replace(data, images=long))
+        .results[0]
+    )
+    assert (row.protocol["prompts"], row.protocol["truncated_prompts"]) == (2, 1)
+    assert row.note.endswith("1 of 2 prompts were truncated")
+    assert row.metric == "clip_score(model=ViT-B-32/openai)"
+
+
+def test_clip_score_errors(make_input: Make) -> None:
+    data = make_input(normal(4, 2), texts={f"p{i}": np.ones(2) for i in range(4)})
+    silent = dataclasses.replace(
+        data, images=[dataclasses.replace(image, prompt=None) for image in data.images]
+    )
+    with pytest.raises(MetricError, match=r"needs the prompt of every image, and g0\.png has none"):
+        ClipScore().measure(silent)
+    with pytest.raises(MetricError, match="needs at least 1 image and found none"):
+        ClipScore().measure(dataclasses.replace(data, images=[]))
+    zero = make_input(np.zeros((2, 2)), texts={"p0": np.ones(2), "p1": np.ones(2)})
+    with pytest.raises(MetricError, match="2 of 2 images have no cosine"):
+        ClipScore().measure(zero)
+    with pytest.raises(MetricError, match=r"no parameter 'modle'.*Did you mean 'model'"):
+        ClipScore(modle="scenes")
+
+    class ImagesOnly(Features):
+        def __call__(self, encoder: str, images: Sequence[ImageRecord]) -> np.ndarray:
+            return normal(len(images), 2)
+
+        def protocol(self, encoder: str) -> dict[str, Any]:
+            return {}
+
+    with pytest.raises(MetricError, match="needs features of texts"):
+        ClipScore().measure(dataclasses.replace(data, features=ImagesOnly()))
+
+
+class Reader:
+    """Reads a scene from the first pixel: red is the index of the shape, green of the colour."""
+
+    sha256 = "5" * 64
+    shapes = ("star", "ring")
+    colours = ("red", "blue")
+
+    def predict(self, images: np.ndarray) -> list[dict[str, Any]]:
+        return [
+            {
+                "objects": [
+                    {"shape": self.shapes[red], "colour": self.colours[green], "size": "small"}
+                ],
+                "relation": None,
+                "background": "white",
+                "count": 1,
+            }
+            for red, green, _ in images[:, 0, 0]
+        ]
+
+
+@pytest.fixture
+def judge(monkeypatch: pytest.MonkeyPatch) -> Reader:
+    reader = Reader()
+    monkeypatch.setattr(alignment, "_load_judge", lambda source, device: reader)
+    return reader
+
+
+def pixels(shape: int, colour: int, side: int = 4) -> np.ndarray:
+    image = np.zeros((side, side, 3), dtype=np.uint8)
+    image[0, 0] = (shape, colour, 0)
+    return image
+
+
+def expect(shape: str, colour: str | None, **facts: Any) -> dict[str, Any]:
+    return {"objects": [{"shape": shape, "colour": colour, "size": None}], **facts}
+
+
+def test_scene_accuracy_rows_and_images(
+    make_input: Make, write_image: Write, judge: Reader
+) -> None:
+    images = [
+        write_image("a.png", pixels(0, 0), group="p0", expected=expect("star", "red")),
+        write_image("b.png", pixels(0, 1), group="p0", expected=expect("star", "red")),
+        write_image("c.png", pixels(1, 1, 6), group="p1", expected=expect("star", None)),
+        write_image(
+            "d.png", pixels(1, 1), group="p2", expected=expect("ring", "blue", held_out=True)
+        ),
+        write_image("e.png", pixels(1, 0), group="p3"),
+    ]
+    data = dataclasses.replace(make_input(normal(2, 2)), images=images)
+    output = SceneAccuracy().measure(data)
+    rows = {row.metric: row for row in output.results}
+    assert {name: (row.value, row.images) for name, row in rows.items()} == {
+        "scene_accuracy/all": (0.5, 4),
+        "scene_accuracy/shape": (0.75, 4),
+        "scene_accuracy/colour": (pytest.approx(2 / 3), 3),
+        "scene_accuracy/held_out_all": (1.0, 1),
+    }
+    np.testing.assert_array_equal(output.per_image["scene_accuracy/all"], [1, 0, 0, 1, np.nan])
+    np.testing.assert_array_equal(
+        output.per_image["scene_accuracy/colour"], [1, 0, np.nan, 1, np.nan]
+    )
+    assert rows["scene_accuracy/all"].protocol["weights_sha256"] == Reader.sha256
+    assert rows["scene_accuracy/all"].low is None  # 3 prompts
+
+
+def test_scene_accuracy_has_an_interval_over_prompts(
+    make_input: Make, write_image: Write, judge: Reader
+) -> None:
+    images = [
+        write_image(
+            f"{i}.png", pixels(i % 3 // 2, 0), group=f"p{i // 2}", expected=expect("star", None)
+        )
+        for i in range(24)
+    ]
+    data = dataclasses.replace(make_input(normal(2, 2)), images=images)
+    row = SceneAccuracy(judge="b").measure(data).results[0]
+    assert row.metric == "scene_accuracy(judge=b)/all"
+    assert row.value == pytest.approx(2 / 3)
+    assert 0.3 < row.low < row.value < row.high <= 1
+
+
+def test_scene_accuracy_errors(make_input: Make, write_image: Write, judge: Reader) -> None:
+    with pytest.raises(MetricError, match="needs prompts with stated facts and none has any"):
+        SceneAccuracy().measure(make_input(normal(3, 2)))
+    record = write_image("a.png", pixels(0, 0), expected=expect("star", None))
+    record.path.unlink()
+    data = dataclasses.replace(make_input(normal(2, 2)), images=[record])
+    with pytest.raises(MetricError, match=r"1 of 1 image files cannot be read: .*a\.png"):
+        SceneAccuracy().measure(data)
+    with pytest.raises(MetricError, match="takes judge"):
+        SceneAccuracy(classifier="a")

@@ -1,0 +1,186 @@
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from torchmetrics.image.fid import FrechetInceptionDistance
+
+from gandiff.evaluate.frechet import (
+    FrechetDistance,
+    GaussianStats,
+    Moments,
+    frechet_distance,
+    frechet_interval,
+)
+from gandiff.evaluate.metric import MetricInput
+from gandiff.evaluate.result import MetricError
+from gandiff.evaluate.statistics import jackknife_over_groups
+
+Make = Callable[..., MetricInput]
+
+
+def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def distance(x: np.ndarray, y: np.ndarray) -> float:
+    return frechet_distance(GaussianStats.of(x), GaussianStats.of(y))
+
+
+def test_distance_of_diagonal_gaussians_is_the_closed_form() -> None:
+    mean_a, mean_b = np.array([0.0, 1.0, 2.0]), np.array([1.0, 1.0, 0.0])
+    sd_a, sd_b = np.array([1.0, 2.0, 3.0]), np.array([2.0, 2.0, 0.5])
+
+    def stats(mean: np.ndarray, sd: np.ndarray) -> GaussianStats:
+        return GaussianStats(count=100, mean=mean, root=np.diag(sd))
+
+    expected = np.sum((mean_a - mean_b) ** 2) + np.sum((sd_a - sd_b) ** 2)
+    assert frechet_distance(stats(mean_a, sd_a), stats(mean_b, sd_b)) == pytest.approx(expected)
+
+
+def test_distance_of_rotated_gaussians_is_the_closed_form() -> None:
+    # S2 = 4 S1 whatever S1: tr(S1 + 4 S1 - 2 * 2 S1) = tr S1
+    x = normal(300, 6) @ np.random.default_rng(1).normal(size=(6, 6)).astype(np.float32)
+    x -= x.mean(axis=0)
+    assert distance(x, 2 * x) == pytest.approx(float(np.trace(np.cov(x.T))), rel=1e-5)
+
+
+@pytest.mark.parametrize("n", [20, 400])
+def test_identical_sets_are_at_zero(n: int) -> None:
+    x = normal(n, 64)
+    assert distance(x, x) == pytest.approx(0, abs=1e-6)
+
+
+@pytest.mark.parametrize(("n", "m"), [(40, 30), (40, 500), (500, 40), (500, 400)])
+def test_gram_route_equals_the_eigenvector_route(n: int, m: int) -> None:
+    x, y = normal(n, 64), 1.3 * normal(m, 64, seed=1) + 0.2
+    by_covariance = frechet_distance(
+        GaussianStats.of_moments(Moments.of(x)), GaussianStats.of_moments(Moments.of(y))
+    )
+    assert distance(x, y) == pytest.approx(by_covariance, rel=1e-6)
+
+
+def test_order_does_not_matter_and_distance_is_symmetric() -> None:
+    x, y = normal(90, 16), normal(70, 16, seed=1)
+    assert distance(x[::-1], y) == pytest.approx(distance(x, y), rel=1e-9)
+    assert distance(y, x) == pytest.approx(distance(x, y), rel=1e-9)
+
+
+def test_worse_is_farther() -> None:
+    real = normal(400, 16)
+    steps = [distance(normal(400, 16, seed=1) + shift, real) for shift in (0.0, 0.5, 1.0)]
+    assert steps == sorted(steps)
+    collapsed = distance(0.3 * normal(400, 16, seed=1), real)
+    assert collapsed > 5 * steps[0]
+
+
+def test_moments_merge_and_split_exactly() -> None:
+    x = 1000 + normal(300, 5)  # a large mean is where sums of squares lose their digits
+    whole = Moments.of(x)
+    merged = Moments.of(x[:7]).merge(Moments.of(x[7:120])).merge(Moments.of(x[120:]))
+    np.testing.assert_allclose(merged.covariance, np.cov(x.T.astype(float)), rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(whole.covariance, merged.covariance, rtol=1e-9, atol=1e-12)
+    rest = whole.without(Moments.of(x[:7]))
+    np.testing.assert_allclose(rest.scatter, Moments.of(x[7:]).scatter, rtol=1e-7, atol=1e-9)
+    assert rest.count == 293
+
+
+@pytest.mark.parametrize("n", [50, 400])
+def test_equals_torchmetrics(n: int) -> None:
+    class Given(torch.nn.Module):
+        def forward(self, rows: torch.Tensor) -> torch.Tensor:
+            return rows.reshape(len(rows), -1)
+
+    x, y = normal(n, 48), 1.2 * normal(n + 30, 48, seed=1) + 0.1
+    peer = FrechetInceptionDistance(feature=Given(), normalize=False, input_img_size=(1, 4, 12))
+    peer.set_dtype(torch.float64)
+    for rows, real in ((x, False), (y, True)):
+        peer.update(torch.from_numpy(rows).reshape(-1, 1, 4, 12), real=real)
+    assert distance(x, y) == pytest.approx(float(peer.compute()), rel=1e-4)
+
+
+@pytest.mark.parametrize(("prompts", "d"), [(40, 8), (30, 160)])
+def test_interval_replicates_equal_recomputing(prompts: int, d: int) -> None:
+    # The jackknife's shortcuts against leaving parts out by hand, for n > d and for n < d.
+    x, y = normal(prompts * 3, d), normal(500, d, seed=1)
+    reference = GaussianStats.of(y)
+    groups = [f"p{i // 3}" for i in range(len(x))]
+    found = frechet_interval(x, reference, groups, seed=4)
+    plain = jackknife_over_groups(
+        lambda kept: frechet_distance(GaussianStats.of(x[kept]), reference), groups, seed=4
+    )
+    assert found.value == pytest.approx(plain.value)
+    assert found.low == pytest.approx(plain.low, rel=1e-5)
+    assert found.high == pytest.approx(plain.high, rel=1e-5)
+
+
+def test_interval_covers_the_expectation_at_this_n() -> None:
+    d, prompts = 8, 60
+    rng = np.random.default_rng(0)
+    reference = GaussianStats.of(normal(4000, d, seed=9))
+
+    def draw() -> np.ndarray:
+        centres = rng.normal(size=(prompts, 1, d))
+        return (0.8 * centres + 0.6 * rng.normal(size=(prompts, 3, d)) + 0.1).reshape(-1, d)
+
+    groups = [f"p{i // 3}" for i in range(prompts * 3)]
+    expectation = np.mean(
+        [frechet_distance(GaussianStats.of(draw()), reference) for _ in range(800)]
+    )
+    hits = 0
+    for trial in range(150):
+        found = frechet_interval(draw(), reference, groups, seed=trial)
+        hits += found.low <= expectation <= found.high
+    assert 0.91 <= hits / 150 <= 0.995
+
+
+def test_metric_row_says_everything(make_input: Make) -> None:
+    x, y = normal(40, 6), normal(60, 6, seed=1)
+    row = FrechetDistance().measure(make_input(x, y, per_prompt=2)).results[0]
+    assert row.metric == "fd(encoder=scenes)"
+    assert row.value == pytest.approx(distance(x, y))
+    assert 0 <= row.low < row.value < row.high
+    assert (row.direction, row.images, row.references) == ("lower", 40, 60)
+    assert row.protocol["encoder"] == "scenes"
+    assert len(row.protocol["reference_sha256"]) == 64
+    assert row.note is None
+
+
+def test_fewer_images_than_dimensions_is_marked(make_input: Make) -> None:
+    row = FrechetDistance().measure(make_input(normal(10, 32), normal(60, 32, seed=1))).results[0]
+    assert row.note == "N < d: 10 images for 32 dimensions; biased upwards"
+    row = FrechetDistance().measure(make_input(normal(60, 32), normal(12, 32, seed=1))).results[0]
+    assert "12 reference images for 32 dimensions" in row.note
+
+
+def test_constant_features_are_measured_and_said(make_input: Make) -> None:
+    row = FrechetDistance().measure(make_input(np.ones((9, 4)), normal(30, 4))).results[0]
+    assert row.value > 0
+    assert "all images have the same features" in row.note
+
+
+def test_images_on_both_sides_are_said(make_input: Make) -> None:
+    x = normal(20, 4)
+    data = make_input(x, x)
+    same = type(data)(
+        images=data.images, reference=data.images, matched=None, features=data.features
+    )
+    row = FrechetDistance().measure(same).results[0]
+    assert row.value == pytest.approx(0, abs=1e-8)
+    assert "20 images are in the reference, too" in row.note
+
+
+def test_errors_say_what_is_wrong(make_input: Make) -> None:
+    x = normal(20, 4)
+    with pytest.raises(MetricError, match=r"needs at least 2 images and found 1"):
+        FrechetDistance().measure(make_input(x[:1], x))
+    with pytest.raises(MetricError, match=r"there are none; name some under 'reference'"):
+        FrechetDistance().measure(make_input(x))
+    bad = x.copy()
+    bad[3, 1] = np.nan
+    with pytest.raises(MetricError, match=r"NaN or infinite features for 1 of the 20 .*g3\.png"):
+        FrechetDistance().measure(make_input(bad, x))
+    with pytest.raises(MetricError, match=r"no parameter 'encodr'.*Did you mean 'encoder'"):
+        FrechetDistance(encodr="scenes")
+    with pytest.raises(MetricError, match=r"no encoder 'inceptoin'.*Did you mean 'inception'"):
+        FrechetDistance(encoder="inceptoin")

@@ -1,0 +1,53 @@
+"""Naming and checking metrics must not cost the import of a network library."""
+
+import subprocess
+import sys
+
+MODULES = [
+    "alignment",
+    "checks",
+    "diversity",
+    "feature_store",
+    "features",
+    "frechet",
+    "images",
+    "matching",
+    "metric",
+    "mmd",
+    "result",
+    "statistics",
+    "timing",
+]
+HEAVY = ["torch", "transformers", "open_clip", "scipy", "pandas"]
+
+
+def test_metrics_are_named_without_torch() -> None:
+    program = f"""
+import importlib, sys
+for name in {MODULES}:
+    importlib.import_module("gandiff.evaluate." + name)
+from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
+from gandiff.evaluate.diversity import PromptDiversity, Vendi
+from gandiff.evaluate.features import encoder_names
+from gandiff.evaluate.frechet import FrechetDistance
+from gandiff.evaluate.mmd import KernelDistance
+encoder_names()
+print([str(m().spec) for m in (FrechetDistance, KernelDistance, ClipScore, SceneAccuracy,
+                               PromptDiversity, Vendi)])
+print([name for name in {HEAVY} if name in sys.modules])
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+    specs, loaded = done.stdout.splitlines()
+    assert loaded == "[]"
+    assert specs == str(
+        [
+            "fd(encoder=scenes)",
+            "kid(encoder=scenes)",
+            "clip_score(model=scenes)",
+            "scene_accuracy",
+            "diversity(encoder=scenes)",
+            "vendi(encoder=scenes)",
+        ]
+    )

@@ -1,0 +1,157 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gandiff.evaluate.statistics import (
+    bootstrap_over_groups,
+    bootstrap_ratio,
+    holm,
+    jackknife_interval,
+    jackknife_over_groups,
+    paired_difference,
+    partition_groups,
+    student_t,
+)
+
+
+def names(groups: int, samples: int) -> list[str]:
+    return [f"p{i}" for i in range(groups) for _ in range(samples)]
+
+
+@pytest.mark.parametrize(
+    ("freedom", "expected"), [(4, 2.7764), (9, 2.2622), (19, 2.0930), (99, 1.9842)]
+)
+def test_student_t_is_the_table_value(freedom: int, expected: float) -> None:
+    assert student_t(0.95, freedom) == pytest.approx(expected, rel=1e-3)
+
+
+def test_bootstrap_keeps_the_samples_of_a_prompt_together() -> None:
+    # Four equal samples a prompt are one observation: the interval must be that of single samples.
+    rng = np.random.default_rng(0)
+    single = rng.normal(size=40)
+    one = bootstrap_over_groups(single, names(40, 1), seed=1)
+    four = bootstrap_over_groups(np.repeat(single, 4), names(40, 4), seed=1)
+    assert (four.low, four.high) == pytest.approx((one.low, one.high))
+    independent = bootstrap_over_groups(np.repeat(single, 4), names(160, 1), seed=1)
+    assert independent.high - independent.low < 0.6 * (four.high - four.low)
+
+
+def test_bootstrap_leaves_nan_out_and_weighs_images() -> None:
+    values = np.array([1.0, np.nan, 0.0, 0.0, 1.0, 1.0, 0.0, 1.0, 0.0, 1.0, np.nan])
+    found = bootstrap_over_groups(values, names(11, 1), seed=0)
+    assert found.value == np.nanmean(values)
+    assert found.low < found.value < found.high
+
+
+def test_bootstrap_is_a_function_of_its_seed() -> None:
+    values = np.random.default_rng(0).normal(size=60)
+    first = bootstrap_over_groups(values, names(20, 3), seed=3)
+    assert first == bootstrap_over_groups(values, names(20, 3), seed=3)
+    assert first != bootstrap_over_groups(values, names(20, 3), seed=4)
+
+
+def test_few_prompts_have_no_interval() -> None:
+    found = bootstrap_over_groups(np.arange(8.0), names(4, 2), seed=0)
+    assert (found.value, found.low, found.high) == (3.5, None, None)
+
+
+def test_no_values_is_an_error() -> None:
+    with pytest.raises(ValueError, match="all are NaN"):
+        bootstrap_over_groups(np.array([np.nan]), ["a"], seed=0)
+
+
+@pytest.mark.parametrize(("prompts", "samples"), [(12, 4), (60, 2)])
+def test_bootstrap_covers_the_truth(prompts: int, samples: int) -> None:
+    rng = np.random.default_rng(prompts)
+    hits = 0
+    for trial in range(300):
+        centres = rng.normal(0.3, 1.0, size=(prompts, 1))
+        values = (centres + rng.normal(0, 0.5, size=(prompts, samples))).ravel()
+        found = bootstrap_over_groups(values, names(prompts, samples), seed=trial, resamples=600)
+        hits += found.low <= 0.3 <= found.high
+    assert 0.91 <= hits / 300 <= 0.99
+
+
+def test_ratio_of_sums_is_not_the_mean_of_ratios() -> None:
+    found = bootstrap_ratio(np.array([1.0, 9.0]), np.array([1.0, 3.0]), seed=0)
+    assert found.value == 2.5
+
+
+def test_jackknife_of_a_mean_is_its_standard_error() -> None:
+    values = np.random.default_rng(0).normal(size=20)
+    found = jackknife_over_groups(lambda kept: values[kept].mean(), names(20, 1), seed=0)
+    reach = student_t(0.95, 19) * values.std(ddof=1) / np.sqrt(20)
+    assert found.high - found.value == pytest.approx(reach)
+
+
+def test_jackknife_of_few_parts_has_no_interval() -> None:
+    assert jackknife_interval(1.0, np.array([1.0, 2.0])).low is None
+    assert jackknife_over_groups(lambda kept: 0.0, names(3, 9), seed=0).low is None
+
+
+@given(st.integers(1, 60), st.integers(1, 3), st.integers(2, 25))
+def test_parts_hold_whole_groups_and_are_equal(groups: int, samples: int, parts: int) -> None:
+    labels = partition_groups(names(groups, samples), parts, seed=0).reshape(groups, samples)
+    assert (labels == labels[:, :1]).all()
+    sizes = np.bincount(labels[:, 0])
+    assert len(sizes) == min(parts, groups)
+    assert sizes.max() - sizes.min() <= 1
+
+
+def test_paired_difference_uses_common_prompts_only() -> None:
+    a = np.array([1.0, 3.0, 5.0, np.nan])
+    b = np.array([1.0, 1.0, 9.0])
+    found = paired_difference(a, ["x", "x", "y", "z"], b, ["x", "y", "z"])
+    assert found.prompts == 2
+    assert found.difference == pytest.approx(2.5)  # x: 2 - 1, y: 5 - 1
+    assert found.win_rate == 1.0
+    assert found.low is None
+
+
+def test_paired_difference_is_antisymmetric() -> None:
+    rng = np.random.default_rng(5)
+    groups = names(30, 2)
+    a, b = rng.normal(0.4, 1, 60), rng.normal(0, 1, 60)
+    ab = paired_difference(a, groups, b, groups, seed=2)
+    ba = paired_difference(b, groups, a, groups, seed=2)
+    assert ab.difference == pytest.approx(-ba.difference)
+    assert ab.low == pytest.approx(-ba.high, abs=0.05)
+    assert ab.win_rate == pytest.approx(1 - ba.win_rate)
+    assert ab.p_value == ba.p_value
+
+
+def test_ties_count_half_and_prove_nothing() -> None:
+    found = paired_difference(np.ones(9), names(9, 1), np.ones(9), names(9, 1))
+    assert (found.difference, found.win_rate, found.p_value) == (0.0, 0.5, 1.0)
+
+
+def test_sign_flip_p_is_exact_for_few_prompts() -> None:
+    # All 8 signs positive: 2 of 256 assignments are as extreme.
+    found = paired_difference(np.full(8, 2.0), names(8, 1), np.ones(8), names(8, 1))
+    assert found.p_value == pytest.approx(2 / 256, abs=0.003)
+
+
+def test_p_values_are_uniform_without_a_difference() -> None:
+    rng = np.random.default_rng(0)
+    p = [
+        paired_difference(
+            rng.normal(size=25), names(25, 1), rng.normal(size=25), names(25, 1),
+            seed=i, resamples=10, permutations=300,
+        ).p_value
+        for i in range(300)
+    ]  # fmt: skip
+    assert 0.02 <= np.mean(np.array(p) <= 0.05) <= 0.085
+    assert np.mean(p) == pytest.approx(0.5, abs=0.06)
+
+
+def test_no_common_prompt_is_an_error() -> None:
+    with pytest.raises(ValueError, match="no prompt in common"):
+        paired_difference(np.ones(1), ["a"], np.ones(1), ["b"])
+
+
+def test_holm_by_hand() -> None:
+    # Holm 1979's procedure: 4 * .005, 3 * .01, 2 * .03, and no later one below an earlier one.
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.9, 0.8]) == [1.0, 1.0]

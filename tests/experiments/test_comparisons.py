@@ -1,0 +1,120 @@
+"""The comparison files that ship, and the schema that editors check them with."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+from run_helpers import TOY
+
+from gandiff.experiments import config, paths
+from gandiff.experiments.config import Comparison, comparison_schema, load_comparison
+from gandiff.experiments.run_record import headline
+from gandiff.experiments.suites import open_configured
+
+HOME = Path(config.__file__).resolve().parent
+FILES = sorted((HOME / "comparisons").glob("*.yaml"))
+SCHEMA = HOME / "comparison.schema.json"
+
+
+@pytest.fixture
+def weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """The names of the shipped weights, whether or not they were trained yet."""
+    names = {name: tmp_path for name in ("gan-scenes", "diffusion-scenes")}
+    monkeypatch.setattr(paths, "shipped_weights", lambda: names)
+
+
+def load(name: str, *overrides: str) -> Comparison:
+    return load_comparison(HOME / "comparisons" / name, overrides)
+
+
+def test_the_schema_file_is_what_the_types_say() -> None:
+    fresh = json.dumps(comparison_schema(), indent=2, ensure_ascii=False) + "\n"
+    assert SCHEMA.read_text(encoding="utf-8") == fresh, (
+        "the types have changed; write comparison_schema() to experiments/comparison.schema.json"
+    )
+    jsonschema.Draft202012Validator.check_schema(comparison_schema())
+
+
+@pytest.mark.parametrize("file", FILES, ids=lambda f: f.stem)
+def test_shipped_files_fit_the_schema_and_name_it(file: Path) -> None:
+    text = file.read_text(encoding="utf-8")
+    first = text.splitlines()[0]
+    assert first.startswith("# yaml-language-server: $schema=")
+    assert (file.parent / first.partition("=")[2]).resolve() == SCHEMA
+    jsonschema.validate(yaml.safe_load(text), json.loads(SCHEMA.read_text()))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sede": 1},
+        {"seed": "1"},
+        {"device": "gpu"},
+        {"batch_size": 0},
+        {"generators": {}},
+        {"generators": {"g": {"type": "gan", "truncation_pis": 1}}},
+        {"generators": {"g": {"type": "diffusers"}}},
+        {"generators": {"g": {}}},
+        {"timing": {"repaets": 1}},
+        {"metrics": None},
+        {"suite": 3},
+    ],
+)
+def test_the_schema_refuses_what_the_program_refuses(change: dict[str, Any]) -> None:
+    good = {"generators": {"g": {"type": TOY, "shade": 1}}, "metrics": [], "suite": "scenes"}
+    jsonschema.validate(good, comparison_schema())
+    with pytest.raises(jsonschema.ValidationError):
+        jsonschema.validate(good | change, comparison_schema())
+
+
+@pytest.mark.usefixtures("weights")
+def test_the_default_comparison() -> None:
+    comparison = load("scenes.yaml")
+    assert comparison.name == "scenes"
+    assert list(comparison.generators) == ["gan", "gan-psi07", "ddim-20", "dpmpp-10", "dpmpp-4"]
+    steps = [g.settings.get("num_inference_steps") for g in comparison.generators.values()]
+    assert steps == [None, None, 20, 10, 4]
+    assert comparison.generators["gan-psi07"].settings["truncation_psi"] == 0.7
+    assert headline(comparison, {}) == ["gan", "ddim-20"]
+    assert comparison.samples_per_prompt == 4
+    assert comparison.reference is not None
+    assert comparison.reference.images == 2000
+    assert comparison.suite.prompts == 128
+
+
+@pytest.mark.usefixtures("weights")
+def test_what_model_cards_quote() -> None:
+    comparison = load("shipped.yaml")
+    assert comparison.suite.prompts == 2000
+    assert comparison.suite.split == "test"
+    assert comparison.samples_per_prompt >= 2  # diversity within a prompt needs two
+
+
+def test_real_models_need_three_paths_and_no_network(tmp_path: Path) -> None:
+    (tmp_path / "captions.tsv").write_text("id\tcaption\n70\tA city at night.\n")
+    for name in ("photographs", "elsewhere"):
+        (tmp_path / name).mkdir()
+    comparison = load(
+        "gpu.yaml",
+        f"suite.name={tmp_path / 'captions.tsv'}",
+        f"reference.folder={tmp_path / 'photographs'}",
+        f"generators.elsewhere.folder={tmp_path / 'elsewhere'}",
+    )
+    assert open_configured(comparison.suite, comparison.folder).prompts[0].id == "70"
+    assert comparison.generators["sdxl-turbo"].settings["num_inference_steps"] == 1
+
+
+def test_the_verdict_is_about_the_first_of_each_family() -> None:
+    comparison = config.comparison_from_dict(
+        {"name": "x", "metrics": []}, objects=["d1", "other", "g1", "g2", "d2"]
+    )
+    families = {"d1": "diffusion", "other": "folder", "g1": "gan", "g2": "gan", "d2": "distilled"}
+    facts = {name: {"family": family} for name, family in families.items()}
+    assert headline(comparison, facts) == ["g1", "d1"]
+    assert headline(comparison, {}) == ["d1", "other"]
+    assert headline(comparison, {"d2": {"family": "distilled"}}) == ["d2", "d1"]

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gandiff.experiments.plan import (
+    Batch,
+    extend_segments,
+    image_key,
+    image_seed,
+    plan_batches,
+    plan_seeds,
+)
+from gandiff.experiments.suites import Prompt
+
+
+def prompts(count: int) -> list[Prompt]:
+    return [Prompt(id=f"p{i}", text=f"text {i}") for i in range(count)]
+
+
+def batches(
+    segments: list[int], samples: int = 2, batch_size: int = 4, generator: str = "g"
+) -> tuple[Batch, ...]:
+    planned = prompts(segments[-1])
+    return plan_batches(
+        generator=generator,
+        identity={"type": "toy", "settings": {}},
+        prompts=planned,
+        seeds=plan_seeds(0, (p.id for p in planned), samples),
+        samples=samples,
+        batch_size=batch_size,
+        segments=segments,
+    )
+
+
+def test_a_seed_depends_on_run_prompt_and_sample_alone() -> None:
+    # Frozen: another value here means that every run made so far cannot be made again.
+    assert image_seed(0, "test-00000", 0) == 225468014
+    assert len({image_seed(r, p, s) for r in (0, 1) for p in "ab" for s in (0, 1)}) == 8
+    assert image_seed(1, "1", 1) != image_seed(11, "1", 1)
+
+
+@given(
+    st.integers(0, 2**40),
+    st.lists(st.text(min_size=1, max_size=5), unique=True, max_size=12),
+    st.integers(1, 4),
+)
+def test_seeds_are_unique_and_do_not_move_when_prompts_are_added(
+    run_seed: int, ids: list[str], samples: int
+) -> None:
+    bits = 6  # 64 seeds for up to 48 places: collisions are the rule
+    seeds = plan_seeds(run_seed, ids, samples, bits=bits)
+    assert len(set(seeds.values())) == len(ids) * samples
+    assert all(0 <= seed < 2**bits for seed in seeds.values())
+    for count in range(len(ids)):
+        shorter = plan_seeds(run_seed, ids[:count], samples, bits=bits)
+        assert shorter.items() <= seeds.items()
+
+
+def test_seeds_without_collision_do_not_depend_on_the_order() -> None:
+    ids = [f"p{i}" for i in range(50)]
+    assert plan_seeds(3, ids, 2) == plan_seeds(3, reversed(ids), 2)
+
+
+def test_seeds_fill_32_bits() -> None:
+    seeds = list(plan_seeds(0, (str(i) for i in range(2000)), 2).values())
+    assert max(seeds) < 2**32
+    assert max(seeds) > 2**31
+    assert abs(sum(s & 1 for s in seeds) - 2000) < 200
+
+
+def test_the_last_batch_is_padded_with_its_last_request() -> None:
+    last = batches([5])[-1]
+    assert [job.sample for job in last.jobs] == [0, 1]
+    requests = last.requests()
+    assert len(requests) == last.size == 4
+    assert requests[1] == requests[2] == requests[3]
+    assert requests[0].prompt_id == "p4"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(1, 30), min_size=1, max_size=4, unique=True).map(sorted),
+    st.integers(1, 3),
+    st.integers(1, 7),
+)
+def test_planning_more_keeps_the_batches_there_are(
+    segments: list[int], samples: int, batch_size: int
+) -> None:
+    full = batches(segments, samples, batch_size)
+    for count in range(1, len(segments)):
+        shorter = batches(segments[:count], samples, batch_size)
+        assert full[: len(shorter)] == shorter
+    jobs = [job for batch in full for job in batch.jobs]
+    assert [(j.prompt.id, j.sample) for j in jobs] == [
+        (f"p{i}", s) for i in range(segments[-1]) for s in range(samples)
+    ]
+    assert [batch.index for batch in full] == list(range(len(full)))
+    assert all(job.batch == batch.index for batch in full for job in batch.jobs)
+    assert len({job.key for job in jobs}) == len({job.path for job in jobs}) == len(jobs)
+
+
+def test_segments_must_lead_up_to_the_prompts() -> None:
+    with pytest.raises(ValueError, match="do not lead up to"):
+        plan_batches(
+            generator="g",
+            identity={},
+            prompts=prompts(3),
+            seeds=plan_seeds(0, ["p0", "p1", "p2"], 1),
+            samples=1,
+            batch_size=2,
+            segments=[2],
+        )
+
+
+def test_segments_grow_only_when_there_is_more() -> None:
+    assert extend_segments([], 5) == [5]
+    assert extend_segments([5], 5) == [5]
+    assert extend_segments([5], 8) == [5, 8]
+
+
+def test_every_part_of_what_decides_the_pixels_is_in_the_key() -> None:
+    prompt = Prompt(id="a", text="a star", negative_prompt="blue")
+    base = ("g", {"settings": {"x": 1}, "weights": "w"}, prompt, 0, 7)
+    others = [
+        ("h", *base[1:]),
+        ("g", {"settings": {"x": 2}, "weights": "w"}, *base[2:]),
+        ("g", {"settings": {"x": 1}, "weights": "v"}, *base[2:]),
+        (*base[:2], Prompt(id="b", text="a star", negative_prompt="blue"), 0, 7),
+        (*base[:2], Prompt(id="a", text="a ring", negative_prompt="blue"), 0, 7),
+        (*base[:2], Prompt(id="a", text="a star"), 0, 7),
+        (*base[:3], 1, 7),
+        (*base[:4], 8),
+    ]
+    keys = {image_key(*base), *(image_key(*other) for other in others)}
+    assert len(keys) == len(others) + 1
+    same = Prompt(id="a", text="a star", negative_prompt="blue", category="c", tags=("t",))
+    assert image_key(*base) == image_key(*base[:2], same, 0, 7)

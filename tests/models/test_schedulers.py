@@ -1,0 +1,195 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import toys
+
+from gandiff.models.diffusion.pipeline import DiffusersGenerator
+from gandiff.models.diffusion.schedulers import SOLVERS, build_scheduler, is_flow
+from gandiff.models.diffusion.trace import StepRecorder, resolve_steps
+from gandiff.models.generator import GeneratorError
+from gandiff.models.settings import DiffusersSettings
+
+# Some solvers convert torch numbers in a way that NumPy 2 warns of.
+pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+
+
+def loaded(pipeline: Path, **settings: Any) -> DiffusersGenerator:
+    chosen = {"num_inference_steps": 4, "guidance_scale": 1.0, **settings}
+    generator = DiffusersGenerator(
+        name="toy", settings=DiffusersSettings(pipeline=str(pipeline), **chosen)
+    )
+    generator.load()
+    return generator
+
+
+@pytest.fixture(scope="module")
+def original(toy_pipeline: Path) -> tuple[DiffusersGenerator, Any]:
+    """The toy, loaded once, and the scheduler that it came with."""
+    generator = loaded(toy_pipeline)
+    return generator, generator._loaded().scheduler
+
+
+@pytest.fixture(params=SOLVERS)
+def solved(
+    request: pytest.FixtureRequest, original: tuple[DiffusersGenerator, Any]
+) -> DiffusersGenerator:
+    """The toy with each solver in turn."""
+    generator, scheduler = original
+    generator._loaded().scheduler = build_scheduler(request.param, scheduler, {})
+    return generator
+
+
+def test_every_solver_draws_and_recording_changes_no_bit(solved: DiffusersGenerator) -> None:
+    pipe = solved._loaded()
+    requests = toys.requests(1)
+    plain = solved.generate(requests)[0].image
+    assert plain is not None
+    with StepRecorder(pipe.scheduler, [0, 1, -1]) as recorder:
+        recorded = solved.generate(requests)[0].image
+    np.testing.assert_array_equal(plain, recorded)
+    assert [row[0] for row in recorder.rows] == [0, 1, len(pipe.scheduler.timesteps) - 1]
+    assert "step" not in vars(pipe.scheduler)
+
+
+def test_every_solver_ends_near_its_last_estimate(solved: DiffusersGenerator) -> None:
+    request = toys.requests(1)[0]
+    image = solved.generate([request])[0].image
+    assert image is not None
+    frames = solved.trace(request, [0, -1])
+    first, last = frames
+    assert first.estimate is not None
+    assert last.estimate is not None
+    error = np.abs(last.estimate.astype(int) - image).mean()
+    assert error < 6
+    assert np.abs(first.estimate.astype(int) - image).mean() > error
+    assert first.timestep > last.timestep
+
+
+def noise_levels(scheduler: Any, timestep: float) -> tuple[float, float]:
+    """alpha and sigma of the training's noise schedule, between its steps by interpolation."""
+    ratio = ((1 - scheduler.alphas_cumprod) / scheduler.alphas_cumprod) ** 0.5
+    sigma = float(np.interp(timestep, np.arange(len(ratio)), ratio.numpy()))
+    return (1 + sigma**2) ** -0.5, sigma * (1 + sigma**2) ** -0.5
+
+
+@pytest.mark.parametrize("prediction", ["epsilon", "v_prediction"])
+@pytest.mark.parametrize("name", [name for name in SOLVERS if not name.startswith("kdpm2")])
+def test_estimates_are_right_where_the_answer_is_known(name: str, prediction: str) -> None:
+    """A perfect network of a data set of one image knows x_0 at every step."""
+    from diffusers import DDIMScheduler
+
+    original = DDIMScheduler(clip_sample=False, steps_offset=1, prediction_type=prediction)
+    scheduler = build_scheduler(name, original, {})
+    scheduler.set_timesteps(8)
+    random = torch.Generator().manual_seed(0)
+    truth = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4)
+    x = torch.randn(truth.shape, generator=random) * scheduler.init_noise_sigma
+    with StepRecorder(scheduler, range(len(scheduler.timesteps))) as recorder:
+        for timestep in scheduler.timesteps:
+            seen = scheduler.scale_model_input(x, timestep)
+            alpha, sigma = noise_levels(scheduler, float(timestep))
+            noise = (seen - alpha * truth) / sigma
+            output = noise if prediction == "epsilon" else alpha * noise - sigma * truth
+            stochastic = {"generator": random} if name in ("ddpm", "lcm", "tcd") else {}
+            x = scheduler.step(output, timestep, x, return_dict=False, **stochastic)[0]
+    assert len(recorder.rows) == len(scheduler.timesteps)
+    for _, _, _, estimate in recorder.rows:
+        assert estimate is not None
+        torch.testing.assert_close(estimate, truth, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("name", [n for n, solver in SOLVERS.items() if solver.flow is not None])
+def test_flow_matching_keeps_its_kind_and_its_shift(name: str) -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    original = FlowMatchEulerDiscreteScheduler(shift=3.0)
+    scheduler = build_scheduler(name, original, {})
+    assert is_flow(scheduler)
+    config = scheduler.config
+    assert config.get("flow_shift", config.get("shift")) == 3.0
+    scheduler.set_timesteps(6)
+    truth = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4)
+    x = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
+    with StepRecorder(scheduler, [0, 1, 2, -1]) as recorder:
+        for timestep in scheduler.timesteps:
+            sigma = float(timestep) / 1000
+            x = scheduler.step((x - truth) / sigma, timestep, x, return_dict=False)[0]
+    torch.testing.assert_close(x, truth, atol=0.05, rtol=0)
+    for _, _, _, estimate in recorder.rows:
+        assert estimate is not None
+        torch.testing.assert_close(estimate, truth, atol=0.05, rtol=0)
+
+
+def test_solvers_without_a_flow_form_are_refused_for_flow_models() -> None:
+    from diffusers import FlowMatchEulerDiscreteScheduler
+
+    with pytest.raises(
+        GeneratorError, match=r"'ddim' cannot drive a flow-matching .* use one of eu"
+    ):
+        build_scheduler("ddim", FlowMatchEulerDiscreteScheduler(), {})
+
+
+@pytest.mark.parametrize("name", SOLVERS)
+def test_the_training_schedule_is_kept(name: str) -> None:
+    from diffusers import DDIMScheduler
+
+    original = DDIMScheduler(
+        beta_start=0.001,
+        beta_end=0.015,
+        beta_schedule="scaled_linear",
+        prediction_type="v_prediction",
+    )
+    config = build_scheduler(name, original, {}).config
+    for key in ("beta_start", "beta_end", "beta_schedule", "prediction_type"):
+        assert config[key] == original.config[key]
+
+
+def test_options_are_checked_and_take_effect(toy_pipeline: Path) -> None:
+    with pytest.raises(
+        GeneratorError, match=r"no option 'use_karras'\. Did you mean 'use_karras_s"
+    ):
+        loaded(toy_pipeline, scheduler="euler", scheduler_options={"use_karras": True})
+    with pytest.raises(GeneratorError, match="DDIMScheduler has no option 'shift'"):
+        loaded(toy_pipeline, scheduler_options={"shift": 3})
+    plain = loaded(toy_pipeline, scheduler="euler")
+    karras = loaded(toy_pipeline, scheduler="euler", scheduler_options={"use_karras_sigmas": True})
+    own = loaded(toy_pipeline, scheduler_options={"timestep_spacing": "trailing"})
+    assert own._loaded().scheduler.config.timestep_spacing == "trailing"
+    images = [g.generate(toys.requests(1))[0].image for g in (plain, karras)]
+    assert images[0] is not None
+    assert images[1] is not None
+    assert (images[0] != images[1]).any()
+
+
+def test_too_many_steps_are_found_while_loading(toy_pipeline: Path) -> None:
+    with pytest.raises(GeneratorError, match="LCMScheduler cannot make 60 steps"):
+        loaded(toy_pipeline, scheduler="lcm", num_inference_steps=60)
+
+
+def test_the_hook_goes_away_after_an_error(toy_pipeline: Path) -> None:
+    generator = loaded(toy_pipeline)
+    with pytest.raises(ValueError, match="step 4 was asked for, but there are 4: 0 to 3"):
+        generator.trace(toys.requests(1)[0], [4])
+    assert "step" not in vars(generator._loaded().scheduler)
+
+
+def test_the_hook_leaves_another_hook_in_place() -> None:
+    from diffusers import DDIMScheduler
+
+    scheduler = DDIMScheduler()
+    mine = scheduler.step
+    scheduler.step = mine
+    with StepRecorder(scheduler, [0]):
+        assert scheduler.step is not mine
+    assert scheduler.step is mine
+
+
+def test_steps_count_from_both_ends() -> None:
+    assert resolve_steps([0, -1, 3, 9], 10) == {0, 3, 9}
+    with pytest.raises(ValueError, match="step -11 was asked for, but there are 10"):
+        resolve_steps([-11], 10)

@@ -1,0 +1,144 @@
+"""The figures: what they show, that names keep apart, that bytes repeat."""
+
+import dataclasses
+import io
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+from PIL import Image
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.categories import bootstrap_interval, category_scores
+from gandiff.reports.figures import draw_figures, pareto_front
+from gandiff.reports.labels import label_points
+from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
+from gandiff.reports.plotting import Point, draw_points, inline_svg
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import GeneratorFacts, Score
+
+LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
+
+
+@pytest.fixture(scope="module")
+def drawings(run_folder):
+    return draw_figures(load_run(run_folder))
+
+
+def test_every_figure_is_there_as_png_and_svg(drawings):
+    names = [d.name for d in drawings]
+    assert names == [
+        "alignment_against_time",
+        "distribution_against_time",
+        "diversity_against_alignment",
+        "scores_by_category",
+        "training_gan",
+        "training_ddim-20",
+    ]
+    for drawing in drawings:
+        pixels = np.asarray(Image.open(io.BytesIO(drawing.png)).convert("L"))
+        assert pixels.shape[1] > 700
+        assert pixels.std() > 5
+        assert ElementTree.fromstring(drawing.svg).tag.endswith("svg")
+    assert "front: gan, gan-psi-0.7, dpm-4, dpm-10, ddim-20" in drawings[0].caption
+    assert plt.get_fignums() == []  # all closed again
+    assert "percentile bootstrap over prompts" in drawings[3].caption
+
+
+def test_a_run_without_numbers_has_no_figures(make_run):
+    run = load_run(make_run(prompts=3, generators=("gan",)))
+    bare = {"gan": GeneratorFacts(name="gan")}
+    assert draw_figures(dataclasses.replace(run, results=[], scores=[], generators=bare)) == []
+
+
+def test_pareto_front():
+    points = [
+        Point(n, float(x), float(y), LOOK)
+        for n, x, y in (
+            ("slow", 9, 5),
+            ("best", 8, 6),
+            ("fast", 1, 2),
+            ("worse", 2, 1),
+            ("same", 1, 2),
+        )
+    ]
+    higher = MetricResult(metric="m", value=None, direction="higher")
+    lower = dataclasses.replace(higher, direction="lower")
+    assert [p.name for p in pareto_front(points, higher)] == ["fast", "best"]
+    assert [p.name for p in pareto_front(points, lower)] == ["fast", "worse"]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_names_cover_neither_each_other_nor_a_point(seed):
+    rng = np.random.default_rng(seed)
+    spread = rng.normal(0, 0.25 if seed else 0.02, (8, 2))
+    points = [
+        Point(f"generator-{i}", 1 + float(x), 1 + float(y), LOOK) for i, (x, y) in enumerate(spread)
+    ]
+    figure, axes = plt.subplots(figsize=(5.2, 3.7), layout="constrained")
+    draw_points(axes, points)
+    axes.set_xlim(0, 2)
+    axes.set_ylim(0, 2)
+    label_points(axes, points)
+    boxes = [t.get_window_extent() for t in axes.texts if t.get_text()]
+    dots = axes.transData.transform([(p.x, p.y) for p in points])
+    assert len(boxes) == 8
+    for i, box in enumerate(boxes):
+        assert not any(box.overlaps(other) for other in boxes[:i])
+        assert not any(box.contains(x, y) for x, y in dots)
+    plt.close(figure)
+
+
+def test_families_share_a_colour_and_members_differ_by_marker():
+    generators = {
+        n: GeneratorFacts(name=n, family=f)
+        for n, f in (("a", "gan"), ("b", "diffusion"), ("c", "gan"), ("d", "unheard of"))
+    }
+    found = looks(generators)
+    assert found["a"].colour == found["c"].colour != found["b"].colour
+    assert found["a"].marker != found["c"].marker
+    assert found["d"].family == "other"
+
+
+def _luminance(colour: str) -> float:
+    channels = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+@pytest.mark.parametrize("family", list(FAMILY_COLOURS))
+def test_colours_stand_out_on_light_and_dark(family):
+    own = _luminance(FAMILY_COLOURS[family])
+    assert (_luminance("#ffffff") + 0.05) / (own + 0.05) >= 3
+    assert (own + 0.05) / (_luminance("#1b1e21") + 0.05) >= 3
+
+
+def test_category_means_weigh_prompts_alike_and_intervals_resample_prompts():
+    scores = [
+        Score("gan", p, s, "c", "m", v)
+        for p, s, v in (("p1", 0, 1.0), ("p1", 1, 0.0), ("p2", 0, 1.0), ("p3", 0, 0.0))
+    ]
+    (only,) = category_scores([*scores, Score("gan", "p1", 0, "c", "other", 9.0)], "m")
+    assert (only.mean, only.prompts) == (0.5, 3)
+    assert only.low is not None
+    assert 0.0 <= only.low < 0.5 < only.high <= 1.0
+    assert bootstrap_interval(np.array([0.5])) == (None, None)
+    half = bootstrap_interval(np.random.default_rng(0).normal(0, 1, 400))
+    assert half[1] - half[0] == pytest.approx(2 * 1.96 / 20, rel=0.1)  # normal theory
+
+
+def test_an_inlined_drawing_is_an_element_of_its_own(drawings):
+    a, b = (inline_svg(d.svg, f"f{i}") for i, d in enumerate(drawings[:2]))
+    assert a.startswith("<svg aria-hidden")
+    assert "<?xml" not in a
+    assert "currentColor" in a
+
+    def ids(text):
+        return {e.get("id") for e in ElementTree.fromstring(text).iter()} - {None}
+
+    assert ids(a)
+    assert not ids(a) & ids(b)
+    for element in ElementTree.fromstring(a).iter():
+        target = element.get("{http://www.w3.org/1999/xlink}href")
+        assert target is None or target[1:] in ids(a)

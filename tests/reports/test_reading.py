@@ -1,0 +1,101 @@
+"""Run folders as they are found: whole, unfinished, damaged."""
+
+import json
+import shutil
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import GeneratorFacts, ReportError, choose_headline
+
+
+def test_a_whole_run_is_read(run_folder):
+    run = load_run(run_folder)
+    assert run.name == "scenes"
+    assert run.headline == ("gan", "ddim-20")
+    assert list(run.generators) == ["gan", "gan-psi-0.7", "ddim-20", "dpm-10", "dpm-4"]
+    assert run.generators["gan"].failed == 1
+    assert len(run.prompts) == 30
+    assert len(run.images) == 30 * 2 * 5
+    fd = next(r.result for r in run.results if r.result.metric == "fd(encoder=scenes)")
+    assert (fd.value, fd.direction, fd.references) == (21.4, "lower", 2000)
+    assert fd.protocol["encoder"] == "scenes"
+    assert len(run.scores) == 2 * (30 * 2 * 5 - 1)
+    assert run.notices == []
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "prompts.jsonl",
+        "images.jsonl",
+        "scores.parquet",
+        "results.parquet",
+        "differences.parquet",
+        "traces/traces.json",
+        "images",
+    ],
+)
+def test_any_part_but_the_record_may_be_missing(make_run, missing):
+    folder = make_run(prompts=3, generators=("gan", "ddim-20"))
+    path = folder / missing
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+    assert load_run(folder).headline == ("gan", "ddim-20")
+
+
+def test_damaged_parts_are_left_out_with_a_notice(make_run):
+    folder = make_run(prompts=3, generators=("gan", "ddim-20"))
+    with (folder / "images.jsonl").open("a") as lines:
+        lines.write('{"key": "torn')
+    (folder / "scores.parquet").write_bytes(b"PAR1 and then nothing")
+    (folder / "traces" / "traces.json").write_text("[")
+    run = load_run(folder)
+    assert len(run.images) == 12
+    assert [n.split(" ")[0] for n in run.notices] == ["line", "scores.parquet", "traces.json"] or {
+        word for n in run.notices for word in n.split(" ")
+    } >= {"images.jsonl", "scores.parquet", "traces.json"}
+
+
+def test_no_run_is_a_clear_error(tmp_path):
+    with pytest.raises(ReportError, match=r"no run\.json in .*give the folder of a run"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text("[]")
+    with pytest.raises(ReportError, match="an object was expected"):
+        load_run(tmp_path)
+    (tmp_path / "run.json").write_text('{"schema": 2}')
+    with pytest.raises(ReportError, match="schema 2; this version reads schema 1"):
+        load_run(tmp_path)
+
+
+def test_numbers_that_are_none_nan_or_infinite_are_not_measured(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps({"schema": 1, "generators": {"gan": None}}))
+    rows = [
+        {"generator": "gan", "metric": f"m{i}", "value": v, "direction": "up?", "protocol": p}
+        for i, (v, p) in enumerate([(None, None), (float("nan"), "{"), (float("inf"), "[1]")])
+    ]
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "results.parquet")
+    results = [r.result for r in load_run(tmp_path).results]
+    assert [r.value for r in results] == [None] * 3
+    assert {r.direction for r in results} == {"none"}
+    assert results[1].protocol == {"as written": "{"}
+
+
+def test_files_outside_the_run_are_not_read(make_run):
+    folder = make_run(prompts=3, generators=("gan",))
+    run = load_run(folder)
+    (folder.parent / "secret.png").write_bytes(b"x")
+    assert run.file("images/gan/p0000_0.png") is not None
+    for path in ("../secret.png", str(folder.parent / "secret.png"), "images", "\0", "", None, 3):
+        assert run.file(path) is None
+
+
+def test_the_headline_is_a_gan_and_a_diffusion_model_where_there_are_both():
+    def named(**families: str) -> dict[str, GeneratorFacts]:
+        return {n: GeneratorFacts(name=n, family=f) for n, f in families.items()}
+
+    assert choose_headline(named(x="diffusion", y="gan", z="gan")) == ("y", "x")
+    assert choose_headline(named(x="gan", y="folder", z="distilled")) == ("x", "z")
+    assert choose_headline(named(x="diffusion", y="diffusion", z="folder")) == ("x", "y")
+    assert choose_headline(named(x="folder")) == ("x",)

@@ -1,0 +1,78 @@
+"""The results table: marks, order, CSV."""
+
+import csv
+import dataclasses
+import io
+import json
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.comparing import separated
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import ResultRow
+from gandiff.reports.table import LONG_COLUMNS, csv_text, text_table, wide_tables
+
+
+def column(run, metric):
+    return next(c for t in wide_tables(run) for c in t.columns if c.metric == metric)
+
+
+def marked(run, metric):
+    names = list(run.generators)
+    return [n for n, c in zip(names, column(run, metric).cells, strict=True) if c.best]
+
+
+def test_groups_and_order(run_folder):
+    tables = wide_tables(load_run(run_folder))
+    assert [t.title for t in tables] == ["Quality", "Accuracy by attribute", "Cost"]
+    assert tables[0].columns[0].metric == "fd(encoder=scenes)"
+    assert tables[2].columns[0].metric == "latency_seconds"
+    assert all(len(t.columns[0].cells) == 5 for t in tables)
+
+
+def test_a_best_value_is_marked_only_where_it_is_apart(run_folder):
+    run = load_run(run_folder)
+    # ddim-20 leads with 0.93, but dpm-10 has 0.925 and the paired interval contains 0.
+    assert marked(run, "scene_accuracy/all") == []
+    two = {n: f for n, f in run.generators.items() if n in ("gan", "ddim-20")}
+    kept = [r for r in run.results if r.generator in two]
+    small = dataclasses.replace(run, generators=two, results=kept)
+    assert marked(small, "scene_accuracy/all") == ["ddim-20"]
+    assert marked(small, "fd(encoder=scenes)") == ["ddim-20"]
+    assert marked(small, "diversity(encoder=scenes)") == ["ddim-20"]
+    assert marked(small, "latency_seconds") == ["gan"]
+    assert marked(small, "load_seconds") == []  # no interval
+    assert marked(small, "nfe") == ["gan"]  # known exactly
+    assert marked(small, "parameters") == []  # neither way is better
+
+
+def test_intervals_that_touch_are_not_apart():
+    def at(value, half):
+        return MetricResult(
+            metric="fd", value=value, low=value - half, high=value + half, direction="lower"
+        )
+
+    assert separated(at(10.0, 1.0), at(13.0, 1.0))
+    assert not separated(at(10.0, 1.0), at(12.0, 1.0))
+    assert not separated(at(13.0, 1.0), at(10.0, 1.0))
+
+
+def test_csv_is_long_and_complete(run_folder):
+    run = load_run(run_folder)
+    rows = list(csv.DictReader(io.StringIO(csv_text(run))))
+    assert tuple(rows[0]) == LONG_COLUMNS
+    assert len(rows) == len(run.results)
+    first = rows[0]
+    assert (first["generator"], first["family"], float(first["value"])) == ("gan", "gan", 21.4)
+    assert json.loads(first["protocol"])["references"] == 2000
+    vendi = next(r for r in rows if r["metric"].startswith("vendi"))
+    assert (vendi["low"], vendi["note"]) == ("", "")
+
+
+def test_a_missing_value_keeps_its_place(make_run):
+    run = load_run(make_run(prompts=3, generators=("gan", "ddim-20")))
+    extra = MetricResult(metric="clip_score(model=x)", value=None, note="no weights")
+    run = dataclasses.replace(run, results=[*run.results, ResultRow("gan", extra)])
+    cells = column(run, "clip_score(model=x)").cells
+    assert (cells[0].value, cells[1].value) == ("not measured", "")
+    assert "not measured" in text_table(run)
+    assert "no weights" in csv_text(run)

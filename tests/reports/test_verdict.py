@@ -1,0 +1,257 @@
+"""Each outcome of the verdict, as sentences."""
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
+from gandiff.reports.verdict import verdict
+
+ALIGNMENT, FD, DIVERSITY = "scene_accuracy/all", "fd(encoder=scenes)", "diversity(encoder=scenes)"
+
+
+def row(name: str, metric: str, value: float | None, half: float | None = None, **more: Any):
+    known = value is not None and half is not None
+    ends = {"low": value - half, "high": value + half} if known else {}
+    return ResultRow(name, MetricResult(metric=metric, value=value, **{**ends, **more}))
+
+
+def rows_of(name: str, acc: float, fd: float, div: float, seconds: float) -> list[ResultRow]:
+    return [
+        row(name, ALIGNMENT, acc, 0.02, direction="higher"),
+        row(name, FD, fd, 1.0, direction="lower"),
+        row(name, DIVERSITY, div, 0.02, direction="target", target=1.0),
+        row(name, "latency_seconds", seconds, seconds / 50, direction="lower"),
+        row(name, "images_per_second", 2 / seconds, direction="higher"),
+    ]
+
+
+def facts(name: str, family: str = "gan", **fields: Any) -> GeneratorFacts:
+    known = {"training_seconds": 1500.0, "training_device": "cpu", "planned": 8, "ok": 8}
+    return GeneratorFacts(name=name, family=family, **{**known, **fields})
+
+
+def both(**b: Any) -> dict[str, GeneratorFacts]:
+    return {"gan": facts("gan"), "ddim": facts("ddim", "diffusion", **b)}
+
+
+def say(rows, differences=(), generators=None, headline=("gan", "ddim")) -> list:
+    found = verdict(rows, list(differences), generators or both(), headline)
+    assert len(found) <= 5
+    assert all((s.outcome == "better") == (s.winner is not None) for s in found)
+    assert all(s.text.endswith(".") and s.text.count("..") == 0 for s in found)
+    return found
+
+
+def pair(metric: str, difference: float, half: float, a: str = "gan", b: str = "ddim"):
+    return DifferenceRow(
+        a=a,
+        b=b,
+        metric=metric,
+        difference=difference,
+        low=difference - half,
+        high=difference + half,
+        prompts=8,
+    )
+
+
+GOOD = rows_of("gan", 0.80, 20.0, 0.7, 0.01)
+BETTER = rows_of("ddim", 0.90, 10.0, 0.9, 0.2)
+
+
+def test_b_is_better_with_the_interval_of_the_paired_difference():
+    alignment = say(GOOD + BETTER, [pair(ALIGNMENT, -0.10, 0.03)])[0]
+    assert (alignment.topic, alignment.outcome, alignment.winner) == ("alignment", "better", "ddim")
+    assert alignment.text == (
+        "On alignment, ddim is better: scene accuracy 90.0 % against 80.0 % for gan, "
+        "10.0 points higher (95 % interval 7.0 to 13.0)."
+    )
+
+
+def test_a_is_better_also_when_the_pair_is_written_the_other_way_round():
+    rows = rows_of("gan", 0.9, 10.0, 0.9, 0.01) + rows_of("ddim", 0.8, 20.0, 0.7, 0.2)
+    found = say(rows, [pair(ALIGNMENT, -0.10, 0.03, a="ddim", b="gan")])
+    assert [s.winner for s in found[:4]] == ["gan"] * 4
+    assert "10.0 points higher (95 % interval 7.0 to 13.0)" in found[0].text
+
+
+def test_a_lower_distance_is_better_and_says_so():
+    distribution = say(GOOD + BETTER)[1]
+    assert distribution.winner == "ddim"
+    assert "10.0 lower (the 95 % intervals, 9.0 to 11.0 and 19.0 to 21.0" in distribution.text
+    paired = say(GOOD + BETTER, [pair(FD, 10.0, 2.0)])[1]
+    assert "10.0 lower (95 % interval 8.0 to 12.0)" in paired.text
+
+
+def test_a_paired_interval_with_0_is_undecided_though_the_two_intervals_are_apart():
+    alignment = say(GOOD + BETTER, [pair(ALIGNMENT, -0.10, 0.11)])[0]
+    assert alignment.outcome == "undecided"
+    assert "-21.0 to 1.0 points, contains 0" in alignment.text
+
+
+def test_a_paired_interval_without_0_decides_though_the_two_intervals_overlap():
+    rows = [
+        row("gan", ALIGNMENT, 0.80, 0.1, direction="higher"),
+        row("ddim", ALIGNMENT, 0.82, 0.1, direction="higher"),
+    ]
+    assert say(rows)[0].outcome == "undecided"
+    assert "overlap" in say(rows)[0].text
+    assert say(rows, [pair(ALIGNMENT, -0.02, 0.01)])[0].winner == "ddim"
+
+
+def test_a_paired_interval_against_the_values_is_undecided():
+    alignment = say(GOOD + BETTER, [pair(ALIGNMENT, 0.10, 0.03)])[0]
+    assert alignment.outcome == "undecided"
+    assert "points the other way" in alignment.text
+
+
+def test_without_any_interval_nothing_is_decided():
+    rows = [row("gan", FD, 20.0, direction="lower"), row("ddim", FD, 10.0, direction="lower")]
+    distribution = say(rows)[1]
+    assert distribution.outcome == "undecided"
+    assert "20.0 against 10.0, measured without the intervals" in distribution.text
+
+
+def test_level():
+    rows = [row(n, ALIGNMENT, 1.0, 0.0, direction="higher") for n in ("gan", "ddim")]
+    found = say(rows, [pair(ALIGNMENT, 0.0, 0.0)])[0]
+    assert found.outcome == "tie"
+    assert found.text == "On alignment, gan and ddim are level: scene accuracy is 100.0 % for both."
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "winner"),
+    [(0.7, 0.9, "ddim"), (1.3, 1.1, "ddim"), (0.95, 1.2, "gan"), (0.9, 1.1, None)],
+)
+def test_diversity_is_best_nearest_to_the_target(a, b, winner):
+    rows = [
+        row("gan", DIVERSITY, a, 0.02, direction="target", target=1.0),
+        row("ddim", DIVERSITY, b, 0.02, direction="target", target=1.0),
+    ]
+    assert say(rows)[2].winner == winner
+    # A raw difference says nothing about which side of the target is nearer.
+    if (a - 1) * (b - 1) < 0:
+        assert say(rows, [pair(DIVERSITY, a - b, 0.01)])[2].winner == winner
+
+
+def test_not_measured_says_why():
+    rows = [
+        row("gan", FD, None, direction="lower", note="no reference images."),
+        row("gan", ALIGNMENT, 0.8, 0.02, direction="higher"),
+    ]
+    alignment, distribution, diversity, speed, _training = say(rows)
+    assert alignment.text == (
+        "Alignment was not measured for ddim, so it is not compared; gan has scene accuracy "
+        "80.0 % (95 % interval 78.0 to 82.0)."
+    )
+    assert distribution.text == "Distribution was not measured (no reference images)."
+    assert diversity.text == "Diversity was not measured."
+    assert speed.text == "Speed was not measured."
+    assert {s.outcome for s in (alignment, distribution, diversity, speed)} == {"not measured"}
+
+
+def test_clip_score_stands_in_for_scene_accuracy_and_vendi_for_diversity():
+    rows = [
+        row(n, m, v, 0.001, direction="higher")
+        for n, v in (("gan", 0.2), ("ddim", 0.3))
+        for m in ("clip_score(model=scenes)", "vendi(encoder=scenes)")
+    ]
+    found = say(rows)
+    assert "CLIP score 0.300 against 0.200" in found[0].text
+    assert "Vendi score" in found[2].text
+
+
+def test_speed_is_a_ratio_with_both_times_and_rates():
+    speed = say(GOOD + BETTER)[3]
+    assert speed.winner == "gan"
+    assert speed.text == (
+        "gan is 20.0 times as fast as ddim: 10.0 ms for one image against 200 ms (19.2 to 20.8 "
+        "times by the ends of both intervals), and 200 against 10.0 images a second at the best "
+        "batch size."
+    )
+
+
+def test_overlapping_times_are_no_difference_in_speed():
+    rows = [row(n, "latency_seconds", s, 0.003) for n, s in (("gan", 0.010), ("ddim", 0.011))]
+    assert say(rows)[3].outcome == "undecided"
+
+
+def test_speed_of_ready_images_is_not_compared():
+    rows = [
+        row("gan", "latency_seconds", 0.01),
+        row("ddim", "latency_seconds", None, note="the images were made elsewhere"),
+    ]
+    speed = say(rows)[3]
+    assert speed.outcome == "not measured"
+    assert "for ddim (the images were made elsewhere)" in speed.text
+
+
+@pytest.mark.parametrize(
+    ("fields", "outcome", "words"),
+    [
+        ({"training_seconds": 3000.0}, "better", "gan took 25 min to train and ddim 50 min, 2.00"),
+        ({"training_seconds": 1500.0}, "tie", "equally long"),
+        ({"training_seconds": None}, "not measured", "the training cost of ddim is not known"),
+        ({"training_device": "cuda"}, "note", "different devices"),
+    ],
+)
+def test_training_cost(fields, outcome, words):
+    training = say(GOOD + BETTER, generators=both(**fields))[4]
+    assert training.outcome == outcome
+    assert words in training.text
+
+
+def test_two_settings_of_one_model_cost_the_same_training():
+    generators = {n: facts(n, weights_sha256="ab") for n in ("gan", "ddim")}
+    assert "are one model, trained for 25 min on cpu" in say(GOOD, generators=generators)[4].text
+
+
+def test_nothing_known_of_training():
+    generators = {n: facts(n, training_seconds=None) for n in ("gan", "ddim")}
+    text = say(GOOD, generators=generators)[4].text
+    assert text == "The training cost of neither gan nor ddim is known."
+
+
+def test_failures_get_the_fifth_sentence_and_the_costs_share_one():
+    generators = both(planned=5000, ok=4998, failed=1, filtered=1)
+    found = say(GOOD + BETTER, generators=generators)
+    assert len(found) == 5
+    assert found[3].winner == "gan"
+    assert "at the best batch size; gan and ddim took equally long" in found[3].text
+    assert found[4].text == (
+        "ddim made 4,998 of 5,000 images (99.9 %, 1 failed and 1 filtered); scores cover only the "
+        "images that exist."
+    )
+
+
+def test_a_run_that_goes_on_says_how_far_it_is():
+    found = say([], generators=both(planned=8, ok=2))
+    assert "ddim made 2 of 8 images (25.0 %, 6 not made yet)" in found[-1].text
+
+
+def test_one_generator_alone():
+    summary, speed, training = say(GOOD, generators={"gan": facts("gan")}, headline=("gan",))
+    assert summary.text == (
+        "Only gan was run, so nothing is compared; it reaches scene accuracy 80.0 % (95 % interval "
+        "78.0 to 82.0), Fréchet distance 20.0 (95 % interval 19.0 to 21.0) and diversity 0.700 "
+        "(95 % interval 0.680 to 0.720)."
+    )
+    assert speed.text.startswith("gan takes 10.0 ms for one image, and 200 images a second")
+    assert training.text == "gan took 25 min to train on cpu."
+
+
+def test_no_generator():
+    assert [s.text for s in verdict([], [], {}, ())] == ["No generator was run."]
+
+
+def test_two_gans_and_unknown_headline_names():
+    generators = {n: facts(n) for n in ("gan", "ddim")}
+    assert say(GOOD + BETTER, generators=generators)[0].winner == "ddim"
+    assert say(GOOD, generators=both(), headline=("gan", "gone"))[0].outcome == "single"
+
+
+def test_the_verdict_depends_on_the_rows_alone():
+    rows = GOOD + BETTER
+    assert say(rows) == say([dataclasses.replace(r) for r in reversed(rows)][::-1])

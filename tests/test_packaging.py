@@ -1,0 +1,114 @@
+"""What a user installs: the wheel that is built from the sdist, in an environment of its own."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+import gandiff
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "evaluate", "experiments", "reports")
+
+
+class Installed(NamedTuple):
+    python: Path
+    site_packages: Path
+    sources: set[str]  # files of the four folders when the wheel was built
+
+
+def source_files() -> set[str]:
+    """Every file that belongs to the package, relative to the root of the repository."""
+    state = ROOT / "experiments" / "training" / "state"
+    return {
+        path.relative_to(ROOT).as_posix()
+        for package in PACKAGES
+        for path in (ROOT / package).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts and state not in path.parents
+    }
+
+
+def call(*command: str | Path, **variables: str) -> str:
+    """Run a command away from the repository; without PYTHONPATH, unless it is given."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | variables
+    done = subprocess.run(
+        [str(part) for part in command], capture_output=True, text=True, env=environment, cwd="/"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    """Build the sdist, the wheel from the sdist, and install the wheel without its dependencies."""
+    folder = tmp_path_factory.mktemp("packaging")
+    sources = source_files()
+    # Without --sdist or --wheel, build makes the wheel from the sdist and not from the checkout.
+    call(sys.executable, "-m", "build", "--no-isolation", "--outdir", folder / "dist", ROOT)
+    (wheel,) = (folder / "dist").glob("*.whl")
+    call(sys.executable, "-m", "venv", "--without-pip", folder / "venv")
+    python = folder / "venv" / "bin" / "python"
+    install = ("install", "--quiet", "--no-deps", "--no-index", wheel)
+    call(sys.executable, "-m", "pip", "--python", python, *install)
+    site = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
+    return Installed(python, Path(site), sources)
+
+
+def test_only_gandiff_is_installed(installed: Installed) -> None:
+    names = {path.name for path in installed.site_packages.iterdir()}
+    assert names == {"gandiff", f"gandiff-{gandiff.__version__}.dist-info"}
+
+
+def test_every_file_of_the_package_is_installed(installed: Installed) -> None:
+    package = installed.site_packages / "gandiff"
+    missing = {name for name in installed.sources if not (package / name).is_file()}
+    assert missing == set()
+    assert (package / "py.typed").is_file()
+    assert not (package / "tests").exists()
+    assert not (package / "experiments" / "training" / "state").exists()
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "reports/templates/*.*",
+        "experiments/comparisons/scenes.yaml",
+        "experiments/comparison.schema.json",
+        "models/pretrained/gan-scenes/model.safetensors",
+        "models/pretrained/gan-scenes/README.md",
+        "models/pretrained/gan-scenes/scores.json",
+        "models/pretrained/diffusion-scenes/model_index.json",
+        "models/pretrained/diffusion-scenes/unet/*.safetensors",
+        "evaluate/pretrained/scene-clip/open_clip_config.json",
+        "evaluate/pretrained/scene-clip/*.safetensors",
+    ],
+)
+def test_data_files_are_installed(installed: Installed, pattern: str) -> None:
+    assert list((installed.site_packages / "gandiff").glob(pattern))
+
+
+def test_import_needs_no_dependency(installed: Installed) -> None:
+    code = "import gandiff; print(gandiff.__version__, gandiff.__file__)"
+    version, file = call(installed.python, "-c", code).split()
+    assert version == gandiff.__version__
+    assert Path(file) == installed.site_packages / "gandiff" / "__init__.py"
+
+
+def test_the_command_works_on_the_installed_files(installed: Installed) -> None:
+    # The dependencies come from here. A path in PYTHONPATH brings no .pth file to life, so the
+    # editable install beside them stays out.
+    dependencies = sysconfig.get_path("purelib")
+    command = installed.python.with_name("gandiff")
+    shown = call(command, "--help", PYTHONPATH=dependencies)
+    assert "Examples:" in shown
+    scenes = installed.site_packages / "gandiff" / "experiments" / "comparisons" / "scenes.yaml"
+    assert "is valid" in call(command, "validate", scenes, PYTHONPATH=dependencies)
+    code = "import gandiff.experiments.cli as cli; print(cli.__file__)"
+    used = call(installed.python, "-c", code, PYTHONPATH=dependencies).strip()
+    assert Path(used).is_relative_to(installed.site_packages)
