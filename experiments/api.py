@@ -102,7 +102,9 @@ def run_comparison(
     from gandiff.experiments.scoring import check_metrics, open_cache, score_run
     from gandiff.experiments.traces import make_traces
 
-    with open_run(comparison, folder, command=command, suite=suite, generators=generators) as opened:
+    with open_run(
+        comparison, folder, command=command, suite=suite, generators=generators
+    ) as opened:
         if until != "generate" and "scored" not in opened.record:
             check_metrics(opened, open_cache(opened, quiet=True))
         generate_images(opened, quiet=quiet)
@@ -126,7 +128,9 @@ def stage(
     if stage == "generate":
         return run_comparison(comparison, folder, until="generate", quiet=quiet, command=command)
     if not (folder / "run.json").is_file():
-        raise RequestError(f"there is no run in {folder} yet; start with: gandiff generate {target}")
+        raise RequestError(
+            f"there is no run in {folder} yet; start with: gandiff generate {target}"
+        )
     if stage == "report":
         return _report_only(folder)
     return _score_only(comparison, folder, quiet, command)
@@ -145,7 +149,9 @@ def _score_only(comparison: Comparison, folder: Path, quiet: bool, command: str)
     with open_run(comparison, folder, command=command) as opened:
         waiting = sum(len(opened.missing(name)) for name in opened.batches)
         if waiting:
-            opened.warn(f"{waiting} batches of images are not made yet; the scores cover the others")
+            opened.warn(
+                f"{waiting} batches of images are not made yet; the scores cover the others"
+            )
         score_run(opened, quiet=quiet)
         return _summary(opened, [])
 
@@ -227,9 +233,13 @@ def score_folders(
         cache = FeatureCache(weights=weights, device=device, progress=not quiet)
         for metric in chosen:
             if metric.needs_reference and reference is None:
-                raise MetricError(f"{metric.spec} compares with real images; give --reference FOLDER")
+                raise MetricError(
+                    f"{metric.spec} compares with real images; give --reference FOLDER"
+                )
             if metric.needs_prompts:
-                raise MetricError(f"{metric.spec} needs prompts, which a plain folder has not; make a run")
+                raise MetricError(
+                    f"{metric.spec} needs prompts, which a plain folder has not; make a run"
+                )
             for encoder in metric.encoders:
                 cache.protocol(encoder)
         data = MetricInput(
@@ -275,7 +285,12 @@ def compare(
 
     comparison, prompts, ready = build(generators, suite, metrics, settings)
     return run_comparison(
-        comparison, Path(out), suite=prompts, generators=ready, quiet=quiet, command="gandiff.compare"
+        comparison,
+        Path(out),
+        suite=prompts,
+        generators=ready,
+        quiet=quiet,
+        command="gandiff.compare",
     )
 
 
@@ -284,5 +299,3 @@ def doctor() -> list[Any]:
     from gandiff.experiments.health import look
 
     return look()
-
-

@@ -122,7 +122,12 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
     parameters = generator.info.parameters
     peak = peak_memory_bytes(device)
     generator.unload()
-    return {"load_seconds": load, "phases": phases, "peak_memory_bytes": peak, "parameters": parameters}
+    return {
+        "load_seconds": load,
+        "phases": phases,
+        "peak_memory_bytes": peak,
+        "parameters": parameters,
+    }
 
 
 def _patient(fn: Any, job: Mapping[str, Any], device: str) -> Timing:
@@ -178,12 +183,20 @@ def _rows(run: Run, name: str) -> list[MetricResult]:
     rows = _timed_rows(run, cost) if "phases" in cost else []
     parameters = cost.get("parameters") or facts.get("parameters")
     if parameters:
-        rows.append(MetricResult(metric="parameters", value=float(parameters), unit="", direction="lower"))
+        rows.append(
+            MetricResult(metric="parameters", value=float(parameters), unit="", direction="lower")
+        )
     nfe = [entry.nfe for entry in run.entries(name) if entry.status == "ok"]
     if nfe and facts.get("family") != "folder":
         mean = sum(nfe) / len(nfe)
         rows.append(
-            MetricResult(metric="nfe", value=mean, unit="evaluations/image", direction="lower", images=len(nfe))
+            MetricResult(
+                metric="nfe",
+                value=mean,
+                unit="evaluations/image",
+                direction="lower",
+                images=len(nfe),
+            )
         )
     if facts.get("training_seconds"):
         protocol = {"device": facts.get("training_device"), "images": facts.get("training_images")}
@@ -200,7 +213,11 @@ def _rows(run: Run, name: str) -> list[MetricResult]:
 
 
 def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:
-    protocol = {**cost["mark"]["machine"], **cost["mark"]["timing"], "own_process": cost["own_process"]}
+    protocol = {
+        **cost["mark"]["machine"],
+        **cost["mark"]["timing"],
+        "own_process": cost["own_process"],
+    }
     timings = {p["batch_size"]: Timing(seconds=tuple(p["seconds"])) for p in cost["phases"]}
     best = max(timings, key=lambda size: size / timings[size].p50)
     one = timings[1]
@@ -220,15 +237,24 @@ def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:
             protocol={**protocol, "batch_size": best, "calls": len(timings[best].seconds)},
         ),
         MetricResult(
-            metric="load_seconds", value=cost["load_seconds"], unit="s", direction="lower", protocol=protocol
+            metric="load_seconds",
+            value=cost["load_seconds"],
+            unit="s",
+            direction="lower",
+            protocol=protocol,
         ),
         MetricResult(
             metric="peak_memory_bytes",
             value=float(cost["peak_memory_bytes"]),
             unit="bytes",
             direction="lower",
-            protocol={**protocol, "counts": "tensors" if run.device.startswith("cuda") else "the process"},
-            note=None if cost["own_process"] else "of the whole process, which held other things too",
+            protocol={
+                **protocol,
+                "counts": "tensors" if run.device.startswith("cuda") else "the process",
+            },
+            note=None
+            if cost["own_process"]
+            else "of the whole process, which held other things too",
         ),
     ]
 
@@ -243,8 +269,6 @@ def main() -> None:
     sys.stdout = sys.stderr  # whatever a library prints
     measured = measure_generator(generator, job)
     print(json.dumps(measured), file=out)
-
-
 
 
 if __name__ == "__main__":

@@ -15,13 +15,15 @@ from jaxtyping import Bool, UInt8
 from gandiff.experiments.errors import RequestError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_STRETCH_BITS = 28  # pictures of the training split that belong to one seed
+_SEEDS = 1 << 11  # so many stretches lie before the captions that text encoders learn words from
 
 
 class CaptionedBatch(NamedTuple):
     """n pictures with a right caption each, and a wrong one.
 
-    ``wrong_certain`` says where the wrong caption really does not fit; ``fit[i, j]`` whether caption j fits
-    picture i as far as is known.
+    ``wrong_certain`` says where the wrong caption really does not fit; ``fit[i, j]`` whether
+    caption j fits picture i as far as is known.
     """
 
     images: UInt8[np.ndarray, "n h w 3"]
@@ -32,25 +34,39 @@ class CaptionedBatch(NamedTuple):
 
 
 class CaptionedImages(abc.ABC):
-    """Batches by position: the same position gives the same pictures, so that training can go on exactly."""
+    """Batches by position: the same position gives the same pictures, so training goes on exactly.
+
+    ``count`` is how many different pictures there are; None for an endless stream.
+    """
 
     name: str
     resolution: int
+    count: int | None
 
     @abc.abstractmethod
     def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
-        """Pictures ``start .. start + n`` of the stream; ``wrong=False`` skips the wrong captions."""
+        """Pictures ``start .. start + n``; ``wrong=False`` skips the wrong captions."""
 
     @abc.abstractmethod
     def captions(self, n: int) -> list[str]:
         """n captions to learn words from."""
+
+    def require(self, batch: int) -> None:
+        """Raise ``RequestError`` if there are fewer pictures than one batch needs."""
+        if self.count is not None and self.count < batch:
+            raise RequestError(
+                f"{self.name} has {self.count} images, fewer than a batch of {batch}; "
+                "add images or lower --batch-size"
+            )
 
 
 class SceneImages(CaptionedImages):
     """The scenes of the training split; never a held-out pair. The seed chooses the stretch."""
 
     def __init__(self, resolution: int = 32, seed: int = 0) -> None:
-        self.name, self.resolution, self.seed = "scenes", resolution, seed
+        if not 0 <= seed < _SEEDS:
+            raise RequestError(f"--seed must be from 0 to {_SEEDS - 1} for scenes, got {seed}")
+        self.name, self.resolution, self.seed, self.count = "scenes", resolution, seed, None
 
     def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
         """Scenes with hard wrong captions that differ in one fact."""
@@ -58,7 +74,7 @@ class SceneImages(CaptionedImages):
         from gandiff.experiments.scenes_captions import captions
         from gandiff.experiments.scenes_suite import training_batch
 
-        seeds = scene_seeds("train", (self.seed << 28) + start, n)
+        seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)
         drawn = training_batch(seeds, self.resolution)
         if not wrong:
             return CaptionedBatch(
@@ -80,10 +96,10 @@ class SceneImages(CaptionedImages):
 
 
 class FolderImages(CaptionedImages):
-    """A folder with ``metadata.jsonl`` (``file_name``, ``text``) or ``name.txt`` beside ``name.png``.
+    """A folder with ``metadata.jsonl`` (``file_name``, ``text``) or ``a.txt`` beside ``a.png``.
 
-    Pictures are cropped to their central square and resized with antialiasing, once, when opened; files that
-    cannot be read are counted and named on stderr.
+    Pictures are cropped to their central square and resized with antialiasing, once, when opened;
+    files that cannot be read are counted and named on stderr.
     """
 
     def __init__(self, folder: Path, resolution: int, seed: int = 0) -> None:
@@ -99,15 +115,16 @@ class FolderImages(CaptionedImages):
                 "or a name.txt beside each name.png"
             )
         self.images, self._captions = _read(pairs, resolution)
-        if not len(self.images):
+        self.count = len(self.images)
+        if not self.count:
             raise RequestError(f"none of the {len(pairs)} images in {folder} could be read")
 
     def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
-        """A pass over all pictures in random order, then another, mirrored half of the time."""
-        if len(self.images) < n:
-            raise RequestError(
-                f"{self.name} has {len(self.images)} images, fewer than a batch of {n}"
-            )
+        """A pass over all pictures in random order, then another in a new one.
+
+        Never mirrored: a caption may say which side something is on.
+        """
+        self.require(n)
         epochs, offsets = np.divmod(np.arange(start, start + n), len(self.images))
         orders = {
             e: np.random.default_rng([self.seed, e]).permutation(len(self.images))
@@ -132,7 +149,7 @@ class FolderImages(CaptionedImages):
 def _captioned(folder: Path) -> Iterable[tuple[Path, str]]:
     listing = folder / "metadata.jsonl"
     if listing.is_file():
-        for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), 1):
+        for number, line in enumerate(_text(listing).split("\n"), 1):
             if not line.strip():
                 continue
             try:
@@ -145,10 +162,19 @@ def _captioned(folder: Path) -> Iterable[tuple[Path, str]]:
         return
     for path in sorted(folder.rglob("*")):
         if path.suffix.lower() in IMAGE_SUFFIXES and path.with_suffix(".txt").is_file():
-            yield path, path.with_suffix(".txt").read_text(encoding="utf-8").strip()
+            yield path, _text(path.with_suffix(".txt")).strip()
 
 
-def _read(pairs: list[tuple[Path, str]], resolution: int) -> tuple[np.ndarray, list[str]]:
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: expected UTF-8 text; byte {error.start} is not") from error
+
+
+def _read(
+    pairs: list[tuple[Path, str]], resolution: int
+) -> tuple[UInt8[np.ndarray, "n h w 3"], list[str]]:
     from PIL import Image, ImageOps
     from tqdm import tqdm
 
@@ -160,7 +186,7 @@ def _read(pairs: list[tuple[Path, str]], resolution: int) -> tuple[np.ndarray, l
                 square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
                 images.append(np.asarray(square))
                 captions.append(caption)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
             bad.append(f"{path.name} ({error})")
     if bad:
         print(
@@ -171,7 +197,7 @@ def _read(pairs: list[tuple[Path, str]], resolution: int) -> tuple[np.ndarray, l
 
 
 def open_data(data: str, resolution: int, seed: int = 0) -> CaptionedImages:
-    """``scenes`` or a folder."""
+    """``scenes`` or a folder; raises ``RequestError`` for a folder without captioned images."""
     if data == "scenes":
         return SceneImages(resolution, seed)
     return FolderImages(Path(data), resolution, seed)

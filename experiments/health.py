@@ -30,7 +30,9 @@ def look() -> list[Check]:
 
 
 def _python() -> Check:
-    return Check(name="python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}")
+    return Check(
+        name="python", ok=True, detail=f"{platform.python_version()} on {platform.platform()}"
+    )
 
 
 def _packages() -> list[Check]:
@@ -39,7 +41,9 @@ def _packages() -> list[Check]:
         try:
             checks.append(Check(name=package, ok=True, detail=version(package)))
         except PackageNotFoundError:
-            checks.append(Check(name=package, ok=False, detail=f"not installed; pip install {package}"))
+            checks.append(
+                Check(name=package, ok=False, detail=f"not installed; pip install {package}")
+            )
     return checks
 
 
@@ -70,7 +74,11 @@ def _shipped() -> list[Check]:
         for name in names:
             files = sorted((_ROOT / kind / "pretrained" / name).rglob("*.safetensors"))
             if not files:
-                checks.append(Check(name=name, ok=False, detail="its weights are missing; install gandiff anew"))
+                checks.append(
+                    Check(
+                        name=name, ok=False, detail="its weights are missing; install gandiff anew"
+                    )
+                )
                 continue
             size = sum(file.stat().st_size for file in files) / 1e6
             digest = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
@@ -82,7 +90,9 @@ def _outside() -> list[Check]:
     """Weights that do not ship and are fetched when first used: where they would lie."""
     import os
 
-    cache = Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+    cache = (
+        Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
+    )
     inception = next(iter(sorted(cache.glob("weights-inception-2015-12-05-*.pth"))), None)
     hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
     models = sorted(hub.glob("models--*"))
@@ -90,11 +100,15 @@ def _outside() -> list[Check]:
         Check(
             name="encoder inception",
             ok=inception is not None,
-            detail=str(inception or f"not in {cache}; fetched when first used, or --weights inception=FILE"),
+            detail=str(
+                inception or f"not in {cache}; fetched when first used, or --weights inception=FILE"
+            ),
         ),
         Check(
             name="hub cache",
             ok=None,
-            detail=f"{len(models)} models in {hub}" if models else f"nothing in {hub}; folders work offline",
+            detail=f"{len(models)} models in {hub}"
+            if models
+            else f"nothing in {hub}; folders work offline",
         ),
     ]

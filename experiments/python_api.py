@@ -38,7 +38,9 @@ def build(
     scenes = prompts is None and _is_scenes(suite)
     if metrics is None:
         if not scenes:
-            raise RequestError("compare() on prompts of your own needs metrics=[...], see: gandiff list metrics")
+            raise RequestError(
+                "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
+            )
         metrics = SCENE_METRICS
     data: dict[str, Any] = {
         "name": "compare",

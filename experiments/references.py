@@ -33,7 +33,9 @@ def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
             return image_records(folder)[: config.images]
         except MetricError as error:
             raise RequestError(str(error)) from error
-    return _render_reference(run.folder / _FOLDER / f"scenes-{resolution}", config.images or SCENES, resolution)
+    return _render_reference(
+        run.folder / _FOLDER / f"scenes-{resolution}", config.images or SCENES, resolution
+    )
 
 
 def _render_reference(folder: Path, count: int, resolution: int) -> list[ImageRecord]:
@@ -65,7 +67,9 @@ def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
         paths = [folder / f"{prompt.id}_{k}.png" for k in range(samples)]
         if not all(path.is_file() for path in paths):
             _render_matching(prompt, paths, resolution)
-        records += [_record(p, group=prompt.id, prompt=prompt, sample=k) for k, p in enumerate(paths)]
+        records += [
+            _record(p, group=prompt.id, prompt=prompt, sample=k) for k, p in enumerate(paths)
+        ]
     return records
 
 
@@ -92,7 +96,9 @@ def _save(path: Path, image: np.ndarray) -> None:
     temporary.replace(path)
 
 
-def _record(path: Path, *, group: str, prompt: Prompt | None = None, sample: int = 0) -> ImageRecord:
+def _record(
+    path: Path, *, group: str, prompt: Prompt | None = None, sample: int = 0
+) -> ImageRecord:
     return ImageRecord(
         path=path,
         sha256=hashlib.sha256(path.read_bytes()).hexdigest(),

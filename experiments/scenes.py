@@ -1,9 +1,10 @@
 """The procedural captioned data set: which scenes there are, and the truth about each.
 
-A scene holds one or two objects on a plain background and is a pure function of its 64-bit seed. The seed's
-range says which split it belongs to, so splits cannot overlap. Two objects of one scene always differ in
-shape, so one canonical order, by shape, settles which is which: "a star left of a ring" and "a ring right
-of a star" are the same facts. Rendering is in ``scenes_render``, wording in ``scenes_captions``.
+A scene holds one or two objects on a plain background and is a pure function of its 64-bit seed.
+The seed's range says which split it belongs to, so splits cannot overlap. Two objects of one scene
+always differ in shape, so one canonical order, by shape, settles which is which: "a star left of a
+ring" and "a ring right of a star" are the same facts. Rendering is in ``scenes_render``, wording in
+``scenes_captions``.
 """
 
 from __future__ import annotations
@@ -45,8 +46,8 @@ _HELD_OUT_FLAG = np.uint64(1 << 50)  # seeds with this bit make scenes that cont
 class Scenes:
     """n scenes as arrays; slots beyond ``count`` hold -1. Slot 0 has the smaller shape index.
 
-    ``centre`` (x right, y down) and ``radius`` are fractions of the image's side; ``object_rgb`` and
-    ``background_rgb`` are in 0..255.
+    ``centre`` (x right, y down) and ``radius`` are fractions of the image's side; the jitters are
+    added to the colours, which are in 0..255.
     """
 
     count: Int8[np.ndarray, " n"]
@@ -177,7 +178,7 @@ def _place(one: np.ndarray, relation: np.ndarray, radius: np.ndarray, u: np.ndar
     """Centres that keep objects inside, apart, and in their relation along the wider axis."""
     room = 1 - 2 * (radius + 0.02)
     anywhere = 0.5 + (u.reshape(-1, 2, 2) - 0.5) * room[:, :, None]
-    # Two objects sit near a quarter and three quarters of one axis and close to each other on the other.
+    # Two objects sit near a quarter and three quarters of one axis, close together on the other.
     along = np.where(np.isin(relation, (0, 2)), -1.0, 1.0)[:, None] * np.array([[0.245, -0.245]])
     along = 0.5 + along + (u[:, 0:2] - 0.5) * 0.03
     across = 0.5 + (u[:, 2:4] - 0.5) * np.minimum(0.3, room)
@@ -188,9 +189,10 @@ def _place(one: np.ndarray, relation: np.ndarray, radius: np.ndarray, u: np.ndar
 
 @dataclasses.dataclass(frozen=True)
 class Facts:
-    """What n captions state; -1 is unstated. Mentions are in canonical order; ``mentions`` is 1 or 2.
+    """What n captions state; -1 is unstated. Mentions are in canonical order.
 
-    One mention leaves open whether a second object is there, unless ``count`` says 1.
+    ``mentions`` is 1 or 2. One mention leaves open whether a second object is there, unless
+    ``count`` says 1.
     """
 
     mentions: Int8[np.ndarray, " n"]
@@ -231,41 +233,49 @@ def fits(facts: Facts, scenes: Scenes) -> np.ndarray:
 def mismatched(facts: Facts, rng: np.random.Generator) -> Facts:
     """Change exactly one stated fact of each caption: the hardest wrong captions there are.
 
-    A scene that fits the old caption does not fit the new one, but for one case: a caption of one object that
-    leaves open a second may now name the second. ``fits`` tells; whoever needs certainty leaves those out.
+    A scene that fits the old caption does not fit the new one, but for one case: a caption of one
+    object that leaves open a second may now name the second. ``fits`` tells; whoever needs
+    certainty leaves those out.
     """
     new = Facts(*(getattr(facts, f.name).copy() for f in dataclasses.fields(facts)))
-    kinds = [("shape", m) for m in (0, 1)] + [("colour", m) for m in (0, 1)]
-    kinds += [("size", 0), ("size", 1), ("relation", None), ("background", None)]
-    stated = np.stack(
-        [
-            getattr(facts, k)[:, m] >= 0 if m is not None else getattr(facts, k) >= 0
-            for k, m in kinds
-        ],
-        1,
-    )
+    stated = np.stack([_of(facts, kind, mention) >= 0 for kind, mention in _CHANGEABLE], 1)
     chosen = np.argmax(np.where(stated, rng.random(stated.shape), -1.0), 1)
-    for i, (kind, mention) in enumerate(kinds):
+    for i, (kind, mention) in enumerate(_CHANGEABLE):
         rows = np.flatnonzero(chosen == i)
-        n_labels = len(LABELS[kind])
-        array = getattr(new, kind)
+        old, labels = _of(facts, kind, mention)[rows], len(LABELS[kind])
+        other = (old + rng.integers(1, labels, len(rows))) % labels
         if kind == "shape":
             # A shape that no mention has; the canonical order is restored below.
-            steps = rng.integers(1, n_labels, len(rows))
-            other = (array[rows, mention] + steps) % n_labels
-            clash = (facts.mentions[rows] == 2) & (other == array[rows, 1 - mention])
-            other = np.where(clash, (other + 1) % n_labels, other)
-            other = np.where(other == array[rows, mention], (other + 1) % n_labels, other)
-            array[rows, mention] = other
-        else:
-            where = (rows,) if mention is None else (rows, mention)
-            array[where] = (array[where] + rng.integers(1, n_labels, len(rows))) % n_labels
-    swap = np.flatnonzero((new.mentions == 2) & (new.shape[:, 0] > new.shape[:, 1]))
-    for array in (new.shape, new.colour, new.size):
-        array[swap] = array[swap][:, ::-1]
-    related = swap[new.relation[swap] >= 0]
-    new.relation[related] = INVERSE_RELATION[new.relation[related]]
+            partner = facts.shape[rows, 1 - mention]
+            clash = (facts.mentions[rows] == 2) & (other == partner)
+            other = np.where(clash, (other + 1) % labels, other)
+            other = np.where(other == old, (other + 1) % labels, other)
+        _of(new, kind, mention)[rows] = other
+    _restore_order(new)
     return new
+
+
+# What may be changed, and of which mention; the last two belong to the whole caption.
+_CHANGEABLE = (
+    *((kind, mention) for kind in ("shape", "colour", "size") for mention in (0, 1)),
+    ("relation", -1),
+    ("background", -1),
+)
+
+
+def _of(facts: Facts, kind: str, mention: int) -> Int8[np.ndarray, " n"]:
+    """One kind of fact of all captions, as a view."""
+    array: np.ndarray = getattr(facts, kind)
+    return array[:, mention] if array.ndim == 2 else array
+
+
+def _restore_order(facts: Facts) -> None:
+    """Put two mentions into canonical order, in place; the relation turns round with them."""
+    swap = np.flatnonzero((facts.mentions == 2) & (facts.shape[:, 0] > facts.shape[:, 1]))
+    for array in (facts.shape, facts.colour, facts.size):
+        array[swap] = array[swap][:, ::-1]
+    related = swap[facts.relation[swap] >= 0]
+    facts.relation[related] = INVERSE_RELATION[facts.relation[related]]
 
 
 def stream_scenes(

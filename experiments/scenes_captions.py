@@ -1,7 +1,8 @@
 """Captions that leave things out, and what a caption leaves open.
 
-What a caption says is drawn independently of what the scene shows, so that what it leaves unsaid keeps its
-prior distribution; ``unstated_distribution`` gives it exactly and ``matching_scenes`` draws from it.
+What a caption says is drawn independently of what the scene shows, so that what it leaves unsaid
+keeps its prior distribution; ``unstated_distribution`` gives it exactly and ``matching_scenes``
+draws from it.
 """
 
 from __future__ import annotations
@@ -170,8 +171,15 @@ def facts_of(expected: Mapping[str, Any]) -> Facts:
     for m, values in enumerate(objects):
         table[:, 0, m] = values
     count = expected["count"] if expected["count"] is not None else -1
-    rest = (len(objects), count, index(BACKGROUNDS, expected["background"]))
-    return Facts(*(np.array([v], np.int8) for v in rest), *table, np.array([relation], np.int8))
+    return Facts(
+        mentions=np.array([len(objects)], np.int8),
+        count=np.array([count], np.int8),
+        background=np.array([index(BACKGROUNDS, expected["background"])], np.int8),
+        shape=table[0],
+        colour=table[1],
+        size=table[2],
+        relation=np.array([relation], np.int8),
+    )
 
 
 def p_two_objects(facts: Facts) -> Float64[np.ndarray, " n"]:

@@ -1,7 +1,8 @@
 """Drawing scenes: signed distances to each shape, antialiased over one pixel.
 
-Shapes are drawn in their own frame (radius 1, x right, y down) from distances that need no trigonometry per
-pixel: a pentagram, for one, is where at least four of its five edge lines have the point on their inner side.
+Shapes are drawn in their own frame (radius 1, x right, y down) from distances that need no
+trigonometry per pixel: a pentagram, for one, is where at least four of its five edge lines have the
+point on their inner side.
 """
 
 from __future__ import annotations
@@ -146,7 +147,10 @@ def _draw(
 def save_image_folder(
     folder: Path, scenes: Scenes, captions: list[str], resolution: int = 32
 ) -> None:
-    """Write PNGs and ``metadata.jsonl`` (``file_name``, ``text``): Hugging Face's imagefolder convention."""
+    """Write PNGs and ``metadata.jsonl``, by Hugging Face's imagefolder convention.
+
+    A line is ``{"file_name": ..., "text": ...}``.
+    """
     import json
 
     from PIL import Image

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,30 +14,39 @@ from gandiff.experiments.scenes_render import render
 
 SUITE_VERSION = "1"
 HELD_OUT_EVERY = 5  # every fifth prompt asks for a (shape, colour) pair that no generator has seen
+_CHUNK = 256  # scenes that are captioned at a time
 
 
 def scene_suite(split: str = "test", n: int = 128) -> list[dict[str, Any]]:
     """The first n prompts of a split, each with id, text, category, tags and expected facts.
 
-    A longer suite begins with the shorter one. No two prompts have the same text.
+    A longer suite begins with the shorter one. No two prompts have the same text: a caption that
+    came before is passed over. Raises ``ValueError`` if the split has too few different captions.
     """
+    usual, held = (_distinct(split, 200 * n + 10_000, held_out=flag) for flag in (False, True))
     prompts: list[dict[str, Any]] = []
-    seen: set[str] = set()
-    start, chunk = 0, max(256, n)
-    while len(prompts) < n:
-        if start > 200 * n + 10_000:
+    for i in range(n):
+        candidate = next(held if i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else usual, None)
+        if candidate is None:
             raise ValueError(
-                f"there are only {len(prompts)} different prompts in the split {split!r}, not {n}"
+                f"there are only {i} different prompts in the split {split!r}, not {n}"
             )
-        usual = _candidates(split, start, chunk, held_out=False)
-        held = _candidates(split, start, chunk, held_out=True)
-        for i in range(chunk):
-            candidate = held[i] if i % HELD_OUT_EVERY == HELD_OUT_EVERY - 1 else usual[i]
-            if candidate["text"] not in seen and len(prompts) < n:
-                seen.add(candidate["text"])
-                prompts.append(candidate | {"id": f"{split}-{len(prompts):05d}"})
-        start += chunk
+        prompts.append(candidate | {"id": f"{split}-{i:05d}"})
     return prompts
+
+
+def _distinct(split: str, limit: int, *, held_out: bool) -> Iterator[dict[str, Any]]:
+    """Prompts of the first ``limit`` scenes, each text once.
+
+    A caption that states a held-out pair is never one of the usual ones, so the two kinds need not
+    know of each other.
+    """
+    seen: set[str] = set()
+    for start in range(0, limit, _CHUNK):
+        for candidate in _candidates(split, start, _CHUNK, held_out=held_out):
+            if candidate["text"] not in seen:
+                seen.add(candidate["text"])
+                yield candidate
 
 
 def _candidates(split: str, start: int, count: int, *, held_out: bool) -> list[dict[str, Any]]:
@@ -63,7 +73,10 @@ def _category(facts: Facts, i: int, held_out: bool) -> str:
 
 
 def reference_scenes(n: int, start: int = 0) -> Scenes:
-    """Real scenes distributed as those that the suite's prompts were written for; disjoint from every split."""
+    """Real scenes, distributed as those that the suite's prompts were written for.
+
+    They are of the split ``reference``, so no prompt was written for any of them.
+    """
     usual = sample_scenes(scene_seeds("reference", start, n))
     held = sample_scenes(scene_seeds("reference", start, n, held_out=True))
     index = np.arange(n)

@@ -121,7 +121,10 @@ def measure(metric: Metric, data: MetricInput) -> MetricOutput:
         return metric.measure(data)
     except MetricError as error:
         row = MetricResult(
-            metric=str(metric.spec), value=None, images=len(data.images), note=f"not measured: {error}"
+            metric=str(metric.spec),
+            value=None,
+            images=len(data.images),
+            note=f"not measured: {error}",
         )
         return MetricOutput(results=[row])
 
@@ -137,14 +140,18 @@ def _same_groups(
 
 def _resolution(run: Run) -> int:
     """The size that scenes are rendered at: that of the generated images, 32 px if none are square."""
-    sizes = [e.width for n in run.batches for e in run.entries(n) if e.width and e.width == e.height]
+    sizes = [
+        e.width for n in run.batches for e in run.entries(n) if e.width and e.width == e.height
+    ]
     return max(set(sizes), key=sizes.count) if sizes else 32
 
 
 def _fingerprint(run: Run) -> str:
     """What the tables depend on: every image, the metrics, the judges' files and the timings."""
     comparison = run.record["comparison"]
-    digest = hashlib.sha256(json.dumps([_SCORING, comparison, run.record.get("costs")], sort_keys=True).encode())
+    digest = hashlib.sha256(
+        json.dumps([_SCORING, comparison, run.record.get("costs")], sort_keys=True).encode()
+    )
     for name in run.batches:
         for entry in run.entries(name):
             digest.update(f"{name} {entry.key} {entry.status} {entry.sha256}\n".encode())
@@ -172,7 +179,17 @@ _COLUMNS = {
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
         *("images", "references", "protocol", "note"),
     ),
-    DIFFERENCES: ("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
+    DIFFERENCES: (
+        "a",
+        "b",
+        "metric",
+        "difference",
+        "low",
+        "high",
+        "win_rate",
+        "p_value",
+        "prompts",
+    ),
 }
 
 
@@ -194,7 +211,9 @@ def result_row(generator: str, result: MetricResult) -> dict[str, Any]:
 
 
 def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    return [result_row(s.generator, row) for s in scored for out in s.outputs for row in out.results]
+    return [
+        result_row(s.generator, row) for s in scored for out in s.outputs for row in out.results
+    ]
 
 
 def _scores(scored: Sequence[Scored]) -> list[dict[str, Any]]:
@@ -230,12 +249,15 @@ def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
                 found = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
             except ValueError:
                 continue  # no prompt for which both have a value
-            rows.append({"a": a.generator, "b": b.generator, "metric": metric, **dataclasses.asdict(found)})
+            rows.append(
+                {"a": a.generator, "b": b.generator, "metric": metric, **dataclasses.asdict(found)}
+            )
     return rows
 
 
 def _shared(a: Scored, b: Scored) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     mine, theirs = (
-        {metric: values for out in one.outputs for metric, values in out.per_image.items()} for one in (a, b)
+        {metric: values for out in one.outputs for metric, values in out.per_image.items()}
+        for one in (a, b)
     )
     return {metric: (mine[metric], theirs[metric]) for metric in mine if metric in theirs}

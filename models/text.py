@@ -6,7 +6,8 @@ transformers saves one, so that it also is the text encoder of the diffusion pip
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import contextlib
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,13 +109,15 @@ class TextEncoder:
                 raise GeneratorError(
                     f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
                 )
-        tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
-        return cls(CLIPTextModel.from_pretrained(str(folder / "text_encoder")), tokenizer)
+        with _no_bars():
+            tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
+            return cls(CLIPTextModel.from_pretrained(str(folder / "text_encoder")), tokenizer)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``text_encoder/`` and ``tokenizer/`` into a folder."""
-        self.model.save_pretrained(folder / "text_encoder")
-        self.tokenizer.save_pretrained(folder / "tokenizer")
+        with _no_bars():
+            self.model.save_pretrained(folder / "text_encoder")
+            self.tokenizer.save_pretrained(folder / "tokenizer")
 
     @property
     def width(self) -> int:
@@ -147,6 +150,20 @@ class TextEncoder:
         """Move the weights."""
         self.model.to(device=device, dtype=dtype)
         return self
+
+
+@contextlib.contextmanager
+def _no_bars() -> Iterator[None]:
+    """Keep transformers from drawing a progress bar over a few hundred kilobytes."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def parameter_count(module: Any) -> int:

@@ -82,7 +82,9 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
 
 
 @torch.inference_mode()
-def check_vae(vae: Any, data: CaptionedImages, request: TrainingRequest, n: int = 512) -> dict[str, float]:
+def check_vae(
+    vae: Any, data: CaptionedImages, request: TrainingRequest, n: int = 512
+) -> dict[str, float]:
     """PSNR of reconstructions after rounding, on pictures far from the training stretch."""
     n = min(n, getattr(data, "images", range(n)).__len__())
     errors = []
@@ -110,7 +112,9 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
 
     size = min(request.batch_size, 64)
     parts, captions = [], []
-    for start in tqdm(range(0, n - size + 1, size), desc="encoding", disable=request.quiet, unit="batch"):
+    for start in tqdm(
+        range(0, n - size + 1, size), desc="encoding", disable=request.quiet, unit="batch"
+    ):
         batch = data.batch(start, size, wrong=False)
         parts.append(vae.encode(to_tensor(batch.images, request.device)).latent_dist.mode())
         captions += batch.captions
@@ -148,7 +152,9 @@ def train_unet(
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         silent = torch.rand(n, generator=draw) < P_NO_CAPTION
-        words = ["" if s else latents.captions[i] for i, s in zip(chosen.tolist(), silent, strict=True)]
+        words = [
+            "" if s else latents.captions[i] for i, s in zip(chosen.tolist(), silent, strict=True)
+        ]
         noise = torch.randn(x.shape, generator=draw)
         t = torch.randint(len(alphas), (n,), generator=draw)
         noisy = schedule.add_noise(x, noise, t)
@@ -181,7 +187,9 @@ def _save_records(
     record = dict(unet_record)
     record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)
     record["images"] = vae_record["images"] + unet_record["images"]
-    record["autoencoder"] = {k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")}
+    record["autoencoder"] = {
+        k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")
+    }
     record["text"] = text_record(request.out)
     write_json(request.out / "training.json", record)
     psnr = vae_record["reconstruction"]["psnr_db"]

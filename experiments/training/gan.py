@@ -9,9 +9,19 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandiff.experiments.datasets import CaptionedBatch, open_data
+from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
-from gandiff.experiments.training.loop import Ema, Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.loop import (
+    CHECKPOINT,
+    Ema,
+    Loop,
+    Stateful,
+    cosine,
+    set_lr,
+    to_tensor,
+    write_json,
+)
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.gan.losses import contrast, mismatch, relativistic, zero_centred_penalty
 from gandiff.models.gan.networks import Discriminator, Generator, gan_config
@@ -20,7 +30,10 @@ from gandiff.models.text import TextEncoder
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GanRecipe:
-    """Numbers of the recipe. ``gamma`` weighs R1 and R2, which are taken every ``lazy`` steps and scaled up by it."""
+    """Numbers of the recipe.
+
+    ``gamma`` weighs R1 and R2, which are taken every ``lazy`` steps and scaled up by it.
+    """
 
     lr: float = 2e-3
     lr_end: float = 3e-4
@@ -36,18 +49,25 @@ class GanRecipe:
 class GanTrainer:
     """Both networks, their optimisers and one step."""
 
-    def __init__(self, request: TrainingRequest, recipe: GanRecipe, encoder: TextEncoder) -> None:
+    def __init__(
+        self,
+        request: TrainingRequest,
+        recipe: GanRecipe,
+        encoder: TextEncoder,
+        data: CaptionedImages,
+    ) -> None:
         torch.manual_seed(request.seed)
-        self.request, self.recipe, self.encoder = request, recipe, encoder
+        self.request, self.recipe = request, recipe
+        self.encoder = encoder.to(request.device, torch.float32)
         config = gan_config(request.resolution, encoder.width)
         self.g = Generator(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
-        self.data = open_data(request.data, request.resolution, request.seed)
+        self.data = data
         self.g_opt = torch.optim.Adam(self.g.parameters(), lr=recipe.lr, betas=recipe.betas)
         self.d_opt = torch.optim.Adam(self.d.parameters(), lr=recipe.lr, betas=recipe.betas)
         self.noise = torch.Generator().manual_seed(request.seed)
-        parts = {
+        parts: dict[str, Stateful] = {
             "g": self.g,
             "d": self.d,
             "ema": self.ema,
@@ -109,7 +129,7 @@ class GanTrainer:
             loss = loss + gamma * recipe.lazy * (r1 + r2)
             out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
         self.d_opt.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.d_opt.step()
         return out, real_logits.detach()
 
@@ -122,7 +142,8 @@ class GanTrainer:
         certain: Tensor,
         fit: Tensor,
     ) -> dict[str, float]:
-        # The real logits date from before D's update: a pass over the reals saved, and only a weight is stale.
+        # The real logits date from before D's update: that saves a pass over the reals, and they
+        # only weigh the gradient.
         self.d.requires_grad_(False)
         h = self.d.features(fake)
         fake_logits = self.d.judge(h, right)
@@ -131,24 +152,38 @@ class GanTrainer:
         loss = loss + self.recipe.mismatch * mismatch(fake_logits, self.d.judge(h, wrong), certain)
         loss = loss + self.recipe.contrast * nce
         self.g_opt.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         self.g_opt.step()
         self.d.requires_grad_(True)
         return {"g_loss": float(loss.detach()), "contrast_fake": float(nce.detach())}
 
 
 def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
-    """Train a GAN into ``request.out``: the text encoder first if it is not there, then both networks."""
+    """Train a GAN into ``request.out``: the text encoder if it is not there, then both networks.
+
+    Raises ``RequestError`` before anything is written if the request cannot work.
+    """
+    from gandiff.experiments.training.checks import check_request, open_checked
+
     recipe = recipe or GanRecipe()
-    encoder = text.ensure(request)
-    trainer = GanTrainer(request, recipe, encoder)
+    check_request(request, CHECKPOINT)
+    try:
+        gan_config(request.resolution, 1)
+    except ValueError as error:
+        raise RequestError(f"--resolution {request.resolution}: {error}") from error
+    data = open_checked(request)
+    encoder = text.ensure(request, data)
+    # Resumed while the text encoder trained, there is no state of the GAN yet.
+    resume = request.resume and (request.out / CHECKPOINT).is_file()
+    request = dataclasses.replace(request, resume=resume)
+    trainer = GanTrainer(request, recipe, encoder, data)
     trainer.loop.run(trainer.step)
     save(request.out, trainer)
     return request.out
 
 
 def save(folder: Path, trainer: GanTrainer) -> None:
-    """Write the averaged generator, its config, the training record, a sample grid and the card."""
+    """Write the averaged generator, its config, the training record and the card."""
     from safetensors.torch import save_file
 
     from gandiff.experiments.training.cards import generator_card
@@ -165,9 +200,12 @@ def save(folder: Path, trainer: GanTrainer) -> None:
     )
     write_json(folder / "training.json", record)
     summary = (
-        f"A text-conditioned style-based GAN at {g.config.resolution} px: {parameter_count(g):,} parameters in the\n"
-        f"generator and {parameter_count(trainer.encoder.model):,} in its text encoder. Relativistic loss with R1 and\n"
-        "R2, wrong captions judged in both networks, and a contrastive term in the discriminator's own features."
+        f"A text-conditioned style-based GAN at {g.config.resolution} px: {parameter_count(g):,} "
+        "parameters in the\n"
+        f"generator and {parameter_count(trainer.encoder.model):,} in its text encoder. "
+        "Relativistic loss with R1 and\n"
+        "R2, wrong captions judged in both networks, and a contrastive term in the "
+        "discriminator's own features."
     )
     (folder / "README.md").write_text(
         generator_card(folder.name, summary, record), encoding="utf-8"

@@ -1,9 +1,11 @@
-"""What every training here shares: a budget of wall time, a log, checkpoints of the whole state, resuming."""
+"""What trainings share: a budget of wall time, a log, checkpoints of the whole state, resuming."""
 
 from __future__ import annotations
 
+import io
 import json
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,8 +38,8 @@ class Stateful(Protocol):
 class Loop:
     """Runs steps until the budget is spent.
 
-    ``seconds`` and ``images`` count over resumed runs too. ``fraction`` of the budget spent, in [0, 1], is what
-    schedules follow, so a short run ends as well annealed as a long one.
+    ``seconds`` and ``images`` count over resumed runs too. ``fraction`` of the budget spent, in
+    [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     """
 
     def __init__(self, request: TrainingRequest, label: str, state: Mapping[str, Stateful]) -> None:
@@ -45,11 +47,14 @@ class Loop:
         self.seconds, self.images, self.steps = 0.0, 0, 0
         self.curve: list[dict[str, float]] = []
         self._smooth: dict[str, float] = {}
-        request.out.mkdir(parents=True, exist_ok=True)
-        if request.minutes <= 0:
+        self._has_checkpoint = request.resume
+        if not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
         if request.resume:
             self._load()
+        else:
+            request.out.mkdir(parents=True, exist_ok=True)
+            (request.out / LOG).unlink(missing_ok=True)
 
     @property
     def fraction(self) -> float:
@@ -57,7 +62,11 @@ class Loop:
         return min(1.0, self.seconds / (60 * self.request.minutes))
 
     def run(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
-        """Call ``step`` (returns images shown and losses) until time is up; Ctrl-C saves before it leaves."""
+        """Call ``step`` until time is up; Ctrl-C saves before it leaves.
+
+        A step returns how many images it showed and its losses. Raises ``RequestError`` when one of
+        them is not finite; that state is not saved.
+        """
         last_log = last_save = self.seconds
         with self._bar() as bar:
             try:
@@ -90,11 +99,17 @@ class Loop:
         for name, value in losses.items():
             if not math.isfinite(value):
                 raise RequestError(
-                    f"training {self.label} became non-finite ({name} = {value}) after {self.images} images; "
-                    f"the last checkpoint is in {self.request.out}; lower the learning rate and use --resume"
+                    f"training the {self.label} became non-finite ({name} = {value}) "
+                    f"after {self.images} images; {self._way_on()}"
                 )
             old = self._smooth.get(name, value)
             self._smooth[name] = old + 0.05 * (value - old)
+
+    def _way_on(self) -> str:
+        again = "start again with another --seed or a larger --batch-size"
+        if not self._has_checkpoint:
+            return again
+        return f"go on from {self.request.out / CHECKPOINT} with --resume, or {again}"
 
     def _log(self, bar: Any) -> None:
         row = {"seconds": round(self.seconds, 1), "kimg": round(self.images / 1000, 2)}
@@ -117,9 +132,13 @@ class Loop:
             "steps": self.steps,
             "curve": self.curve,
         }
+        # Through memory, so that a full disk is an OSError as everywhere else.
+        buffer = io.BytesIO()
+        torch.save({"label": self.label, "progress": progress, "state": state}, buffer)
         temporary = path.with_suffix(".tmp")
-        torch.save({"label": self.label, "progress": progress, "state": state}, temporary)
+        temporary.write_bytes(buffer.getbuffer())
         temporary.replace(path)
+        self._has_checkpoint = True
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -127,13 +146,20 @@ class Loop:
             raise RequestError(
                 f"--resume found no {CHECKPOINT} in {self.request.out}; start without --resume"
             )
-        saved = torch.load(path, map_location="cpu", weights_only=True)
+        saved = read_checkpoint(path)
         if saved["label"] != self.label:
             raise RequestError(
-                f"{path} is a checkpoint of {saved['label']!r}, not of {self.label!r}"
+                f"{path} is a checkpoint of {saved['label']!r}, not of {self.label!r}; "
+                "give another --out"
             )
-        for name, part in self.state.items():
-            part.load_state_dict(saved["state"][name])
+        try:
+            for name, part in self.state.items():
+                part.load_state_dict(saved["state"][name])
+        except (RuntimeError, ValueError, KeyError) as error:
+            raise RequestError(
+                f"{path} does not fit the {self.label} asked for; "
+                "use the --resolution and --data that it was started with"
+            ) from error
         for name, value in saved["progress"].items():
             setattr(self, name, value)
 
@@ -157,6 +183,19 @@ class Loop:
         }
 
 
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint: ``label``, ``progress``, ``state``; it cannot run code."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise RequestError(f"{path} is no checkpoint that can be read; delete it") from error
+    if not isinstance(saved, dict) or not {"label", "progress", "state"} <= set(saved):
+        raise RequestError(
+            f"{path} is not a checkpoint of gandiff; delete it or give another --out"
+        )
+    return saved
+
+
 class Ema:
     """Exponential moving average of a module's weights with a half-life in images.
 
@@ -175,8 +214,8 @@ class Ema:
         decay = 0.5 ** (batch / max(min(self.halflife, images * 0.05), 1e-8))
         for mine, theirs in zip(self.module.parameters(), module.parameters(), strict=True):
             mine.lerp_(theirs, 1 - decay)
-        for mine, theirs in zip(self.module.buffers(), module.buffers(), strict=True):
-            mine.copy_(theirs)
+        for kept, seen in zip(self.module.buffers(), module.buffers(), strict=True):
+            kept.copy_(seen)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights."""

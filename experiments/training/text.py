@@ -1,8 +1,8 @@
-"""Training of the small text encoder on captions alone; it never sees a picture nor a held-out pair.
+"""Training of the small text encoder on captions alone: no picture, no held-out pair.
 
-The vector at the end token must tell what the caption says. For scenes that is the facts stated (an unstated
-fact is a class of its own), so "a star left of a ring" and "a ring right of a star" come out alike; for other
-captions it is which words occur.
+The vector at the end token must tell what the caption says. For scenes that is the facts stated (an
+unstated fact is a class of its own), so "a star left of a ring" and "a ring right of a star" come
+out alike; for other captions it is which words occur.
 """
 
 from __future__ import annotations
@@ -18,11 +18,22 @@ from torch import Tensor, nn
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
-from gandiff.experiments.training.loop import Loop, cosine, set_lr, write_json
+from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.loop import (
+    CHECKPOINT,
+    LOG,
+    Loop,
+    cosine,
+    read_checkpoint,
+    set_lr,
+    write_json,
+)
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
+RECORD = "text_training.json"
+_LABEL = "text encoder"
 
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
@@ -47,12 +58,11 @@ def fact_classes() -> dict[str, int]:
     return sizes
 
 
-def train(request: TrainingRequest) -> Path:
-    """Train a text encoder into ``request.out``; returns it."""
+def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path:
+    """Train a text encoder into ``request.out``; returns it. ``data`` is opened if not given."""
+    check_request(request, CHECKPOINT)
     torch.manual_seed(request.seed)
-    data = open_data(
-        request.data, 8 if request.data == "scenes" else request.resolution, request.seed
-    )
+    data = data or open_data(request.data, request.resolution, request.seed)
     tokenizer = build_tokenizer(data.captions(20_000))
     encoder = TextEncoder(build_text_encoder(tokenizer), tokenizer)
     model = encoder.model.train().requires_grad_(True)
@@ -61,7 +71,7 @@ def train(request: TrainingRequest) -> Path:
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *heads.parameters()], lr=1e-3, weight_decay=1e-2
     )
-    loop = Loop(request, "text encoder", {"model": model, "heads": heads, "optimizer": optimizer})
+    loop = Loop(request, _LABEL, {"model": model, "heads": heads, "optimizer": optimizer})
     size = 256
 
     def step() -> tuple[int, dict[str, float]]:
@@ -75,7 +85,7 @@ def train(request: TrainingRequest) -> Path:
                 [F.cross_entropy(heads[k](pooled), v) for k, v in wanted.items()]
             ).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         return size, {"loss": float(loss.detach())}
 
@@ -83,7 +93,7 @@ def train(request: TrainingRequest) -> Path:
     model.eval().requires_grad_(False)
     encoder.save_pretrained(request.out)
     scores = check(encoder, heads) if request.data == "scenes" else {}
-    write_json(request.out / "text_training.json", loop.record(validation=scores))
+    write_json(request.out / RECORD, loop.record(validation=scores))
     return request.out
 
 
@@ -104,7 +114,7 @@ def _batch(
 
 @torch.inference_mode()
 def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str, float]:
-    """Share of validation captions whose facts are all read right: usual ones, and with held-out pairs."""
+    """Share of validation captions whose facts are all read right, also with held-out pairs."""
     out = {}
     for name, held_out in (("usual", False), ("held_out", True)):
         seeds = scene_seeds("validation", 0, n, held_out=held_out)
@@ -116,13 +126,14 @@ def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str
     return out
 
 
-def ensure(request: TrainingRequest) -> TextEncoder:
+def ensure(request: TrainingRequest, data: CaptionedImages | None = None) -> TextEncoder:
     """The text encoder in ``request.out``, trained first if it is not there."""
-    if not (request.out / "text_training.json").is_file():
-        part = dataclasses.replace(
-            request, minutes=min(MINUTES, request.minutes * 0.1), resume=False
-        )
-        train(part)
-        (request.out / "checkpoint.pt").unlink(missing_ok=True)
-        (request.out / "training.jsonl").unlink(missing_ok=True)
+    checkpoint = request.out / CHECKPOINT
+    if not (request.out / RECORD).is_file():
+        started = request.resume and checkpoint.is_file()
+        resume = started and read_checkpoint(checkpoint)["label"] == _LABEL
+        minutes = min(MINUTES, request.minutes * 0.1)
+        train(dataclasses.replace(request, minutes=minutes, resume=resume), data)
+        checkpoint.unlink(missing_ok=True)
+        (request.out / LOG).unlink(missing_ok=True)
     return TextEncoder.from_pretrained(request.out)

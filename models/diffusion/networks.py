@@ -25,7 +25,7 @@ def build_vae(resolution: int = 32) -> Any:
         sample_size=resolution,
         latent_channels=LATENT_CHANNELS,
         layers_per_block=1,
-        block_out_channels=(16, 32, 48),
+        block_out_channels=(16, 24, 32),
         norm_num_groups=8,
         mid_block_add_attention=False,
         down_block_types=("DownEncoderBlock2D",) * 3,
@@ -43,7 +43,7 @@ def build_unet(resolution: int, text_width: int) -> Any:
         out_channels=LATENT_CHANNELS,
         layers_per_block=1,
         norm_num_groups=8,
-        block_out_channels=(48, 72),
+        block_out_channels=(48, 64),
         cross_attention_dim=text_width,
         attention_head_dim=4,  # diffusers reads this as the number of heads
         down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),

@@ -72,7 +72,8 @@ class GanGenerator(Generator):
         if not isinstance(kind, torch.dtype):
             raise GeneratorError(f"no number format {dtype!r}; use float32, bfloat16 or float16")
         try:
-            net = Network(GanConfig(**self._config))
+            with torch.random.fork_rng(devices=[]):  # building draws weights that are thrown away
+                net = Network(GanConfig(**self._config))
             net.load_state_dict(load_file(self._folder / WEIGHTS))
         except (TypeError, ValueError, RuntimeError) as error:
             raise GeneratorError(
@@ -137,6 +138,9 @@ def _read_config(folder: Path) -> dict[str, Any]:
     for field in ("resolution", "text_width"):
         if not isinstance(config.get(field), int):
             raise GeneratorError(f"{folder / CONFIG} lacks the number {field!r}")
+    for field in ("g_widths", "d_widths"):
+        if field in config:
+            config[field] = tuple(config[field])
     return config
 
 
