@@ -236,7 +236,9 @@ class FeatureCache(TextFeatures):
             return steps
         from tqdm import tqdm
 
-        return cast(Sequence[int], tqdm(steps, desc=f"features {encoder}", unit="batch"))
+        # Shown only where it takes more than a moment.
+        bar = tqdm(steps, desc=f"features {encoder}", unit="batch", leave=False, delay=1.0)
+        return cast(Sequence[int], bar)
 
 
 def _encode_batch(

@@ -18,7 +18,8 @@ from gandiff.evaluate.result import MetricResult, MetricSpec
 class ImageRecord:
     """One image on disk and what was asked for; ``expected`` are the facts that the prompt states.
 
-    ``group`` keeps samples of one prompt together (the prompt's id); a plain folder has one group per image.
+    ``group`` keeps samples of one prompt together (the prompt's id); a plain folder has one group
+    per image.
     """
 
     path: Path
@@ -36,7 +37,9 @@ class Features(abc.ABC):
 
     @abc.abstractmethod
     def __call__(self, encoder: str, images: Sequence[ImageRecord]) -> Float[np.ndarray, "n d"]:
-        """Features of the images in order, float32; raises ``MetricError`` if the encoder is not to be had."""
+        """Features of the images in order, float32; raises ``MetricError`` if the encoder is not to
+        be had.
+        """
 
     @abc.abstractmethod
     def protocol(self, encoder: str) -> dict[str, Any]:
@@ -47,8 +50,9 @@ class Features(abc.ABC):
 class MetricInput:
     """What one generator made, beside the reference.
 
-    ``reference`` are real images (None: there is none). ``matched`` are real images of the same prompts, with
-    the same groups, where the suite can provide them. ``seed`` feeds every resampling.
+    ``reference`` are real images (None: there is none). ``matched`` are real images of the same
+    prompts, with the same groups, where the suite can provide them. ``seed`` feeds every
+    resampling.
     """
 
     images: Sequence[ImageRecord]
@@ -61,17 +65,21 @@ class MetricInput:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricOutput:
-    """Rows for the results table, and per-image values (aligned with ``images``; NaN: not applicable)."""
+    """Rows for the results table, and per-image values (aligned with ``images``; NaN: not
+    applicable).
+    """
 
     results: Sequence[MetricResult]
     per_image: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
 
 
 class Metric(abc.ABC):
-    """A measurement with its parameters bound. Subclasses take their parameters as keyword arguments."""
+    """A measurement with its parameters bound. Subclasses take their parameters as keyword
+    arguments.
+    """
 
     spec: MetricSpec
-    encoders: tuple[str, ...] = ()  # opened before the first image, so that missing weights show early
+    encoders: tuple[str, ...] = ()  # opened before the first image: missing weights show early
     needs_reference = False
     needs_prompts = False
 

@@ -37,7 +37,7 @@ class MetricSpec:
 
     @classmethod
     def parse(cls, text: str) -> MetricSpec:
-        """Read ``name`` or ``name(key=value,...)``; values are numbers, true/false or bare words."""
+        """Read ``name`` or ``name(key=value,...)``; values are numbers, booleans or bare words."""
         match = _CALL.match(text)
         if match is None:
             raise MetricError(f"cannot read the metric {text!r}; write name or name(key=value,...)")
@@ -90,9 +90,10 @@ class MetricResult:
     """One number with everything needed to read it; one row of the results table.
 
     ``metric`` is the printed spec, with ``/part`` appended where one spec gives several rows
-    (``scene_accuracy/shape``). ``low`` and ``high`` bound a 95 % interval (None: no interval). ``direction`` says
-    which way is better; ``target`` means nearest to ``target``. ``value`` is None when not measured, and
-    ``note`` then says why. ``protocol`` holds what the number depends on besides the images.
+    (``scene_accuracy/shape``). ``low`` and ``high`` bound a 95 % interval (None: no interval).
+    ``direction`` says which way is better; ``target`` means nearest to ``target``. ``value`` is
+    None when not measured, and ``note`` then says why. ``protocol`` holds what the number depends
+    on besides the images.
     """
 
     metric: str

@@ -56,7 +56,7 @@ class RunSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayResult:
-    """How an image made again compares with the recorded one; ``max_difference`` is in levels of 255."""
+    """An image made again beside the recorded one; ``max_difference`` is in levels of 255."""
 
     key: str
     same: bool
@@ -99,14 +99,13 @@ def run_comparison(
     """Run a comparison up to a stage in a folder, with ready objects in place of what it names."""
     from gandiff.experiments.run_folder import open_run
     from gandiff.experiments.runner import generate_images
-    from gandiff.experiments.scoring import check_metrics, open_cache, score_run
+    from gandiff.experiments.scoring import check_scoring, score_run
     from gandiff.experiments.traces import make_traces
 
+    check = None if until == "generate" else check_scoring
     with open_run(
-        comparison, folder, command=command, suite=suite, generators=generators
+        comparison, folder, command=command, suite=suite, generators=generators, check=check
     ) as opened:
-        if until != "generate" and "scored" not in opened.record:
-            check_metrics(opened, open_cache(opened, quiet=True))
         generate_images(opened, quiet=quiet)
         if until != "generate":
             make_traces(opened, quiet=quiet)
@@ -144,14 +143,12 @@ def _recorded(folder: Path) -> Comparison:
 
 def _score_only(comparison: Comparison, folder: Path, quiet: bool, command: str) -> RunSummary:
     from gandiff.experiments.run_folder import open_run
-    from gandiff.experiments.scoring import score_run
+    from gandiff.experiments.scoring import check_scoring, score_run
 
-    with open_run(comparison, folder, command=command) as opened:
+    with open_run(comparison, folder, command=command, check=check_scoring) as opened:
         waiting = sum(len(opened.missing(name)) for name in opened.batches)
         if waiting:
-            opened.warn(
-                f"{waiting} batches of images are not made yet; the scores cover the others"
-            )
+            opened.warn(f"{waiting} batches of images are not made yet and not in the scores")
         score_run(opened, quiet=quiet)
         return _summary(opened, [])
 
@@ -166,7 +163,7 @@ def _report_only(folder: Path) -> RunSummary:
 
 
 def _write_report(opened: Run, *, anew: bool = True) -> list[str]:
-    """Write the report and return the verdict; ``anew=False`` keeps one that was written from the same tables."""
+    """Write the report, return the verdict; ``anew=False`` keeps a report on the same tables."""
     from gandiff.reports.document import write_report
 
     mark = opened.record.get("scored")
@@ -217,8 +214,8 @@ def score_folders(
 ) -> list[MetricResult]:
     """Measure a folder of images against a folder of real ones, without a run.
 
-    ``weights`` gives local files of encoders (``{"inception": "inception.pth"}``). Raises ``RequestError`` for
-    a metric that is unknown or cannot be measured on folders.
+    ``weights`` are local files by encoder (``{"inception": "inception.pth"}``). Raises
+    ``RequestError`` for a metric that is unknown or cannot be measured on folders.
     """
     from gandiff.evaluate.features import FeatureCache
     from gandiff.evaluate.images import image_records
@@ -277,9 +274,10 @@ def compare(
 ) -> RunSummary:
     """Compare generators from Python.
 
-    ``generators`` maps a name to a ``Generator``, to a function ``(prompts, seeds) -> images``, or to a mapping as in
-    a comparison file (``{"type": "gan"}``). ``suite`` is a name, a file, a ``PromptSuite`` or a list of prompts.
-    ``settings`` are the other fields of a comparison file (``samples_per_prompt``, ``seed``, ``batch_size`` ...).
+    ``generators`` maps a name to a ``Generator``, to a function ``(prompts, seeds) -> images``, or
+    to a mapping as in a comparison file (``{"type": "gan"}``). ``suite`` is a name, a file, a
+    ``PromptSuite`` or a list of prompts. ``settings`` are the other fields of a comparison file
+    (``samples_per_prompt``, ``seed``, ``batch_size`` ...).
     """
     from gandiff.experiments.python_api import build
 

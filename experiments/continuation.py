@@ -48,7 +48,9 @@ def identities(
             now = identity(config.type, config.settings, comparison.dtype, device)
         now = json.loads(json.dumps(now, default=str))
         recorded = _recorded(record).get(name, {}).get("identity")
-        found[name] = recorded if recorded and _lost_weights(recorded, now) else now
+        # A Python object of an earlier process cannot be asked what it was.
+        gone = config.type == "python" and name not in given
+        found[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
     return found
 
 

@@ -1,4 +1,6 @@
-"""What an image costs: time, memory, parameters, training; measured in a process of its own per generator."""
+"""What an image costs: time, memory, parameters, training; measured in a process of its own per
+generator.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,6 @@ from gandiff.evaluate.timing import (
     synchronise,
     time_callable,
 )
-
 from gandiff.experiments.run_record import Run
 from gandiff.models.generator import GenerationRequest, Generator
 
@@ -28,14 +29,17 @@ _PROCESS_SECONDS = 1800
 
 
 def measure_costs(run: Run, *, quiet: bool = False) -> None:
-    """Time every generator that was not timed under this protocol on this machine; folders cost nothing."""
+    """Time every generator that was not timed under this protocol on this machine; folders cost
+    nothing.
+    """
     from tqdm import tqdm
 
     done: dict[str, Any] = dict(run.record.get("costs") or {})
     waiting = []
     for name in run.batches:
         mark = _mark(run, name)
-        if done.get(name, {}).get("mark") != mark and _can_time(run, name):
+        known = done.get(name, {})
+        if ("problem" in known or known.get("mark") != mark) and _can_time(run, name):
             waiting.append((name, mark))
     for name, mark in tqdm(waiting, desc="timing", unit="generator", disable=quiet or not waiting):
         done[name] = {"mark": mark, **_measure(run, name)}
@@ -48,7 +52,8 @@ def measure_costs(run: Run, *, quiet: bool = False) -> None:
 
 def _can_time(run: Run, name: str) -> bool:
     facts = run.record["generators"].get(name, {})
-    return bool(facts.get("family") != "folder" and run.suite.prompts)
+    gone = run.comparison.generators[name].type == "python" and name not in run.given
+    return bool(facts.get("family") != "folder" and run.suite.prompts and not gone)
 
 
 def _mark(run: Run, name: str) -> dict[str, Any]:
@@ -104,7 +109,7 @@ def _job(run: Run, name: str) -> dict[str, Any]:
 
 
 def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Load and time one generator; returns plain data: seconds of each repeat, load, peak memory."""
+    """Load and time one generator; plain data: seconds of each repeat, load, peak memory."""
     import time
 
     device = job["device"]

@@ -2,8 +2,9 @@
 
     python -m gandiff.experiments.overhead
 
-Both sides make the same images with the same loaded generator, turn by turn (A B, B A, ...), so that a slow moment
-of the machine hits both. Printed are the median ratio with its interval and the milliseconds more for an image.
+Both sides make the same images with the same loaded generator, turn by turn (A B, B A, ...), so
+that a slow moment of the machine hits both. Printed are the median ratio with its interval and the
+milliseconds more for an image.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
-CASES = {
+CASES: dict[str, dict[str, object]] = {
     "gan": {"type": "gan"},
     "diffusion": {
         "type": "diffusers",
@@ -72,7 +73,7 @@ class Overhead:
 
 def measure(name: str, pairs: int, prompts: int, batch_size: int) -> Overhead:
     """Run ``pairs`` pairs of one case in throw-away folders."""
-    settings = dict(CASES[name])
+    settings: dict[str, object] = dict(CASES[name])
     generator = Loaded(make_generator(name, str(settings.pop("type")), settings))
     ratios, extra = [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -140,8 +141,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         median, low, high = found.interval()
         more = statistics.median(found.extra_milliseconds)
         print(
-            f"{name}: ratio {median:.3f} (95 % interval {low:.3f} to {high:.3f}), {more:+.3f} ms an image, "
-            f"{chosen.pairs} pairs of {chosen.prompts} images at batch size {chosen.batch_size}"
+            f"{name}: ratio {median:.3f} (95 % interval {low:.3f} to {high:.3f}), "
+            f"{more:+.3f} ms an image, {chosen.pairs} pairs of {chosen.prompts} images "
+            f"at batch size {chosen.batch_size}"
         )
 
 

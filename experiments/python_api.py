@@ -28,7 +28,7 @@ def build(
     metrics: Sequence[str] | None,
     settings: Mapping[str, Any],
 ) -> tuple[Comparison, PromptSuite | None, dict[str, Generator]]:
-    """A comparison, the prompts if they were given as objects, and the generators that are objects."""
+    """A comparison, the prompts if given as objects, and the generators that are objects."""
     if not generators:
         raise RequestError("compare() needs at least one generator: generators={'name': ...}")
     ready = {n: _ready(n, g) for n, g in generators.items() if not isinstance(g, Mapping)}
@@ -85,7 +85,8 @@ def _prompts(suite: Any) -> PromptSuite | None:
         texts = [str(text) for text in suite]
     except TypeError:
         raise RequestError(
-            f"suite is a {type(suite).__name__}; needed is a name, a file, a PromptSuite or a list of prompts"
+            f"suite is a {type(suite).__name__}; "
+            "needed is a name, a file, a PromptSuite or a list of prompts"
         ) from None
     prompts = tuple(Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts))
     return PromptSuite(name="prompts", prompts=prompts, source="a list of prompts")

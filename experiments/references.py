@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from gandiff.evaluate.images import image_records
+from gandiff.evaluate.images import SUFFIXES, image_records
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import RequestError
@@ -17,6 +18,21 @@ from gandiff.experiments.suites import Prompt
 
 SCENES = 2000  # reference images unless the comparison says otherwise
 _FOLDER = "reference"
+
+
+def check_reference(run: Run) -> None:
+    """Raise ``RequestError`` if a folder of reference images holds too few; none is read."""
+    config = run.comparison.reference
+    if config is None or config.type != "folder":
+        return
+    folder = run.comparison.folder / str(config.folder)
+    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
+    found = len(list(itertools.islice(files, 2)))
+    if found < 2:
+        raise RequestError(
+            f"reference.folder: {folder} holds {found} image files ({', '.join(SUFFIXES)}); "
+            "at least 2 are needed"
+        )
 
 
 def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
@@ -55,7 +71,9 @@ def _render_reference(folder: Path, count: int, resolution: int) -> list[ImageRe
 
 
 def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
-    """As many real images of each prompt as a generator makes, where the suite knows how to draw them."""
+    """As many real images of each prompt as a generator makes, where the suite knows how to draw
+    them.
+    """
     prompts = run.suite.prompts
     if not all(_is_scene(prompt) for prompt in prompts):
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,8 @@ from gandiff.experiments.suites import PromptSuite, open_configured, prompt_from
 from gandiff.models.generator import Generator
 
 SCHEMA = 1
+# What the stages after the first record; it stays true of the images that are kept.
+_LATER_STAGES = ("costs", "scored", "scoring_warnings", "reported")
 _BYTES_A_PIXEL = 2.0  # of a photograph as PNG at the fastest setting, about
 
 
@@ -41,10 +43,12 @@ def open_run(
     command: str = "",
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
+    check: Callable[[Run], None] | None = None,
 ) -> Iterator[Run]:
     """Begin a run or go on with it; whatever can be wrong is found before anything is written.
 
-    ``suite`` and ``generators`` are ready objects in place of what the comparison names. On
+    ``suite`` and ``generators`` are ready objects in place of what the comparison names; ``check``
+    is the caller's own look at the planned run, whose ``record`` is then that of last time. On
     leaving, run.json says how it went: ``done``, ``interrupted``, or ``failed`` with the error.
     Raises ``RequestError`` for a folder that holds another comparison or is in use,
     ``EnvironmentFailure`` when the machine fails.
@@ -60,6 +64,8 @@ def open_run(
         suite = suite or open_configured(comparison.suite, comparison.folder)
         run = _planned(comparison, suite, store, generators or {})
         _check_generators(run)
+        if check is not None:
+            check(run)
         if not continuing:
             store.open()
             if (folder / RECORD).exists():
@@ -209,6 +215,7 @@ def _begin(run: Run, command: str) -> None:
         warnings=_changes(old.get("environment"), machine),
         environment=machine,
         plan=plan,
+        **{key: old[key] for key in _LATER_STAGES if key in old},
     )
     for name in run.batches:
         if run.missing(name):

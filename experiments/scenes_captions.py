@@ -131,39 +131,39 @@ def _word(facts: Facts, i: int, u: Float64[np.ndarray, " 12"]) -> str:
 
 def expected(facts: Facts, i: int) -> dict[str, Any]:
     """Caption i's facts in words, as a suite carries them; None is unstated."""
-
-    def label(names: tuple[str, ...], value: np.int8) -> str | None:
-        return names[value] if value >= 0 else None
-
     objects = [
         {
             "shape": SHAPES[facts.shape[i, m]],
-            "colour": label(COLOURS, facts.colour[i, m]),
-            "size": label(SIZES, facts.size[i, m]),
+            "colour": _label(COLOURS, facts.colour[i, m]),
+            "size": _label(SIZES, facts.size[i, m]),
         }
         for m in range(facts.mentions[i])
     ]
     held = facts.colour[i] == HELD_OUT_COLOUR[np.maximum(facts.shape[i], 0)]
     return {
         "objects": objects,
-        "relation": label(RELATIONS, facts.relation[i]),
-        "background": label(BACKGROUNDS, facts.background[i]),
+        "relation": _label(RELATIONS, facts.relation[i]),
+        "background": _label(BACKGROUNDS, facts.background[i]),
         "count": int(facts.count[i]) if facts.count[i] > 0 else None,
         "held_out": bool((held & (facts.shape[i] >= 0)).any()),
     }
 
 
+def _label(names: tuple[str, ...], index: np.int8) -> str | None:
+    return names[index] if index >= 0 else None
+
+
+def _index(names: tuple[str, ...], label: str | None) -> int:
+    return names.index(label) if label is not None else -1
+
+
 def facts_of(expected: Mapping[str, Any]) -> Facts:
     """Read one prompt's ``expected`` back; mentions are put into canonical order."""
-
-    def index(names: tuple[str, ...], value: str | None) -> int:
-        return names.index(value) if value is not None else -1
-
     objects = [
-        (index(SHAPES, o["shape"]), index(COLOURS, o["colour"]), index(SIZES, o["size"]))
+        (_index(SHAPES, o["shape"]), _index(COLOURS, o["colour"]), _index(SIZES, o["size"]))
         for o in expected["objects"]
     ]
-    relation = index(RELATIONS, expected["relation"])
+    relation = _index(RELATIONS, expected["relation"])
     if len(objects) == 2 and objects[0][0] > objects[1][0]:
         objects.reverse()
         relation = int(INVERSE_RELATION[relation]) if relation >= 0 else -1
@@ -174,7 +174,7 @@ def facts_of(expected: Mapping[str, Any]) -> Facts:
     return Facts(
         mentions=np.array([len(objects)], np.int8),
         count=np.array([count], np.int8),
-        background=np.array([index(BACKGROUNDS, expected["background"])], np.int8),
+        background=np.array([_index(BACKGROUNDS, expected["background"])], np.int8),
         shape=table[0],
         colour=table[1],
         size=table[2],

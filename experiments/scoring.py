@@ -1,4 +1,4 @@
-"""From the images of a run to its tables: results, scores of each image, paired differences, cost."""
+"""From the images of a run to its tables: results, scores by image, paired differences, cost."""
 
 from __future__ import annotations
 
@@ -18,7 +18,11 @@ from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
 from gandiff.experiments.costs import cost_rows, measure_costs
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins import make_metric
-from gandiff.experiments.references import matched_records, reference_records
+from gandiff.experiments.references import (
+    check_reference,
+    matched_records,
+    reference_records,
+)
 from gandiff.experiments.run_record import Run
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
@@ -34,8 +38,29 @@ class Scored:
     outputs: Sequence[MetricOutput]
 
 
+def check_scoring(run: Run) -> None:
+    """Find what would stop the scoring before the first image is made: weights that are missing,
+    too few images to compare.
+
+    Raises ``RequestError``. Encoders are opened only if they were not used on this run before.
+    """
+    check_reference(run)
+    known = run.record.get("comparison", {}).get("metrics", ()) if "scored" in run.record else ()
+    if set(run.comparison.metrics) <= set(known):
+        return
+    planned = len(run.suite.prompts) * run.comparison.samples_per_prompt
+    for metric in check_metrics(run, open_cache(run, quiet=True)):
+        if metric.needs_reference and planned < 2:
+            raise RequestError(
+                f"metric {metric.spec} compares distributions and needs 2 images or more of each "
+                f"generator; {planned} is planned (raise samples_per_prompt or give more prompts)"
+            )
+
+
 def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
-    """Build all metrics and open their encoders, so that missing weights are found before any image."""
+    """Build all metrics and open their encoders; raises ``RequestError`` if one is not to be
+    had.
+    """
     metrics = []
     for text in run.comparison.metrics:
         try:
@@ -54,7 +79,8 @@ def open_cache(run: Run, *, quiet: bool = False) -> FeatureCache:
 
 
 def score_run(run: Run, *, quiet: bool = False) -> bool:
-    """Measure everything that the comparison asks for; returns False if nothing had changed since last time.
+    """Measure everything that the comparison asks for; returns False if nothing had changed since
+    last time.
 
     A metric that cannot be computed for a generator becomes a row that says why.
     """
@@ -62,6 +88,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     mark = _fingerprint(run)
     files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
     if run.record.get("scored") == mark and all(file.is_file() for file in files):
+        for warning in run.record.get("scoring_warnings", ()):
+            run.warn(warning)
         return False
     cache = open_cache(run, quiet=quiet)
     metrics = check_metrics(run, cache)
@@ -84,7 +112,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     _write_tables(run, scored)
     for warning in cache.warnings():
         run.warn(warning)
-    run.update(scored=mark)
+    run.update(scored=mark, scoring_warnings=cache.warnings())
     return True
 
 
@@ -139,7 +167,7 @@ def _same_groups(
 
 
 def _resolution(run: Run) -> int:
-    """The size that scenes are rendered at: that of the generated images, 32 px if none are square."""
+    """The size that scenes are rendered at: that of the generated images, else 32 px."""
     sizes = [
         e.width for n in run.batches for e in run.entries(n) if e.width and e.width == e.height
     ]

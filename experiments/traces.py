@@ -42,7 +42,7 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
 
 
 def _jobs(run: Run) -> list[GenerationJob]:
-    """The first sample of the first prompts, for generators that say that they have steps to show."""
+    """The first sample of the first prompts, for generators that have steps to show."""
     count = run.comparison.report.trace_prompts
     chosen = {prompt.id for prompt in run.suite.prompts[:count]}
     return [

@@ -1,8 +1,8 @@
 """The contract that everything which makes images from text fulfils.
 
-A generator turns ``GenerationRequest`` values into ``Generation`` values, one for one. The promise that the
-whole project rests on: generation *i* depends on request *i* alone, never on its neighbours in the batch,
-on the batch size or on what was generated before.
+A generator turns ``GenerationRequest`` values into ``Generation`` values, one for one. The promise
+that the whole project rests on: generation *i* depends on request *i* alone, never on its
+neighbours in the batch, on the batch size or on what was generated before.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ class GeneratorError(Exception):
 class GenerationRequest:
     """One image to make.
 
-    ``seed`` is an unsigned 32-bit integer: torch's CPU generator reads no more. ``prompt_id`` and ``sample``
-    say which place of a run the request fills; folders of ready images are looked up by them, and
-    generators that compute their images must ignore them.
+    ``seed`` is an unsigned 32-bit integer: torch's CPU generator reads no more. ``prompt_id`` and
+    ``sample`` say which place of a run the request fills; folders of ready images are looked up by
+    them, and generators that compute their images must ignore them.
     """
 
     prompt: str
@@ -48,9 +48,9 @@ class GenerationRequest:
 class Generation:
     """What became of one request.
 
-    ``image`` is None exactly when ``status`` is not ``ok``. ``nfe`` counts evaluations of the denoiser per
-    image, guidance included (a GAN has 1, a ready image 0). ``truncated_tokens`` maps the name of a text
-    encoder to how many tokens of the prompt it did not read.
+    ``image`` is None exactly when ``status`` is not ``ok``. ``nfe`` counts evaluations of the
+    denoiser per image, guidance included (a GAN has 1, a ready image 0). ``truncated_tokens`` maps
+    the name of a text encoder to how many tokens of the prompt it did not read.
     """
 
     image: UInt8[np.ndarray, "h w 3"] | None
@@ -105,7 +105,9 @@ class Generator(abc.ABC):
 
     @abc.abstractmethod
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Read the weights to ``device``; raises ``GeneratorError`` if they are missing or do not fit."""
+        """Read the weights to ``device``; raises ``GeneratorError`` if they are missing or do not
+        fit.
+        """
 
     @abc.abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
@@ -115,5 +117,7 @@ class Generator(abc.ABC):
         """Free the memory that ``load`` took."""
 
     def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
-        """Make one image again and keep the given steps (indices; negative ones count from the end)."""
+        """Make one image again and keep the given steps (indices; negative ones count from the
+        end).
+        """
         raise NotImplementedError(f"{self.info.name} has no steps to show")

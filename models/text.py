@@ -1,7 +1,7 @@
 """Captions to token features, for everything that conditions on text.
 
-The small text encoder is an ordinary CLIP text transformer with a vocabulary of its own, saved the way
-transformers saves one, so that it also is the text encoder of the diffusion pipeline.
+The small text encoder is an ordinary CLIP text transformer with a vocabulary of its own, saved the
+way transformers saves one, so that it also is the text encoder of the diffusion pipeline.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ class TextFeatures(NamedTuple):
 def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
     """A CLIP tokenizer whose byte-pair merges were learned from these captions.
 
-    Every byte keeps a token of its own, at a word's end and inside, so any text can be read. The two special
-    tokens come last: readers that look for the highest id find the end of the text.
+    Every byte keeps a token of its own, at a word's end and inside, so any text can be read. The
+    two special tokens come last: readers that look for the highest id find the end of the text.
     """
     import json
 
@@ -57,7 +57,7 @@ def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> An
         show_progress=False,
     )
     learner.train_from_iterator(captions, trainer)
-    merges = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+    merges: list[Any] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
     words = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), START, END]
     vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
     return CLIPTokenizer(
@@ -125,7 +125,10 @@ class TextEncoder:
         return int(self.model.config.hidden_size)
 
     def ids(self, captions: Sequence[str]) -> Tensor:
-        """Token ids (n, l), padded to the full length; a long caption loses its end but keeps the end token."""
+        """Token ids (n, l), padded to the full length.
+
+        A long caption loses its last words but keeps the end token.
+        """
         batch = self.tokenizer(
             list(captions),
             padding="max_length",
@@ -155,8 +158,9 @@ class TextEncoder:
 @contextlib.contextmanager
 def _no_bars() -> Iterator[None]:
     """Keep transformers from drawing a progress bar over a few hundred kilobytes."""
-    from transformers.utils import logging
+    import transformers
 
+    logging: Any = transformers.utils.logging
     shown = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:

@@ -1,7 +1,9 @@
-"""The scene judges: classifiers that name every attribute of a scene, and whose features a Fréchet distance uses.
+"""The scene judges: classifiers that name every attribute of a scene, and whose features a Fréchet
+distance uses.
 
-Two designs, trained from different seeds on scenes that no generator sees, check one another. Their label
-names and the slot rule come from ``config.json``, so this file needs nothing from the data set's code.
+Two designs, trained from different seeds on scenes that no generator sees, check one another. Their
+label names and the slot rule come from ``config.json``, so this file needs nothing from the data
+set's code.
 """
 
 from __future__ import annotations
@@ -114,7 +116,8 @@ class SceneClassifier:
         for file in (config_file, weights_file):
             if not file.is_file():
                 raise MetricError(
-                    f"the scene judge {folder} lacks {file.name}; train it with: gandiff train judges"
+                    f"the scene judge {folder} lacks {file.name}; "
+                    "train it with: gandiff train judges"
                 )
         config = json.loads(config_file.read_text(encoding="utf-8"))
         self.name = folder.name
@@ -146,7 +149,9 @@ class SceneClassifier:
     def predict(
         self, images: UInt8[np.ndarray, "n h w 3"], batch: int = 256
     ) -> list[dict[str, Any]]:
-        """What each picture shows: count, background, objects in canonical order, relation (None for one)."""
+        """What each picture shows: count, background, objects in canonical order, relation (None
+        for one).
+        """
         out: list[dict[str, Any]] = []
         for i in range(0, len(images), batch):
             logits = self.net(to_input(images[i : i + batch], self.device))
@@ -176,7 +181,9 @@ class SceneClassifier:
 
 
 def load_classifier(source: str = "a", device: str = "cpu") -> SceneClassifier:
-    """Load judge ``a`` or ``b``, or one from a folder with ``config.json`` and ``model.safetensors``."""
+    """Load judge ``a`` or ``b``, or one from a folder with ``config.json`` and
+    ``model.safetensors``.
+    """
     folder = PRETRAINED / f"scene-classifier-{source}" if source in ("a", "b") else Path(source)
     if not folder.is_dir():
         raise MetricError(

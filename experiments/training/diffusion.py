@@ -1,4 +1,4 @@
-"""Training of the small latent diffusion model: text encoder, autoencoder, then the U-Net among the latents."""
+"""Training of the small latent diffusion model: text encoder, autoencoder, U-Net among latents."""
 
 from __future__ import annotations
 
@@ -11,9 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
-from gandiff.experiments.training.loop import Ema, Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.checks import check_request, open_checked
+from gandiff.experiments.training.loop import (
+    CHECKPOINT,
+    Ema,
+    Loop,
+    cosine,
+    set_lr,
+    to_tensor,
+    write_json,
+)
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
@@ -29,12 +39,22 @@ P_NO_CAPTION = 0.1  # for classifier-free guidance (Ho & Salimans 2022)
 SNR_GAMMA = 5.0  # Hang et al. 2023, equation 8
 CACHED = 60_000  # pictures whose latents are kept; 61 MB at 32 px
 _WORK = "state"  # checkpoints of the phases, not part of the model
+_PHASES = ("vae", "unet")
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train a latent diffusion model into ``request.out``, phase by phase; a finished phase is not repeated."""
-    encoder = text.ensure(request)
-    data = open_data(request.data, request.resolution, request.seed)
+    """Train a latent diffusion model into ``request.out``, phase by phase.
+
+    Resumed, a finished phase is not repeated. Raises ``RequestError`` before anything is written if
+    the request cannot work.
+    """
+    check_request(request, *(f"{_WORK}/{phase}/{CHECKPOINT}" for phase in _PHASES), CHECKPOINT)
+    if request.resolution < 8 or request.resolution % 8:
+        raise RequestError(
+            f"--resolution {request.resolution}: a diffusion model needs a multiple of 8"
+        )
+    data = open_checked(request)
+    encoder = text.ensure(request, data).to(request.device, torch.float32)
     vae, vae_record = train_vae(request, data)
     unet, unet_record = train_unet(request, data, encoder, vae)
     save_pipeline(request.out, vae, unet, encoder)
@@ -44,8 +64,12 @@ def train(request: TrainingRequest) -> Path:
 
 def _phase(request: TrainingRequest, name: str, share: float) -> TrainingRequest:
     out = request.out / _WORK / name
-    resume = request.resume and (out / "checkpoint.pt").is_file()
+    resume = request.resume and _started(request, name)
     return dataclasses.replace(request, out=out, minutes=request.minutes * share, resume=resume)
+
+
+def _started(request: TrainingRequest, name: str) -> bool:
+    return (request.out / _WORK / name / CHECKPOINT).is_file()
 
 
 def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dict[str, Any]]:
@@ -68,7 +92,7 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
         squared = F.mse_loss(y, x)
         loss = squared + 0.5 * F.l1_loss(y, x) + 1e-5 * posterior.kl().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
         ema.update(vae, size, loop.images + size)
@@ -77,7 +101,8 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
         return size, {"loss": float(loss.detach()), "psnr_db": psnr}
 
     vae.train()
-    loop.run(step)
+    if not (part.resume and _started(request, "unet")):  # its latents must stay what they were
+        loop.run(step)
     return ema.module, loop.record(reconstruction=check_vae(ema.module, data, request))
 
 
@@ -86,7 +111,7 @@ def check_vae(
     vae: Any, data: CaptionedImages, request: TrainingRequest, n: int = 512
 ) -> dict[str, float]:
     """PSNR of reconstructions after rounding, on pictures far from the training stretch."""
-    n = min(n, getattr(data, "images", range(n)).__len__())
+    n = n if data.count is None else min(n, data.count)
     errors = []
     for start in range(0, n, 32):
         size = min(32, n - start)
@@ -112,9 +137,7 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
 
     size = min(request.batch_size, 64)
     parts, captions = [], []
-    for start in tqdm(
-        range(0, n - size + 1, size), desc="encoding", disable=request.quiet, unit="batch"
-    ):
+    for start in tqdm(range(0, n, size), desc="encoding", disable=request.quiet, unit="batch"):
         batch = data.batch(start, size, wrong=False)
         parts.append(vae.encode(to_tensor(batch.images, request.device)).latent_dist.mode())
         captions += batch.captions
@@ -129,11 +152,9 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
 def train_unet(
     request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, vae: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """Squared error on the noise, weighted by min-SNR (Ho et al. 2020, equation 14; Hang et al. 2023)."""
+    """Squared error on the noise (Ho et al. 2020, equation 14), weighted by min-SNR."""
     part = _phase(request, "unet", 1 - VAE_SHARE)
-    budget = round(2000 * request.minutes)
-    count = min(CACHED, budget, getattr(data, "images", range(CACHED)).__len__())
-    latents = cache_latents(vae, data, request, max(count, request.batch_size))
+    latents = cache_latents(vae, data, request, _pictures(request, data))
     torch.manual_seed(request.seed + 1)
     unet = build_unet(request.resolution, encoder.width).to(request.device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-3)
@@ -142,7 +163,7 @@ def train_unet(
     schedule = build_noise_schedule()
     alphas = schedule.alphas_cumprod
     snr = alphas / (1 - alphas)
-    weights = snr.clamp(max=SNR_GAMMA) / snr
+    weights = (snr.clamp(max=SNR_GAMMA) / snr).to(request.device)
     draw = torch.Generator()
 
     def step() -> tuple[int, dict[str, float]]:
@@ -155,14 +176,14 @@ def train_unet(
         words = [
             "" if s else latents.captions[i] for i, s in zip(chosen.tolist(), silent, strict=True)
         ]
-        noise = torch.randn(x.shape, generator=draw)
-        t = torch.randint(len(alphas), (n,), generator=draw)
+        noise = torch.randn(x.shape, generator=draw).to(request.device)
+        t = torch.randint(len(alphas), (n,), generator=draw).to(request.device)
         noisy = schedule.add_noise(x, noise, t)
         guess = unet(noisy, t, encoder_hidden_states=encoder(words).tokens).sample
         error = (guess - noise).square().mean((1, 2, 3))
         loss = (error * weights[t]).mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
         ema.update(unet, n, loop.images + n)
@@ -171,6 +192,12 @@ def train_unet(
     unet.train()
     loop.run(step)
     return ema.module, loop.record()
+
+
+def _pictures(request: TrainingRequest, data: CaptionedImages) -> int:
+    """How many pictures to encode: no more than there are, nor than the budget allows."""
+    count = min(CACHED, round(2000 * request.minutes), data.count or CACHED)
+    return max(count, request.batch_size)
 
 
 def _save_records(
@@ -194,10 +221,13 @@ def _save_records(
     write_json(request.out / "training.json", record)
     psnr = vae_record["reconstruction"]["psnr_db"]
     summary = (
-        f"A latent diffusion model at {request.resolution} px, saved as a `StableDiffusionPipeline` that plain\n"
-        f"diffusers loads: {parameter_count(unet):,} parameters in the U-Net, {parameter_count(vae):,} in the\n"
-        f"autoencoder (mean PSNR of reconstructions {psnr:.1f} dB) and {parameter_count(encoder.model):,} in the "
-        "text encoder.\nThe U-Net predicts the noise; the loss is its squared error with min-SNR weights."
+        f"A latent diffusion model at {request.resolution} px, saved as a "
+        "`StableDiffusionPipeline` that plain\n"
+        f"diffusers loads: {parameter_count(unet):,} parameters in the U-Net, "
+        f"{parameter_count(vae):,} in the\n"
+        f"autoencoder (mean PSNR of reconstructions {psnr:.1f} dB) and "
+        f"{parameter_count(encoder.model):,} in the text encoder.\n"
+        "The U-Net predicts the noise; the loss is its squared error with min-SNR weights."
     )
     card = generator_card(request.out.name, summary, record)
     (request.out / "README.md").write_text(card, encoding="utf-8")

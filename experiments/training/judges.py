@@ -1,7 +1,7 @@
 """Training of the scene judges: two classifiers and a scene CLIP. Once good they are frozen.
 
-The judges see every (shape, colour) pair, from seeds of their own, and also pictures that are blurred, noised
-and resampled, since generators make such pictures too.
+The judges see every (shape, colour) pair, from seeds of their own, and also pictures that are
+blurred, noised and resampled, since generators make such pictures too.
 """
 
 from __future__ import annotations
@@ -16,35 +16,58 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gandiff.evaluate.extractors.scenes import PRETRAINED, SceneClassifierNet, heads_of
+from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_of
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes_suite import training_batch
-from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.loop import (
+    CHECKPOINT,
+    Loop,
+    cosine,
+    set_lr,
+    to_tensor,
+    write_json,
+)
 from gandiff.experiments.training.request import TrainingRequest
 
-DESIGNS = {
-    "a": {"design": "plain", "width": 24, "features": 96},
-    "b": {"design": "residual", "width": 24, "features": 96},
+DESIGNS: dict[str, dict[str, Any]] = {
+    "a": {"design": "residual", "width": 24, "features": 96},
+    "b": {"design": "plain", "width": 24, "features": 96},
 }
-_SHARE = {"a": 0.324, "b": 0.216, "clip": 0.46}  # of the budget
+_SHARE = {"a": 0.216, "b": 0.42, "clip": 0.364}  # of the budget
+_SEED = {"a": 1000, "b": 0, "clip": 5000}  # added to the request's: no two judges see the same
+_SEEDS = 1000  # so many requests stay apart from each other's judges
+_STRETCH_BITS = 24  # pictures of a split that belong to one seed
 
 
 def train(request: TrainingRequest) -> Path:
-    """Train all judges into ``request.out`` (a folder that gets one folder each); returns it."""
+    """Train all judges into ``request.out`` (a folder that gets one folder each); returns it.
+
+    Raises ``RequestError`` before anything is written if the request cannot work.
+    """
     from gandiff.experiments.training.scene_clip import train_clip
 
-    for number, name in enumerate(DESIGNS):
-        part = _part(
-            request, f"scene-classifier-{name}", _SHARE[name], seed=request.seed + 1000 * number
+    folders = [part_of(request, name).out.name for name in (*DESIGNS, "clip")]
+    check_request(request, *(f"{folder}/{CHECKPOINT}" for folder in folders))
+    if request.data != "scenes" or request.resolution != SIDE:
+        raise RequestError(
+            f"the judges are trained on scenes at {SIDE} px; leave out --data and --resolution"
         )
-        train_classifier(part, name)
-    train_clip(_part(request, "scene-clip", _SHARE["clip"], seed=request.seed + 5000))
+    if not 0 <= request.seed < _SEEDS:
+        raise RequestError(f"--seed must be from 0 to {_SEEDS - 1} for judges, got {request.seed}")
+    for name in DESIGNS:
+        train_classifier(part_of(request, name), name)
+    train_clip(part_of(request, "clip"))
     return request.out
 
 
-def _part(request: TrainingRequest, name: str, share: float, seed: int) -> TrainingRequest:
-    out = (request.out if request.out != Path() else PRETRAINED) / name
-    return dataclasses.replace(request, out=out, minutes=request.minutes * share, seed=seed)
+def part_of(request: TrainingRequest, name: str) -> TrainingRequest:
+    """One judge's share of the request: its folder, minutes and seed."""
+    out = request.out / ("scene-clip" if name == "clip" else f"scene-classifier-{name}")
+    minutes, seed = request.minutes * _SHARE[name], request.seed + _SEED[name]
+    resume = request.resume and (out / CHECKPOINT).is_file()
+    return dataclasses.replace(request, out=out, minutes=minutes, seed=seed, resume=resume)
 
 
 def targets(scenes: Scenes) -> dict[str, Tensor]:
@@ -60,7 +83,7 @@ def targets(scenes: Scenes) -> dict[str, Tensor]:
 
 def judge_seeds(split: str, seed: int, start: int, count: int) -> np.ndarray:
     """Seeds of a judge's own stretch of its split."""
-    return scene_seeds(split, (seed << 24) + start, count)
+    return scene_seeds(split, (seed << _STRETCH_BITS) + start, count)
 
 
 def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
@@ -87,7 +110,7 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     """Train classifier ``a`` or ``b`` and save it."""
     torch.manual_seed(request.seed)
     heads = heads_of(LABELS)
-    net = SceneClassifierNet(heads=heads, **DESIGNS[name])
+    net = SceneClassifierNet(heads=heads, **DESIGNS[name]).to(request.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
     loop = Loop(request, f"scene classifier {name}", {"net": net, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(request.seed)
@@ -97,12 +120,12 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
         set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
         seeds = judge_seeds("judge_train", request.seed, loop.images, size)
         batch = training_batch(seeds, request.resolution)
-        logits = net(spoil(to_tensor(batch.images, request.device), generator))
+        logits = net(spoil(to_tensor(batch.images, "cpu"), generator).to(request.device))
         wanted = targets(batch.scenes)
         losses = [F.cross_entropy(logits[k], wanted[k].to(request.device)) for k in logits]
         loss = torch.stack(losses).sum()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        torch.autograd.backward(loss)
         optimizer.step()
         return size, {"loss": float(loss.detach())}
 
@@ -113,7 +136,7 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
         request.out,
         net,
         {**DESIGNS[name], "heads": heads, "labels": LABELS},
-        loop.record(validation=accuracy),
+        loop.record(batch_size=size, validation=accuracy),
     )
     return request.out
 
@@ -141,7 +164,7 @@ def check_classifier(net: nn.Module, request: TrainingRequest, n: int = 4000) ->
 def save_judge(
     folder: Path, net: nn.Module, config: Mapping[str, Any], record: Mapping[str, Any]
 ) -> None:
-    """Write weights, config, training record and card; the training state is not part of a judge."""
+    """Write weights, config, training record and card; the training state is no part of them."""
     from safetensors.torch import save_file
 
     from gandiff.experiments.training.cards import judge_card

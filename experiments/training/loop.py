@@ -44,7 +44,7 @@ class Loop:
 
     def __init__(self, request: TrainingRequest, label: str, state: Mapping[str, Stateful]) -> None:
         self.request, self.label, self.state = request, label, dict(state)
-        self.seconds, self.images, self.steps = 0.0, 0, 0
+        self.seconds, self.images, self.steps, self.resumed = 0.0, 0, 0, 0
         self.curve: list[dict[str, float]] = []
         self._smooth: dict[str, float] = {}
         self._has_checkpoint = request.resume
@@ -130,6 +130,7 @@ class Loop:
             "seconds": self.seconds,
             "images": self.images,
             "steps": self.steps,
+            "resumed": self.resumed,
             "curve": self.curve,
         }
         # Through memory, so that a full disk is an OSError as everywhere else.
@@ -162,6 +163,7 @@ class Loop:
             ) from error
         for name, value in saved["progress"].items():
             setattr(self, name, value)
+        self.resumed += 1
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""
@@ -173,6 +175,7 @@ class Loop:
             "seconds": round(self.seconds, 1),
             "images": self.images,
             "steps": self.steps,
+            "resumed": self.resumed,
             "batch_size": self.request.batch_size,
             "device": self.request.device,
             "resolution": self.request.resolution,

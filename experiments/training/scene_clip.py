@@ -1,7 +1,8 @@
 """Training of the scene CLIP, a judge of its own: an open_clip model with a small vocabulary.
 
-Saved as a directory that ``open_clip.create_model_from_pretrained("local-dir:...")`` reads. The image tower also
-learns to name the scene's attributes while it trains; those heads are thrown away, they only speed it up.
+Saved as a directory that ``open_clip.create_model_from_pretrained("local-dir:...")`` reads. The
+image tower also learns to name the scene's attributes while it trains; those heads are thrown away,
+they only speed it up.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, w
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer
 
-_WIDTH = 64
+_WIDTH, _BATCH = 64, 192
 # Pictures enter as (x / 255 - 0.5) / 0.5, bilinear to 32 px where they are not.
 _PREPROCESS = {
     "mean": [0.5, 0.5, 0.5],
@@ -49,7 +50,8 @@ def clip_config(tokenizer: Any) -> dict[str, Any]:
         "text_cfg": {
             "context_length": tokenizer.model_max_length,
             "vocab_size": len(tokenizer),
-            "hf_tokenizer_name": "scene-clip",  # open_clip then reads the tokenizer beside the weights
+            # Whatever the name, open_clip reads the tokenizer beside the weights.
+            "hf_tokenizer_name": "scene-clip",
             "tokenizer_kwargs": {"clean": "lower"},
             "width": _WIDTH,
             "heads": 4,
@@ -64,27 +66,28 @@ def train_clip(request: TrainingRequest) -> Path:
     words = training_batch(judge_seeds("judge_train", request.seed, 1 << 22, 16384), 8).captions
     tokenizer = build_tokenizer(words)
     config = clip_config(tokenizer)
-    model = build_clip(config)
+    device = request.device
+    model = build_clip(config).to(device)
     heads = heads_of(LABELS)
     extra = nn.ModuleDict({k: nn.Linear(config["embed_dim"], n) for k, n in heads.items()})
+    extra = extra.to(device)
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *extra.parameters()], lr=1e-3, weight_decay=1e-3
     )
     loop = Loop(request, "scene CLIP", {"model": model, "heads": extra, "optimizer": optimizer})
     generator = torch.Generator().manual_seed(request.seed)
-    size = max(request.batch_size, 192)
+    size = max(request.batch_size, _BATCH)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
         seeds = judge_seeds("judge_train", request.seed, loop.images, size)
         batch = training_batch(seeds, request.resolution)
-        image = model.encode_image(spoil(to_tensor(batch.images, request.device), generator))
-        text = model.encode_text(tokens(tokenizer, batch.captions))
-        wanted = targets(batch.scenes)
-        named = torch.stack([F.cross_entropy(extra[k](image), wanted[k]) for k in heads]).mean()
+        image = model.encode_image(spoil(to_tensor(batch.images, "cpu"), generator).to(device))
+        text = model.encode_text(tokens(tokenizer, batch.captions).to(device))
+        named = attribute_loss(extra, image, targets(batch.scenes))
         contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))
         optimizer.zero_grad(set_to_none=True)
-        (contrast + named).backward()
+        torch.autograd.backward(contrast + named)
         optimizer.step()
         return size, {"contrastive": float(contrast.detach()), "attributes": float(named.detach())}
 
@@ -92,6 +95,12 @@ def train_clip(request: TrainingRequest) -> Path:
     loop.run(step)
     save_clip(request.out, model, tokenizer, config, loop)
     return request.out
+
+
+def attribute_loss(heads: nn.ModuleDict, image: Tensor, wanted: dict[str, Tensor]) -> Tensor:
+    """Mean cross-entropy of the heads that name attributes."""
+    losses = [F.cross_entropy(head(image), wanted[k].to(image.device)) for k, head in heads.items()]
+    return torch.stack(losses).mean()
 
 
 def build_clip(config: dict[str, Any]) -> Any:
@@ -124,7 +133,7 @@ def tokens(tokenizer: Any, captions: list[str]) -> Tensor:
 def contrastive(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     """Symmetric cross-entropy over the batch's cosine matrix."""
     logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
-    own = torch.arange(len(logits))
+    own = torch.arange(len(logits), device=logits.device)
     return 0.5 * (F.cross_entropy(logits, own) + F.cross_entropy(logits.T, own))
 
 
@@ -132,7 +141,7 @@ def contrastive(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
 def check_clip(
     model: Any, tokenizer: Any, request: TrainingRequest, n: int = 2000
 ) -> dict[str, float]:
-    """How often a picture's own caption beats one that differs in a single fact and does not fit."""
+    """How often a picture's own caption beats one that differs in one fact and does not fit."""
     from gandiff.experiments.scenes import fits, mismatched
     from gandiff.experiments.scenes_captions import captions
 
@@ -142,9 +151,11 @@ def check_clip(
     wrong = mismatched(batch.facts, np.random.default_rng(request.seed))
     certain = ~fits(wrong, batch.scenes)
     image = F.normalize(model.encode_image(to_tensor(batch.images, request.device)), dim=-1)
-    own = F.normalize(model.encode_text(tokens(tokenizer, batch.captions)), dim=-1)
-    other = F.normalize(model.encode_text(tokens(tokenizer, captions(wrong, seeds))), dim=-1)
-    better = ((image * own).sum(1) > (image * other).sum(1)).numpy()[certain]
+    own, other = (
+        F.normalize(model.encode_text(tokens(tokenizer, texts).to(request.device)), dim=-1)
+        for texts in (batch.captions, captions(wrong, seeds))
+    )
+    better = ((image * own).sum(1) > (image * other).sum(1)).cpu().numpy()[certain]
     return {
         "own caption beats a one-fact mismatch": float(better.mean()),
         "mean cosine with own caption": float((image * own).sum(1).mean()),
@@ -158,7 +169,10 @@ def save_clip(folder: Path, model: Any, tokenizer: Any, config: dict[str, Any], 
 
     from gandiff.experiments.training.cards import judge_card
 
-    record = loop.record(validation=check_clip(model, tokenizer, loop.request))
+    record = loop.record(
+        batch_size=max(loop.request.batch_size, _BATCH),
+        validation=check_clip(model, tokenizer, loop.request),
+    )
     tokenizer.save_pretrained(folder)
     for extra in ("special_tokens_map.json", "chat_template.jinja"):
         (folder / extra).unlink(missing_ok=True)

@@ -1,7 +1,8 @@
 """The networks of the small latent diffusion model, built from diffusers' own classes.
 
-Together they make a genuine ``StableDiffusionPipeline``: a KL autoencoder that halves the picture twice, a CLIP text
-encoder with a small vocabulary and a U-Net with cross-attention (Rombach et al. 2022, sections 3.1 to 3.3).
+Together they make a genuine ``StableDiffusionPipeline``: a KL autoencoder that halves the picture
+twice, a CLIP text encoder with a small vocabulary and a U-Net with cross-attention (Rombach et al.
+2022, sections 3.1 to 3.3).
 """
 
 from __future__ import annotations
@@ -15,11 +16,16 @@ LATENT_CHANNELS = 4
 FACTOR = 4  # px to a latent cell
 
 
+def _diffusers() -> Any:
+    """The library, imported when it is needed; its classes carry no types."""
+    import diffusers
+
+    return diffusers
+
+
 def build_vae(resolution: int = 32) -> Any:
     """A fresh autoencoder: 3 x r x r to 4 x r/4 x r/4."""
-    from diffusers import AutoencoderKL
-
-    return AutoencoderKL(
+    return _diffusers().AutoencoderKL(
         in_channels=3,
         out_channels=3,
         sample_size=resolution,
@@ -34,10 +40,8 @@ def build_vae(resolution: int = 32) -> Any:
 
 
 def build_unet(resolution: int, text_width: int) -> Any:
-    """A fresh denoiser of latents, with cross-attention to the caption's tokens at both of its sizes."""
-    from diffusers import UNet2DConditionModel
-
-    return UNet2DConditionModel(
+    """A fresh denoiser of latents, with cross-attention to the caption's tokens at both sizes."""
+    return _diffusers().UNet2DConditionModel(
         sample_size=resolution // FACTOR,
         in_channels=LATENT_CHANNELS,
         out_channels=LATENT_CHANNELS,
@@ -52,10 +56,8 @@ def build_unet(resolution: int, text_width: int) -> Any:
 
 
 def build_noise_schedule() -> Any:
-    """The forward process: 1,000 steps, betas linear in their square root, as Stable Diffusion has it."""
-    from diffusers import DDPMScheduler
-
-    return DDPMScheduler(
+    """The forward process of Stable Diffusion: 1,000 steps, betas linear in their square root."""
+    return _diffusers().DDPMScheduler(
         num_train_timesteps=1000,
         beta_start=0.00085,
         beta_end=0.012,
@@ -69,8 +71,9 @@ def build_noise_schedule() -> Any:
 def centre_latents(vae: Any, mean: Any, std: float) -> None:
     """Make latents zero-mean and note their scale.
 
-    ``StableDiffusionPipeline`` divides by ``scaling_factor`` and knows no shift, so the mean goes into the biases of
-    the two 1x1 convolutions around the latent space; reconstructions stay as they were.
+    ``StableDiffusionPipeline`` divides by ``scaling_factor`` and knows no shift, so the mean goes
+    into the biases of the two 1x1 convolutions around the latent space; reconstructions stay as
+    they were.
     """
     import torch
 
@@ -83,10 +86,11 @@ def centre_latents(vae: Any, mean: Any, std: float) -> None:
 
 def save_pipeline(folder: Path, vae: Any, unet: Any, text: TextEncoder) -> None:
     """Write a directory that plain diffusers loads as a ``StableDiffusionPipeline``."""
-    from diffusers import DDIMScheduler, StableDiffusionPipeline
-
-    scheduler = DDIMScheduler.from_config(build_noise_schedule().config, set_alpha_to_one=False)
-    pipe = StableDiffusionPipeline(
+    diffusers = _diffusers()
+    scheduler = diffusers.DDIMScheduler.from_config(
+        build_noise_schedule().config, set_alpha_to_one=False
+    )
+    pipe = diffusers.StableDiffusionPipeline(
         vae=vae,
         text_encoder=text.model,
         tokenizer=text.tokenizer,

@@ -30,7 +30,7 @@ class GanGenerator(Generator):
     """
 
     def __init__(self, name: str, settings: GanSettings) -> None:
-        """Check the settings and the small files; raises ``GeneratorError`` for what does not fit."""
+        """Check the settings and small files; raises ``GeneratorError`` for what does not fit."""
         self._name, self._settings = name, settings
         self._folder = require_weights(settings.weights)
         self._config = _read_config(self._folder)
@@ -77,7 +77,8 @@ class GanGenerator(Generator):
             net.load_state_dict(load_file(self._folder / WEIGHTS))
         except (TypeError, ValueError, RuntimeError) as error:
             raise GeneratorError(
-                f"the weights in {self._folder} do not fit its {CONFIG}: {' '.join(str(error).split())[:300]}"
+                f"the weights in {self._folder} do not fit its {CONFIG}: "
+                f"{' '.join(str(error).split())[:300]}"
             ) from error
         self._net = net.eval().requires_grad_(False).to(device=device, dtype=kind)
         self._text = TextEncoder.from_pretrained(self._folder).to(device, kind)

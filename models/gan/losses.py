@@ -1,8 +1,9 @@
 """Losses of the conditional GAN, on logits and features.
 
-Relativistic pairing with zero-centred penalties (Huang et al. 2024, "The GAN is dead", equations 2 and 5): a real
-picture and a generated one are judged with the same caption, and only their difference counts. A wrong caption
-that differs in one fact is judged the same way, which is what teaches both networks to read.
+Relativistic pairing with zero-centred penalties (Huang et al. 2024, "The GAN is dead", equations 2
+and 5): a real picture and a generated one are judged with the same caption, and only their
+difference counts. A wrong caption that differs in one fact is judged the same way, which is what
+teaches both networks to read.
 """
 
 from __future__ import annotations
@@ -21,7 +22,10 @@ def relativistic(better: Float[Tensor, " n"], worse: Float[Tensor, " n"]) -> Flo
 def mismatch(
     right: Float[Tensor, " n"], wrong: Float[Tensor, " n"], certain: Bool[Tensor, " n"]
 ) -> Float[Tensor, ""]:
-    """The same for a right and a wrong caption of one picture, where the wrong one is certainly wrong."""
+    """The same for a right and a wrong caption of one picture.
+
+    Only where the wrong one is certainly wrong; 0 if it is so nowhere.
+    """
     weight = certain.to(right.dtype)
     return (F.softplus(wrong - right) * weight).sum() / weight.sum().clamp(min=1)
 
@@ -31,7 +35,8 @@ def contrast(
 ) -> Float[Tensor, ""]:
     """InfoNCE of each picture over the batch's captions; captions that also fit are left out.
 
-    van den Oord et al. 2018, equation 4, used between pictures and captions as by Zhang et al. 2021 (XMC-GAN).
+    van den Oord et al. 2018, equation 4, used between pictures and captions as by Zhang et al. 2021
+    (XMC-GAN).
     """
     own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
     logits = (similarity / temperature).masked_fill(fit & ~own, float("-inf"))
@@ -41,9 +46,9 @@ def contrast(
 def zero_centred_penalty(
     logits: Float[Tensor, " n"], images: Float[Tensor, "n c h w"]
 ) -> Float[Tensor, ""]:
-    """Half the squared gradient of the logits, summed over pixels, averaged over images (R1 on reals, R2 on fakes).
+    """Half the squared gradient of the logits, summed over pixels, averaged over images.
 
-    Mescheder et al. 2018, equation 9, without its weight.
+    R1 on reals, R2 on fakes: Mescheder et al. 2018, equation 9, without its weight.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     return 0.5 * gradient.square().sum((1, 2, 3)).mean()

@@ -1,15 +1,17 @@
 """The text-conditioned GAN: a style-based generator and a discriminator with two logits.
 
-The style vector is w = [f(z), t]: a mapping network's view of the noise beside the caption's feature, so that
-truncation pulls f(z) to its mean and leaves the text alone (the layout of StyleGAN-T, Sauer et al. 2023, section
-3.1). Convolutions are modulated and demodulated in scale-activation form (Karras et al. 2020, equations 1 and 3): the
-same product as modulating the weights, without grouped convolutions. Learning rates are equalised (Karras et
-al. 2018, section 4.1).
+The style vector is w = [f(z), t]: a mapping network's view of the noise beside the caption's
+feature, so that truncation pulls f(z) to its mean and leaves the text alone (the layout of
+StyleGAN-T, Sauer et al. 2023, section 3.1). Convolutions are modulated and demodulated in
+scale-activation form (Karras et al. 2020, equations 1 and 3): the same product as modulating the
+weights, without grouped convolutions. Learning rates are equalised (Karras et al. 2018, section
+4.1).
 """
 
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 
 import torch
@@ -22,7 +24,7 @@ GAIN = math.sqrt(2.0)  # keeps the variance through a leaky ReLU of slope 0.2, n
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GanConfig:
-    """What the networks are; saved as ``config.json``. ``widths`` are channels from 4 px up to ``resolution``."""
+    """What the networks are; saved as ``config.json``. Widths are channels, from 4 px upwards."""
 
     resolution: int = 32  # px, a power of two
     text_width: int = 96
@@ -181,7 +183,7 @@ class Generator(nn.Module):
         return torch.cat([f, unit_variance(text)], 1)
 
     def synthesise(self, w: Float[Tensor, "n s"]) -> Float[Tensor, "n 3 h w"]:
-        """A style to a picture: features grow level by level, each adds its share to the picture."""
+        """A style to a picture: features grow level by level, and each adds its share to it."""
         x = F.leaky_relu(self.start(w), 0.2).view(len(w), -1, 4, 4) * GAIN
         picture: Tensor | None = None
         for pair, to_rgb in zip(self.layers, self.to_rgb, strict=True):
@@ -242,10 +244,8 @@ class Discriminator(nn.Module):
         widths = config.d_widths[::-1]
         self.from_rgb = Conv(3, widths[0], kernel=4, stride=2)
         self.blocks, self.skips = nn.ModuleList(), nn.ModuleList()
-        for before, after in zip(widths[:-1], widths[1:], strict=True):
-            self.blocks.append(
-                nn.ModuleList([Conv(before, before), Conv(before, after, stride=2)])
-            )
+        for before, after in itertools.pairwise(widths):
+            self.blocks.append(nn.Sequential(Conv(before, before), Conv(before, after, stride=2)))
             self.skips.append(nn.Conv2d(before, after, 2, stride=2, bias=False))
         self.last = Conv(widths[-1], widths[-1])
         self.dense = Linear(widths[-1] * 16, features)
@@ -254,8 +254,8 @@ class Discriminator(nn.Module):
     def features(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:
         """What the discriminator sees in pictures."""
         x = self.from_rgb(x)
-        for (first, second), skip in zip(self.blocks, self.skips, strict=True):  # type: ignore[misc]
-            x = (second(first(x)) + skip(x)) * math.sqrt(0.5)
+        for block, skip in zip(self.blocks, self.skips, strict=True):
+            x = (block(x) + skip(x)) * math.sqrt(0.5)
         x = self.last(x).flatten(1)
         return F.leaky_relu(self.dense(x), 0.2) * GAIN
 

@@ -1,0 +1,84 @@
+"""Writes ``scores.json`` beside the shipped generators, from a run of ``comparisons/shipped.yaml``.
+
+gandiff run experiments/comparisons/shipped.yaml
+python -m gandiff.experiments.shipped runs/shipped
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.store import read_json, write_atomically
+
+PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+_MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
+
+
+def write_scores(run: Path) -> list[Path]:
+    """Write the scores of every shipped generator in a run; returns the files.
+
+    Raises ``RequestError`` if the run is not finished. Rows about the machine are left out.
+    """
+    import pandas as pd
+
+    record = read_json(run / "run.json")
+    if record.get("status") != "done" or not (run / "results.parquet").is_file():
+        raise RequestError(f"{run} is no finished run; start with: gandiff run FILE")
+    table = pd.read_parquet(run / "results.parquet")
+    by_folder: dict[str, dict[str, Any]] = {}
+    for name, facts in record["generators"].items():
+        settings = facts["settings"]
+        folder = settings.get("weights") or settings.get("pipeline")
+        if folder and (PRETRAINED / str(folder)).is_dir():
+            rows: Sequence[Mapping[str, Any]] = table[table["generator"] == name].to_dict("records")
+            by_folder.setdefault(str(folder), {})[name] = _entry(facts, rows)
+    return [_write(record, folder, entries) for folder, entries in by_folder.items()]
+
+
+def _entry(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    metrics = {row["metric"]: _row(row) for row in rows if row["metric"] not in _MACHINE}
+    accuracy = metrics.get("scene_accuracy/all", {}).get("value")
+    return {
+        "scene_accuracy_all": accuracy,
+        "settings": facts["settings"],
+        "weights_sha256": facts["weights_sha256"],
+        "metrics": metrics,
+    }
+
+
+def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+    def number(value: Any) -> float | None:
+        return None if value is None or value != value else float(value)
+
+    return {
+        **{key: number(row[key]) for key in ("value", "low", "high")},
+        "unit": row["unit"],
+        "images": number(row["images"]),
+        "references": number(row["references"]),
+        "protocol": json.loads(row["protocol"]),
+    }
+
+
+def _write(record: Mapping[str, Any], folder: str, entries: Mapping[str, Any]) -> Path:
+    path = PRETRAINED / folder / "scores.json"
+    suite = record["suite"]
+    data = {
+        "command": record["command"],
+        "suite": {key: suite[key] for key in ("name", "version", "sha256", "prompts")},
+        "samples_per_prompt": record["comparison"]["samples_per_prompt"],
+        "seed": record["comparison"]["seed"],
+        "packages": {k: record["environment"]["packages"].get(k) for k in ("torch", "diffusers")},
+        "generators": entries,
+    }
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
+    return path
+
+
+if __name__ == "__main__":
+    for written in write_scores(Path(sys.argv[1])):
+        print(written)

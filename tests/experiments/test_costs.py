@@ -1,0 +1,225 @@
+"""What an image costs: timed in a process of its own, once, and never at the price of the run."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import toys
+from run_helpers import TOY, record, write_comparison
+from scene_toys import noise, score
+
+from gandiff.experiments import api, costs
+from gandiff.models.generator import (
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorInfo,
+)
+
+TIMING = {"warmup": 1, "repeats": 3, "batch_sizes": [2]}
+BUSY = Path(__file__).parent / "scene_toys.py"
+
+
+def run(file: Path) -> api.RunSummary:
+    return api.run(file, out=file.parent / "run", until="score", quiet=True)
+
+
+def timed(summary: api.RunSummary) -> pd.DataFrame:
+    return pd.read_parquet(summary.folder / "timing.parquet")
+
+
+def processes(log: Path) -> list[str]:
+    """The process that wrote each line of a toy's log, with what it did."""
+    return log.read_text().splitlines() if log.exists() else []
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, api.RunSummary]:
+    """A run of a toy, a generator that breaks when timed, and a folder of images."""
+    folder = tmp_path_factory.mktemp("costs")
+    made = toys.save_toy_images(
+        folder / "elsewhere", [f"{i:05d}_{k}.png" for i in (1, 2) for k in (0, 1)]
+    )
+    generators = {
+        "toy": {"type": TOY, "log": str(folder / "toy.log")},
+        "broken": {"type": f"{BUSY}:crash"},
+        "elsewhere": {"type": "folder", "folder": str(made), "pattern": "{prompt_id}_{sample}.png"},
+    }
+    file = write_comparison(folder, 2, generators=generators, timing=TIMING)
+    return file, run(file)
+
+
+def test_each_repeat_is_a_row(measured: tuple[Path, api.RunSummary]) -> None:
+    table = timed(measured[1])
+    found = {
+        phase: len(rows)
+        for phase, rows in table[table.generator == "toy"].groupby(["phase", "batch_size"])
+    }
+    assert found == {("load", 0): 1, ("latency", 1): 3, ("throughput", 2): 3}
+    assert (table.seconds >= 0).all()
+    assert set(table.generator) == {"toy"}
+
+
+def test_costs_are_rows_of_the_results(measured: tuple[Path, api.RunSummary]) -> None:
+    rows = measured[1].to_frame()
+    mine = rows[rows.generator == "toy"].set_index("metric")
+    assert set(mine.index) == {
+        *("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes"),
+        *("parameters", "nfe"),
+    }
+    table = timed(measured[1])
+    latency = table[(table.generator == "toy") & (table.phase == "latency")].seconds
+    assert mine.value["latency_seconds"] == pytest.approx(latency.median())
+    assert mine.value["parameters"] == 3
+    assert mine.value["nfe"] == 2
+    assert mine.direction["images_per_second"] == "higher"
+    assert mine.direction["latency_seconds"] == "lower"
+    protocol = json.loads(mine.protocol["latency_seconds"])
+    assert protocol["own_process"] is True
+    assert protocol["calls"] == protocol["repeats"] == 3
+
+
+def test_the_memory_is_that_of_a_process_of_its_own(
+    measured: tuple[Path, api.RunSummary],
+) -> None:
+    mine = measured[1].to_frame().set_index(["generator", "metric"])
+    peak = mine.value["toy", "peak_memory_bytes"]
+    assert 20e6 < peak < 2e9
+    assert mine.note["toy", "peak_memory_bytes"] is None
+    # One batch for the run in this process; in the other one a warm-up and three calls, twice.
+    calls = [line for line in processes(measured[0].parent / "toy.log") if "begin" in line]
+    assert calls == ["begin 00001_0 00001_1 00002_0 00002_1"] + ["begin None_0"] * 4 + [
+        "begin None_0 None_0"
+    ] * 4
+
+
+def test_a_folder_costs_nothing(measured: tuple[Path, api.RunSummary]) -> None:
+    rows = measured[1].to_frame()
+    assert "elsewhere" not in set(rows.generator)
+    assert "elsewhere" not in record(measured[1].folder)["costs"]
+
+
+def test_what_breaks_when_timed_becomes_a_warning(
+    measured: tuple[Path, api.RunSummary],
+) -> None:
+    summary = measured[1]
+    assert summary.images == {"ok": 12}
+    assert [w for w in summary.warnings if "timed" in w] == [
+        "broken was not timed: RuntimeError: one is too few for this toy"
+    ]
+    rows = summary.to_frame()
+    assert set(rows[rows.generator == "broken"].metric) == {"nfe"}
+
+
+def test_a_second_run_times_only_what_failed(measured: tuple[Path, api.RunSummary]) -> None:
+    file, before = measured
+    table, calls = timed(before), processes(file.parent / "toy.log")
+    again = run(file)
+    pd.testing.assert_frame_equal(timed(again), table)
+    assert processes(file.parent / "toy.log") == calls
+    assert again.warnings == before.warnings
+
+
+def test_another_protocol_is_timed_anew(measured: tuple[Path, api.RunSummary]) -> None:
+    file, _ = measured
+    first = file.parent / "toy.log"
+    before = len(processes(first))
+    changed = api.run(
+        *(file,),
+        out=file.parent / "run",
+        until="score",
+        quiet=True,
+        overrides=["timing.repeats=1", "timing.warmup=0"],
+    )
+    table = timed(changed)
+    assert len(table[table.phase == "latency"]) == 1
+    assert sum("begin" in line for line in processes(first)[before:]) == 2
+
+
+class Memory(Generator):
+    """Notes in which process it was asked, and takes its time."""
+
+    def __init__(self) -> None:
+        self.asked: list[int] = []
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return GeneratorInfo(
+            name="memory", family="gan", resolution=32, training_seconds=60.0, settings={"deep": 1}
+        )
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        self.asked.append(os.getpid())
+
+    def generate(self, requests: Any) -> list[Generation]:
+        made = noise([r.prompt for r in requests], [r.seed for r in requests])
+        return [Generation(image=image) for image in made]
+
+
+def test_python_objects_are_timed_where_they_live(tmp_path: Path) -> None:
+    memory = Memory()
+    summary = score(tmp_path / "r", {"memory": memory}, [], ["a", "b"])
+    assert memory.asked == [os.getpid()] * 2
+    rows = summary.to_frame().set_index("metric")
+    assert "whole process" in rows.note["peak_memory_bytes"]
+    assert json.loads(rows.protocol["latency_seconds"])["own_process"] is False
+    assert rows.value["training_seconds"] == 60
+    # Gone on with where the object is not: its costs are kept and nothing is asked for.
+    kept = api.stage(summary.folder, "score", quiet=True)
+    assert kept.warnings == []
+    pd.testing.assert_frame_equal(kept.to_frame(), summary.to_frame())
+
+
+class Slow(Memory):
+    """Needs half a second of a clock that is wound by hand."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def generate(self, requests: Any) -> list[Generation]:
+        self.clock[0] += 1.5 * len(requests)
+        return super().generate(requests)
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [0.0]
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    job = {
+        "device": "cpu",
+        "dtype": "float32",
+        "prompts": ["a", "b"],
+        "warmup": 1,
+        "repeats": 10,
+        "batch_sizes": [4],
+    }
+    found = costs.measure_generator(Slow(clock), job)
+    # 4 s are used up after three calls of 1.5 s, and by the first of 6 s, which gets a second one.
+    assert [(p["batch_size"], p["seconds"]) for p in found["phases"]] == [
+        (1, [1.5] * 3),
+        (4, [6.0] * 2),
+    ]
+
+
+def test_a_process_that_never_ends_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(costs, "_PROCESS_SECONDS", 0.05)
+    file = write_comparison(tmp_path, 1, generators={"toy": {"type": TOY}}, timing=TIMING)
+    summary = run(file)
+    assert summary.warnings == ["toy was not timed: it took longer than 0.05 s"]
+    assert timed(summary).empty
+
+
+def test_requests_differ_and_repeat_the_prompts() -> None:
+    found = costs._requests(["a", "b"], 3)
+    assert found == [
+        GenerationRequest(prompt="a", seed=0),
+        GenerationRequest(prompt="b", seed=1),
+        GenerationRequest(prompt="a", seed=2),
+    ]

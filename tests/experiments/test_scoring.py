@@ -1,0 +1,306 @@
+"""Small real runs, scored: what the tables hold, and what is measured again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from run_helpers import TOY, record, write_comparison
+from scene_toys import black, expected, noise, score, truth
+
+from gandiff.evaluate.metric import ImageRecord, MetricOutput
+from gandiff.experiments.api import RunSummary
+from gandiff.experiments.cli import main
+from gandiff.experiments.scoring import Scored, differences
+
+METRICS = (
+    "scene_accuracy",
+    "clip_score(model=scenes)",
+    "fd(encoder=scenes)",
+    "kid(encoder=scenes)",
+    "diversity(encoder=scenes)",
+    "vendi(encoder=scenes)",
+)
+TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
+COSTS = {
+    *("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes"),
+    *("parameters", "nfe", "training_seconds"),
+}
+BLACK_PROMPT = 3  # of the suite: both samples fail
+
+
+def patchy(prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+    """The truth, but for one prompt and one image of another that come out black."""
+    made = truth(prompts, seeds)
+    texts = list(expected())
+    first = prompts.index(texts[0])
+    for i, prompt in enumerate(prompts):
+        if prompt == texts[BLACK_PROMPT] or i == first:
+            made[i] = np.zeros_like(made[i])
+    return made
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> RunSummary:
+    """One run that the tests of this file read."""
+    generators = {"truth": truth, "noise": noise, "patchy": patchy, "black": black}
+    reference = {"type": "scenes", "images": 80}
+    return score(tmp_path_factory.mktemp("run") / "r", generators, METRICS, reference=reference)
+
+
+@pytest.fixture
+def results(run: RunSummary) -> pd.DataFrame:
+    return run.to_frame()
+
+
+def value(results: pd.DataFrame, generator: str, metric: str) -> float:
+    rows = results[(results.generator == generator) & (results.metric == metric)]
+    assert len(rows) == 1
+    return float(rows.value.iloc[0])
+
+
+def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
+    columns = {name: list(pd.read_parquet(run.folder / name).columns) for name in TABLES}
+    assert columns == {
+        "scores.parquet": [
+            *("key", "generator", "prompt_id", "sample", "category", "metric", "value")
+        ],
+        "results.parquet": [
+            *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
+            *("images", "references", "protocol", "note"),
+        ],
+        "differences.parquet": [
+            *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts")
+        ],
+        "timing.parquet": ["generator", "phase", "batch_size", "repeat", "seconds"],
+    }
+
+
+def test_every_number_comes_with_its_protocol(results: pd.DataFrame) -> None:
+    quality = results[~results.metric.isin(COSTS) & (results.generator != "black")]
+    assert {name.split("/")[0] for name in quality.metric} == set(METRICS)
+    for row in quality.itertuples():
+        protocol = json.loads(row.protocol)
+        assert len(protocol["weights_sha256"]) == 64, row.metric
+        assert row.images > 0
+        assert row.direction in ("higher", "lower", "target")
+        assert np.isfinite(row.value)
+        # Fewer than 5 prompts that state the fact: no interval, rather than a guess.
+        assert np.isnan(row.low) == np.isnan(row.high)
+        assert np.isnan(row.low) or row.low <= row.value <= row.high
+        if row.metric.startswith(("fd", "kid")):
+            assert row.references == 80
+    assert results[results.metric == "scene_accuracy/all"].low.notna().sum() == 3
+    timed = [json.loads(p) for p in results[results.metric == "latency_seconds"].protocol]
+    assert len(timed) == 4
+    assert all(p["cpu"] and p["batch_size"] == 1 and p["calls"] == 1 for p in timed)
+
+
+def test_who_draws_what_is_asked_for_wins_on_every_axis(results: pd.DataFrame) -> None:
+    def both(metric: str) -> tuple[float, float]:
+        return value(results, "truth", metric), value(results, "noise", metric)
+
+    good, bad = both("scene_accuracy/all")
+    assert good >= 0.9
+    assert bad <= 0.2
+    for part in ("shape", "colour", "background", "relation"):
+        good, bad = both(f"scene_accuracy/{part}")
+        assert good > bad, part
+    for metric in ("clip_score(model=scenes)", "vendi(encoder=scenes)"):
+        good, bad = both(metric)
+        assert good > bad, metric
+    for metric in ("fd(encoder=scenes)", "kid(encoder=scenes)"):
+        good, bad = both(metric)
+        assert good < bad, metric
+    good, bad = both("diversity(encoder=scenes)")
+    assert abs(good - 1) < abs(bad - 1)
+    assert good == pytest.approx(1, abs=0.4)
+
+
+def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
+    table = pd.read_parquet(run.folder / "differences.parquet")
+    means = run.scores().groupby(["generator", "metric", "prompt_id"]).value.mean()
+    assert set(zip(table.a, table.b, strict=True)) == {
+        ("truth", "noise"),
+        ("truth", "patchy"),
+        ("noise", "patchy"),
+    }
+    for row in table.itertuples():
+        pair = (means[row.a, row.metric] - means[row.b, row.metric]).dropna()
+        assert row.prompts == len(pair)
+        assert row.difference == pytest.approx(pair.mean(), abs=1e-9)
+        assert row.win_rate == pytest.approx(((pair > 0) + (pair == 0) / 2).mean())
+        assert 0 < row.p_value <= 1
+    sure = table[(table.b == "noise") & (table.metric == "scene_accuracy/all")].iloc[0]
+    assert sure.low > 0
+    assert sure.prompts == 6
+
+
+def scored(name: str, values: Sequence[float]) -> Scored:
+    images = [
+        ImageRecord(path=Path(f"{i}.png"), sha256=str(i), group=f"p{i // 2}")
+        for i in range(len(values))
+    ]
+    output = MetricOutput(results=[], per_image={"m": np.array(values)})
+    return Scored(generator=name, images=images, outputs=[output])
+
+
+def test_differences_change_sign_with_the_sides_and_add_up() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = (scored(name, rng.normal(i, 1, 16)) for i, name in enumerate("abc"))
+    ab, ac, bc = differences([a, b, c], seed=3)
+    ba = differences([b, a], seed=3)[0]
+    assert (ab["a"], ab["b"], ba["a"], ba["b"]) == ("a", "b", "b", "a")
+    assert ab["difference"] == pytest.approx(-ba["difference"])
+    assert ab["low"] == pytest.approx(-ba["high"], rel=0.1)
+    assert ab["win_rate"] == pytest.approx(1 - ba["win_rate"])
+    assert ac["difference"] == pytest.approx(ab["difference"] + bc["difference"])
+    assert differences([a, scored("d", [np.nan] * 16)], seed=0) == []
+
+
+def test_failed_images_are_left_out_and_counted(run: RunSummary, results: pd.DataFrame) -> None:
+    counts = record(run.folder)["counts"]
+    assert counts["patchy"] == {"planned": 12, "ok": 9, "failed": 3, "filtered": 0}
+    assert counts["black"] == {"planned": 12, "ok": 0, "failed": 12, "filtered": 0}
+    scores = run.scores()
+    assert "black" not in set(scores.generator)
+    mine = scores[scores.generator == "patchy"].set_index(["prompt_id", "sample", "metric"]).value
+    full = scores[scores.generator == "truth"].set_index(["prompt_id", "sample", "metric"]).value
+    # The same seeds gave the same images, so what was measured has the values of the whole set.
+    per_image = [name for name in mine.index.levels[2] if not name.startswith("diversity")]
+    for name in per_image:
+        left = mine.xs(name, level="metric")
+        assert left.equals(full.xs(name, level="metric").loc[left.index])
+        assert value(results, "patchy", name) == pytest.approx(left.mean())
+    rows = results[(results.generator == "patchy") & (results.metric == "scene_accuracy/all")]
+    assert rows.images.iloc[0] == 9
+    assert any(w.startswith("patchy: 3 of 12 images failed (black") for w in run.warnings)
+
+
+def test_what_cannot_be_measured_is_a_row_that_says_why(results: pd.DataFrame) -> None:
+    rows = results[(results.generator == "black") & ~results.metric.isin(COSTS)]
+    assert sorted(rows.metric) == sorted(METRICS)
+    assert rows.value.isna().all()
+    assert set(rows.note) == {"not measured: there is no usable image"}
+    assert set(rows.images) == {0}
+
+
+def test_prompts_that_state_no_facts_have_no_accuracy(tmp_path: Path) -> None:
+    metrics = ["scene_accuracy", "diversity(encoder=scenes)"]
+    suite = ["a dog", "a cat", "a horse"]
+    found = score(tmp_path / "r", {"noise": noise}, metrics, suite).to_frame()
+    row = found[found.metric == "scene_accuracy"].iloc[0]
+    assert np.isnan(row.value)
+    assert "needs prompts with stated facts" in row.note
+    spread = found[found.metric == "diversity(encoder=scenes)"].iloc[0]
+    assert spread.direction == "higher"  # a raw distance: there is no real dog to compare with
+    assert spread.value > 0
+
+
+def test_real_images_may_come_from_a_folder(tmp_path: Path, run: RunSummary) -> None:
+    folder = next((run.folder / "reference").glob("scenes-*"))
+    found = score(
+        *(tmp_path / "r", {"truth": truth, "noise": noise}, ["fd(encoder=scenes)"]),
+        reference={"folder": str(folder), "images": 70},
+    ).to_frame()
+    rows = found[found.metric == "fd(encoder=scenes)"].set_index("generator")
+    assert set(rows.references) == {70}
+    assert rows.value["truth"] < rows.value["noise"]
+
+
+def state(folder: Path) -> dict[str, tuple[int, bytes]]:
+    """When each table was written and what it holds."""
+    return {n: ((folder / n).stat().st_mtime_ns, (folder / n).read_bytes()) for n in TABLES}
+
+
+def test_scoring_again_does_nothing_and_a_new_metric_measures_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    encoded: list[int] = []
+    from gandiff.evaluate import features
+
+    whole = features._encode_batch
+
+    def counting(extractor: Any, store: Any, batch: list[Any]) -> None:
+        encoded.append(len(batch))
+        whole(extractor, store, batch)
+
+    monkeypatch.setattr(features, "_encode_batch", counting)
+    generators, folder = {"truth": truth, "noise": noise}, tmp_path / "r"
+    reference = {"type": "scenes", "images": 40}
+    metrics = ["diversity(encoder=scenes)"]
+    before = score(folder, generators, metrics, reference=reference)
+    assert sum(encoded) == 3 * 12  # two generators, and real images of the prompts
+    tables, rows = state(folder), before.to_frame()
+    encoded.clear()
+    again = score(folder, generators, metrics, reference=reference)
+    assert state(folder) == tables
+    assert again == before
+    assert encoded == []
+    metrics += ["vendi(encoder=scenes)", "fd(encoder=scenes)"]
+    after = score(folder, generators, metrics, reference=reference).to_frame()
+    assert sum(encoded) == 40  # the reference; everything else was kept
+    kept = after[after.metric.isin(rows.metric)].reset_index(drop=True)
+    pd.testing.assert_frame_equal(kept, rows)
+    assert set(after.metric) == {*rows.metric, *metrics}
+
+
+UNREACHABLE = {
+    "missing CLIP": (
+        {"metrics": ["clip_score(model=local-dir:nowhere)"]},
+        "metric 'clip_score(model=local-dir:nowhere)': nowhere is no open_clip model: "
+        "open_clip_config.json is missing",
+    ),
+    "missing Inception": (
+        {"metrics": ["vendi(encoder=inception)"]},
+        "weights-inception-2015-12-05-6726825d.pth is not there and https://",
+    ),
+    "empty reference": (
+        {"metrics": ["fd(encoder=scenes)"], "reference": {"folder": "photos"}},
+        "photos holds 0 image files",
+    ),
+    "one image": (
+        {
+            "metrics": ["fd(encoder=scenes)"],
+            "reference": {"type": "scenes"},
+            "samples_per_prompt": 1,
+            "suite": {"name": "prompts.txt", "limit": 1},
+        },
+        "fd(encoder=scenes) compares distributions and needs 2 images or more of each generator; "
+        "1 is planned",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", UNREACHABLE)
+def test_what_would_stop_the_scoring_is_found_before_the_first_image(
+    case: str,
+    empty_folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    changes: Mapping[str, Any]
+    changes, says = UNREACHABLE[case]
+
+    def unreachable(*_: object, **__: object) -> None:
+        raise OSError("no route to the host")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", unreachable)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(empty_folder / "hub"))
+    (empty_folder / "photos").mkdir()
+    toys = {"toy": {"type": TOY, "log": str(empty_folder / "toy.log")}}
+    file = write_comparison(empty_folder, 2, generators=toys, **changes)
+    assert main(["run", str(file), "--quiet"]) == 2
+    shown = capsys.readouterr()
+    assert says in shown.err
+    assert shown.err.startswith("error: ")
+    assert shown.err.count("\n") == 1
+    assert shown.out == ""
+    assert not (empty_folder / "runs").exists()
+    assert not (empty_folder / "toy.log").exists()

@@ -1,0 +1,86 @@
+"""The shipped generators and judges against what their cards say."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gandiff.experiments.api import run_comparison
+from gandiff.experiments.config import comparison_from_dict
+from gandiff.models.weights import PRETRAINED, combined_sha256
+
+ROOT = Path(__file__).resolve().parent.parent
+SHIPPED = ("gan-scenes", "diffusion-scenes")
+PROMPTS = 200
+
+
+def scores(name: str) -> dict[str, Any]:
+    data: dict[str, Any] = json.loads((PRETRAINED / name / "scores.json").read_text())
+    return data
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_scores_are_of_these_weights(name: str) -> None:
+    for entry in scores(name)["generators"].values():
+        assert entry["weights_sha256"] == combined_sha256(PRETRAINED / name)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_the_two_judges_agree_within_two_points(name: str) -> None:
+    for entry in scores(name)["generators"].values():
+        metrics = entry["metrics"]
+        a = metrics["scene_accuracy/all"]["value"]
+        b = metrics["scene_accuracy(judge=b)/all"]["value"]
+        assert abs(a - b) <= 0.02
+
+
+@pytest.mark.parametrize(
+    ("name", "limit"),
+    [("gan-scenes", 4_000_000), ("diffusion-scenes", 8_000_000)],
+)
+def test_weights_are_small(name: str, limit: int) -> None:
+    assert sum(f.stat().st_size for f in (PRETRAINED / name).rglob("*.safetensors")) <= limit
+
+
+def test_judges_are_small() -> None:
+    folder = ROOT / "evaluate" / "pretrained"
+    assert sum(f.stat().st_size for f in folder.rglob("*.safetensors")) <= 4_000_000
+
+
+@pytest.mark.parametrize(
+    ("name", "generator"), [("gan-scenes", "gan"), ("diffusion-scenes", "ddim-20")]
+)
+def test_scores_hold_on_a_subset(name: str, generator: str, tmp_path: Path) -> None:
+    entry = scores(name)["generators"][generator]
+    kind = "gan" if name == "gan-scenes" else "diffusers"
+    settings = {k: v for k, v in entry["settings"].items() if v is not None}
+    comparison = comparison_from_dict(
+        {
+            "name": "subset",
+            "suite": {"name": "scenes", "split": "test", "prompts": PROMPTS},
+            "samples_per_prompt": 1,
+            "batch_size": 25,
+            "generators": {generator: {"type": kind, **settings}},
+            "metrics": ["scene_accuracy"],
+            "timing": {"warmup": 0, "repeats": 1, "batch_sizes": [1]},
+        }
+    )
+    table = run_comparison(comparison, tmp_path / "run", until="score", quiet=True).to_frame()
+    rows = table[table["metric"].str.startswith("scene_accuracy/")].set_index("metric")
+    checked = 0
+    for metric, published in entry["metrics"].items():
+        if metric not in rows.index or metric.endswith("held_out_all"):
+            continue
+        p, n = (
+            published["value"],
+            PROMPTS / 4,
+        )  # a fact is stated in a quarter of the prompts or more
+        # Four standard errors of a share: a wrong number shows, chance does not.
+        allowed = 4 * math.sqrt(max(p * (1 - p), 0.01) / n)
+        assert rows.loc[metric, "value"] == pytest.approx(p, abs=allowed), metric
+        checked += 1
+    assert checked >= 6
