@@ -139,8 +139,11 @@ class PromptDiversity(Metric):
         own = _by_group(per_image, data.images)
         if not own:
             raise MetricError(f"{name} needs 2 images of one prompt and no prompt has them")
-        row = self._raw(data, own) if data.matched is None else self._ratio(data, data.matched, own)
-        return MetricOutput(results=[row], per_image={name: per_image})
+        if data.matched is None:
+            return MetricOutput(results=[self._raw(data, own)], per_image={name: per_image})
+        row, scale = self._ratio(data, data.matched, own)
+        # In the unit of the row, so that differences between generators are in it too.
+        return MetricOutput(results=[row], per_image={name: per_image / scale})
 
     def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
         sums = np.array(list(own.values()))
@@ -159,7 +162,8 @@ class PromptDiversity(Metric):
 
     def _ratio(
         self, data: MetricInput, matched: Sequence[ImageRecord], own: dict[str, float]
-    ) -> MetricResult:
+    ) -> tuple[MetricResult, float]:
+        """The row, and the mean distance between real images that it is relative to."""
         name = str(self.spec)
         features = feature_matrix(name, data, self._encoder, matched, "real images of the prompts")
         groups = [image.group for image in matched]
@@ -172,12 +176,12 @@ class PromptDiversity(Metric):
         if below.sum() == 0:
             raise MetricError(f"{name}: the real images of each prompt all have the same features")
         found = bootstrap_ratio(above, below, data.seed)
-        return MetricResult(
+        row = MetricResult(
             metric=name,
             value=found.value,
             low=found.low,
             high=found.high,
-            unit="ratio to real images",
+            unit="× real images",
             direction="target",
             target=1.0,
             images=len(data.images),
@@ -185,6 +189,7 @@ class PromptDiversity(Metric):
             protocol={**self._protocol(data), "reference_sha256": set_sha256(matched)},
             note=f"over {len(common)} prompts; above 1 is no improvement",
         )
+        return row, float(below.mean())
 
     def _protocol(self, data: MetricInput) -> dict[str, object]:
         return {

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import importlib
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
@@ -230,15 +230,14 @@ class FeatureCache(TextFeatures):
         if unreadable:
             raise MetricError(describe_unreadable(unreadable, len(images)))
 
-    def _steps(self, encoder: str, count: int) -> Sequence[int]:
+    def _steps(self, encoder: str, count: int) -> Iterable[int]:
         steps = range(0, count, self._batch_size)
         if not self._progress:
             return steps
         from tqdm import tqdm
 
         # Shown only where it takes more than a moment.
-        bar = tqdm(steps, desc=f"features {encoder}", unit="batch", leave=False, delay=1.0)
-        return cast(Sequence[int], bar)
+        return tqdm(steps, desc=f"features {encoder}", unit="batch", leave=False, delay=1.0)
 
 
 def _encode_batch(

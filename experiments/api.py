@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
+from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.config import load_comparison
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
@@ -118,34 +118,41 @@ def stage(
     target: Path, stage: Stage, *, out: Path | None = None, quiet: bool = False, command: str = ""
 ) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes."""
+    suite = None
     if (target / "run.json").is_file():
         folder = target
-        comparison = _recorded(target)
+        comparison, suite = _recorded(target)
     else:
         comparison = load_comparison(target)
         folder = out or RUNS / comparison.name
     if stage == "generate":
-        return run_comparison(comparison, folder, until="generate", quiet=quiet, command=command)
+        return run_comparison(
+            comparison, folder, until="generate", quiet=quiet, command=command, suite=suite
+        )
     if not (folder / "run.json").is_file():
         raise RequestError(
             f"there is no run in {folder} yet; start with: gandiff generate {target}"
         )
     if stage == "report":
         return _report_only(folder)
-    return _score_only(comparison, folder, quiet, command)
+    return _score_only(comparison, suite, folder, quiet, command)
 
 
-def _recorded(folder: Path) -> Comparison:
+def _recorded(folder: Path) -> tuple[Comparison, PromptSuite]:
+    """What a run was asked for; its prompts may have been given from Python."""
     from gandiff.experiments.run_folder import load_run
 
-    return load_run(folder).comparison
+    recorded = load_run(folder)
+    return recorded.comparison, recorded.suite
 
 
-def _score_only(comparison: Comparison, folder: Path, quiet: bool, command: str) -> RunSummary:
+def _score_only(
+    comparison: Comparison, suite: PromptSuite | None, folder: Path, quiet: bool, command: str
+) -> RunSummary:
     from gandiff.experiments.run_folder import open_run
     from gandiff.experiments.scoring import check_scoring, score_run
 
-    with open_run(comparison, folder, command=command, check=check_scoring) as opened:
+    with open_run(comparison, folder, command=command, suite=suite, check=check_scoring) as opened:
         waiting = sum(len(opened.missing(name)) for name in opened.batches)
         if waiting:
             opened.warn(f"{waiting} batches of images are not made yet and not in the scores")
@@ -217,50 +224,16 @@ def score_folders(
     ``weights`` are local files by encoder (``{"inception": "inception.pth"}``). Raises
     ``RequestError`` for a metric that is unknown or cannot be measured on folders.
     """
-    from gandiff.evaluate.features import FeatureCache
-    from gandiff.evaluate.images import image_records
-    from gandiff.evaluate.metric import MetricInput
-    from gandiff.experiments.plugins import make_metric
-    from gandiff.experiments.provenance import resolve_device
+    from gandiff.experiments.folder_scores import measure_folders
 
-    names = _split(metrics) if isinstance(metrics, str) else list(metrics)
-    device = resolve_device(device)
-    try:
-        chosen = [make_metric(MetricSpec.parse(name)) for name in names]
-        cache = FeatureCache(weights=weights, device=device, progress=not quiet)
-        for metric in chosen:
-            if metric.needs_reference and reference is None:
-                raise MetricError(
-                    f"{metric.spec} compares with real images; give --reference FOLDER"
-                )
-            if metric.needs_prompts:
-                raise MetricError(
-                    f"{metric.spec} needs prompts, which a plain folder has not; make a run"
-                )
-            for encoder in metric.encoders:
-                cache.protocol(encoder)
-        data = MetricInput(
-            images=image_records(Path(folder)),
-            reference=image_records(Path(reference)) if reference is not None else None,
-            matched=None,
-            features=cache,
-            device=device,
-        )
-        return [row for metric in chosen for row in metric.measure(data).results]
-    except MetricError as error:
-        raise RequestError(str(error)) from error
-
-
-def _split(metrics: str) -> list[str]:
-    """Split at commas outside parentheses."""
-    parts, depth = [""], 0
-    for letter in metrics:
-        depth += (letter == "(") - (letter == ")")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [part.strip() for part in parts if part.strip()]
+    return measure_folders(
+        Path(folder),
+        Path(reference) if reference is not None else None,
+        metrics,
+        weights=weights,
+        device=device,
+        quiet=quiet,
+    )
 
 
 def compare(

@@ -269,10 +269,13 @@ def main() -> None:
     from gandiff.experiments.plugins import make_generator
 
     job = json.load(sys.stdin)
-    generator = make_generator(job["name"], job["type"], job["settings"], Path(job["base"]))
     out = sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints
-    measured = measure_generator(generator, job)
+    try:
+        generator = make_generator(job["name"], job["type"], job["settings"], Path(job["base"]))
+        measured = measure_generator(generator, job)
+    except Exception as error:  # whatever it is, the last line says what, and the run goes on
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
     print(json.dumps(measured), file=out)
 
 

@@ -179,7 +179,8 @@ def _read(
     from tqdm import tqdm
 
     images, captions, bad = [], [], []
-    for path, caption in tqdm(pairs, desc="reading images", unit="image", leave=False):
+    bar = tqdm(pairs, desc="reading images", unit="image", leave=False, disable=None)
+    for path, caption in bar:
         try:
             with Image.open(path) as picture:
                 rgb = ImageOps.exif_transpose(picture).convert("RGB")

@@ -88,13 +88,13 @@ def _shipped() -> list[Check]:
 
 def _outside() -> list[Check]:
     """Weights that do not ship and are fetched when first used: where they would lie."""
-    import os
-
-    cache = (
-        Path(os.environ.get("TORCH_HOME", "~/.cache/torch")).expanduser() / "hub" / "checkpoints"
-    )
+    try:
+        import torch.hub
+        from huggingface_hub import constants
+    except ImportError:
+        return []  # said among the packages
+    cache, hub = Path(torch.hub.get_dir()) / "checkpoints", Path(constants.HF_HUB_CACHE)
     inception = next(iter(sorted(cache.glob("weights-inception-2015-12-05-*.pth"))), None)
-    hub = Path(os.environ.get("HF_HOME", "~/.cache/huggingface")).expanduser() / "hub"
     models = sorted(hub.glob("models--*"))
     return [
         Check(

@@ -71,8 +71,8 @@ def _ready(name: str, generator: Any) -> Generator:
 
         return CallableGenerator(name=name, function=generator)
     raise RequestError(
-        f"generator {name!r} is a {type(generator).__name__}; needed is a Generator, a function "
-        "(prompts, seeds) -> images, or a mapping such as {'type': 'gan'}"
+        f"generator {name!r} has the type {type(generator).__name__}; needed is a Generator, "
+        "a function (prompts, seeds) -> images, or a mapping such as {'type': 'gan'}"
     )
 
 
@@ -85,7 +85,7 @@ def _prompts(suite: Any) -> PromptSuite | None:
         texts = [str(text) for text in suite]
     except TypeError:
         raise RequestError(
-            f"suite is a {type(suite).__name__}; "
+            f"suite has the type {type(suite).__name__}; "
             "needed is a name, a file, a PromptSuite or a list of prompts"
         ) from None
     prompts = tuple(Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts))

@@ -22,7 +22,7 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
     listing = run.folder / FOLDER / LISTING
     known = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else []
     wanted = {(job.generator, job.prompt.id): job for job in _jobs(run)}
-    done = {(t["generator"], t["prompt_id"]): t for t in known if _current(t, wanted)}
+    done = {(t["generator"], t["prompt_id"]): t for t in known if _current(run, t, wanted)}
     waiting = [job for place, job in wanted.items() if place not in done]
     names = list(dict.fromkeys(job.generator for job in waiting))
     for name in tqdm(names, desc="traces", unit="generator", disable=quiet or not names):
@@ -55,9 +55,15 @@ def _jobs(run: Run) -> list[GenerationJob]:
     ]
 
 
-def _current(trace: dict[str, Any], wanted: dict[tuple[str, str], GenerationJob]) -> bool:
+def _current(run: Run, trace: dict[str, Any], wanted: dict[tuple[str, str], GenerationJob]) -> bool:
+    """Whether a trace is of the image and the steps that are asked for, and all of it is there."""
     job = wanted.get((trace["generator"], trace["prompt_id"]))
-    return job is not None and trace.get("key") == job.key
+    if job is None or trace.get("key") != job.key:
+        return False
+    paths = [frame[kind] for frame in trace["frames"] for kind in ("noisy", "estimate")]
+    return trace.get("steps") == _steps(run, job.generator) and all(
+        (run.folder / path).is_file() for path in paths if path
+    )
 
 
 def _steps(run: Run, name: str) -> list[int]:
@@ -70,7 +76,8 @@ def _steps(run: Run, name: str) -> list[int]:
 
 
 def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]:
-    frames = generator.trace(job.request(), _steps(run, job.generator))
+    steps = _steps(run, job.generator)
+    frames = generator.trace(job.request(), steps)
     folder = Path(FOLDER) / job.generator / job.prompt.id
     (run.folder / folder).mkdir(parents=True, exist_ok=True)
     return {
@@ -79,6 +86,7 @@ def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]
         "prompt": job.prompt.text,
         "seed": job.seed,
         "key": job.key,
+        "steps": steps,
         "frames": _save(run.folder, folder, frames),
     }
 

@@ -99,7 +99,11 @@ class TextEncoder:
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> TextEncoder:
-        """Load from a folder with ``text_encoder/`` and ``tokenizer/``."""
+        """Load from a folder with ``text_encoder/`` and ``tokenizer/``.
+
+        Raises ``GeneratorError`` if one of them is missing or cannot be read.
+        """
+        from safetensors import SafetensorError
         from transformers import CLIPTextModel, CLIPTokenizer
 
         for part in ("text_encoder", "tokenizer"):
@@ -109,9 +113,16 @@ class TextEncoder:
                 raise GeneratorError(
                     f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
                 )
-        with _no_bars():
-            tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
-            return cls(CLIPTextModel.from_pretrained(str(folder / "text_encoder")), tokenizer)
+        try:
+            with _no_bars():
+                tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
+                model = CLIPTextModel.from_pretrained(str(folder / "text_encoder"))
+        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+            reason = " ".join(str(error).split())[:200]
+            raise GeneratorError(
+                f"the text encoder or tokenizer in {folder} cannot be read: {reason}"
+            ) from error
+        return cls(model, tokenizer)
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``text_encoder/`` and ``tokenizer/`` into a folder."""

@@ -148,6 +148,23 @@ def save_toy_gan(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_toy_inception(path: Path) -> Path:
+    """Save the FID network with random weights, in the format of its owner's file."""
+    import torch
+    from torch_fidelity import feature_extractor_inceptionv3 as owner
+
+    class Blank(owner.FeatureExtractorInceptionV3):
+        def load_state_dict(self, state: dict[str, Any]) -> None:
+            pass
+
+    torch.save({}, path)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = Blank("blank", ["2048"], feature_extractor_weights_path=path)
+    torch.save(network.state_dict(), path)
+    return path
+
+
 def toy_image(seed: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
     """Return a noisy colour, another one for each seed; ``size`` is width, height in px."""
     random = np.random.default_rng(seed)

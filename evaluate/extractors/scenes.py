@@ -110,6 +110,7 @@ class SceneClassifier:
     """A frozen judge. ``sha256`` is that of its weights file."""
 
     def __init__(self, folder: Path, device: str = "cpu") -> None:
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         config_file, weights_file = folder / "config.json", folder / "model.safetensors"
@@ -119,15 +120,21 @@ class SceneClassifier:
                     f"the scene judge {folder} lacks {file.name}; "
                     "train it with: gandiff train judges"
                 )
-        config = json.loads(config_file.read_text(encoding="utf-8"))
         self.name = folder.name
         self.sha256 = hashlib.sha256(weights_file.read_bytes()).hexdigest()
-        self.labels: dict[str, list[str]] = config["labels"]
         self.device = device
-        self.net = SceneClassifierNet(
-            config["design"], config["width"], config["features"], config["heads"]
-        )
-        self.net.load_state_dict(load_file(weights_file))
+        try:
+            config = json.loads(config_file.read_text(encoding="utf-8"))
+            self.labels: dict[str, list[str]] = config["labels"]
+            self.net = SceneClassifierNet(
+                config["design"], config["width"], config["features"], config["heads"]
+            )
+            self.net.load_state_dict(load_file(weights_file))
+        except (KeyError, TypeError, ValueError, RuntimeError, SafetensorError) as error:
+            raise MetricError(
+                f"{folder} is no scene judge that can be read: "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            ) from error
         self.net.eval().requires_grad_(False).to(device)
 
     @torch.inference_mode()

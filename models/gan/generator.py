@@ -62,6 +62,7 @@ class GanGenerator(Generator):
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights; see ``Generator.load``."""
         import torch
+        from safetensors import SafetensorError
         from safetensors.torch import load_file
 
         from gandiff.models.gan.networks import GanConfig
@@ -75,18 +76,21 @@ class GanGenerator(Generator):
             with torch.random.fork_rng(devices=[]):  # building draws weights that are thrown away
                 net = Network(GanConfig(**self._config))
             net.load_state_dict(load_file(self._folder / WEIGHTS))
+        except SafetensorError as error:
+            raise GeneratorError(f"{self._folder / WEIGHTS} cannot be read: {error}") from error
         except (TypeError, ValueError, RuntimeError) as error:
             raise GeneratorError(
                 f"the weights in {self._folder} do not fit its {CONFIG}: "
                 f"{' '.join(str(error).split())[:300]}"
             ) from error
-        self._net = net.eval().requires_grad_(False).to(device=device, dtype=kind)
-        self._text = TextEncoder.from_pretrained(self._folder).to(device, kind)
-        if self._text.width != net.config.text_width:
+        text = TextEncoder.from_pretrained(self._folder)
+        if text.width != net.config.text_width:
             raise GeneratorError(
-                f"{self._folder}: the text encoder is {self._text.width} wide, "
+                f"{self._folder}: the text encoder is {text.width} wide, "
                 f"{CONFIG} says text_width {net.config.text_width}"
             )
+        self._net = net.eval().requires_grad_(False).to(device=device, dtype=kind)
+        self._text = text.to(device, kind)
         self._parameters = parameter_count(self._net) + parameter_count(self._text.model)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toys
 
 from gandiff.evaluate.extractors import clip as clip_module
 from gandiff.evaluate.extractors.torch_inference import file_sha256
@@ -173,18 +174,8 @@ def test_dinov2_errors(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def inception_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The FID network with random weights, in the format of its owner's file."""
-    from torch_fidelity import feature_extractor_inceptionv3 as owner
-
-    class Blank(owner.FeatureExtractorInceptionV3):
-        def load_state_dict(self, state: dict[str, Any]) -> None:
-            pass
-
-    path = tmp_path_factory.mktemp("inception") / "weights.pth"
-    torch.save({}, path)
-    torch.manual_seed(0)
-    torch.save(Blank("blank", ["2048"], feature_extractor_weights_path=path).state_dict(), path)
-    return path
+    """The FID network with random weights."""
+    return toys.save_toy_inception(tmp_path_factory.mktemp("inception") / "weights.pth")
 
 
 @pytest.mark.parametrize(

@@ -93,9 +93,12 @@ def test_the_memory_is_that_of_a_process_of_its_own(
     assert mine.note["toy", "peak_memory_bytes"] is None
     # One batch for the run in this process; in the other one a warm-up and three calls, twice.
     calls = [line for line in processes(measured[0].parent / "toy.log") if "begin" in line]
-    assert calls == ["begin 00001_0 00001_1 00002_0 00002_1"] + ["begin None_0"] * 4 + [
-        "begin None_0 None_0"
-    ] * 4
+    assert (
+        calls
+        == ["begin 00001_0 00001_1 00002_0 00002_1"]
+        + ["begin None_0"] * 4
+        + ["begin None_0 None_0"] * 4
+    )
 
 
 def test_a_folder_costs_nothing(measured: tuple[Path, api.RunSummary]) -> None:

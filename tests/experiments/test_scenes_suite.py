@@ -69,9 +69,10 @@ def test_splits_ask_for_different_things(prompts: list[dict[str, object]]) -> No
 
 
 def test_too_few_different_prompts_are_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    # Eight texts for each kind, over and over: eight usual prompts and two with a held-out pair.
     first = scenes_suite._candidates("test", 0, 8, held_out=False)
     monkeypatch.setattr(scenes_suite, "_candidates", lambda *_, **__: first)
-    with pytest.raises(ValueError, match="there are only 9 different prompts in the split 'test'"):
+    with pytest.raises(ValueError, match="there are only 10 different prompts in the split 'test'"):
         scene_suite("test", 50)
 
 

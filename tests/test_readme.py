@@ -1,0 +1,252 @@
+"""What the README tells people to type works: every command of it is run, section by section.
+
+A section starts in an empty folder that holds what the page says is there. What would take long or
+need a network is replaced by something small and local; everything else is typed as it stands.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+import toys
+
+from gandiff.experiments import overhead
+from gandiff.experiments.cli import main
+
+ROOT = Path(__file__).parents[1]
+BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+NO_MINUTES = ["--minutes", "0.005", "--batch-size", "4", "--quiet"]
+# What stands for what: a hub id by a pipeline on the disk, a large encoder by one that ships.
+SMALL = {
+    "mine.yaml": {
+        "stable-diffusion-v1-5/stable-diffusion-v1-5": "toy-pipeline",
+        "ViT-B-32/openai": "scenes",
+        "encoder=dinov2": "encoder=scenes",
+        "samples_per_prompt: 4": "samples_per_prompt: 2",
+        "num_inference_steps: 20": "num_inference_steps: 3",
+        "metrics:": "timing: {warmup: 0, repeats: 1, batch_sizes: [1]}\nmetrics:",
+    },
+    "my_models.py": {},
+    "python": {
+        '"prompts": 8': '"prompts": 2',
+        "samples_per_prompt=2,": "samples_per_prompt=2,\n"
+        '    reference={"type": "scenes", "images": 40},\n'
+        '    timing={"warmup": 0, "repeats": 1, "batch_sizes": [1]},',
+    },
+}
+
+
+class Block(NamedTuple):
+    """A block of code: its language, the section that it stands in, and the text."""
+
+    language: str
+    section: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The name of the file that the block is the content of."""
+        found = re.match(r"# file: (\S+)\n", self.text)
+        return found[1] if found else None
+
+
+def blocks() -> list[Block]:
+    """All blocks in the order of the page."""
+    page = (ROOT / "README.md").read_text(encoding="utf-8")
+    found = []
+    for match in BLOCK.finditer(page):
+        section = re.findall(r"^## (.+)$", page[: match.start()], re.MULTILINE)[-1]
+        found.append(Block(match[1], section, match[2]))
+    return found
+
+
+def commands(section: str) -> list[str]:
+    """The lines of a section that are typed into a shell."""
+    lines = [b.text.splitlines() for b in blocks() if b.language == "sh" and b.section == section]
+    return [line for lines_ in lines for line in lines_ if line.strip()]
+
+
+def small(name: str, text: str) -> str:
+    """Replace what is large; what is to be replaced has to be there, once."""
+    for old, new in SMALL[name].items():
+        assert text.count(old) == 1, f"{old!r} is not in the README's {name}"
+        text = text.replace(old, new)
+    return text
+
+
+@pytest.fixture
+def folder(empty_folder: Path, toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the files that the page shows and speaks of."""
+    for block in blocks():
+        if block.file:
+            (empty_folder / block.file).write_text(small(block.file, block.text), encoding="utf-8")
+    (empty_folder / "toy-pipeline").symlink_to(toy_pipeline)
+    (empty_folder / "prompts.txt").write_text("a red star\na dog on a sofa\n", encoding="utf-8")
+    toys.save_toy_images(
+        empty_folder / "midjourney", [f"{i:05d}_{k}.png" for i in (1, 2) for k in (0, 1)]
+    )
+    toys.save_toy_images(empty_folder / "my-images", [f"{i}.png" for i in range(3)])
+    toys.save_toy_images(empty_folder / "photos", [f"{i}.jpg" for i in range(4)])
+    # Modules beside a comparison are imported by name; the next test has files of its own.
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    monkeypatch.delitem(sys.modules, "my_models", raising=False)
+    return empty_folder
+
+
+def save_captioned(folder: Path) -> None:
+    """Pictures of 64 px and their captions, as the page describes them."""
+    names = [f"{i}.png" for i in range(16)]
+    for i, name in enumerate(names):
+        folder.mkdir(exist_ok=True)
+        toys.toy_image(i, (64, 64)).save(folder / name)
+    lines = [
+        json.dumps({"file_name": name, "text": toys.PROMPTS[i % len(toys.PROMPTS)]})
+        for i, name in enumerate(names)
+    ]
+    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def gandiff(line: str, *more: str) -> None:
+    """Type a line that begins with ``gandiff``."""
+    words = shlex.split(line)
+    assert words[0] == "gandiff", line
+    assert main([*words[1:], *more]) == 0, line
+
+
+def make(line: str) -> None:
+    """Look at what make would do: the real thing is what runs these tests."""
+    done = subprocess.run(
+        ["make", "--dry-run", *line.split()[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    wanted = {"bench": "gandiff run experiments/comparisons/scenes.yaml", "test": "pytest"}
+    assert wanted[line.split()[1]] in done.stdout
+
+
+def replay(line: str) -> None:
+    run = Path(shlex.split(line)[2])
+    first = (run / "images.jsonl").read_text(encoding="utf-8").splitlines()[0]
+    gandiff(line.replace("KEY", json.loads(first)["key"]))
+
+
+def train(line: str) -> None:
+    line, found = re.subn(r"--minutes \d+", shlex.join(NO_MINUTES), line)
+    assert found == 1
+    gandiff(line)
+    out = Path(line.partition("--out ")[2].split()[0])
+    assert list(out.rglob("*.safetensors"))
+
+
+def measure_overhead(line: str) -> None:
+    assert line == "python -m gandiff.experiments.overhead"
+    overhead.main(["--pairs", "1", "--prompts", "2", "--batch-size", "2"])
+
+
+WAYS: tuple[tuple[str, Callable[[str], None]], ...] = (
+    (r"make (bench|test)", make),
+    (r"\. \.venv/bin/activate", lambda _: None),  # the environment that the tests run in
+    (r"gandiff replay \S+ KEY", replay),
+    (r"gandiff train .*", train),
+    (r"python -m gandiff\.experiments\.overhead", measure_overhead),
+    (r"gandiff .*", gandiff),
+)
+
+
+def type_in(line: str) -> None:
+    """Run one line of the page."""
+    for pattern, way in WAYS:
+        if re.fullmatch(pattern, line):
+            way(line)
+            return
+    raise AssertionError(f"no test knows how to run {line!r}")
+
+
+def python_blocks() -> list[str]:
+    return [b.text for b in blocks() if b.language == "python" and not b.file]
+
+
+def test_the_page_has_only_blocks_that_are_run() -> None:
+    found = blocks()
+    assert {b.language for b in found} <= {"sh", "yaml", "python"}
+    assert all(b.file for b in found if b.language == "yaml")
+    assert {b.file for b in found if b.file} == {"mine.yaml", "my_models.py"}
+    assert {b.section for b in found if b.language == "sh"} == TESTED
+    assert len(python_blocks()) == 1
+    words = " ".join(shlex.split(" ".join(commands("Compare your own models"))))
+    assert all(f"gandiff {verb} " in words for verb in ("run", "generate", "score", "report"))
+
+
+TESTED = {
+    "Two commands",
+    "Compare your own models",
+    "Evaluate a folder",
+    "Train the baselines",
+    "How it measures",
+}
+
+
+@pytest.mark.parametrize("section", ["Two commands", "How it measures"])
+def test_commands_that_need_nothing(section: str, empty_folder: Path) -> None:
+    for line in commands(section):
+        type_in(line)
+    assert list(empty_folder.iterdir()) == []
+
+
+def test_comparing_models_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    lines = commands("Compare your own models")
+    for line in lines:
+        type_in(line)
+    said = capsys.readouterr()
+    assert "the same: runs/mine/images/sd15/00001_0.png" in said.out
+    assert said.out.count("(images: 12 ok)") == 5  # two runs, then a run's stages alone
+    for name in ("mine", "mine-guidance-5"):
+        assert (folder / "runs" / name / "report" / "report.html").is_file()
+    assert "warning" not in said.err
+
+
+def test_evaluating_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toys.save_toy_inception(folder / "inception.pth")
+    for line in commands("Evaluate a folder"):
+        type_in(line)
+    said = capsys.readouterr().out
+    assert {"fd(encoder=inception)", "kid(encoder=inception)"} <= set(said.split())
+    rows = json.loads(said[said.index("[\n") :])
+    assert [row["metric"] for row in rows] == ["fd(encoder=scenes)", "vendi(encoder=scenes)"]
+    assert [(row["images"], row["references"]) for row in rows] == [(3, 4), (3, None)]
+    # "Every number comes with its protocol"
+    wanted = {"encoder", "weights_sha256", "resize", "crop"}
+    assert all(wanted <= row["protocol"].keys() for row in rows)
+    assert not (folder / "runs").exists()
+
+
+def test_training(folder: Path) -> None:
+    save_captioned(folder / "photos-with-captions")
+    for line in commands("Train the baselines"):
+        type_in(line)
+    # "A trained folder is named in a comparison file"
+    assert (
+        main(["validate", "mine.yaml", "--set", "generators.sd15.pipeline=runs/my-diffusion"]) == 0
+    )
+    made = {"type": "gan", "weights": "runs/my-photo-gan"}
+    setting = f"generators.elsewhere={json.dumps(made)}"
+    assert main(["validate", "mine.yaml", "--set", setting]) == 0
+    from diffusers import StableDiffusionPipeline
+
+    pipeline = StableDiffusionPipeline.from_pretrained("runs/my-diffusion")
+    assert type(pipeline) is StableDiffusionPipeline
+
+
+def test_python(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (text,) = python_blocks()
+    exec(compile(small("python", text), "README.md", "exec"), {"__name__": "__main__"})
+    said = capsys.readouterr().out
+    assert "scene_accuracy/all" in said
+    assert (folder / "runs" / "from-python" / "report" / "report.html").is_file()
