@@ -181,7 +181,7 @@ class PromptDiversity(Metric):
             value=found.value,
             low=found.low,
             high=found.high,
-            unit="× real images",
+            unit="x",  # times that of real images
             direction="target",
             target=1.0,
             images=len(data.images),

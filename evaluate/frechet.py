@@ -173,7 +173,6 @@ class FrechetDistance(Metric):
             value=interval.value,
             low=interval.low,
             high=interval.high,
-            unit="squared feature units",
             direction="lower",
             images=len(features),
             references=len(real),

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
@@ -51,6 +51,8 @@ def decode_image(data: bytes) -> DecodedImage:
             oddities = _oddities(image, data)
             image.load()
             pixels = np.asarray(_eight_bits(image).convert("RGB"), dtype=np.uint8)
+    except UnidentifiedImageError as error:  # its own message shows an address in memory
+        raise UnreadableImageError("it is no image of a known format") from error
     except (OSError, ValueError, SyntaxError, EOFError, Image.DecompressionBombError) as error:
         raise UnreadableImageError(str(error) or type(error).__name__) from error
     return DecodedImage(pixels=pixels, oddities=oddities)

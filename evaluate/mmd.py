@@ -151,7 +151,6 @@ class KernelDistance(Metric):
             value=interval.value,
             low=interval.low,
             high=interval.high,
-            unit="squared MMD",
             direction="lower",
             images=len(features),
             references=len(real),

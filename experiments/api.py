@@ -97,6 +97,7 @@ def run_comparison(
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
     """Run a comparison up to a stage in a folder, with ready objects in place of what it names."""
+    from gandiff.experiments.provenance import now
     from gandiff.experiments.run_folder import open_run
     from gandiff.experiments.runner import generate_images
     from gandiff.experiments.scoring import check_scoring, score_run
@@ -110,7 +111,10 @@ def run_comparison(
         if until != "generate":
             make_traces(opened, quiet=quiet)
             score_run(opened, quiet=quiet)
-        sentences = _write_report(opened, anew=False) if until == "report" else []
+        if until != "report":
+            return _summary(opened, [])
+        opened.update(status="done", finished=now())  # which the report says, and it comes last
+        sentences = _write_report(opened, anew=False)
         return _summary(opened, sentences)
 
 

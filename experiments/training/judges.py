@@ -147,9 +147,8 @@ def check_classifier(net: nn.Module, request: TrainingRequest, n: int = 4000) ->
     net.eval()
     right: dict[str, list[Tensor]] = {}
     for start in range(0, n, 500):
-        batch = training_batch(
-            judge_seeds("judge_validation", request.seed, start, 500), request.resolution
-        )
+        seeds = judge_seeds("judge_validation", request.seed, start, min(500, n - start))
+        batch = training_batch(seeds, request.resolution)
         wanted = targets(batch.scenes)
         logits = net(to_tensor(batch.images, request.device))
         for kind, values in logits.items():

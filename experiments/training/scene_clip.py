@@ -26,6 +26,7 @@ from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer
 
 _WIDTH, _BATCH = 64, 192
+_CAPTIONS = 16_384  # to learn words from
 # Pictures enter as (x / 255 - 0.5) / 0.5, bilinear to 32 px where they are not.
 _PREPROCESS = {
     "mean": [0.5, 0.5, 0.5],
@@ -63,7 +64,7 @@ def clip_config(tokenizer: Any) -> dict[str, Any]:
 def train_clip(request: TrainingRequest) -> Path:
     """Train with the symmetric contrastive loss (Radford et al. 2021, figure 3) and save."""
     torch.manual_seed(request.seed)
-    words = training_batch(judge_seeds("judge_train", request.seed, 1 << 22, 16384), 8).captions
+    words = training_batch(judge_seeds("judge_train", request.seed, 1 << 22, _CAPTIONS), 8).captions
     tokenizer = build_tokenizer(words)
     config = clip_config(tokenizer)
     device = request.device

@@ -34,6 +34,7 @@ from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
 RECORD = "text_training.json"
 _LABEL = "text encoder"
+_CAPTIONS = 20_000  # to learn words from
 
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
@@ -63,7 +64,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     check_request(request, CHECKPOINT)
     torch.manual_seed(request.seed)
     data = data or open_data(request.data, request.resolution, request.seed)
-    tokenizer = build_tokenizer(data.captions(20_000))
+    tokenizer = build_tokenizer(data.captions(_CAPTIONS))
     encoder = TextEncoder(build_text_encoder(tokenizer), tokenizer)
     model = encoder.model.train().requires_grad_(True)
     sizes = fact_classes() if request.data == "scenes" else {"words": len(tokenizer)}

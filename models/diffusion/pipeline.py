@@ -48,7 +48,8 @@ class DiffusersGenerator(Generator):
         """Check the settings and, for a directory, everything that its small files tell.
 
         Raises ``GeneratorError`` for weights that are missing, pickled without leave, or not
-        text-to-image. A hub id is asked for on ``load``, or now if only local files are allowed.
+        text-to-image. Of a hub id the index is asked for, which is small: a pipeline that is not
+        there shows before anything is made.
         """
         self._name = name
         self._settings = settings
@@ -62,7 +63,7 @@ class DiffusersGenerator(Generator):
             )
         elif not _HUB_ID.match(settings.pipeline):
             raise missing_weights(settings.pipeline)
-        elif settings.local_files_only:
+        else:
             self._ask_hub()
         self._card = ModelCard() if self._directory is None else read_card(self._directory)
 
@@ -92,8 +93,6 @@ class DiffusersGenerator(Generator):
         """Read the weights and put the chosen solver in place; see ``Generator.load``."""
         from gandiff.models.diffusion.loading import load_pipeline
 
-        if self._directory is None:
-            self._ask_hub()
         source = self._settings.pipeline if self._directory is None else str(self._directory)
         pipe = load_pipeline(source, self._settings, device, dtype, self._commit)
         self._install_scheduler(pipe)

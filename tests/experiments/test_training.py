@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +17,9 @@ import torch
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
-from gandiff.experiments.scenes_render import save_image_folder
+from gandiff.experiments.scenes_render import render, save_image_folder
 from gandiff.experiments.training import diffusion, gan, judges, scene_clip, text
-from gandiff.experiments.training.loop import CHECKPOINT, Loop, read_checkpoint
+from gandiff.experiments.training.loop import CHECKPOINT
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest
@@ -27,16 +29,219 @@ from gandiff.models.text import TextEncoder
 TRAININGS = {"gan": gan, "diffusion": diffusion, "text": text, "judges": judges}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_read_and_to_check() -> Iterator[None]:
+    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (text, scene_clip):
+            patch.setattr(module, "_CAPTIONS", 500)
+        checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
+        for module, name in (*checks, (diffusion, "check_vae")):
+            patch.setattr(module, name, functools.partial(getattr(module, name), n=40))
+        yield
+
+
 def request(out: Path, **changes: Any) -> TrainingRequest:
-    usual = {"out": out, "minutes": 0.01, "batch_size": 4, "quiet": True}
-    return TrainingRequest(**{**usual, **changes})
+    return TrainingRequest(
+        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
+    )
 
 
-def record(folder: Path, name: str = "training.json") -> dict[str, Any]:
+def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
     return dict(json.loads((folder / name).read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
 def gan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("gan") / "out"
-    return gan.train(request(out, command="gandiff train gan --minutes 0.01"))
+    out = tmp_path_factory.mktemp("gan") / "deep" / "out"
+    return gan.train(request(out, command="gandiff train gan --minutes 0.005"))
+
+
+@pytest.fixture(scope="module")
+def diffusion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return diffusion.train(request(tmp_path_factory.mktemp("diffusion") / "out"))
+
+
+@pytest.fixture(scope="module")
+def judges_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return judges.train(request(tmp_path_factory.mktemp("judges") / "out", minutes=0.02))
+
+
+@pytest.fixture
+def pictures(tmp_path: Path) -> Path:
+    """A folder of six captioned scenes at 16 px."""
+    seeds = scene_seeds("test", 0, 6)
+    scenes = sample_scenes(seeds)
+    save_image_folder(
+        tmp_path / "pictures", scenes, captions(caption_facts(scenes, seeds), seeds), 16
+    )
+    return tmp_path / "pictures"
+
+
+def assert_draws(folder: Path, side: int) -> None:
+    generator = GanGenerator(name="mine", settings=GanSettings(weights=str(folder)))
+    generator.load("cpu", "float32")
+    (made,) = generator.generate([GenerationRequest(prompt="a red star", seed=1)])
+    assert made.status == "ok", made.reason
+    assert made.image is not None
+    assert made.image.shape == (side, side, 3)
+
+
+def test_a_trained_gan_loads_and_draws(gan_folder: Path) -> None:
+    assert_draws(gan_folder, 32)
+    info = GanGenerator(name="mine", settings=GanSettings(weights=str(gan_folder))).info
+    assert info.licence == "apache-2.0"
+    assert info.training_images == read(gan_folder)["images"] > 0
+
+
+def test_a_trained_gan_says_how_it_was_made(gan_folder: Path) -> None:
+    facts = read(gan_folder)
+    assert facts["command"] == "gandiff train gan --minutes 0.005"
+    assert (facts["data"], facts["resolution"], facts["batch_size"]) == ("scenes", 32, 4)
+    assert facts["seconds"] >= 0.3
+    assert facts["images"] == 4 * facts["steps"]
+    assert set(facts["text"]) >= {"seconds", "images", "validation"}
+    assert facts["curve"][-1].keys() >= {"seconds", "kimg", "d_loss", "g_loss", "r1"}
+    card = (gan_folder / "README.md").read_text(encoding="utf-8")
+    assert "`gandiff train gan --minutes 0.005`" in card
+    assert f"{facts['images']:,} in {facts['steps']:,} steps, batch 4" in card
+
+
+def test_a_trained_diffusion_model_is_a_plain_pipeline(diffusion_folder: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    pipe = StableDiffusionPipeline.from_pretrained(diffusion_folder)
+    pipe.set_progress_bar_config(disable=True)
+    assert type(pipe) is StableDiffusionPipeline
+    assert pipe.safety_checker is None
+    torch.manual_seed(0)
+    out = pipe("a red star on white", num_inference_steps=2, output_type="np")
+    assert out.images.shape == (1, 32, 32, 3)
+    assert np.isfinite(out.images).all()
+
+
+def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) -> None:
+    facts = read(diffusion_folder)
+    vae = facts["autoencoder"]
+    assert facts["seconds"] >= vae["seconds"] > 0
+    assert facts["images"] > vae["images"] > 0
+    assert vae["reconstruction"]["images"] == 40
+    assert f"{vae['reconstruction']['psnr_db']:.1f} dB" in (
+        diffusion_folder / "README.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_trained_judges_load_and_name_what_they_see(judges_folder: Path) -> None:
+    from gandiff.evaluate.extractors.scenes import load_classifier
+
+    images = render(sample_scenes(scene_seeds("test", 0, 5)), 32)
+    for name in ("a", "b"):
+        folder = judges_folder / f"scene-classifier-{name}"
+        judge = load_classifier(str(folder))
+        found = judge.predict(images)
+        assert len(found) == 5
+        assert {"count", "background", "objects", "relation"} == set(found[0])
+        assert judge.features(images).shape == (5, 96)
+        assert set(read(folder)["validation"]) >= {"all", "shape_0", "relation"}
+    seeds = {read(folder)["seed"] for folder in judges_folder.iterdir()}
+    assert len(seeds) == 3
+
+
+def test_a_trained_scene_clip_is_a_plain_open_clip_model(judges_folder: Path) -> None:
+    import open_clip
+    from transformers import CLIPTokenizerFast
+
+    source = f"local-dir:{judges_folder / 'scene-clip'}"
+    model, preprocess = open_clip.create_model_from_pretrained(source)
+    tokenizer = open_clip.get_tokenizer(source)
+    texts = ["A red STAR left of a ring", "a heart"]
+    mine = CLIPTokenizerFast.from_pretrained(judges_folder / "scene-clip")
+    assert torch.equal(tokenizer(texts), scene_clip.tokens(mine, texts))
+    with torch.inference_mode():
+        assert model.encode_text(tokenizer(texts)).shape == (2, 64)
+        from PIL import Image
+
+        pixels = preprocess(Image.new("RGB", (32, 32), (255, 0, 51)))[None]
+        assert pixels[0, :, 5, 5].tolist() == pytest.approx([1.0, -1.0, -0.6], abs=1e-6)
+        assert model.encode_image(pixels).shape == (1, 64)
+
+
+def test_a_text_encoder_alone(tmp_path: Path) -> None:
+    out = text.train(request(tmp_path / "out"))
+    assert TextEncoder.from_pretrained(out)(["a star"]).pooled.shape == (1, 96)
+    assert set(read(out, text.RECORD)["validation"]) == {"usual", "held_out"}
+
+
+def test_a_gan_from_a_folder_of_pictures(pictures: Path, tmp_path: Path) -> None:
+    out = gan.train(request(tmp_path / "out", data=str(pictures), resolution=16))
+    assert_draws(out, 16)
+    assert read(out)["data"] == str(pictures)
+
+
+def test_a_diffusion_model_from_a_folder_of_pictures(pictures: Path, tmp_path: Path) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    out = diffusion.train(request(tmp_path / "out", data=str(pictures), resolution=16))
+    assert StableDiffusionPipeline.from_pretrained(out).unet.config.sample_size == 4
+    assert read(out)["autoencoder"]["reconstruction"]["images"] == 6
+
+
+def test_a_text_encoder_that_is_there_is_taken(gan_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    for part in ("text_encoder", "tokenizer"):
+        shutil.copytree(gan_folder / part, out / part)
+    shutil.copy(gan_folder / text.RECORD, out)
+    before = (out / "text_encoder" / "model.safetensors").read_bytes()
+    gan.train(request(out))
+    assert (out / "text_encoder" / "model.safetensors").read_bytes() == before
+
+
+REFUSED: list[tuple[str, dict[str, Any], str]] = [
+    *((kind, {"data": "nowhere"}, "nowhere is no folder") for kind in ("gan", "diffusion", "text")),
+    *((kind, {"resume": True}, "--resume found no checkpoint.pt") for kind in ("gan", "text")),
+    ("diffusion", {"resume": True}, "--resume found no checkpoint.pt"),
+    ("judges", {"resume": True}, "--resume found no scene-clip/checkpoint.pt"),
+    *((kind, {"minutes": 0.0}, "--minutes must be above 0") for kind in TRAININGS),
+    *((kind, {"minutes": -1.0}, "--minutes must be above 0") for kind in TRAININGS),
+    ("gan", {"resolution": 48}, "--resolution 48: resolution must be a power of two"),
+    ("diffusion", {"resolution": 36}, "--resolution 36: a diffusion model needs a multiple of 8"),
+    ("judges", {"resolution": 64}, "the judges are trained on scenes at 32 px; leave out --data"),
+    ("judges", {"data": "folder"}, "the judges are trained on scenes at 32 px; leave out --data"),
+    ("judges", {"seed": 1000}, "--seed must be from 0 to 999 for judges, got 1000"),
+    *((kind, {"seed": 5000}, "--seed must be from 0 to 2047") for kind in ("gan", "text")),
+]
+
+
+@pytest.mark.parametrize(("kind", "changes", "says"), REFUSED)
+def test_bad_requests_write_nothing(
+    empty_folder: Path, kind: str, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        TRAININGS[kind].train(request(Path("out"), **changes))
+    assert says in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert list(empty_folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("kind", ["gan", "diffusion"])
+def test_too_few_pictures_write_nothing(pictures: Path, tmp_path: Path, kind: str) -> None:
+    asked = request(tmp_path / "out", data=str(pictures), resolution=16, batch_size=7)
+    with pytest.raises(RequestError, match="has 6 images, fewer than a batch of 7; add images"):
+        TRAININGS[kind].train(asked)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_gan_that_diverges_ends_with_an_error(gan_folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(gan_folder, out)
+    (out / CHECKPOINT).unlink()
+    (out / "model.safetensors").unlink()
+    with pytest.raises(RequestError, match=r"training the GAN became non-finite \(.* = (nan|inf)"):
+        gan.train(request(out, minutes=1.0), gan.GanRecipe(lr=1e20, lr_end=1e20))
+    assert not (out / "model.safetensors").exists()
+    assert not (out / CHECKPOINT).exists()
+
+
+def test_the_recipe_is_recorded(gan_folder: Path) -> None:
+    recipe = read(gan_folder)["recipe"]
+    assert recipe == json.loads(json.dumps(dataclasses.asdict(gan.GanRecipe())))

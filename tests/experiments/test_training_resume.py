@@ -1,0 +1,204 @@
+"""Trainings that are stopped and go on: the same weights as if nothing had happened."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from gandiff.experiments.datasets import SceneImages
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.training import diffusion, gan, judges, scene_clip, text
+from gandiff.experiments.training.loop import CHECKPOINT, LOG, Loop, read_checkpoint
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
+
+WORDS = ["a red star left of a blue ring", "a small heart on white"] * 2
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _little_to_read_and_to_check() -> Iterator[None]:
+    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (text, scene_clip):
+            patch.setattr(module, "_CAPTIONS", 500)
+        checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
+        for module, name in (*checks, (diffusion, "check_vae")):
+            patch.setattr(module, name, functools.partial(getattr(module, name), n=20))
+        yield
+
+
+def request(out: Path, **changes: Any) -> TrainingRequest:
+    return TrainingRequest(
+        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
+    )
+
+
+def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
+    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+
+
+def assert_equal(a: Any, b: Any) -> None:
+    """Nested states, tensor for tensor, to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_equal(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_equal(x, y)
+    else:
+        assert a == b
+
+
+@pytest.fixture
+def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """How many steps each loop makes, by its label; the schedule follows them, not the clock."""
+    wanted = {"GAN": 4, "denoiser": 4, "autoencoder": 2, "text encoder": 1}
+
+    def run(self: Loop, step: Any) -> None:
+        while self.steps < wanted[self.label]:
+            self.seconds = 60 * self.request.minutes * self.steps / 5
+            shown, losses = step()
+            self.images += shown
+            self.steps += 1
+            self._watch(losses)
+        self.save()
+
+    monkeypatch.setattr(Loop, "run", run)
+    return wanted
+
+
+def trainer(out: Path, **changes: Any) -> gan.GanTrainer:
+    asked = request(out, resolution=16, seed=3, **changes)
+    tokenizer = build_tokenizer(WORDS)
+    torch.manual_seed(1)
+    encoder = TextEncoder(build_text_encoder(tokenizer, 16, 1, 2), tokenizer)
+    recipe = gan.GanRecipe(lazy=2)
+    return gan.GanTrainer(asked, recipe, encoder, SceneImages(16, seed=3))
+
+
+def states(one: gan.GanTrainer) -> dict[str, Any]:
+    return {name: part.state_dict() for name, part in one.loop.state.items()}
+
+
+def test_a_gan_goes_on_exactly(tmp_path: Path, steps: dict[str, int]) -> None:
+    whole = trainer(tmp_path / "whole")
+    whole.loop.run(whole.step)
+    steps["GAN"] = 2
+    half = trainer(tmp_path / "halves")
+    half.loop.run(half.step)
+    with pytest.raises(AssertionError):
+        assert_equal(states(half), states(whole))
+    steps["GAN"] = 4
+    torch.manual_seed(99)
+    other = trainer(tmp_path / "halves", resume=True)
+    assert (other.loop.steps, other.loop.images) == (2, 8)
+    torch.manual_seed(99)
+    other.loop.run(other.step)
+    assert_equal(states(other), states(whole))
+    assert other.loop.images == whole.loop.images == 16
+
+
+def test_a_diffusion_model_goes_on_exactly(tmp_path: Path, steps: dict[str, int]) -> None:
+    diffusion.train(request(tmp_path / "whole"))
+    steps["denoiser"] = 2
+    diffusion.train(request(tmp_path / "halves"))
+    steps.update({"denoiser": 4, "autoencoder": 9, "text encoder": 9})
+    diffusion.train(request(tmp_path / "halves", resume=True))
+    # The finished phases were left as they were: other latents would be of no use to the U-Net.
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    for file in ("unet", "vae"):
+        name = f"{file}/diffusion_pytorch_model.safetensors"
+        assert (whole / name).read_bytes() == (halves / name).read_bytes(), file
+    record = read(halves)
+    assert record["steps"] == 4
+    assert record["resumed"] == 1
+    assert read_checkpoint(halves / "state" / "vae" / CHECKPOINT)["progress"]["steps"] == 2
+
+
+def interrupt(patch: pytest.MonkeyPatch, label: str, after: int) -> None:
+    """Press Ctrl-C in the step after so many of the loop with this label."""
+    watch = Loop._watch
+
+    def watched(self: Loop, losses: dict[str, float]) -> None:
+        watch(self, losses)
+        if self.label == label and self.steps == after:
+            raise KeyboardInterrupt
+
+    patch.setattr(Loop, "_watch", watched)
+
+
+def test_ctrl_c_keeps_a_gan_that_goes_on(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "GAN", after=2)
+        with pytest.raises(KeyboardInterrupt):
+            gan.train(request(tmp_path, minutes=1.0))
+    saved = read_checkpoint(tmp_path / CHECKPOINT)
+    assert (saved["label"], saved["progress"]["images"]) == ("GAN", 8)
+    assert not (tmp_path / "model.safetensors").exists()
+    spent = saved["progress"]["seconds"]
+    encoder = (tmp_path / "text_encoder" / "model.safetensors").read_bytes()
+    gan.train(request(tmp_path, minutes=spent / 60 + 0.002, resume=True))
+    record = read(tmp_path)
+    assert record["images"] > 8
+    assert record["seconds"] >= round(spent, 1)
+    assert record["resumed"] == 1
+    assert (tmp_path / "text_encoder" / "model.safetensors").read_bytes() == encoder
+
+
+def test_ctrl_c_in_the_text_encoder_goes_on_there(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "text encoder", after=1)
+        with pytest.raises(KeyboardInterrupt):
+            gan.train(request(tmp_path, minutes=1.0))
+    assert read_checkpoint(tmp_path / CHECKPOINT)["label"] == "text encoder"
+    gan.train(request(tmp_path, resume=True))
+    assert read(tmp_path, text.RECORD)["resumed"] == 1
+    assert read(tmp_path)["resumed"] == 0
+    assert read_checkpoint(tmp_path / CHECKPOINT)["label"] == "GAN"
+
+
+def test_ctrl_c_in_the_autoencoder_goes_on_there(tmp_path: Path, steps: dict[str, int]) -> None:
+    def run(self: Loop, step: Any, usual: Any = Loop.run) -> None:
+        if self.label == "autoencoder":
+            self.save()
+            raise KeyboardInterrupt
+        usual(self, step)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Loop, "run", run)
+        with pytest.raises(KeyboardInterrupt):
+            diffusion.train(request(tmp_path))
+    assert not (tmp_path / "state" / "unet").exists()
+    diffusion.train(request(tmp_path, resume=True))
+    record = read(tmp_path)
+    assert (record["steps"], record["resumed"]) == (steps["denoiser"], 0)
+    assert read_checkpoint(tmp_path / "state" / "vae" / CHECKPOINT)["progress"]["resumed"] == 1
+
+
+def test_judges_go_on_with_those_that_are_not_done(tmp_path: Path) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "scene classifier b", after=1)
+        with pytest.raises(KeyboardInterrupt):
+            judges.train(request(tmp_path))
+    first = (tmp_path / "scene-classifier-a" / "model.safetensors").read_bytes()
+    judges.train(request(tmp_path, resume=True))
+    assert (tmp_path / "scene-classifier-a" / "model.safetensors").read_bytes() == first
+    assert read(tmp_path / "scene-classifier-b")["resumed"] == 1
+    assert read(tmp_path / "scene-clip")["resumed"] == 0
+
+
+def test_a_checkpoint_of_another_training_is_refused(tmp_path: Path) -> None:
+    text.train(request(tmp_path))
+    assert (tmp_path / LOG).is_file()
+    with pytest.raises(RequestError, match="is a checkpoint of 'text encoder', not of 'GAN'"):
+        gan.train(request(tmp_path, resume=True))
