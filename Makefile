@@ -39,7 +39,7 @@ bench-full: $(INSTALLED)
 	@$(BIN)/gandiff run experiments/comparisons/shipped.yaml
 
 test: $(INSTALLED_DEV)
-	@$(BIN)/pytest -n logical --maxprocesses 8
+	@$(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile
 
 test-slow: $(INSTALLED_DEV)
 	@$(BIN)/pytest -m slow

@@ -51,7 +51,9 @@ def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> An
     trainer = trainers.BpeTrainer(
         vocab_size=2048,
         min_frequency=2,
-        special_tokens=[END],
+        # Named here, they get their ids in this order; as the trainer meets them it is by chance,
+        # and the ids decide which of two pairs that are equally frequent is merged first.
+        special_tokens=[END, *(letter + "</w>" for letter in alphabet)],
         end_of_word_suffix="</w>",
         initial_alphabet=alphabet,
         show_progress=False,

@@ -49,6 +49,16 @@ def black(prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
     return np.zeros((len(prompts), SIDE, SIDE, 3), dtype=np.uint8)
 
 
+def patchy(prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
+    """Draw the truth, but for both images of one prompt and one of another, which are black."""
+    made, texts = truth(prompts, seeds), list(expected())
+    first = prompts.index(texts[0])
+    return [
+        np.zeros_like(image) if prompts[i] == texts[3] or i == first else image
+        for i, image in enumerate(made)
+    ]
+
+
 def crash(prompts: Sequence[str], seeds: Sequence[int]) -> np.ndarray:
     """Work for the prompts of the suite, in batches; break on a single image."""
     if len(prompts) == 1:

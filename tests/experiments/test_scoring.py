@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 import torch
 from run_helpers import TOY, record, write_comparison
-from scene_toys import black, expected, noise, score, truth
+from scene_toys import black, noise, patchy, score, truth
 
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
 from gandiff.experiments.api import RunSummary
@@ -32,18 +32,6 @@ COSTS = {
     *("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes"),
     *("parameters", "nfe", "training_seconds"),
 }
-BLACK_PROMPT = 3  # of the suite: both samples fail
-
-
-def patchy(prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    """The truth, but for one prompt and one image of another that come out black."""
-    made = truth(prompts, seeds)
-    texts = list(expected())
-    first = prompts.index(texts[0])
-    for i, prompt in enumerate(prompts):
-        if prompt == texts[BLACK_PROMPT] or i == first:
-            made[i] = np.zeros_like(made[i])
-    return made
 
 
 @pytest.fixture(scope="module")

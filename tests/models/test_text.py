@@ -95,6 +95,12 @@ def test_every_byte_has_a_token_inside_and_at_the_end_of_a_word() -> None:
     assert {*letters, *(f"{letter}</w>" for letter in letters)} <= set(TOKENIZER.get_vocab())
 
 
+def test_the_same_captions_make_the_same_tokenizer() -> None:
+    for captions in (toys.PROMPTS * 2, ["a red star left of a blue ring", "a heart on white"] * 2):
+        made = {build_tokenizer(captions).backend_tokenizer.to_str() for _ in range(8)}
+        assert len(made) == 1
+
+
 def test_each_caption_is_read_alone(encoder: TextEncoder) -> None:
     texts = [*toys.PROMPTS, LONG]
     together = encoder(texts)
