@@ -10,7 +10,11 @@ from typing import Any
 import pytest
 
 from gandiff.experiments.api import run_comparison
-from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config import (
+    comparison_from_dict,
+    comparison_to_dict,
+    load_comparison,
+)
 from gandiff.models.weights import PRETRAINED, combined_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -56,15 +60,15 @@ def test_judges_are_small() -> None:
 )
 def test_scores_hold_on_a_subset(name: str, generator: str, tmp_path: Path) -> None:
     entry = scores(name)["generators"][generator]
-    kind = "gan" if name == "gan-scenes" else "diffusers"
-    settings = {k: v for k, v in entry["settings"].items() if v is not None}
+    published = load_comparison(ROOT / "experiments" / "comparisons" / "shipped.yaml")
+    used = comparison_to_dict(published)["generators"][generator]
     comparison = comparison_from_dict(
         {
             "name": "subset",
             "suite": {"name": "scenes", "split": "test", "prompts": PROMPTS},
             "samples_per_prompt": 1,
             "batch_size": 25,
-            "generators": {generator: {"type": kind, **settings}},
+            "generators": {generator: used},
             "metrics": ["scene_accuracy"],
             "timing": {"warmup": 0, "repeats": 1, "batch_sizes": [1]},
         }
@@ -72,13 +76,10 @@ def test_scores_hold_on_a_subset(name: str, generator: str, tmp_path: Path) -> N
     table = run_comparison(comparison, tmp_path / "run", until="score", quiet=True).to_frame()
     rows = table[table["metric"].str.startswith("scene_accuracy/")].set_index("metric")
     checked = 0
-    for metric, published in entry["metrics"].items():
+    for metric, row in entry["metrics"].items():
         if metric not in rows.index or metric.endswith("held_out_all"):
             continue
-        p, n = (
-            published["value"],
-            PROMPTS / 4,
-        )  # a fact is stated in a quarter of the prompts or more
+        p, n = row["value"], PROMPTS / 4  # a fact is stated in a quarter of the prompts or more
         # Four standard errors of a share: a wrong number shows, chance does not.
         allowed = 4 * math.sqrt(max(p * (1 - p), 0.01) / n)
         assert rows.loc[metric, "value"] == pytest.approx(p, abs=allowed), metric

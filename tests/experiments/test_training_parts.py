@@ -1,0 +1,125 @@
+"""Pieces of the trainings: targets, spoiled pictures, contrast, cards, and the shipped judges."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from gandiff.evaluate.extractors.scenes import PRETRAINED, heads_of, load_classifier
+from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
+from gandiff.experiments.scenes_captions import caption_facts
+from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.training import judges, scene_clip, text
+from gandiff.experiments.training.cards import generator_card, judge_card
+from gandiff.experiments.training.request import TrainingRequest
+
+SEEDS = scene_seeds("judge_train", 0, 2000)
+
+
+def test_judges_learn_every_class_of_their_heads() -> None:
+    scenes = sample_scenes(SEEDS)
+    heads = heads_of(LABELS)
+    wanted = judges.targets(scenes)
+    assert set(wanted) == set(heads)
+    for name, values in wanted.items():
+        never = {0} if name == "shape_1" else set()  # in canonical order nothing is before it
+        assert set(values.tolist()) == set(range(heads[name])) - never, name
+    one = scenes.count == 1
+    assert (wanted["relation"][one] == heads["relation"] - 1).all()
+    assert (wanted["shape_1"][one] == heads["shape_1"] - 1).all()
+    assert (wanted["relation"][~one] < heads["relation"] - 1).all()
+
+
+def test_the_text_encoder_learns_every_fact() -> None:
+    facts = caption_facts(sample_scenes(SEEDS), SEEDS)
+    wanted, sizes = text.fact_targets(facts), text.fact_classes()
+    assert set(wanted) == set(sizes)
+    for name, values in wanted.items():
+        assert values.min() >= 0
+        assert values.max() < sizes[name]
+    assert set(wanted["count"].tolist()) == {0, 1, 2}
+    # Different facts are different targets.
+    columns = torch.stack(list(wanted.values()), 1)
+    rows = np.concatenate(
+        [getattr(facts, f.name).reshape(len(facts), -1) for f in dataclasses.fields(Facts)], 1
+    )
+    assert len(columns.unique(dim=0)) == len(np.unique(rows, axis=0))
+
+
+def test_half_of_the_pictures_are_spoiled() -> None:
+    x = torch.rand(400, 3, 32, 32) * 2 - 1
+    spoiled = judges.spoil(x, torch.Generator().manual_seed(0))
+    assert spoiled.shape == x.shape
+    assert spoiled.abs().max() <= 1
+    changed = (spoiled != x).flatten(1).any(1).float().mean()
+    assert 0.4 < changed < 0.6
+    again = judges.spoil(x, torch.Generator().manual_seed(0))
+    assert torch.equal(again, spoiled)
+
+
+def test_judges_have_seeds_and_folders_of_their_own() -> None:
+    asked = TrainingRequest(out=Path("out"), minutes=30.0, seed=5)
+    parts = [judges.part_of(asked, name) for name in ("a", "b", "clip")]
+    assert sum(part.minutes for part in parts) == pytest.approx(30)
+    assert len({part.out for part in parts}) == len({part.seed for part in parts}) == 3
+    stretches = [
+        judges.judge_seeds("judge_train", seed, 0, 1)[0] // (1 << 24)
+        for seed in (part.seed for part in parts)
+    ]
+    assert len(set(stretches)) == 3
+
+
+def test_contrastive_loss_is_symmetric_and_wants_the_diagonal() -> None:
+    image, words = torch.randn(5, 8), torch.randn(5, 8)
+    scale = torch.tensor(7.0)
+    found = scene_clip.contrastive(image, words, scale)
+    torch.testing.assert_close(found, scene_clip.contrastive(words, image, scale))
+    torch.testing.assert_close(found, scene_clip.contrastive(3 * image, words, scale))
+    cosines = 7 * F.normalize(image, dim=1) @ F.normalize(words, dim=1).T
+    rows = sum(-math.log(cosines[i].softmax(0)[i]) for i in range(5)) / 5
+    columns = sum(-math.log(cosines[:, i].softmax(0)[i]) for i in range(5)) / 5
+    assert found.item() == pytest.approx((rows + columns) / 2, rel=1e-5)
+    assert scene_clip.contrastive(torch.eye(5), torch.eye(5), torch.tensor(50.0)) < 1e-6
+
+
+RECORD: dict[str, Any] = {
+    **{"command": "gandiff train gan", "data": "scenes", "seed": 3, "seconds": 90.0},
+    **{"images": 12_000, "steps": 375, "batch_size": 32, "device": "cpu", "resolution": 32},
+    **{"threads": 2, "cpu": "a processor", "validation": {"all": 0.98765}},
+}
+
+
+def test_cards_tell_the_record() -> None:
+    for card in (judge_card("a-judge", RECORD), generator_card("a-gan", "A summary.", RECORD)):
+        assert card.startswith("---\nlicense: apache-2.0\n")
+        for fact in ("`gandiff train gan`", "Seed: 3", "1.5 minutes", "12,000 in 375 steps"):
+            assert fact in card
+    assert "| all | 0.9877 |" in judge_card("a-judge", RECORD)
+    assert "A summary." in generator_card("a-gan", "A summary.", RECORD)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_shipped_judges_read_clean_scenes(name: str) -> None:
+    if not (PRETRAINED / f"scene-classifier-{name}" / "model.safetensors").is_file():
+        pytest.skip("the judges are not there")
+    batch = training_batch(scene_seeds("judge_validation", 1 << 35, 400), 32)
+    found = load_classifier(name).predict(batch.images)
+    right = [
+        scene["count"] == count and [o["shape"] for o in scene["objects"]] == shapes
+        for scene, count, shapes in zip(
+            found,
+            batch.scenes.count.tolist(),
+            [[LABELS["shape"][s] for s in row if s >= 0] for row in batch.scenes.shape],
+            strict=True,
+        )
+    ]
+    assert np.mean(right) > 0.97
+    backgrounds = [LABELS["background"][b] for b in batch.scenes.background]
+    assert [scene["background"] for scene in found] == backgrounds
