@@ -35,12 +35,30 @@ def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> An
     Every byte keeps a token of its own, at a word's end and inside, so any text can be read. The
     two special tokens come last: readers that look for the highest id find the end of the text.
     """
-    import json
-
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+    from tokenizers import pre_tokenizers
     from transformers import CLIPTokenizer
 
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    merges = _learn_merges(captions, alphabet)
+    words = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), START, END]
+    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
+    return CLIPTokenizer(
+        vocab=vocab,
+        merges=merges,
+        bos_token=START,
+        eos_token=END,
+        unk_token=END,
+        pad_token=END,
+        model_max_length=max_tokens,
+    )
+
+
+def _learn_merges(captions: Iterable[str], alphabet: list[str]) -> list[Any]:
+    """Pairs of tokens to merge, the most frequent first; the same captions give the same ones."""
+    import json
+
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
+
     learner = Tokenizer(
         models.BPE(unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>")
     )
@@ -59,18 +77,7 @@ def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> An
         show_progress=False,
     )
     learner.train_from_iterator(captions, trainer)
-    merges: list[Any] = [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-    words = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), START, END]
-    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    return CLIPTokenizer(
-        vocab=vocab,
-        merges=merges,
-        bos_token=START,
-        eos_token=END,
-        unk_token=END,
-        pad_token=END,
-        model_max_length=max_tokens,
-    )
+    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
 
 
 def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: int = 4) -> Any:

@@ -47,7 +47,7 @@ def _add(kind: str, about: str) -> None:
         resume: Annotated[
             bool, typer.Option("--resume", help="Go on from the state in the output folder.")
         ] = False,
-        batch_size: Annotated[int, typer.Option(min=1, help="Images in one step.")] = 64,
+        batch_size: Annotated[int, typer.Option(min=1, help="Images in one step.")] = 32,
         device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
         dtype: Annotated[
             Literal["float32", "bfloat16", "float16"], typer.Option(help="What to compute in.")

@@ -173,9 +173,7 @@ def train_unet(
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         silent = torch.rand(n, generator=draw) < P_NO_CAPTION
-        words = [
-            "" if s else latents.captions[i] for i, s in zip(chosen.tolist(), silent, strict=True)
-        ]
+        words = _words(latents, chosen, silent)
         noise = torch.randn(x.shape, generator=draw).to(request.device)
         t = torch.randint(len(alphas), (n,), generator=draw).to(request.device)
         noisy = schedule.add_noise(x, noise, t)
@@ -192,6 +190,12 @@ def train_unet(
     unet.train()
     loop.run(step)
     return ema.module, loop.record()
+
+
+def _words(latents: Latents, chosen: Tensor, silent: Tensor) -> list[str]:
+    """The captions of the chosen pictures, or nothing where guidance is to learn silence."""
+    pairs = zip(chosen.tolist(), silent.tolist(), strict=True)
+    return ["" if quiet else latents.captions[i] for i, quiet in pairs]
 
 
 def _pictures(request: TrainingRequest, data: CaptionedImages) -> int:
