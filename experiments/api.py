@@ -56,11 +56,14 @@ class RunSummary:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ReplayResult:
-    """An image made again beside the recorded one; ``max_difference`` is in levels of 255."""
+    """An image made again beside the recorded one.
+
+    ``max_difference`` is in levels of 255; None if one of the two is no image.
+    """
 
     key: str
     same: bool
-    max_difference: int
+    max_difference: int | None
     path: Path
 
 
@@ -209,7 +212,7 @@ def replay(run: Path, key: str, quiet: bool = False) -> ReplayResult:
     return ReplayResult(
         key=found.key,
         same=found.same,
-        max_difference=found.largest_difference or 0,
+        max_difference=found.largest_difference,
         path=found.path or run,
     )
 

@@ -21,6 +21,8 @@ from gandiff.evaluate.timing import (
     time_callable,
 )
 from gandiff.experiments.run_record import Run
+from gandiff.experiments.store import write_atomically
+from gandiff.experiments.tables import parquet, result_row
 from gandiff.models.generator import GenerationRequest, Generator
 
 TIMING = "timing.parquet"
@@ -152,13 +154,7 @@ def _requests(prompts: Sequence[str], size: int) -> list[GenerationRequest]:
 
 
 def _write_timing(run: Run) -> None:
-    import io
-
-    import pandas as pd
-
-    from gandiff.experiments.store import write_atomically
-
-    rows = []
+    rows: list[tuple[Any, ...]] = []
     for name, cost in (run.record.get("costs") or {}).items():
         if "phases" not in cost:
             continue
@@ -169,16 +165,12 @@ def _write_timing(run: Run) -> None:
                 (name, kind, phase["batch_size"], i, seconds)
                 for i, seconds in enumerate(phase["seconds"])
             ]
-    buffer = io.BytesIO()
-    columns = ["generator", "phase", "batch_size", "repeat", "seconds"]
-    pd.DataFrame(rows, columns=columns).to_parquet(buffer, index=False)
-    write_atomically(run.folder / TIMING, buffer.getvalue())
+    columns = ("generator", "phase", "batch_size", "repeat", "seconds")
+    write_atomically(run.folder / TIMING, parquet(rows, columns))
 
 
 def cost_rows(run: Run) -> list[dict[str, Any]]:
     """The rows of the results table about cost."""
-    from gandiff.experiments.scoring import result_row
-
     return [result_row(name, row) for name in run.batches for row in _rows(run, name)]
 
 

@@ -49,16 +49,14 @@ def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
             return image_records(folder)[: config.images]
         except MetricError as error:
             raise RequestError(str(error)) from error
-    return _render_reference(
-        run.folder / _FOLDER / f"scenes-{resolution}", config.images or SCENES, resolution
-    )
+    return _render_reference(run, config.images or SCENES, resolution)
 
 
-def _render_reference(folder: Path, count: int, resolution: int) -> list[ImageRecord]:
+def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord]:
     from gandiff.experiments.scenes_render import render
     from gandiff.experiments.scenes_suite import reference_scenes
 
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(run, f"scenes-{resolution}")
     paths = [folder / f"{i:06d}.png" for i in range(count)]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
     if missing:
@@ -66,7 +64,7 @@ def _render_reference(folder: Path, count: int, resolution: int) -> list[ImageRe
         for start in range(0, len(missing), 256):
             chosen = missing[start : start + 256]
             for i, image in zip(chosen, render(scenes[np.array(chosen)], resolution), strict=True):
-                _save(paths[i], image)
+                _save(run, paths[i], image)
     return [_record(path, group=path.stem) for path in paths]
 
 
@@ -77,14 +75,13 @@ def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
     prompts = run.suite.prompts
     if not all(_is_scene(prompt) for prompt in prompts):
         return None
-    folder = run.folder / _FOLDER / f"matched-{resolution}"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _folder(run, f"matched-{resolution}")
     samples = run.comparison.samples_per_prompt
     records = []
     for prompt in prompts:
         paths = [folder / f"{prompt.id}_{k}.png" for k in range(samples)]
         if not all(path.is_file() for path in paths):
-            _render_matching(prompt, paths, resolution)
+            _render_matching(run, prompt, paths, resolution)
         records += [
             _record(p, group=prompt.id, prompt=prompt, sample=k) for k, p in enumerate(paths)
         ]
@@ -95,7 +92,7 @@ def _is_scene(prompt: Prompt) -> bool:
     return prompt.expected is not None and "objects" in prompt.expected
 
 
-def _render_matching(prompt: Prompt, paths: Sequence[Path], resolution: int) -> None:
+def _render_matching(run: Run, prompt: Prompt, paths: Sequence[Path], resolution: int) -> None:
     from gandiff.experiments.scenes_captions import matching_scenes
     from gandiff.experiments.scenes_render import render
 
@@ -103,15 +100,17 @@ def _render_matching(prompt: Prompt, paths: Sequence[Path], resolution: int) -> 
     seed = int.from_bytes(hashlib.sha256(f"matched {prompt.id}".encode()).digest()[:8], "big")
     scenes = matching_scenes(prompt.expected, len(paths), seed)
     for path, image in zip(paths, render(scenes, resolution), strict=True):
-        _save(path, image)
+        _save(run, path, image)
 
 
-def _save(path: Path, image: np.ndarray) -> None:
-    from PIL import Image
+def _folder(run: Run, name: str) -> Path:
+    folder = run.folder / _FOLDER / name
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
 
-    temporary = path.with_suffix(".tmp")
-    Image.fromarray(image).save(temporary, format="PNG", compress_level=1)
-    temporary.replace(path)
+
+def _save(run: Run, path: Path, image: np.ndarray) -> None:
+    run.store.save_image(path.relative_to(run.folder).as_posix(), image)
 
 
 def _record(

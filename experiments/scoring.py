@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import itertools
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from gandiff.experiments.references import (
     reference_records,
 )
 from gandiff.experiments.run_record import Run
+from gandiff.experiments.store import write_atomically
+from gandiff.experiments.tables import parquet, result_row
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
-_SCORING = 1  # raised when the same images would get other numbers
+_SCORING = 2  # raised when the same images would get other numbers
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -190,15 +192,13 @@ def _fingerprint(run: Run) -> str:
 
 
 def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
-    from gandiff.experiments.store import write_atomically
-
     tables = {
         SCORES: _scores(scored),
         RESULTS: [*_results(scored), *cost_rows(run)],
         DIFFERENCES: differences(scored, run.comparison.seed),
     }
     for name, rows in tables.items():
-        write_atomically(run.folder / name, _parquet(rows, _COLUMNS[name]))
+        write_atomically(run.folder / name, parquet(rows, _COLUMNS[name]))
 
 
 _COLUMNS = {
@@ -208,34 +208,10 @@ _COLUMNS = {
         *("images", "references", "protocol", "note"),
     ),
     DIFFERENCES: (
-        "a",
-        "b",
-        "metric",
-        "difference",
-        "low",
-        "high",
-        "win_rate",
-        "p_value",
-        "prompts",
+        *("a", "b", "metric", "difference", "low", "high"),
+        *("win_rate", "p_value", "prompts"),
     ),
 }
-
-
-def _parquet(rows: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> bytes:
-    import io
-
-    import pandas as pd
-
-    buffer = io.BytesIO()
-    pd.DataFrame(list(rows), columns=list(columns)).to_parquet(buffer, index=False)
-    return buffer.getvalue()
-
-
-def result_row(generator: str, result: MetricResult) -> dict[str, Any]:
-    """One row of the results table."""
-    row = dataclasses.asdict(result)
-    row["protocol"] = json.dumps(row["protocol"], sort_keys=True)
-    return {"generator": generator, **row}
 
 
 def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:

@@ -87,21 +87,18 @@ def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]
         "seed": job.seed,
         "key": job.key,
         "steps": steps,
-        "frames": _save(run.folder, folder, frames),
+        "frames": _save(run, folder, frames),
     }
 
 
-def _save(root: Path, folder: Path, frames: Sequence[TraceFrame]) -> list[dict[str, Any]]:
-    from PIL import Image
-
+def _save(run: Run, folder: Path, frames: Sequence[TraceFrame]) -> list[dict[str, Any]]:
     rows = []
     for frame in frames:
         row: dict[str, Any] = {"step": frame.step, "timestep": float(frame.timestep)}
         for kind, image in (("noisy", frame.noisy), ("estimate", frame.estimate)):
             row[kind] = None
             if image is not None:
-                path = folder / f"{frame.step:03d}_{kind}.png"
-                Image.fromarray(image).save(root / path)
-                row[kind] = path.as_posix()
+                row[kind] = (folder / f"{frame.step:03d}_{kind}.png").as_posix()
+                run.store.save_image(row[kind], image)
         rows.append(row)
     return rows

@@ -99,6 +99,18 @@ def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: 
     return CLIPTextModel(config)
 
 
+def token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
+    """Ids (n, l), padded to the tokenizer's full length; a cut caption keeps its end token."""
+    batch = tokenizer(
+        list(captions),
+        padding="max_length",
+        truncation=True,
+        max_length=tokenizer.model_max_length,
+        return_tensors="pt",
+    )
+    return torch.as_tensor(batch["input_ids"])
+
+
 class TextEncoder:
     """A frozen CLIP text encoder with its tokenizer."""
 
@@ -149,14 +161,7 @@ class TextEncoder:
 
         A long caption loses its last words but keeps the end token.
         """
-        batch = self.tokenizer(
-            list(captions),
-            padding="max_length",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        )
-        return torch.as_tensor(batch["input_ids"])
+        return token_ids(self.tokenizer, captions)
 
     def truncated(self, captions: Sequence[str]) -> list[int]:
         """How many tokens of each caption do not fit."""

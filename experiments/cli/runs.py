@@ -124,6 +124,8 @@ def replay(
         echo_json(result)
     elif result.same:
         typer.echo(f"the same: {show_path(result.path)}")
+    elif result.max_difference is None:
+        typer.echo(f"different: {show_path(result.path)} (one of the two is no image)")
     else:
         typer.echo(
             f"different: {show_path(result.path)} (by up to {result.max_difference} of 255 levels)"

@@ -52,26 +52,12 @@ def score(
 
     A folder is compared with a folder of real images; a run says itself what to measure.
     """
-    from gandiff.experiments.errors import RequestError
-
     is_run = target.is_file() or (target / "run.json").is_file()
-    if is_run and (reference is not None or metrics is not None or weights):
-        raise RequestError(
-            f"{target} is a run, which says itself what to measure; --reference, --metrics and "
-            "--weights are for a plain folder of images"
-        )
-    if not target.exists():
-        raise RequestError(
-            f"no such folder or file: {target}; give a run, its YAML file, or images"
-        )
+    _check_options(target, is_run, metrics, folder_only=(reference, metrics, weights or None))
     if is_run:
         run_stage(target, "score", out, quiet, as_json)
         return
-    if metrics is None:
-        raise RequestError(
-            f"{target} is no run folder (it has no run.json); to score it as a folder of images "
-            'say what to measure, such as --reference FOLDER --metrics "fid,kid"'
-        )
+    assert metrics is not None  # _check_options has seen to it
     from gandiff.experiments import api
 
     results = api.score_folders(
@@ -86,6 +72,27 @@ def score(
         echo_json(results)
     else:
         _echo_results(results)
+
+
+def _check_options(
+    target: Path, is_run: bool, metrics: str | None, folder_only: Sequence[object]
+) -> None:
+    from gandiff.experiments.errors import RequestError
+
+    if is_run and any(option is not None for option in folder_only):
+        raise RequestError(
+            f"{target} is a run, which says itself what to measure; --reference, --metrics and "
+            "--weights are for a plain folder of images"
+        )
+    if not target.exists():
+        raise RequestError(
+            f"no such folder or file: {target}; give a run, its YAML file, or images"
+        )
+    if not is_run and metrics is None:
+        raise RequestError(
+            f"{target} is no run folder (it has no run.json); to score it as a folder of images "
+            'say what to measure, such as --reference FOLDER --metrics "fid,kid"'
+        )
 
 
 def _weights(pairs: Sequence[str]) -> dict[str, str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -46,6 +46,15 @@ class GanRecipe:
     ema_halflife_images: float = 6000.0
 
 
+class _Words(NamedTuple):
+    """What a batch's captions say: features of the right and the wrong ones, and what is sure."""
+
+    right: Tensor  # n t
+    wrong: Tensor  # n t
+    certain: Tensor  # n; the wrong caption does not fit the picture
+    fit: Tensor  # n n; caption j fits picture i
+
+
 class GanTrainer:
     """Both networks, their optimisers and one step."""
 
@@ -85,46 +94,42 @@ class GanTrainer:
         self.noise.manual_seed((self.request.seed << 40) + self.loop.images)
         z = torch.randn(n, self.g.config.z_width, generator=self.noise).to(device)
         batch = self.data.batch(self.loop.images, n)
-        right = self.encoder(batch.captions).pooled
-        wrong = self.encoder(batch.wrong).pooled
-        certain = torch.from_numpy(batch.wrong_certain).to(device)
-        fit = torch.from_numpy(batch.fit).to(device)
+        words = self._words(batch)
         f = self.g.map(z)
-        fake = self.g(z, right)
-        losses, real_logits = self._update_d(batch, fake.detach(), right, wrong, certain, fit)
-        losses |= self._update_g(fake, real_logits, right, wrong, certain, fit)
+        fake = self.g(z, words.right)
+        losses, real_logits = self._update_d(batch, fake.detach(), words)
+        losses |= self._update_g(fake, real_logits, words)
         self.g.track_mean(f.detach())
         self.ema.update(self.g, n, self.loop.images + n)
         return n, losses
 
+    def _words(self, batch: CaptionedBatch) -> _Words:
+        device = self.request.device
+        return _Words(
+            right=self.encoder(batch.captions).pooled,
+            wrong=self.encoder(batch.wrong).pooled,
+            certain=torch.from_numpy(batch.wrong_certain).to(device),
+            fit=torch.from_numpy(batch.fit).to(device),
+        )
+
     def _update_d(
-        self,
-        batch: CaptionedBatch,
-        fake: Tensor,
-        right: Tensor,
-        wrong: Tensor,
-        certain: Tensor,
-        fit: Tensor,
+        self, batch: CaptionedBatch, fake: Tensor, words: _Words
     ) -> tuple[dict[str, float], Tensor]:
         recipe, penalise = self.recipe, self.loop.steps % self.recipe.lazy == 0
         real = to_tensor(batch.images, self.request.device).requires_grad_(penalise)
         fake = fake.requires_grad_(penalise)
         h_real, h_fake = self.d.features(real), self.d.features(fake)
-        real_logits, fake_logits = self.d.judge(h_real, right), self.d.judge(h_fake, right)
-        loss = relativistic(real_logits, fake_logits)
-        loss = loss + recipe.mismatch * mismatch(real_logits, self.d.judge(h_real, wrong), certain)
-        nce = contrast(self.d.judge.similarity(h_real, right), fit)
-        loss = loss + recipe.contrast * nce
+        real_logits, fake_logits = (self.d.judge(h, words.right) for h in (h_real, h_fake))
+        nce, loss = self._reading(h_real, real_logits, words)
+        loss = relativistic(real_logits, fake_logits) + loss
         out = {
             "d_loss": float(loss.detach()),
             "p_real_above_fake": float((real_logits > fake_logits).float().mean()),
             "contrast_real": float(nce.detach()),
         }
         if penalise:
-            r1, r2 = (
-                zero_centred_penalty(real_logits, real),
-                zero_centred_penalty(fake_logits, fake),
-            )
+            r1 = zero_centred_penalty(real_logits, real)
+            r2 = zero_centred_penalty(fake_logits, fake)
             gamma = cosine(self.loop.fraction, recipe.gamma, recipe.gamma_end)
             loss = loss + gamma * recipe.lazy * (r1 + r2)
             out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
@@ -133,24 +138,21 @@ class GanTrainer:
         self.d_opt.step()
         return out, real_logits.detach()
 
-    def _update_g(
-        self,
-        fake: Tensor,
-        real_logits: Tensor,
-        right: Tensor,
-        wrong: Tensor,
-        certain: Tensor,
-        fit: Tensor,
-    ) -> dict[str, float]:
+    def _reading(self, h: Tensor, logits: Tensor, words: _Words) -> tuple[Tensor, Tensor]:
+        """The contrastive term, and the weighted sum of the terms that teach to read."""
+        wrong_logits = self.d.judge(h, words.wrong)
+        nce = contrast(self.d.judge.similarity(h, words.right), words.fit)
+        mismatched = mismatch(logits, wrong_logits, words.certain)
+        return nce, self.recipe.mismatch * mismatched + self.recipe.contrast * nce
+
+    def _update_g(self, fake: Tensor, real_logits: Tensor, words: _Words) -> dict[str, float]:
         # The real logits date from before D's update: that saves a pass over the reals, and they
         # only weigh the gradient.
         self.d.requires_grad_(False)
         h = self.d.features(fake)
-        fake_logits = self.d.judge(h, right)
-        nce = contrast(self.d.judge.similarity(h, right), fit)
-        loss = relativistic(fake_logits, real_logits)
-        loss = loss + self.recipe.mismatch * mismatch(fake_logits, self.d.judge(h, wrong), certain)
-        loss = loss + self.recipe.contrast * nce
+        fake_logits = self.d.judge(h, words.right)
+        nce, loss = self._reading(h, fake_logits, words)
+        loss = relativistic(fake_logits, real_logits) + loss
         self.g_opt.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.g_opt.step()

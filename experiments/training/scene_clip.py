@@ -8,7 +8,6 @@ they only speed it up.
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,7 @@ from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
 from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.text import build_tokenizer
+from gandiff.models.text import build_tokenizer, token_ids
 
 _WIDTH, _BATCH = 64, 192
 _CAPTIONS = 16_384  # to learn words from
@@ -84,7 +83,7 @@ def train_clip(request: TrainingRequest) -> Path:
         seeds = judge_seeds("judge_train", request.seed, loop.images, size)
         batch = training_batch(seeds, request.resolution)
         image = model.encode_image(spoil(to_tensor(batch.images, "cpu"), generator).to(device))
-        text = model.encode_text(tokens(tokenizer, batch.captions).to(device))
+        text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))
         named = attribute_loss(extra, image, targets(batch.scenes))
         contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))
         optimizer.zero_grad(set_to_none=True)
@@ -119,18 +118,6 @@ def build_clip(config: dict[str, Any]) -> Any:
     )
 
 
-def tokens(tokenizer: Any, captions: list[str]) -> Tensor:
-    """Ids padded to the full length, as open_clip's own reader makes them."""
-    batch = tokenizer(
-        captions,
-        padding="max_length",
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_tensors="pt",
-    )
-    return torch.as_tensor(batch["input_ids"])
-
-
 def contrastive(image: Tensor, text: Tensor, scale: Tensor) -> Tensor:
     """Symmetric cross-entropy over the batch's cosine matrix."""
     logits = scale * F.normalize(image, dim=-1) @ F.normalize(text, dim=-1).T
@@ -153,7 +140,7 @@ def check_clip(
     certain = ~fits(wrong, batch.scenes)
     image = F.normalize(model.encode_image(to_tensor(batch.images, request.device)), dim=-1)
     own, other = (
-        F.normalize(model.encode_text(tokens(tokenizer, texts).to(request.device)), dim=-1)
+        F.normalize(model.encode_text(token_ids(tokenizer, texts).to(request.device)), dim=-1)
         for texts in (batch.captions, captions(wrong, seeds))
     )
     better = ((image * own).sum(1) > (image * other).sum(1)).cpu().numpy()[certain]
@@ -175,9 +162,6 @@ def save_clip(folder: Path, model: Any, tokenizer: Any, config: dict[str, Any], 
         validation=check_clip(model, tokenizer, loop.request),
     )
     tokenizer.save_pretrained(folder)
-    for extra in ("special_tokens_map.json", "chat_template.jinja"):
-        (folder / extra).unlink(missing_ok=True)
-    shutil.rmtree(folder / ".cache", ignore_errors=True)
     save_file(
         {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()},
         folder / "open_clip_model.safetensors",

@@ -17,16 +17,9 @@ from scene_toys import black, noise, patchy, score, truth
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
 from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
+from gandiff.experiments.python_api import SCENE_METRICS as METRICS
 from gandiff.experiments.scoring import Scored, differences
 
-METRICS = (
-    "scene_accuracy",
-    "clip_score(model=scenes)",
-    "fd(encoder=scenes)",
-    "kid(encoder=scenes)",
-    "diversity(encoder=scenes)",
-    "vendi(encoder=scenes)",
-)
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
 COSTS = {
     *("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes"),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 import json
 import shutil
 from collections.abc import Iterator
@@ -13,42 +12,26 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from training_helpers import little_to_check, read, request
 
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
 from gandiff.experiments.scenes_render import render, save_image_folder
-from gandiff.experiments.training import diffusion, gan, judges, scene_clip, text
+from gandiff.experiments.training import diffusion, gan, judges, text
 from gandiff.experiments.training.loop import CHECKPOINT
-from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.settings import GanSettings
-from gandiff.models.text import TextEncoder
+from gandiff.models.text import TextEncoder, token_ids
 
 TRAININGS = {"gan": gan, "diffusion": diffusion, "text": text, "judges": judges}
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _little_to_read_and_to_check() -> Iterator[None]:
-    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (text, scene_clip):
-            patch.setattr(module, "_CAPTIONS", 500)
-        checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
-        for module, name in (*checks, (diffusion, "check_vae")):
-            patch.setattr(module, name, functools.partial(getattr(module, name), n=40))
+def _little_to_check() -> Iterator[None]:
+    with little_to_check(40):
         yield
-
-
-def request(out: Path, **changes: Any) -> TrainingRequest:
-    return TrainingRequest(
-        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
-    )
-
-
-def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
-    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +139,7 @@ def test_a_trained_scene_clip_is_a_plain_open_clip_model(judges_folder: Path) ->
     tokenizer = open_clip.get_tokenizer(source)
     texts = ["A red STAR left of a ring", "a heart"]
     mine = CLIPTokenizerFast.from_pretrained(judges_folder / "scene-clip")
-    assert torch.equal(tokenizer(texts), scene_clip.tokens(mine, texts))
+    assert torch.equal(tokenizer(texts), token_ids(mine, texts))
     with torch.inference_mode():
         assert model.encode_text(tokenizer(texts)).shape == (2, 64)
         from PIL import Image

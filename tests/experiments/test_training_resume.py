@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import functools
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,37 +9,21 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
+from training_helpers import little_to_check, read, request
 
 from gandiff.experiments.datasets import SceneImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import diffusion, gan, judges, scene_clip, text
+from gandiff.experiments.training import diffusion, gan, judges, text
 from gandiff.experiments.training.loop import CHECKPOINT, LOG, Loop, read_checkpoint
-from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
 
 WORDS = ["a red star left of a blue ring", "a small heart on white"] * 2
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _little_to_read_and_to_check() -> Iterator[None]:
-    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
-    with pytest.MonkeyPatch.context() as patch:
-        for module in (text, scene_clip):
-            patch.setattr(module, "_CAPTIONS", 500)
-        checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
-        for module, name in (*checks, (diffusion, "check_vae")):
-            patch.setattr(module, name, functools.partial(getattr(module, name), n=20))
+def _little_to_check() -> Iterator[None]:
+    with little_to_check(20):
         yield
-
-
-def request(out: Path, **changes: Any) -> TrainingRequest:
-    return TrainingRequest(
-        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
-    )
-
-
-def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
-    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
 
 
 def assert_equal(a: Any, b: Any, where: str = "") -> None:

@@ -1,0 +1,37 @@
+"""What the tests of training share: small requests, small checks."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gandiff.experiments.training import diffusion, judges, scene_clip, text
+from gandiff.experiments.training.request import TrainingRequest
+
+
+@contextlib.contextmanager
+def little_to_check(pictures: int) -> Iterator[None]:
+    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (text, scene_clip):
+            patch.setattr(module, "_CAPTIONS", 500)
+        checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
+        for module, name in (*checks, (diffusion, "check_vae")):
+            patch.setattr(module, name, functools.partial(getattr(module, name), n=pictures))
+        yield
+
+
+def request(out: Path, **changes: Any) -> TrainingRequest:
+    return TrainingRequest(
+        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
+    )
+
+
+def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
+    return dict(json.loads((folder / name).read_text(encoding="utf-8")))
