@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import difflib
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.metric import ImageRecord, MetricInput
+from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricError, MetricSpec, Value
 
 
@@ -88,9 +90,52 @@ def feature_matrix(
     return features
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceFeatures:
+    """Features of the reference images and one hash for these images as a set."""
+
+    features: Float[np.ndarray, "n d"]
+    sha256: str
+
+
+def reference_features(metric: str, data: MetricInput, encoder: str) -> ReferenceFeatures:
+    """Features of the reference, from its images or from a file of statistics that keeps them.
+
+    Raises ``MetricError`` if there is no reference, if the file keeps mean and covariance only, or
+    if it was made by another protocol.
+    """
+    stored = data.statistics
+    if stored is None:
+        reference = reference_of(metric, data)
+        found = feature_matrix(metric, data, encoder, reference, "reference images")
+        return ReferenceFeatures(features=found, sha256=set_sha256(reference))
+    check_statistics(metric, stored, data.features.protocol(encoder))
+    if stored.features is None:
+        raise MetricError(
+            f"{metric} needs the features of the reference images, and {stored.source} holds their "
+            "mean and covariance only; give the folder of images, or a file by: gandiff stats "
+            "FOLDER"
+        )
+    return ReferenceFeatures(features=stored.features, sha256=stored.sha256)
+
+
+def check_statistics(
+    metric: str, stored: ReferenceStatistics, protocol: Mapping[str, Any]
+) -> None:
+    """Raise ``MetricError`` naming the first field in which a file's protocol differs from ours."""
+    for field, ours in protocol.items():
+        theirs = (stored.protocol or protocol).get(field)
+        if theirs != ours:
+            raise MetricError(
+                f"{metric}: {stored.source} was made with {field} {theirs!r} and the images are "
+                f"measured with {ours!r}; such numbers are not comparable. Make it anew with: "
+                "gandiff stats FOLDER"
+            )
+
+
 def remarks(
     images: Sequence[ImageRecord],
-    reference: Sequence[ImageRecord],
+    reference: Sequence[ImageRecord] | None,
     features: Float[np.ndarray, "n d"],
 ) -> list[str]:
     """What a reader should know of the sets: all images alike, images that are in the reference
@@ -99,7 +144,7 @@ def remarks(
     found = []
     if np.all(features == features[0]):
         found.append("all images have the same features")
-    shared = len({image.sha256 for image in images} & {image.sha256 for image in reference})
+    shared = len({image.sha256 for image in images} & {image.sha256 for image in reference or ()})
     if shared:
         found.append(f"{shared} images are in the reference, too")
     return found

@@ -33,6 +33,9 @@ _ENCODERS = {  # family: (module below extractors/, description)
     "clip": ("clip", "any open_clip model: clip:NAME/TAG, clip:local-dir:FOLDER, clip:scenes"),
     "dinov2": ("dinov2", "DINOv2 through transformers: dinov2:HUB_ID or dinov2:FOLDER"),
 }
+_NO_VARIANT = ("scenes", "scenes_b", "lpips")
+RESIZES = ("legacy_tensorflow", "legacy_pytorch", "clean", "torchmetrics_antialias")
+CROPS = ("none", "centre")  # centre: the largest square in the middle
 _FLUSH = 1024  # images between two writes of the cache
 
 
@@ -79,19 +82,42 @@ def encoder_names() -> dict[str, str]:
     return {name: description for name, (_, description) in _ENCODERS.items()}
 
 
-def check_encoder(encoder: Value) -> str:
-    """Return the name (``family`` or ``family:variant``) if there is such a family, else
-    ``MetricError``.
+def check_encoder(
+    encoder: Value, resize: Value | None = None, crop: Value | None = None
+) -> str:
+    """The full name of an encoder: ``family``, ``family:variant``, with how it resizes and crops.
+
+    ``resize`` is for Inception, whose images come to 299 px in several ways; ``crop`` is done
+    before. Both are part of the name (``inception:clean``, ``clip+centre``): other features.
+    Raises ``MetricError`` for an unknown family, filter or crop.
     """
     name = str(encoder)
-    family, colon, variant = name.partition(":")
+    whole, _, named_crop = name.partition("+")
+    family, colon, variant = whole.partition(":")
     if family not in _ENCODERS:
         raise MetricError(f"there is no encoder {family!r}. {did_you_mean(family, _ENCODERS)}")
-    if colon and (not variant or family in ("scenes", "scenes_b")):
+    if colon and (not variant or family in _NO_VARIANT):
         raise MetricError(
             f"the encoder {family!r} cannot be written {name!r}; {_ENCODERS[family][1]}"
         )
-    return name
+    if resize is not None:
+        if family != "inception":
+            raise MetricError(f"the encoder {family} resizes in one way only; leave out 'resize'")
+        if variant and variant != resize:
+            raise MetricError(f"{name!r} and resize={resize} name two ways to resize; give one")
+        variant = str(resize)
+    if family == "inception":
+        _check_word("resize filter", variant or RESIZES[0], RESIZES)
+        variant = "" if variant == RESIZES[0] else variant
+    chosen = str(crop) if crop is not None else named_crop or CROPS[0]
+    _check_word("crop", chosen, CROPS)
+    full = f"{family}:{variant}" if variant else family
+    return full if chosen == CROPS[0] else f"{full}+{chosen}"
+
+
+def _check_word(what: str, word: str, known: Sequence[str]) -> None:
+    if word not in known:
+        raise MetricError(f"there is no {what} {word!r}. {did_you_mean(word, known)}")
 
 
 def open_extractor(name: str, weights: Mapping[str, str], device: str) -> FeatureExtractor:

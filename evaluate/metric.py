@@ -47,20 +47,42 @@ class Features(abc.ABC):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ReferenceStatistics:
+    """Reference images as the mean and covariance of their features, read from a file.
+
+    ``count`` and ``protocol`` are None where the file does not say (pytorch-fid's does not);
+    ``features`` is None where it keeps none. ``sha256`` is that of the images as a set, else of
+    the file.
+    """
+
+    source: str
+    encoder: str | None
+    mean: Float[np.ndarray, " d"]
+    covariance: Float[np.ndarray, "d d"]
+    count: int | None
+    features: Float[np.ndarray, "n d"] | None
+    protocol: Mapping[str, Any] | None
+    sha256: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricInput:
     """What one generator made, beside the reference.
 
-    ``reference`` are real images (None: there is none). ``matched`` are real images of the same
-    prompts, with the same groups, where the suite can provide them. ``seed`` feeds every
-    resampling.
+    ``reference`` are real images (None: there is none), ``statistics`` what a file says of them
+    instead. ``matched`` are real images of the same prompts, with the same groups, where the suite
+    can provide them. ``seed`` feeds every resampling. ``memo`` is where metrics of one input share
+    what is expensive, under keys that name all that it depends on.
     """
 
     images: Sequence[ImageRecord]
     reference: Sequence[ImageRecord] | None
     matched: Sequence[ImageRecord] | None
     features: Features
+    statistics: ReferenceStatistics | None = None
     seed: int = 0
     device: str = "cpu"
+    memo: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,12 +98,19 @@ class MetricOutput:
 class Metric(abc.ABC):
     """A measurement with its parameters bound. Subclasses take their parameters as keyword
     arguments.
+
+    ``encoders`` are opened before the first image is made, so that missing weights show early;
+    where ``optional`` is set, a missing one is no error but a row that says "not measured".
+    ``compares_sets`` marks a value that depends on the number of images: generators are then
+    compared at equal numbers.
     """
 
     spec: MetricSpec
-    encoders: tuple[str, ...] = ()  # opened before the first image: missing weights show early
+    encoders: tuple[str, ...] = ()
+    optional = False
     needs_reference = False
     needs_prompts = False
+    compares_sets = False
 
     @abc.abstractmethod
     def measure(self, data: MetricInput) -> MetricOutput:

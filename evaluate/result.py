@@ -11,8 +11,11 @@ from typing import Any, Literal
 Direction = Literal["higher", "lower", "target", "none"]
 Value = str | int | float | bool
 
-_CALL = re.compile(r"^\s*(?P<name>[a-z][a-z0-9_]*)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
-_SHORT = {"fid": ("fd", {"encoder": "inception"})}
+_CALL = re.compile(r"^\s*(?P<name>[a-z][a-z0-9_]*(?::\w+)?)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
+_SHORT = {
+    "fid": ("fd", {"encoder": "inception"}),
+    "fid_inf": ("fd_inf", {"encoder": "inception"}),
+}
 
 
 class MetricError(Exception):
@@ -55,7 +58,8 @@ class MetricSpec:
             clash = sorted(set(implied) & set(params))
             if clash:
                 raise MetricError(
-                    f"fid means fd(encoder=inception); write fd(...) to change {clash[0]!r}"
+                    f"{match['name']} means {name}(encoder=inception); write {name}(...) to change "
+                    f"{clash[0]!r}"
                 )
             params = {**implied, **params}
         return cls.of(name, **params)
