@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics
+from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics, Rows
 from gandiff.evaluate.result import MetricError, MetricSpec, Value
+
+_BLOCK = 4096  # rows looked at at once
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
@@ -78,14 +80,25 @@ def feature_matrix(
     metric: str, data: MetricInput, encoder: str, images: Sequence[ImageRecord], what: str
 ) -> Float[np.ndarray, "n d"]:
     """Features of at least two images, all finite, else ``MetricError``."""
+    return feature_rows(metric, data, encoder, images, what)[:]
+
+
+def feature_rows(
+    metric: str, data: MetricInput, encoder: str, images: Sequence[ImageRecord], what: str
+) -> Rows:
+    """The same in slices, for what reads the features one after another only."""
     if len(images) < 2:
         raise MetricError(f"{metric} needs at least 2 {what} and found {len(images)}")
-    features = data.features(encoder, images)
-    bad = np.flatnonzero(~np.isfinite(features).all(axis=1))
-    if len(bad):
+    features = data.features.rows(encoder, images)
+    bad = [
+        start + int(row)
+        for start in range(0, len(images), _BLOCK)
+        for row in np.flatnonzero(~np.isfinite(features[start : start + _BLOCK]).all(axis=1))
+    ]
+    if bad:
         raise MetricError(
             f"{metric}: the encoder {encoder} gave NaN or infinite features for {len(bad)} of the "
-            f"{len(images)} {what}, the first being {images[int(bad[0])].path}"
+            f"{len(images)} {what}, the first being {images[bad[0]].path}"
         )
     return features
 
@@ -119,9 +132,7 @@ def reference_features(metric: str, data: MetricInput, encoder: str) -> Referenc
     return ReferenceFeatures(features=stored.features, sha256=stored.sha256)
 
 
-def check_statistics(
-    metric: str, stored: ReferenceStatistics, protocol: Mapping[str, Any]
-) -> None:
+def check_statistics(metric: str, stored: ReferenceStatistics, protocol: Mapping[str, Any]) -> None:
     """Raise ``MetricError`` naming the first field in which a file's protocol differs from ours."""
     for field, ours in protocol.items():
         theirs = (stored.protocol or protocol).get(field)
@@ -136,13 +147,15 @@ def check_statistics(
 def remarks(
     images: Sequence[ImageRecord],
     reference: Sequence[ImageRecord] | None,
-    features: Float[np.ndarray, "n d"],
+    features: Rows,
 ) -> list[str]:
     """What a reader should know of the sets: all images alike, images that are in the reference
     too.
     """
     found = []
-    if np.all(features == features[0]):
+    first = features[:1]
+    starts = range(0, features.shape[0], _BLOCK)
+    if all(np.all(features[start : start + _BLOCK] == first) for start in starts):
         found.append("all images have the same features")
     shared = len({image.sha256 for image in images} & {image.sha256 for image in reference or ()})
     if shared:

@@ -13,19 +13,39 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt
+from jaxtyping import Float, Int, Shaped, UInt
 
 from gandiff.evaluate.result import MetricError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FeatureRows:
-    """What is stored of n images: features, size in px, and oddities as bits."""
+class ImageFacts:
+    """What is stored of n images beside their features: size in px, and oddities as bits."""
 
-    features: Float[np.ndarray, "n d"]
     heights: UInt[np.ndarray, " n"]
     widths: UInt[np.ndarray, " n"]
     flags: UInt[np.ndarray, " n"]
+
+
+class StoredRows:
+    """Features of some images in order, read as they are sliced: they need not fit into memory."""
+
+    def __init__(
+        self, parts: Sequence[Shaped[np.ndarray, " _"]], places: Int[np.ndarray, "n 2"]
+    ) -> None:
+        self._parts = parts
+        self._places = places
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Number of images and of features."""
+        return len(self._places), self._parts[0].dtype["features"].shape[0]
+
+    def __getitem__(self, rows: slice) -> Float[np.ndarray, "n d"]:
+        return _take(self._parts, self._places[rows], "features")
 
 
 class FeatureStore:
@@ -92,21 +112,23 @@ class FeatureStore:
         os.replace(temporary, self._folder / name)
         self._read(self._folder / name)
 
-    def take(self, sha256s: Sequence[str]) -> FeatureRows:
-        """The rows of these images, in order; all must be present."""
-        places = np.array([self._places[sha256] for sha256 in sha256s], dtype=np.int64)
-        if not len(places):
-            raise MetricError("there are no images to take features of")
-        taken = np.empty(len(places), dtype=self._parts[0].dtype)
-        for part in np.unique(places[:, 0]):
-            here = places[:, 0] == part
-            taken[here] = self._parts[part][places[here, 1]]
-        return FeatureRows(
-            features=np.ascontiguousarray(taken["features"]),
-            heights=taken["height"],
-            widths=taken["width"],
-            flags=taken["flags"],
+    def rows(self, sha256s: Sequence[str]) -> StoredRows:
+        """The features of these images, in order; all must be present."""
+        return StoredRows(self._parts, self._find(sha256s))
+
+    def facts(self, sha256s: Sequence[str]) -> ImageFacts:
+        """Size and oddities of these images, in order; all must be present."""
+        places = self._find(sha256s)
+        return ImageFacts(
+            heights=_take(self._parts, places, "height"),
+            widths=_take(self._parts, places, "width"),
+            flags=_take(self._parts, places, "flags"),
         )
+
+    def _find(self, sha256s: Sequence[str]) -> Int[np.ndarray, "n 2"]:
+        if not sha256s:
+            raise MetricError("there are no images to take features of")
+        return np.array([self._places[sha256] for sha256 in sha256s], dtype=np.int64)
 
     def _read(self, path: Path) -> None:
         try:
@@ -122,6 +144,17 @@ class FeatureStore:
         self._parts.append(part)
         for row, sha256 in enumerate(part["sha256"]):
             self._places[sha256.decode()] = (number, row)
+
+
+def _take(
+    parts: Sequence[Shaped[np.ndarray, " _"]], places: Int[np.ndarray, "n 2"], field: str
+) -> Shaped[np.ndarray, "n ..."]:
+    kind = parts[0].dtype[field]
+    taken = np.empty((len(places), *kind.shape), dtype=kind.base)
+    for part in np.unique(places[:, 0]):
+        here = places[:, 0] == part
+        taken[here] = parts[part][places[here, 1]][field]
+    return taken
 
 
 def _row_type(width: int) -> np.dtype[Any]:

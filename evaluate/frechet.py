@@ -1,33 +1,44 @@
-"""Fréchet distance between two sets of features, each taken for a Gaussian; with Inception
-features, FID.
+"""Fréchet distance of images to a reference, at their number and extrapolated to infinitely many.
 
-Dowson and Landau 1982, eq. 4; Heusel et al. 2017 (arXiv 1706.08500), eq. 6: d^2 = |m1 - m2|^2 +
-tr(S1 + S2 - 2 (S1^1/2 S2 S1^1/2)^1/2), with S unbiased (divided by n - 1).
+Two quantities, both with the reference fixed. E[FD_N] is what the distance is at N images on
+average: it is biased upwards by about a/N, so only equal N compare. FD-infinity is its limit
+(Chong and Forsyth 2020, arXiv 1911.07023): the line through E[FD_n] against 1/n, read off at 0.
 
-With any R such that S = R^T R the last trace is the sum of the singular values of R1 R2^T, so a set
-of fewer images than dimensions needs no d x d matrix: its centred rows serve as R. Nothing here
-needs a matrix square root of a non-symmetric matrix.
+Both come from one delete-group jackknife over parts of whole prompts. Leaving out each part once
+gives the distance at a little less than N without noise of the first order (every image is left
+out equally often), so the line through these two points is steadier than one through random
+subsets: Quenouille 1956, eq. 3.1, for groups. No bootstrap: a resample holds duplicates, which
+shrinks its covariance and moves the distance by more than its spread.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from gandiff.evaluate.checks import (
-    feature_matrix,
+    check_statistics,
+    feature_rows,
     reference_of,
     refuse_unknown,
     remarks,
     set_sha256,
     spec_of,
 )
-from gandiff.evaluate.features import check_encoder
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.gaussian import (
+    GaussianStats,
+    Moments,
+    distance_from_gram,
+    frechet_distance,
+    row_blocks,
+)
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
+from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
 from gandiff.evaluate.statistics import (
     MIN_GROUPS,
     Interval,
@@ -35,218 +46,238 @@ from gandiff.evaluate.statistics import (
     partition_groups,
 )
 
-_BLOCK = 4096  # rows turned to float64 at once
 _PARTS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Moments:
-    """Count, mean and scatter matrix of rows, in float64; merges and splits exactly.
+class FrechetReplicates:
+    """The distance of all ``count`` images, and without each part of them.
 
-    Chan, Golub and LeVeque 1979, eq. 2.1: no sum of squares is kept, so nothing cancels.
+    ``without`` and ``counts`` (images that were left) are empty where there are too few prompts.
     """
 
+    value: float
     count: int
-    mean: Float[np.ndarray, " d"]
-    scatter: Float[np.ndarray, "d d"]
+    without: Float[np.ndarray, " g"]
+    counts: Int[np.ndarray, " g"]
 
-    @classmethod
-    def of(cls, features: Float[np.ndarray, "n d"]) -> Moments:
-        """Moments of at least one row."""
-        blocks = [_block_moments(block) for block in _blocks(features)]
-        total = blocks[0]
-        for block in blocks[1:]:
-            total = total.merge(block)
-        return total
+    def at_this_number(self) -> Interval:
+        """E[FD_N] with its interval."""
+        if not len(self.without):
+            return Interval(value=self.value)
+        found = jackknife_interval(self.value, self.without)
+        assert found.low is not None
+        return dataclasses.replace(found, low=max(0.0, found.low))
 
-    def merge(self, other: Moments) -> Moments:
-        """Moments of both sets of rows together."""
-        count = self.count + other.count
-        shift = other.mean - self.mean
-        correction = np.outer(shift, shift) * (self.count * other.count / count)
-        return Moments(
-            count=count,
-            mean=self.mean + shift * (other.count / count),
-            scatter=self.scatter + other.scatter + correction,
-        )
+    def at_infinity(self) -> Interval:
+        """FD-infinity with its interval; unbiased estimates of small distances may be below 0.
 
-    def without(self, part: Moments) -> Moments:
-        """Moments of the rows that are not in ``part``: the inverse of ``merge``."""
-        count = self.count - part.count
-        mean = (self.mean * self.count - part.mean * part.count) / count
-        shift = part.mean - mean
-        correction = np.outer(shift, shift) * (count * part.count / self.count)
-        return Moments(count=count, mean=mean, scatter=self.scatter - part.scatter - correction)
-
-    @property
-    def covariance(self) -> Float[np.ndarray, "d d"]:
-        """The unbiased covariance."""
-        return self.scatter / (self.count - 1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class GaussianStats:
-    """A Gaussian as its mean and a ``root`` of its covariance: covariance = root^T root."""
-
-    count: int
-    mean: Float[np.ndarray, " d"]
-    root: Float[np.ndarray, "r d"]
-
-    @classmethod
-    def of(cls, features: Float[np.ndarray, "n d"]) -> GaussianStats:
-        """Statistics of at least two rows, by the Gram route where there are fewer rows than
-        dimensions.
+        Raises ``ValueError`` where there are too few prompts for an extrapolation.
         """
-        count, width = features.shape
-        if count < 2:
-            raise ValueError(f"found {count} rows, but a covariance needs at least 2")
-        if count > width:
-            return cls.of_moments(Moments.of(features))
-        rows = features.astype(np.float64)
-        mean = rows.mean(axis=0)
-        return cls(count=count, mean=mean, root=(rows - mean) / np.sqrt(count - 1))
-
-    @classmethod
-    def of_moments(cls, moments: Moments) -> GaussianStats:
-        """Statistics by the symmetric route: eigenvectors of the covariance, negative rounding
-        set to 0.
-        """
-        values, vectors = np.linalg.eigh(moments.covariance)
-        root = np.sqrt(np.clip(values, 0, None))[:, None] * vectors.T
-        return cls(count=moments.count, mean=moments.mean, root=root)
-
-    @property
-    def trace(self) -> float:
-        """Trace of the covariance."""
-        return float(np.sum(self.root**2))
+        if not len(self.without):
+            raise ValueError("there are too few prompts to extrapolate from")
+        fewer = float(np.mean(1 / self.counts)) - 1 / self.count
+        slope = (float(self.without.mean()) - self.value) / fewer
+        value = self.value - slope / self.count
+        found = jackknife_interval(value, self.without)
+        return dataclasses.replace(found, value=value)
 
 
-def frechet_distance(a: GaussianStats, b: GaussianStats) -> float:
-    """Squared Fréchet distance of two Gaussians, at least 0."""
-    product = a.root @ b.root.T
-    gram = product @ product.T if len(product) <= product.shape[1] else product.T @ product
-    return _distance(a.mean - b.mean, a.trace, b.trace, gram)
+def frechet_replicates(
+    features: Rows, reference: GaussianStats, groups: Sequence[str], seed: int
+) -> FrechetReplicates:
+    """Distances to a fixed reference of at least two rows, whole and without each of 20 parts of
+    whole prompts.
 
-
-def frechet_interval(
-    features: Float[np.ndarray, "n d"], reference: GaussianStats, groups: Sequence[str], seed: int
-) -> Interval:
-    """Distance to a fixed reference, with an interval for its expectation at this number of images.
-
-    A delete-group jackknife over 20 parts of whole prompts. No bootstrap: a resample holds
-    duplicates, which shrinks its covariance and moves the distance by more than its spread.
+    Memory holds the rows where they are at most as many as dimensions, else 20 d x d matrices.
     """
-    value = frechet_distance(GaussianStats.of(features), reference)
+    count, width = features.shape
     labels = partition_groups(groups, _PARTS, seed)
-    parts = int(labels.max()) + 1
-    if parts < MIN_GROUPS or len(features) - np.bincount(labels).max() < 2:
-        return Interval(value=value)
-    few = len(features) <= features.shape[1]
-    replicates = (_few_rows if few else _many_rows)(features, reference, labels)
-    found = jackknife_interval(value, np.fromiter(replicates, dtype=np.float64, count=parts))
-    assert found.low is not None
-    return dataclasses.replace(found, low=max(0.0, found.low))
+    sizes = np.bincount(labels)
+    if len(sizes) < MIN_GROUPS or count - sizes.max() < 2:
+        none = np.empty(0)
+        value = frechet_distance(GaussianStats.of(features), reference)
+        return FrechetReplicates(value=value, count=count, without=none, counts=none.astype(int))
+    found = list((_few_rows if count <= width else _many_rows)(features, reference, labels))
+    return FrechetReplicates(
+        value=found[0], count=count, without=np.array(found[1:]), counts=count - sizes
+    )
 
 
 class FrechetDistance(Metric):
-    """``fd(encoder=...)``; ``fid`` is short for ``fd(encoder=inception)``."""
+    """``fd(encoder=...)``; ``fid`` is short for ``fd(encoder=inception)``.
+
+    With ``resize=all`` a row for each of the ways in which images come to Inception's size.
+    """
 
     needs_reference = True
+    compares_sets = True
+    _name = "fd"
+    _interval = "E[FD_N], reference fixed, delete-group jackknife over prompts"
 
-    def __init__(self, *, encoder: Value = "scenes", **unknown: Value) -> None:
-        refuse_unknown("fd", unknown, ["encoder"])
-        self._encoder = check_encoder(encoder)
-        self.encoders = (self._encoder,)
-        self.spec = spec_of("fd", {"encoder": encoder}, {})
+    def __init__(
+        self,
+        *,
+        encoder: Value = "scenes",
+        resize: Value | None = None,
+        crop: Value | None = None,
+        **unknown: Value,
+    ) -> None:
+        refuse_unknown(self._name, unknown, ["encoder", "resize", "crop"])
+        chosen = [*RESIZES] if resize == "all" else [resize]
+        self._rows = {
+            spec_of(
+                self._name,
+                {"encoder": encoder},
+                {"resize": (one, RESIZES[0]), "crop": (crop, CROPS[0])},
+            ): check_encoder(encoder, one, crop)
+            for one in chosen
+        }
+        self.encoders = tuple(self._rows.values())
+        self.spec = MetricSpec.of(self._name, encoder=encoder, resize="all")
+        if resize != "all":
+            self.spec = next(iter(self._rows))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the value falls with the number of images, so compare equal numbers only."""
-        name = str(self.spec)
-        reference = reference_of(name, data)
-        features = feature_matrix(name, data, self._encoder, data.images, "images")
-        real = feature_matrix(name, data, self._encoder, reference, "reference images")
-        interval = frechet_interval(
-            features, GaussianStats.of(real), [image.group for image in data.images], data.seed
+        return MetricOutput(
+            results=[self._row(str(spec), encoder, data) for spec, encoder in self._rows.items()]
         )
-        result = MetricResult(
+
+    def _row(self, name: str, encoder: str, data: MetricInput) -> MetricResult:
+        protocol = data.features.protocol(encoder)
+        reference = _reference(name, data, encoder)
+        features = feature_rows(name, data, encoder, data.images, "images")
+        found = _shared_replicates(data, encoder, features, reference)
+        interval = self._estimate(name, found)
+        return MetricResult(
             metric=name,
             value=interval.value,
             low=interval.low,
             high=interval.high,
             direction="lower",
-            images=len(features),
-            references=len(real),
+            images=found.count,
+            references=reference.count,
             protocol={
-                **data.features.protocol(self._encoder),
+                **protocol,
                 "covariance": "n-1",
-                "reference_sha256": set_sha256(reference),
-                "interval": "E[FD_N], reference fixed, delete-group jackknife over prompts",
+                "reference_sha256": reference.sha256,
+                "interval": self._interval,
             },
-            note=_note(data.images, reference, features, len(real)),
+            note=_note(data, features, reference),
         )
-        return MetricOutput(results=[result])
+
+    def _estimate(self, name: str, found: FrechetReplicates) -> Interval:
+        del name
+        return found.at_this_number()
 
 
-def _note(
-    images: Sequence[ImageRecord],
-    reference: Sequence[ImageRecord],
-    features: Float[np.ndarray, "n d"],
-    references: int,
-) -> str | None:
-    found = remarks(images, reference, features)
-    width = features.shape[1]
-    if min(len(features), references) <= width:
-        which = "images" if len(features) <= width else "reference images"
-        count = min(len(features), references)
-        found.insert(0, f"N < d: {count} {which} for {width} dimensions; biased upwards")
-    return "; ".join(found) or None
+class FrechetInfinity(FrechetDistance):
+    """``fd_inf(encoder=...)``; ``fid_inf`` is short for ``fd_inf(encoder=inception)``."""
+
+    _name = "fd_inf"
+    _interval = "FD-infinity, reference fixed, delete-group jackknife over prompts"
+
+    def _estimate(self, name: str, found: FrechetReplicates) -> Interval:
+        if not len(found.without):
+            raise MetricError(
+                f"{name} extrapolates over groups of prompts and needs at least {MIN_GROUPS} "
+                "prompts, with 2 images left when one group is left out"
+            )
+        return found.at_infinity()
 
 
-def _blocks(features: Float[np.ndarray, "n d"]) -> Iterator[Float[np.ndarray, "m d"]]:
-    for start in range(0, len(features), _BLOCK):
-        yield features[start : start + _BLOCK].astype(np.float64)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class _Reference:
+    stats: GaussianStats
+    count: int | None
+    sha256: str
+    note: str | None
 
 
-def _block_moments(rows: Float[np.ndarray, "n d"]) -> Moments:
-    mean = rows.mean(axis=0)
-    centred = rows - mean
-    return Moments(count=len(rows), mean=mean, scatter=centred.T @ centred)
+def _reference(name: str, data: MetricInput, encoder: str) -> _Reference:
+    stored = data.statistics
+    if stored is None:
+        images = reference_of(name, data)
+        rows = feature_rows(name, data, encoder, images, "reference images")
+        key = ("gaussian", encoder, digest := set_sha256(images))
+        if key not in data.memo:
+            data.memo[key] = GaussianStats.of(rows)
+        return _Reference(stats=data.memo[key], count=len(images), sha256=digest, note=None)
+    check_statistics(name, stored, data.features.protocol(encoder))
+    said = None if stored.protocol else f"{stored.source} does not say by which protocol"
+    stats = GaussianStats.of_covariance(stored.mean, stored.covariance, stored.count or 0)
+    return _Reference(stats=stats, count=stored.count, sha256=stored.sha256, note=said)
 
 
-def _distance(
-    shift: Float[np.ndarray, " d"], trace_a: float, trace_b: float, gram: Float[np.ndarray, "r r"]
-) -> float:
-    """``gram`` has the squared singular values of R1 R2^T as its eigenvalues."""
-    singular = np.sqrt(np.clip(np.linalg.eigvalsh(gram), 0, None))
-    return max(0.0, float(shift @ shift + trace_a + trace_b - 2 * singular.sum()))
+def _shared_replicates(
+    data: MetricInput, encoder: str, features: Rows, reference: _Reference
+) -> FrechetReplicates:
+    if features.shape[1] != len(reference.stats.mean):
+        raise MetricError(
+            f"the reference has {len(reference.stats.mean)} features and {encoder} gives "
+            f"{features.shape[1]}; they are of different encoders"
+        )
+    key = ("frechet", encoder, reference.sha256, data.seed)
+    if key not in data.memo:
+        groups = [image.group for image in data.images]
+        data.memo[key] = frechet_replicates(features, reference.stats, groups, data.seed)
+    found: FrechetReplicates = data.memo[key]
+    return found
+
+
+def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | None:
+    found = remarks(data.images, data.reference, features)
+    count, width = features.shape
+    references = reference.count if reference.count is not None else math.inf
+    if min(count, references) <= width:
+        which = "images" if count <= width else "reference images"
+        fewest = min(count, references)
+        found.insert(0, f"N < d: {fewest} {which} for {width} dimensions; biased upwards")
+    return "; ".join([*found, *([reference.note] if reference.note else [])]) or None
 
 
 def _many_rows(
-    features: Float[np.ndarray, "n d"], reference: GaussianStats, labels: Int[np.ndarray, " n"]
+    features: Rows, reference: GaussianStats, labels: Int[np.ndarray, " n"]
 ) -> Iterator[float]:
-    """Distances without each part, by subtracting the part's moments from the whole's."""
-    total = Moments.of(features)
-    for part in range(int(labels.max()) + 1):
-        rest = total.without(Moments.of(features[labels == part]))
+    """The distance, then those without each part, by subtracting its moments from the whole's."""
+    parts = _moments_of_parts(features, labels)
+    total = parts[0]
+    for part in parts[1:]:
+        total = total.merge(part)
+    for rest in (total, *(total.without(part) for part in parts)):
         gram = reference.root @ rest.covariance @ reference.root.T
         shift = rest.mean - reference.mean
-        yield _distance(shift, float(np.trace(rest.covariance)), reference.trace, gram)
+        yield distance_from_gram(shift, float(np.trace(rest.covariance)), reference.trace, gram)
+
+
+def _moments_of_parts(features: Rows, labels: Int[np.ndarray, " n"]) -> list[Moments]:
+    found: dict[int, Moments] = {}
+    start = 0
+    for block in row_blocks(features):
+        here = labels[start : start + len(block)]
+        start += len(block)
+        for part in np.unique(here).tolist():
+            moments = Moments.of(block[here == part])
+            found[part] = found[part].merge(moments) if part in found else moments
+    return [found[part] for part in sorted(found)]
 
 
 def _few_rows(
-    features: Float[np.ndarray, "n d"], reference: GaussianStats, labels: Int[np.ndarray, " n"]
+    features: Rows, reference: GaussianStats, labels: Int[np.ndarray, " n"]
 ) -> Iterator[float]:
     """The same where n <= d: one n x n Gram matrix of the projected rows, re-centred without
     each part.
     """
-    rows = features.astype(np.float64)
+    rows = features[:].astype(np.float64)
     projected = (rows - rows.mean(axis=0)) @ reference.root.T
     kernel = projected @ projected.T
-    for part in range(int(labels.max()) + 1):
-        kept = np.flatnonzero(labels != part)
+    for part in range(-1, int(labels.max()) + 1):
+        kept = np.flatnonzero(labels != part)  # all of them at first
         rest = rows[kept]
         mean = rest.mean(axis=0)
         gram = kernel[np.ix_(kept, kept)]
         gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
         trace = float(np.sum((rest - mean) ** 2)) / (len(kept) - 1)
-        yield _distance(mean - reference.mean, trace, reference.trace, gram / (len(kept) - 1))
+        shift = mean - reference.mean
+        yield distance_from_gram(shift, trace, reference.trace, gram / (len(kept) - 1))

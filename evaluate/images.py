@@ -90,21 +90,6 @@ def image_records(folder: Path) -> list[ImageRecord]:
     ]
 
 
-def split_unreadable(
-    records: Sequence[ImageRecord],
-) -> tuple[list[ImageRecord], list[tuple[ImageRecord, str]]]:
-    """Decode every file once: the records that can be read, and the others with the reason."""
-    good, bad = [], []
-    for record in records:
-        try:
-            read_image(record)
-        except UnreadableImageError as error:
-            bad.append((record, str(error)))
-        else:
-            good.append(record)
-    return good, bad
-
-
 def describe_unreadable(bad: Sequence[tuple[ImageRecord, str]], of: int) -> str:
     """One line that counts the unreadable files and names the first three."""
     named = "; ".join(f"{record.path} ({reason})" for record, reason in bad[:3])

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -32,6 +32,18 @@ class ImageRecord:
     expected: Mapping[str, Any] | None = None
 
 
+@runtime_checkable
+class Rows(Protocol):
+    """A matrix of features, n images by d, that is read in slices; an array is one."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """n and d."""
+
+    def __getitem__(self, rows: slice, /) -> Float[np.ndarray, "n d"]:
+        """The features of some images in a row."""
+
+
 class Features(abc.ABC):
     """Gives features of images; the one implementation caches them by content."""
 
@@ -40,6 +52,10 @@ class Features(abc.ABC):
         """Features of the images in order, float32; raises ``MetricError`` if the encoder is not to
         be had.
         """
+
+    def rows(self, encoder: str, images: Sequence[ImageRecord]) -> Rows:
+        """The same in slices, for what needs them one after another only."""
+        return self(encoder, images)
 
     @abc.abstractmethod
     def protocol(self, encoder: str) -> dict[str, Any]:

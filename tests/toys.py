@@ -161,6 +161,12 @@ def save_toy_inception(path: Path) -> Path:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         network = Blank("blank", ["2048"], feature_extractor_weights_path=path)
+        for module in network.modules():
+            if isinstance(module, torch.nn.Conv2d):  # torch's own would fade over 48 layers
+                torch.nn.init.kaiming_normal_(module.weight)
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.normal_(0, 0.1)
+                module.running_var.uniform_(0.5, 1.5)
     torch.save(network.state_dict(), path)
     return path
 

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from gandiff.evaluate.checks import did_you_mean
+from gandiff.evaluate.encoders import ImageTextExtractor, TextBatch
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
-from gandiff.evaluate.features import ImageTextExtractor, TextBatch
 from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -70,13 +70,17 @@ class Clip(ImageTextExtractor):
             "crop": "centre" if settings["resize_mode"] == "shortest" else "none",
         }
 
-    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n d"]:
+    def prepare(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "3 h w"]:
+        """Resized, cropped and normalised as open_clip keeps it with the model."""
+        return cast("np.ndarray[Any, Any]", self._preprocess(Image.fromarray(image)).numpy())
+
+    def encode(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n d"]:
         """Image embeddings."""
         import torch
 
-        prepared = [self._preprocess(Image.fromarray(image)) for image in images]
+        batch = torch.from_numpy(np.stack(prepared)).to(self._device)
         with exact_inference():
-            found = self._network.encode_image(torch.stack(prepared).to(self._device))
+            found = self._network.encode_image(batch)
         return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
 
     def texts(self, prompts: Sequence[str]) -> TextBatch:

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
+from gandiff.evaluate.encoders import FeatureExtractor
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
-from gandiff.evaluate.features import FeatureExtractor
 from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "facebook/dinov2-large"
@@ -52,13 +52,19 @@ class DinoV2(FeatureExtractor):
             "crop": "none",
         }
 
-    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n d"]:
+    def prepare(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "3 h w"]:
+        """Resized to a square by PIL and normalised as ImageNet."""
+        resized = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
+        scaled = (np.asarray(resized, dtype=np.float32) / 255 - _MEAN) / _STD
+        return np.ascontiguousarray(scaled.transpose(2, 0, 1))
+
+    def encode(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n d"]:
         """The class token."""
         import torch
 
-        batch = torch.from_numpy(np.stack([_prepare(image) for image in images]))
+        batch = torch.from_numpy(np.stack(prepared)).to(self._device)
         with exact_inference():
-            found = self._network(pixel_values=batch.to(self._device)).pooler_output
+            found = self._network(pixel_values=batch).pooler_output
         return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
 
 
@@ -80,9 +86,3 @@ def _load(source: str) -> tuple[Any, str]:
         weights = Path(hf_hub_download(source, _FILE))
     network = Dinov2Model.from_pretrained(source, use_safetensors=True)
     return network, file_sha256(weights)
-
-
-def _prepare(image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 h2 w2"]:
-    resized = Image.fromarray(image).resize((_SIDE, _SIDE), Image.Resampling.BICUBIC)
-    scaled = (np.asarray(resized, dtype=np.float32) / 255 - _MEAN) / _STD
-    return np.ascontiguousarray(scaled.transpose(2, 0, 1))

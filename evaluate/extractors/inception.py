@@ -8,76 +8,129 @@ metric.
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from gandiff.evaluate.checks import did_you_mean
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
-from gandiff.evaluate.features import FeatureExtractor, by_size
+from gandiff.evaluate.encoders import RESIZES, FeatureExtractor
+from gandiff.evaluate.extractors.resizing import to_inception
+from gandiff.evaluate.extractors.torch_inference import (
+    brief,
+    compiled,
+    exact_inference,
+    file_sha256,
+    folded,
+    padded,
+)
 from gandiff.evaluate.result import MetricError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 # torch-fidelity's file, named after the first digits of its sha256
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _SHA256_START = "6726825d"
-# How images come to 299 x 299: TensorFlow 1's bilinear filter without antialiasing (torch-fidelity,
-# TTUR), or torch's bilinear filter with it (torchmetrics from 1.8). The two give different numbers.
-RESIZES = ("legacy_tensorflow", "torchmetrics_antialias")
+_COMPILED = 32  # images in a batch of the compiled network: any other number would compile anew
+# The layers up to the features, in the order of the network's own forward pass.
+_LAYERS = (
+    *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),
+    *("Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
+    *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d"),
+    *("Mixed_6e", "Mixed_7a", "Mixed_7b", "Mixed_7c", "AvgPool"),
+)
 
 
 class Inception(FeatureExtractor):
-    """The FID network, 2048 features."""
+    """The FID network, 2048 features.
 
-    def __init__(self, name: str, weights: Path, resize: str, device: str) -> None:
+    Each batch norm is folded into the convolution before it and memory is laid out with channels
+    last: the same features to 1e-5, in about 0.6 of the time on a CPU.
+    """
+
+    def __init__(
+        self, name: str, weights: Path, resize: str, device: str, compile: bool = False
+    ) -> None:
+        import torch
+
         self.name = name
         self._resize = resize
         self._device = device
         self._sha256 = file_sha256(weights)
         _check_file(weights)
         try:
-            self._network = _network(weights, resize).to(device)
+            owned = _network(weights)
         except RuntimeError as error:
             raise MetricError(
                 f"the file {weights} does not hold the FID Inception network: {brief(error)}"
             ) from error
+        network = folded(torch.nn.Sequential(*[getattr(owned, layer) for layer in _LAYERS]))
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._compile = compile
 
     def protocol(self) -> dict[str, Any]:
         """``weights`` says whether these are the weights that published FIDs use."""
-        known = self._sha256.startswith(_SHA256_START)
         return {
             "encoder": "inception",
-            "weights": "fid-2015-12-05" if known else "other",
+            "weights": "fid-2015-12-05" if self._published else "other",
             "weights_sha256": self._sha256,
             "resize": self._resize,
             "crop": "none",
         }
 
-    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n 2048"]:
-        """The last pooling layer (``pool3``)."""
-        return by_size(images, self._encode)
+    @property
+    def _published(self) -> bool:
+        return self._sha256.startswith(_SHA256_START)
 
-    def _encode(self, images: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n 2048"]:
+    def remarks(self) -> list[str]:
+        """Other weights than the published ones give numbers that compare with nobody's FID."""
+        if self._published:
+            return []
+        return [
+            f"the Inception weights are not those of published FIDs (sha256 {self._sha256[:8]}..., "
+            f"theirs begins with {_SHA256_START}): no number of theirs compares with these"
+        ]
+
+    def prepare(self, image: UInt8[np.ndarray, "_ _ 3"]) -> Float[np.ndarray, "299 299 3"]:
+        """Resized by the named protocol, scaled to about [-1, 1]."""
+        return to_inception(image, self._resize)
+
+    def encode(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n 2048"]:
+        """The last pooling layer (``pool3``)."""
         import torch
 
-        batch = torch.from_numpy(images).permute(0, 3, 1, 2).contiguous().to(self._device)
+        batch = torch.from_numpy(np.stack(prepared)).to(self._device)  # n h w 3 in memory
         with exact_inference():
-            found = self._network(batch)
-        # torch-fidelity's network returns a tuple, torchmetrics' the layer alone
-        layer = found[0] if isinstance(found, tuple) else found
-        return cast("np.ndarray[Any, Any]", layer.float().cpu().numpy())
+            found = self._run(batch.permute(0, 3, 1, 2)).flatten(1)
+        return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
+
+    def _run(self, batch: Float[Tensor, "n 3 299 299"]) -> Tensor:
+        if not self._compile:
+            return cast("Tensor", self._network(batch))
+        import torch
+
+        if self.compile_seconds == 0:
+            started = time.perf_counter()
+            self._network = compiled(self._network)
+            self._network(padded(batch[:_COMPILED], _COMPILED))
+            self.compile_seconds = time.perf_counter() - started
+        parts = [
+            self._network(padded(part, _COMPILED))[: len(part)] for part in batch.split(_COMPILED)
+        ]
+        return torch.cat(parts)
 
 
-def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> Inception:
+def open_encoder(
+    *, name: str, variant: str, source: str | None, device: str, compile: bool = False
+) -> Inception:
     """``variant`` names the resize protocol; ``source`` is a weights file (else torch's cache,
     else a download).
     """
-    resize = variant or RESIZES[0]
-    if resize not in RESIZES:
-        raise MetricError(f"inception cannot resize by {resize!r}. {did_you_mean(resize, RESIZES)}")
-    return Inception(name, Path(source) if source else _owners_file(), resize, device)
+    weights = Path(source) if source else _owners_file()
+    return Inception(name, weights, variant or RESIZES[0], device, compile)
 
 
 def _owners_file() -> Path:
@@ -114,11 +167,7 @@ def _check_file(path: Path) -> None:
         ) from error
 
 
-def _network(weights: Path, resize: str) -> Any:
-    if resize == "torchmetrics_antialias":
-        from torchmetrics.image.fid import NoTrainInceptionV3
-
-        return NoTrainInceptionV3("inception-v3-compat", ["2048"], str(weights), antialias=True)
+def _network(weights: Path) -> Any:
     from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
     return FeatureExtractorInceptionV3(

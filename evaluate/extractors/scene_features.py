@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Shaped, UInt8
 
-from gandiff.evaluate.features import FeatureExtractor, by_size
+from gandiff.evaluate.encoders import FeatureExtractor, by_size
 
 _JUDGES = {"scenes": "a", "scenes_b": "b"}
 
@@ -32,9 +32,13 @@ class SceneFeatures(FeatureExtractor):
             "crop": "none",
         }
 
-    def features(self, images: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> Float[np.ndarray, "n d"]:
+    def prepare(self, image: UInt8[np.ndarray, "_ _ 3"]) -> UInt8[np.ndarray, "_ _ 3"]:
+        """The image as it is."""
+        return image
+
+    def encode(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n d"]:
         """The penultimate layer."""
-        return by_size(images, self._classifier.features)
+        return by_size(prepared, self._classifier.features)
 
 
 def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> SceneFeatures:

@@ -1,4 +1,4 @@
-"""What the torch encoders share: exact arithmetic, hashes of weight files, short error texts."""
+"""What the torch encoders share: exact arithmetic, faster networks, hashes of weight files."""
 
 from __future__ import annotations
 
@@ -6,6 +6,10 @@ import contextlib
 import hashlib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
 
 
 @contextlib.contextmanager
@@ -18,6 +22,38 @@ def exact_inference() -> Iterator[None]:
     )
     with torch.inference_mode(), flags:
         yield
+
+
+def folded(network: nn.Module) -> nn.Module:
+    """The same network in evaluation mode with every ``bn`` folded into the ``conv`` beside it.
+
+    For a convolution W and a batch norm with mean m, variance v, scale g, shift b the two together
+    are the convolution g W / sqrt(v + eps) with the bias b - g m / sqrt(v + eps).
+    """
+    import torch
+
+    network.eval().requires_grad_(False)
+    for module in network.modules():
+        conv, norm = getattr(module, "conv", None), getattr(module, "bn", None)
+        if isinstance(conv, torch.nn.Conv2d) and isinstance(norm, torch.nn.BatchNorm2d):
+            module.conv = torch.nn.utils.fusion.fuse_conv_bn_eval(conv, norm)
+            module.bn = torch.nn.Identity()
+    return network
+
+
+def compiled(network: nn.Module) -> Any:
+    """The network through ``torch.compile`` for batches of one size, its weights as constants."""
+    import torch
+
+    return torch.compile(network, dynamic=False, options={"freezing": True})
+
+
+def padded(batch: Tensor, size: int) -> Tensor:
+    """The batch filled up to ``size`` by repeating its last image."""
+    import torch
+
+    missing = size - len(batch)
+    return torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch
 
 
 def brief(error: Exception) -> str:

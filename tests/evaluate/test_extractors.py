@@ -203,7 +203,7 @@ def test_inception_equals_its_owners_network(inception_file: Path, resize: str) 
 
 def test_inception_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        MetricError, match=r"resize by 'legacy_tensorfow'. Did you mean 'legacy_tens"
+        MetricError, match=r"no resize filter 'legacy_tensorfow'. Did you mean 'legacy_tens"
     ):
         open_extractor("inception:legacy_tensorfow", {}, "cpu")
     bad = tmp_path / "bad.pth"

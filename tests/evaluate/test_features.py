@@ -11,20 +11,19 @@ import pytest
 from PIL import Image
 
 from gandiff.evaluate import features as module
-from gandiff.evaluate.features import (
-    FeatureCache,
+from gandiff.evaluate.encoders import (
     FeatureExtractor,
     by_size,
     check_encoder,
     encoder_names,
     open_extractor,
 )
+from gandiff.evaluate.features import FeatureCache
 from gandiff.evaluate.images import (
     UnreadableImageError,
     decode_image,
     image_records,
     read_image,
-    split_unreadable,
 )
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
@@ -43,9 +42,12 @@ class MeanColour(FeatureExtractor):
     def protocol(self) -> dict[str, Any]:
         return {"encoder": self.name, "weights_sha256": self._sha256, "resize": "none"}
 
-    def features(self, images: Sequence[np.ndarray]) -> np.ndarray:
-        self.seen.update(image.tobytes() for image in images)
-        return np.stack([image.mean(axis=(0, 1)) for image in images]).astype(np.float32)
+    def prepare(self, image: np.ndarray) -> np.ndarray:
+        return image
+
+    def encode(self, prepared: Sequence[np.ndarray]) -> np.ndarray:
+        self.seen.update(image.tobytes() for image in prepared)
+        return np.stack([image.mean(axis=(0, 1)) for image in prepared]).astype(np.float32)
 
 
 @pytest.fixture
@@ -53,7 +55,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> dict[str, MeanColour]:
     """Every encoder name opens a ``MeanColour``, kept here."""
     opened: dict[str, MeanColour] = {}
 
-    def opener(name: str, weights: object, device: str) -> MeanColour:
+    def opener(name: str, weights: object, device: str, *, compile: bool) -> MeanColour:
         return opened.setdefault(name, MeanColour(name, f"weights of {name}"))
 
     monkeypatch.setattr(module, "open_extractor", opener)
@@ -150,9 +152,8 @@ def test_unreadable_files_are_named_and_counted_and_the_rest_is_kept(
         cache("scenes", [records[0], torn, missing, records[2]])
     cache("scenes", [records[0], records[2]])
     assert sum(encoders["scenes"].seen.values()) == 2
-    good, bad = split_unreadable([records[0], torn, missing, records[2]])
-    assert good == [records[0], records[2]]
-    assert [record for record, _ in bad] == [torn, missing]
+    bad = cache.compute(["scenes"], [records[0], torn, missing, records[2]])
+    assert set(bad) == {torn.sha256, missing.sha256}
 
 
 def test_a_damaged_cache_is_named(
@@ -170,7 +171,7 @@ def test_features_that_are_nan_are_refused(
     write_image: Write, encoders: dict[str, MeanColour], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(
-        MeanColour, "features", lambda self, images: np.full((len(images), 2), np.nan, np.float32)
+        MeanColour, "encode", lambda self, images: np.full((len(images), 2), np.nan, np.float32)
     )
     with pytest.raises(MetricError, match=r"encoder scenes gave NaN or infinite .*a\.png"):
         FeatureCache()("scenes", [write_image("a.png", noise(1))])

@@ -5,13 +5,8 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gandiff.evaluate.frechet import (
-    FrechetDistance,
-    GaussianStats,
-    Moments,
-    frechet_distance,
-    frechet_interval,
-)
+from gandiff.evaluate.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
+from gandiff.evaluate.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.result import MetricError
 from gandiff.evaluate.statistics import jackknife_over_groups
@@ -105,7 +100,7 @@ def test_interval_replicates_equal_recomputing(prompts: int, d: int) -> None:
     x, y = normal(prompts * 3, d), normal(500, d, seed=1)
     reference = GaussianStats.of(y)
     groups = [f"p{i // 3}" for i in range(len(x))]
-    found = frechet_interval(x, reference, groups, seed=4)
+    found = frechet_replicates(x, reference, groups, seed=4).at_this_number()
     plain = jackknife_over_groups(
         lambda kept: frechet_distance(GaussianStats.of(x[kept]), reference), groups, seed=4
     )
@@ -129,7 +124,7 @@ def test_interval_covers_the_expectation_at_this_n() -> None:
     )
     hits = 0
     for trial in range(150):
-        found = frechet_interval(draw(), reference, groups, seed=trial)
+        found = frechet_replicates(draw(), reference, groups, trial).at_this_number()
         hits += found.low <= expectation <= found.high
     assert 0.91 <= hits / 150 <= 0.995
 
