@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, UInt8
+from jaxtyping import Float
 
 from gandiff.evaluate.checks import refuse_unknown, spec_of
-from gandiff.evaluate.features import TextFeatures
-from gandiff.evaluate.images import UnreadableImageError, describe_unreadable, read_image
 from gandiff.evaluate.matching import KINDS, judge_facts
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.prompt_texts import (
+    PromptTexts,
+    check_model,
+    prompt_texts,
+    refuse_no_cosine,
+    unit_rows,
+)
+from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
+from gandiff.evaluate.scene_judging import judge_of, judged
 from gandiff.evaluate.statistics import bootstrap_over_groups
 
-_BATCH = 256  # scenes judged at once
 _ROWS = ("all", *KINDS, "held_out_all")
 
 
@@ -25,33 +30,26 @@ class ClipScore(Metric):
     arXiv 2104.08718).
 
     The raw cosine is kept. What others print derives from it: torchmetrics and MLPerf 100 cos, the
-    paper 2.5 max(cos, 0).
+    paper 2.5 max(cos, 0), of prompts after the ``prefix`` "A photo depicts".
     """
 
     needs_prompts = True
 
-    def __init__(self, *, model: Value = "scenes", **unknown: Value) -> None:
-        refuse_unknown("clip_score", unknown, ["model"])
-        if not str(model).strip():
-            raise MetricError("the parameter 'model' of the metric clip_score is empty")
-        self._encoder = f"clip:{model}"
+    def __init__(self, *, model: Value = "scenes", prefix: Value = "", **unknown: Value) -> None:
+        refuse_unknown("clip_score", unknown, ["model", "prefix"])
+        self._encoder = check_model("clip_score", model)
         self.encoders = (self._encoder,)
-        self.spec = spec_of("clip_score", {"model": model}, {})
+        self._prefix = str(prefix).strip()
+        self.spec = spec_of("clip_score", {"model": model}, {"prefix": (self._prefix, "")})
+        _check_prefix(self._prefix)
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row and the cosine of every image; long prompts lose their end and are counted."""
         name = str(self.spec)
-        if not isinstance(data.features, TextFeatures):
-            raise MetricError(f"{name} needs features of texts, and {data.features} has none")
-        prompts = [_prompt(name, image) for image in data.images]
-        if not prompts:
-            raise MetricError(f"{name} needs at least 1 image and found none")
-        unique = list(dict.fromkeys(prompts))
-        found = data.features.texts(self._encoder, unique)
-        place = {prompt: index for index, prompt in enumerate(unique)}
-        texts = found.features[[place[prompt] for prompt in prompts]]
-        cosines = _cosines(data.features(self._encoder, data.images), texts)
-        _all_finite(name, data.images, cosines)
+        found = prompt_texts(name, data, self._encoder, self._prefix)
+        images = unit_rows(data.features(self._encoder, data.images))
+        cosines: Float[np.ndarray, " n"] = (images * found.vectors[found.own]).sum(axis=1)
+        refuse_no_cosine(name, data.images, cosines)
         groups = [image.group for image in data.images]
         interval = bootstrap_over_groups(cosines, groups, data.seed)
         result = MetricResult(
@@ -64,24 +62,15 @@ class ClipScore(Metric):
             images=len(cosines),
             protocol={
                 **data.features.protocol(self._encoder),
+                "prefix": self._prefix,
                 "truncation": "keeps the end token",
-                "prompts": len(unique),
+                "prompts": len(found.texts),
                 "truncated_prompts": int(found.truncated.sum()),
                 "interval": "bootstrap over prompts",
             },
-            note=_clip_note(cosines, found.truncated),
+            note=_clip_note(cosines, found),
         )
         return MetricOutput(results=[result], per_image={name: cosines})
-
-
-@runtime_checkable
-class SceneJudge(Protocol):
-    """What scene accuracy needs of a scene classifier."""
-
-    sha256: str
-
-    def predict(self, images: UInt8[np.ndarray, "n h w 3"]) -> list[dict[str, Any]]:
-        """What each image shows, in the form of a prompt's expected facts."""
 
 
 class SceneAccuracy(Metric):
@@ -105,13 +94,12 @@ class SceneAccuracy(Metric):
                 f"{self.spec} needs prompts with stated facts and none has any; "
                 "use the suite 'scenes'"
             )
-        judge = _load_judge(self._judge, data.device)
-        shares = _judge_images(judge, data.images)
+        shares = _shares(data.images, judged(data, self._judge, data.images))
         per_image = {f"{self.spec}/{row}": shares[row] for row in _ROWS}
         stated = {name: values for name, values in per_image.items() if not np.isnan(values).all()}
         protocol = {
             "judge": self._judge,
-            "weights_sha256": judge.sha256,
+            "weights_sha256": judge_of(data, self._judge).sha256,
             "mean": "over images",
             "interval": "bootstrap over prompts",
         }
@@ -138,67 +126,35 @@ class SceneAccuracy(Metric):
         )
 
 
-def _load_judge(source: str, device: str) -> SceneJudge:
-    from gandiff.evaluate.extractors.scenes import load_classifier
-
-    judge: SceneJudge = load_classifier(source, device)
-    return judge
-
-
-def _judge_images(
-    judge: SceneJudge, images: Sequence[ImageRecord]
+def _shares(
+    images: Sequence[ImageRecord], seen: Sequence[Mapping[str, Any] | None]
 ) -> dict[str, Float[np.ndarray, " n"]]:
     """Shares of right facts by row, NaN where an image's prompt states none of the kind."""
     shares = {row: np.full(len(images), np.nan) for row in _ROWS}
-    unreadable: list[tuple[ImageRecord, str]] = []
-    asked = [index for index, image in enumerate(images) if image.expected]
-    for start in range(0, len(asked), _BATCH):
-        by_shape: dict[tuple[int, ...], list[tuple[int, UInt8[np.ndarray, "h w 3"]]]] = {}
-        for index in asked[start : start + _BATCH]:
-            try:
-                pixels = read_image(images[index]).pixels
-            except UnreadableImageError as error:
-                unreadable.append((images[index], str(error)))
-            else:
-                by_shape.setdefault(pixels.shape, []).append((index, pixels))
-        for members in by_shape.values():
-            predictions = judge.predict(np.stack([pixels for _, pixels in members]))
-            for (index, _), predicted in zip(members, predictions, strict=True):
-                for row, share in judge_facts(images[index].expected or {}, predicted).items():
-                    shares[row][index] = share
-    if unreadable:
-        raise MetricError(describe_unreadable(unreadable, len(images)))
+    for index, (image, predicted) in enumerate(zip(images, seen, strict=True)):
+        if predicted is not None:
+            for row, share in judge_facts(image.expected or {}, predicted).items():
+                shares[row][index] = share
     return shares
 
 
-def _prompt(name: str, image: ImageRecord) -> str:
-    if not image.prompt:
-        raise MetricError(f"{name} needs the prompt of every image, and {image.path} has none")
-    return image.prompt
-
-
-def _cosines(
-    images: Float[np.ndarray, "n d"], texts: Float[np.ndarray, "n d"]
-) -> Float[np.ndarray, " n"]:
-    a, b = images.astype(np.float64), texts.astype(np.float64)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        found: Float[np.ndarray, " n"] = (a * b).sum(axis=1) / (
-            np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-        )
-    return found
-
-
-def _all_finite(name: str, images: Sequence[ImageRecord], cosines: Float[np.ndarray, " n"]) -> None:
-    bad = np.flatnonzero(~np.isfinite(cosines))
-    if len(bad):
+def _check_prefix(prefix: str) -> None:
+    """Refuse what the metric's name could not carry: it is printed, stored and read again."""
+    if any(letter in prefix for letter in ",()"):
         raise MetricError(
-            f"{name}: {len(bad)} of {len(images)} images have no cosine with their prompt "
-            f"(features NaN or all 0), the first being {images[int(bad[0])].path}"
+            f"the prefix {prefix!r} of the metric clip_score holds a comma or a parenthesis, which "
+            "a metric's name cannot carry; leave it out"
+        )
+    spec = MetricSpec.of("clip_score", prefix=prefix)
+    if prefix and MetricSpec.parse(str(spec)) != spec:
+        raise MetricError(
+            f"the prefix {prefix!r} of the metric clip_score reads as something else than text; "
+            "give plain words"
         )
 
 
-def _clip_note(cosines: Float[np.ndarray, " n"], truncated: Bool[np.ndarray, " p"]) -> str:
+def _clip_note(cosines: Float[np.ndarray, " n"], found: PromptTexts) -> str:
     scaled = 2.5 * float(np.mean(np.maximum(cosines, 0)))
     note = f"x100: {100 * float(np.mean(cosines)):.3f}; 2.5 max(cos, 0): {scaled:.4f}"
-    lost = int(truncated.sum())
-    return f"{note}; {lost} of {len(truncated)} prompts were truncated" if lost else note
+    lost = found.remark()
+    return f"{note}; {lost}" if lost else note

@@ -124,12 +124,30 @@ def reference_features(metric: str, data: MetricInput, encoder: str) -> Referenc
         return ReferenceFeatures(features=found, sha256=set_sha256(reference))
     check_statistics(metric, stored, data.features.protocol(encoder))
     if stored.features is None:
-        raise MetricError(
-            f"{metric} needs the features of the reference images, and {stored.source} holds their "
-            "mean and covariance only; give the folder of images, or a file by: gandiff stats "
-            "FOLDER"
-        )
+        raise needs_features(metric, stored.source)
     return ReferenceFeatures(features=stored.features, sha256=stored.sha256)
+
+
+def both_sets(
+    metric: str, data: MetricInput, encoder: str
+) -> tuple[Float[np.ndarray, "n d"], ReferenceFeatures]:
+    """Features of the images and of the reference, else ``MetricError``."""
+    made = feature_matrix(metric, data, encoder, data.images, "images")
+    real = reference_features(metric, data, encoder)
+    if made.shape[1] != real.features.shape[1]:
+        raise MetricError(
+            f"{metric}: the reference has {real.features.shape[1]} features and {encoder} gives "
+            f"{made.shape[1]}; they are of different encoders"
+        )
+    return made, real
+
+
+def needs_features(metric: str, source: str) -> MetricError:
+    """The error of a metric for which a file of statistics holds too little."""
+    return MetricError(
+        f"{metric} needs the features of the reference images, and {source} holds their mean and "
+        "covariance only; give the folder of images, or a file by: gandiff stats FOLDER"
+    )
 
 
 def check_statistics(metric: str, stored: ReferenceStatistics, protocol: Mapping[str, Any]) -> None:

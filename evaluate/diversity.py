@@ -16,11 +16,13 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.features import check_encoder
+from gandiff.evaluate.features import CROPS, RESIZES, PairFeatures, check_encoder
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.result import MetricError, MetricResult, Value
 from gandiff.evaluate.statistics import Interval, bootstrap_ratio, jackknife_over_groups
 
+_DISTANCES = ["euclidean", "cosine"]
+_SHIPPED = ("scenes", "scenes_b", "clip:scenes")
 _DRAWS = 10  # random subsets for a Vendi score at a fixed n
 
 
@@ -113,18 +115,37 @@ class Vendi(Metric):
 class PromptDiversity(Metric):
     """``diversity(encoder=...)``: mean distance between images of one prompt, relative to real
     images of it.
+
+    The distance is that of the features, or with ``encoder=lpips`` LPIPS, which compares images
+    itself. Encoders that do not ship with the project are optional.
     """
 
     needs_prompts = True
 
     def __init__(
-        self, *, encoder: Value = "scenes", distance: Value = "euclidean", **unknown: Value
+        self,
+        *,
+        encoder: Value = "scenes",
+        distance: Value | None = None,
+        resize: Value | None = None,
+        crop: Value | None = None,
+        **unknown: Value,
     ) -> None:
-        refuse_unknown("diversity", unknown, ["encoder", "distance"])
-        self._encoder = check_encoder(encoder)
+        refuse_unknown("diversity", unknown, ["encoder", "distance", "resize", "crop"])
+        self._encoder = check_encoder(encoder, resize, crop)
         self.encoders = (self._encoder,)
-        self._distance = one_of("diversity", "distance", distance, ["euclidean", "cosine"])
-        others = {"distance": (distance, "euclidean")}
+        family = self._encoder.partition("+")[0]
+        self.optional = family not in _SHIPPED
+        self._distance = "LPIPS" if family == "lpips" else _DISTANCES[0]
+        if distance is not None:
+            if family == "lpips":
+                raise MetricError("lpips is a distance itself; leave out 'distance'")
+            self._distance = one_of("diversity", "distance", distance, _DISTANCES)
+        others = {
+            "distance": (distance, _DISTANCES[0]),
+            "resize": (resize, RESIZES[0]),
+            "crop": (crop, CROPS[0]),
+        }
         self.spec = spec_of("diversity", {"encoder": encoder}, others)
 
     def measure(self, data: MetricInput) -> MetricOutput:
@@ -132,10 +153,7 @@ class PromptDiversity(Metric):
         the raw mean.
         """
         name = str(self.spec)
-        features = feature_matrix(name, data, self._encoder, data.images, "images")
-        per_image = sibling_distances(
-            features, [image.group for image in data.images], self._distance
-        )
+        per_image = self._apart(data, data.images, "images")
         own = _by_group(per_image, data.images)
         if not own:
             raise MetricError(f"{name} needs 2 images of one prompt and no prompt has them")
@@ -145,6 +163,15 @@ class PromptDiversity(Metric):
         # In the unit of the row, so that differences between generators are in it too.
         return MetricOutput(results=[row], per_image={name: per_image / scale})
 
+    def _apart(
+        self, data: MetricInput, images: Sequence[ImageRecord], what: str
+    ) -> Float[np.ndarray, " n"]:
+        """Each image's mean distance to the others of its prompt; NaN where it is alone."""
+        if self._distance == "LPIPS":
+            return _pair_distances(str(self.spec), data, self._encoder, images)
+        features = feature_matrix(str(self.spec), data, self._encoder, images, what)
+        return sibling_distances(features, [image.group for image in images], self._distance)
+
     def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
         sums = np.array(list(own.values()))
         found = bootstrap_ratio(sums, np.ones(len(sums)), data.seed)
@@ -153,7 +180,7 @@ class PromptDiversity(Metric):
             value=found.value,
             low=found.low,
             high=found.high,
-            unit=f"{self._distance} distance",
+            unit="LPIPS" if self._distance == "LPIPS" else f"{self._distance} distance",
             direction="higher",
             images=len(data.images),
             protocol=self._protocol(data),
@@ -165,9 +192,7 @@ class PromptDiversity(Metric):
     ) -> tuple[MetricResult, float]:
         """The row, and the mean distance between real images that it is relative to."""
         name = str(self.spec)
-        features = feature_matrix(name, data, self._encoder, matched, "real images of the prompts")
-        groups = [image.group for image in matched]
-        real = _by_group(sibling_distances(features, groups, self._distance), matched)
+        real = _by_group(self._apart(data, matched, "real images of the prompts"), matched)
         common = [group for group in own if group in real]
         if not common:
             raise MetricError(f"{name}: no prompt has 2 images and 2 real images of it as well")
@@ -206,18 +231,37 @@ def sibling_distances(
     rows = features.astype(np.float64)
     if distance == "cosine":
         rows = rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-300)
-    members: dict[str, list[int]] = {}
-    for index, group in enumerate(groups):
-        members.setdefault(group, []).append(index)
     found = np.full(len(rows), np.nan)
-    for indices in members.values():
-        if len(indices) < 2:
-            continue
+    for indices in _siblings(groups):
         # Unit vectors: |x - y|^2 / 2 = 1 - cos, without the cancellation of 1 - x.y.
         squares = np.stack([((rows[indices] - rows[i]) ** 2).sum(axis=1) for i in indices])
         apart = squares / 2 if distance == "cosine" else np.sqrt(squares)
         found[indices] = apart.sum(axis=1) / (len(indices) - 1)
     return found
+
+
+def _pair_distances(
+    name: str, data: MetricInput, encoder: str, images: Sequence[ImageRecord]
+) -> Float[np.ndarray, " n"]:
+    """The same by an encoder that compares images; those of one prompt are in memory at once."""
+    if not isinstance(data.features, PairFeatures):
+        raise MetricError(f"{name} needs distances of images, and {data.features} has none")
+    found = np.full(len(images), np.nan)
+    for indices in _siblings([image.group for image in images]):
+        apart = data.features.distances(encoder, [images[index] for index in indices])
+        if not np.isfinite(apart).all():
+            first = images[indices[0]].path
+            raise MetricError(f"{name}: the distances between {first} and its siblings are NaN")
+        found[indices] = apart.sum(axis=1) / (len(indices) - 1)
+    return found
+
+
+def _siblings(groups: Sequence[str]) -> list[list[int]]:
+    """The places of each group that has two or more."""
+    members: dict[str, list[int]] = {}
+    for index, group in enumerate(groups):
+        members.setdefault(group, []).append(index)
+    return [indices for indices in members.values() if len(indices) > 1]
 
 
 def _by_group(values: Float[np.ndarray, " n"], images: Sequence[ImageRecord]) -> dict[str, float]:

@@ -21,6 +21,7 @@ _ENCODERS = {  # family: (module below extractors/, description)
     "inception": ("inception", "Inception-v3 with the FID weights, 2048 features"),
     "clip": ("clip", "any open_clip model: clip:NAME/TAG, clip:local-dir:FOLDER, clip:scenes"),
     "dinov2": ("dinov2", "DINOv2 through transformers: dinov2:HUB_ID or dinov2:FOLDER"),
+    "lpips": ("lpips", "LPIPS on AlexNet: a distance of two images, for diversity only"),
 }
 _NO_VARIANT = ("scenes", "scenes_b", "lpips")
 _COMPILED = ("inception",)
@@ -86,6 +87,21 @@ class ImageTextExtractor(FeatureExtractor):
     @abc.abstractmethod
     def texts(self, prompts: Sequence[str]) -> TextBatch:
         """Features of the prompts, float32, comparable with those of images by their cosine."""
+
+
+class PairExtractor(FeatureExtractor):
+    """An encoder that compares images: it has distances and no features."""
+
+    @abc.abstractmethod
+    def distances(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n n"]:
+        """The distance of every two prepared images."""
+
+    def encode(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n d"]:
+        """Refuse with ``MetricError``."""
+        raise MetricError(
+            f"{self.name} is a distance between two images and has no features; "
+            f"name it as diversity(encoder={self.name})"
+        )
 
 
 def encoder_names() -> dict[str, str]:

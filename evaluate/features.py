@@ -16,6 +16,7 @@ from gandiff.evaluate.encoders import (
     RESIZES,
     FeatureExtractor,
     ImageTextExtractor,
+    PairExtractor,
     TextBatch,
     check_encoder,
     encoder_names,
@@ -23,7 +24,7 @@ from gandiff.evaluate.encoders import (
 )
 from gandiff.evaluate.encoding import encode_images
 from gandiff.evaluate.feature_store import FeatureStore, StoredRows
-from gandiff.evaluate.images import ODDITIES, describe_unreadable
+from gandiff.evaluate.images import ODDITIES, describe_unreadable, read_pixels
 from gandiff.evaluate.metric import Features, ImageRecord
 from gandiff.evaluate.result import MetricError
 
@@ -33,6 +34,8 @@ __all__ = [
     "FeatureCache",
     "FeatureExtractor",
     "ImageTextExtractor",
+    "PairExtractor",
+    "PairFeatures",
     "TextBatch",
     "TextFeatures",
     "check_encoder",
@@ -49,7 +52,18 @@ class TextFeatures(Features):
         """Features of the prompts; raises ``MetricError`` if the encoder has no text side."""
 
 
-class FeatureCache(TextFeatures):
+class PairFeatures(TextFeatures):
+    """Distances besides: of encoders that compare two images and give no features."""
+
+    @abc.abstractmethod
+    def distances(self, encoder: str, images: Sequence[ImageRecord]) -> Float[np.ndarray, "n n"]:
+        """The distance of every two images, which are held in memory at once.
+
+        Raises ``MetricError`` for a file that cannot be read and an encoder of features.
+        """
+
+
+class FeatureCache(PairFeatures):
     """Encodes each image once per encoder and protocol, streaming over the files.
 
     With a folder, features stay there from run to run, found by the sha256 of the file's bytes
@@ -90,6 +104,9 @@ class FeatureCache(TextFeatures):
 
     def rows(self, encoder: str, images: Sequence[ImageRecord]) -> StoredRows:
         """The same, read from the disk in the parts that are asked for."""
+        extractor = self._extractor(encoder)
+        if isinstance(extractor, PairExtractor):
+            extractor.encode([])  # refuses, and says what it is for
         bad = self.compute([encoder], images)
         if bad:
             named = [(image, bad[image.sha256]) for image in images if image.sha256 in bad]
@@ -103,6 +120,7 @@ class FeatureCache(TextFeatures):
 
         Returns the files that cannot be read: their sha256 and why. Encoding goes on after them.
         """
+        encoders = [n for n in encoders if not isinstance(self._extractor(n), PairExtractor)]
         stores = {name: self._store(name) for name in encoders}
         missing: dict[str, tuple[ImageRecord, list[str]]] = {}
         for image in images:
@@ -130,6 +148,15 @@ class FeatureCache(TextFeatures):
         if not isinstance(extractor, ImageTextExtractor):
             raise MetricError(f"the encoder {encoder} cannot read text; name a CLIP model")
         return extractor.texts(prompts)
+
+    def distances(self, encoder: str, images: Sequence[ImageRecord]) -> Float[np.ndarray, "n n"]:
+        """The distance of every two images, computed anew each time."""
+        extractor = self._extractor(encoder)
+        if not isinstance(extractor, PairExtractor):
+            raise MetricError(f"the encoder {encoder} gives features and compares no images")
+        return extractor.distances(
+            [extractor.crop_and_prepare(pixels) for pixels in read_pixels(images)]
+        )
 
     def warnings(self) -> list[str]:
         """What was odd about the files seen so far, each kind counted once a file, and about the

@@ -112,6 +112,7 @@ class FrechetDistance(Metric):
 
     needs_reference = True
     compares_sets = True
+    reads_statistics = True
     _name = "fd"
     _interval = "E[FD_N], reference fixed, delete-group jackknife over prompts"
 

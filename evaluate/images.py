@@ -90,6 +90,19 @@ def image_records(folder: Path) -> list[ImageRecord]:
     ]
 
 
+def read_pixels(records: Sequence[ImageRecord]) -> list[UInt8[np.ndarray, "_ _ 3"]]:
+    """The pixels of a few images; raises ``MetricError`` that names the files it cannot read."""
+    found, bad = [], []
+    for record in records:
+        try:
+            found.append(read_image(record).pixels)
+        except UnreadableImageError as error:
+            bad.append((record, str(error)))
+    if bad:
+        raise MetricError(describe_unreadable(bad, len(records)))
+    return found
+
+
 def describe_unreadable(bad: Sequence[tuple[ImageRecord, str]], of: int) -> str:
     """One line that counts the unreadable files and names the first three."""
     named = "; ".join(f"{record.path} ({reason})" for record, reason in bad[:3])

@@ -22,18 +22,63 @@ def judge_facts(expected: Mapping[str, Any], predicted: Mapping[str, Any]) -> di
     count of 2. ``all`` is 1.0 where every stated fact is right; ``held_out_all`` repeats it for
     prompts of held-out pairs.
     """
-    scored = [
-        _facts(expected, predicted, places)
-        for places in _assignments(len(expected["objects"]), len(predicted["objects"]))
-    ]
-    # Ties go to the assignment with more shapes right, then colours, ...: no order of objects
-    # matters.
-    facts = max(scored, key=lambda found: (_right(found.values()), *map(sum, found.values())))
+    facts = _facts(expected, predicted, match_objects(expected, predicted))
     shares = {kind: sum(found) / len(found) for kind, found in facts.items() if found}
     shares["all"] = float(all(share == 1 for share in shares.values()))
     if expected.get("held_out"):
         shares["held_out_all"] = shares["all"]
     return shares
+
+
+def match_objects(
+    expected: Mapping[str, Any], predicted: Mapping[str, Any]
+) -> tuple[int | None, ...]:
+    """For each object of the prompt its place among the picture's (None: no counterpart), so that
+    most stated facts come out right.
+    """
+
+    def rightness(places: Sequence[int | None]) -> tuple[int, ...]:
+        facts = _facts(expected, predicted, places)
+        # Ties go to the assignment with more shapes right, then colours, ...: no order of objects
+        # matters.
+        return (_right(facts.values()), *map(sum, facts.values()))
+
+    return max(_assignments(len(expected["objects"]), len(predicted["objects"])), key=rightness)
+
+
+def open_values(
+    expected: Mapping[str, Any], predicted: Mapping[str, Any]
+) -> dict[str, tuple[Any, ...]]:
+    """What the picture shows of everything that the prompt leaves open, by kind.
+
+    One entry for each open attribute, so up to two colours; None where the picture does not tell,
+    because the object is not in it. Only facts that every picture of the prompt has are open: a
+    second object that the prompt does not name has none. A prompt of two objects states the count.
+    """
+    places = match_objects(expected, predicted)
+    objects = expected["objects"]
+    seen = [None if place is None else predicted["objects"][place] for place in places]
+    # An object of another shape is not the one that the prompt speaks of.
+    shown = [
+        found if found and stated.get("shape") in (None, found.get("shape")) else None
+        for stated, found in zip(objects, seen, strict=True)
+    ]
+    found: dict[str, tuple[Any, ...]] = {
+        kind: tuple(
+            item.get(kind) if item else None
+            for stated, item in zip(objects, shown, strict=True)
+            if stated.get(kind) is None
+        )
+        for kind in ATTRIBUTES
+    }
+    if expected.get("background") is None:
+        found["background"] = (predicted.get("background"),)
+    if expected.get("relation") is None and len(objects) == 2:
+        told = None not in shown
+        found["relation"] = (_relation(predicted.get("relation"), places) if told else None,)
+    if expected.get("count") is None and len(objects) == 1:
+        found["count"] = (len(predicted["objects"]),)
+    return {kind: values for kind, values in found.items() if values}
 
 
 def _assignments(wanted: int, found: int) -> Iterator[tuple[int | None, ...]]:

@@ -117,6 +117,7 @@ class Metric(abc.ABC):
 
     ``encoders`` are opened before the first image is made, so that missing weights show early;
     where ``optional`` is set, a missing one is no error but a row that says "not measured".
+    ``reads_statistics`` says that mean and covariance of the reference are enough.
     ``compares_sets`` marks a value that depends on the number of images: generators are then
     compared at equal numbers.
     """
@@ -127,6 +128,7 @@ class Metric(abc.ABC):
     needs_reference = False
     needs_prompts = False
     compares_sets = False
+    reads_statistics = False
 
     @abc.abstractmethod
     def measure(self, data: MetricInput) -> MetricOutput:

@@ -1,40 +1,45 @@
-"""Kernel distance: squared maximum mean discrepancy of two sets of features; with Inception
-features, KID.
+"""Kernel distances of two sets of features: KID, with Inception features, and CMMD, with CLIP's.
 
-Binkowski et al. 2018 (arXiv 1801.01401), section 4: cubic kernel k(x, y) = (x.y / d + 1)^3; the
-unbiased U-statistic of Gretton et al. 2012, eq. 3. It is unbiased at any N, so it may be negative.
+KID: Binkowski et al. 2018 (arXiv 1801.01401), section 4: cubic kernel k(x, y) = (x.y / d + 1)^3,
+unbiased at any N, so it may be negative. CMMD: Jayasumana et al. 2024 (arXiv 2401.09603), section
+5: Gaussian kernel of width 10 on features of length 1, biased, times 1000.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from typing import cast
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Float
 
 from gandiff.evaluate.checks import (
-    feature_matrix,
-    reference_of,
+    both_sets,
+    one_of,
     refuse_unknown,
     remarks,
-    set_sha256,
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.features import check_encoder
+from gandiff.evaluate.features import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.kernels import (
+    GAUSSIAN,
+    SIGMA,
+    Estimator,
+    kernel_interval,
+    squared_mmd,
+)
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import (
-    MIN_GROUPS,
-    Interval,
-    jackknife_interval,
-    partition_groups,
-)
+from gandiff.evaluate.statistics import Interval
 
-_BLOCK = 2048  # rows of a kernel block
-_PARTS = 20
+__all__ = ["Cmmd", "KernelDistance", "SubsetDistance", "squared_mmd", "subset_mmd"]
+
 _SUBSETS = 100
+_ESTIMATORS = ["biased", "unbiased"]
+_CMMD_ENCODER = "clip:ViT-L-14-336/openai"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,49 +50,6 @@ class SubsetDistance:
 
     mean: float
     deviation: float
-
-
-def cubic_kernel(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]
-) -> Float[np.ndarray, "n m"]:
-    """(x.y / d + 1)^3 in float64."""
-    base = x.astype(np.float64) @ y.astype(np.float64).T / x.shape[1] + 1
-    found: Float[np.ndarray, "n m"] = base * base * base  # far faster than base**3
-    return found
-
-
-def squared_mmd(x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"]) -> float:
-    """Unbiased squared discrepancy of two sets of at least two rows each; memory does not grow
-    with n * m.
-    """
-    return kernel_interval(x, y, [""] * len(x), 0).value
-
-
-def kernel_interval(
-    x: Float[np.ndarray, "n d"], y: Float[np.ndarray, "m d"], groups: Sequence[str], seed: int
-) -> Interval:
-    """Distance of x to a fixed reference y, with its delete-group jackknife interval over whole
-    prompts.
-    """
-    if min(len(x), len(y)) < 2:
-        raise ValueError(f"found {len(x)} and {len(y)} rows, but each set needs at least 2")
-    labels = partition_groups(groups, _PARTS, seed)
-    parts = int(labels.max()) + 1
-    within, diagonal, across = _group_sums(x, y, labels, parts)
-    reference = _mean_off_diagonal(y)
-    sizes = np.bincount(labels, minlength=parts)
-
-    def distance(kept: Int[np.ndarray, " k"]) -> float:
-        n = int(sizes[kept].sum())
-        own = within[np.ix_(kept, kept)].sum() - diagonal[kept].sum()
-        return float(own / (n * (n - 1)) + reference - 2 * across[kept].sum() / (n * len(y)))
-
-    every = np.arange(parts)
-    value = distance(every)
-    if parts < MIN_GROUPS or len(x) - sizes.max() < 2:
-        return Interval(value=value)
-    replicates = np.array([distance(every[every != part]) for part in range(parts)])
-    return jackknife_interval(value, replicates)
 
 
 def subset_mmd(
@@ -117,17 +79,20 @@ class KernelDistance(Metric):
     """
 
     needs_reference = True
+    compares_sets = True
 
     def __init__(
         self,
         *,
         encoder: Value = "scenes",
+        resize: Value | None = None,
+        crop: Value | None = None,
         subset_size: Value | None = None,
         subsets: Value | None = None,
         **unknown: Value,
     ) -> None:
-        refuse_unknown("kid", unknown, ["encoder", "subset_size", "subsets"])
-        self._encoder = check_encoder(encoder)
+        refuse_unknown("kid", unknown, ["encoder", "resize", "crop", "subset_size", "subsets"])
+        self._encoder = check_encoder(encoder, resize, crop)
         self.encoders = (self._encoder,)
         self._size: int | None = None
         if subset_size is not None:
@@ -135,17 +100,20 @@ class KernelDistance(Metric):
         self._subsets = _SUBSETS if subsets is None else whole_number("kid", "subsets", subsets, 1)
         if subsets is not None and subset_size is None:
             raise MetricError("the parameter 'subsets' of the metric kid needs 'subset_size', too")
-        others = {"subset_size": (self._size, None), "subsets": (subsets, _SUBSETS)}
+        others: dict[str, tuple[Value | None, Value | None]] = {
+            "resize": (resize, RESIZES[0]),
+            "crop": (crop, CROPS[0]),
+            "subset_size": (self._size, None),
+            "subsets": (subsets, _SUBSETS),
+        }
         self.spec = spec_of("kid", {"encoder": encoder}, others)
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the value may be slightly negative where the two sets are alike."""
         name = str(self.spec)
-        reference = reference_of(name, data)
-        features = feature_matrix(name, data, self._encoder, data.images, "images")
-        real = feature_matrix(name, data, self._encoder, reference, "reference images")
-        notes = remarks(data.images, reference, features)
-        interval, estimator = self._estimate(data, features, real, notes)
+        features, real = both_sets(name, data, self._encoder)
+        notes = remarks(data.images, data.reference, features)
+        interval, estimator = self._estimate(data, features, real.features, notes)
         result = MetricResult(
             metric=name,
             value=interval.value,
@@ -153,12 +121,12 @@ class KernelDistance(Metric):
             high=interval.high,
             direction="lower",
             images=len(features),
-            references=len(real),
+            references=len(real.features),
             protocol={
                 **data.features.protocol(self._encoder),
                 "kernel": "(x.y/d + 1)^3",
                 "estimator": estimator,
-                "reference_sha256": set_sha256(reference),
+                "reference_sha256": real.sha256,
                 "interval": "reference fixed, delete-group jackknife over prompts",
             },
             note="; ".join(notes) or None,
@@ -185,40 +153,75 @@ class KernelDistance(Metric):
         return Interval(value=found.mean), f"unbiased, mean of {self._subsets} random subsets"
 
 
-def _group_sums(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "m d"],
-    labels: Int[np.ndarray, " n"],
-    parts: int,
-) -> tuple[Float[np.ndarray, "g g"], Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
-    """Sums of the kernel by part: within x (part against part), its diagonal, and against all of
-    y.
+class Cmmd(Metric):
+    """``cmmd(encoder=...)``: ``estimator=biased``, as published and never negative, or
+    ``unbiased``.
     """
-    within = np.zeros((parts, parts))
-    diagonal, across = np.zeros(parts), np.zeros(parts)
-    member = np.eye(parts)[labels]
-    for start in range(0, len(x), _BLOCK):
-        rows, here = x[start : start + _BLOCK], member[start : start + _BLOCK]
-        diagonal += here.T @ _self_kernel(rows)
-        for other in range(0, len(x), _BLOCK):
-            block = cubic_kernel(rows, x[other : other + _BLOCK])
-            within += here.T @ block @ member[other : other + _BLOCK]
-        for other in range(0, len(y), _BLOCK):
-            across += here.T @ cubic_kernel(rows, y[other : other + _BLOCK]).sum(axis=1)
-    return within, diagonal, across
+
+    needs_reference = True
+    compares_sets = True
+
+    def __init__(
+        self,
+        *,
+        encoder: Value = _CMMD_ENCODER,
+        crop: Value | None = None,
+        estimator: Value = "biased",
+        **unknown: Value,
+    ) -> None:
+        refuse_unknown("cmmd", unknown, ["encoder", "crop", "estimator"])
+        self._encoder = check_encoder(encoder, crop=crop)
+        self.encoders = (self._encoder,)
+        self._estimator = cast(Estimator, one_of("cmmd", "estimator", estimator, _ESTIMATORS))
+        others = {"crop": (crop, CROPS[0]), "estimator": (estimator, _ESTIMATORS[0])}
+        self.spec = spec_of("cmmd", {"encoder": encoder}, others)
+
+    def measure(self, data: MetricInput) -> MetricOutput:
+        """One row; the biased value falls with the number of images, so compare equal numbers."""
+        name = str(self.spec)
+        features, real = both_sets(name, data, self._encoder)
+        for rows in (features, real.features):
+            if not np.linalg.norm(rows, axis=1).all():
+                raise MetricError(
+                    f"{name}: the encoder {self._encoder} gave features that are all 0"
+                )
+        interval = scaled_cmmd(
+            features,
+            real.features,
+            [image.group for image in data.images],
+            data.seed,
+            self._estimator,
+        )
+        result = MetricResult(
+            metric=name,
+            value=interval.value,
+            low=interval.low,
+            high=interval.high,
+            direction="lower",
+            images=len(features),
+            references=len(real.features),
+            protocol={
+                **data.features.protocol(self._encoder),
+                "kernel": f"1000 exp(-|x-y|^2 / (2 * {SIGMA:g}^2)), |x| = |y| = 1",
+                "estimator": f"{self._estimator}, all pairs",
+                "reference_sha256": real.sha256,
+                "interval": "E[CMMD_N], reference fixed, delete-group jackknife over prompts",
+            },
+            note="; ".join(remarks(data.images, data.reference, features)) or None,
+        )
+        return MetricOutput(results=[result])
 
 
-def _mean_off_diagonal(y: Float[np.ndarray, "m d"]) -> float:
-    total = 0.0
-    for start in range(0, len(y), _BLOCK):
-        rows = y[start : start + _BLOCK]
-        total -= float(_self_kernel(rows).sum())
-        for other in range(0, len(y), _BLOCK):
-            total += float(cubic_kernel(rows, y[other : other + _BLOCK]).sum())
-    return total / (len(y) * (len(y) - 1))
-
-
-def _self_kernel(rows: Float[np.ndarray, "n d"]) -> Float[np.ndarray, " n"]:
-    wide = rows.astype(np.float64)
-    found: Float[np.ndarray, " n"] = ((wide**2).sum(axis=1) / rows.shape[1] + 1) ** 3
-    return found
+def scaled_cmmd(
+    made: Float[np.ndarray, "n d"],
+    real: Float[np.ndarray, "m d"],
+    groups: Sequence[str],
+    seed: int = 0,
+    estimator: Estimator = "biased",
+) -> Interval:
+    """1000 times the squared discrepancy (not its root, whatever "distance" suggests)."""
+    found = kernel_interval(made, real, groups, seed, GAUSSIAN, estimator)
+    least = 0.0 if estimator == "biased" else -math.inf  # the biased one is 0 but for rounding
+    ends = (None if end is None else max(least, 1000 * end) for end in (found.low, found.high))
+    low, high = ends
+    return Interval(value=max(least, 1000 * found.value), low=low, high=high)

@@ -31,7 +31,9 @@ class PairedDifference:
     """How much more generator a has than b over the prompts that both have.
 
     ``win_rate`` is the share of prompts where a's value is the greater one, ties counting half;
-    whether greater is better is for the caller to know.
+    whether greater is better is for the caller to know. ``deviation`` is the standard deviation of
+    the prompts' differences (n - 1; None for one prompt), ``effect_size`` the difference over it
+    (d_z in Cohen 1988, section 2.3.5; None where they do not vary).
     """
 
     difference: float
@@ -40,6 +42,8 @@ class PairedDifference:
     win_rate: float
     p_value: float
     prompts: int
+    effect_size: float | None
+    deviation: float | None
 
 
 def student_t(confidence: float, freedom: int) -> float:
@@ -180,19 +184,57 @@ def paired_difference(
     The difference is the mean over prompts of (mean of a - mean of b), its interval bootstraps the
     prompts, the p value flips the signs of the prompts' differences at random (two-sided, never 0).
     """
-    a, b = _group_means(a_values, a_groups), _group_means(b_values, b_groups)
-    common = [group for group in a if group in b]
-    if not common:
-        raise ValueError("the two sides have no prompt in common that both have values for")
-    differences = np.array([a[group] - b[group] for group in common])
-    interval = bootstrap_ratio(differences, np.ones(len(common)), seed, resamples)
+    a, b = paired_means(a_values, a_groups, b_values, b_groups)
+    differences = a - b
+    interval = bootstrap_ratio(differences, np.ones(len(differences)), seed, resamples)
+    spread = deviation(differences)
     return PairedDifference(
         difference=interval.value,
         low=interval.low,
         high=interval.high,
         win_rate=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
         p_value=_sign_flip_p(differences, seed, permutations),
-        prompts=len(common),
+        prompts=len(differences),
+        effect_size=interval.value / spread if spread else None,
+        deviation=spread,
+    )
+
+
+def paired_means(
+    a_values: Float[np.ndarray, " n"],
+    a_groups: Sequence[str],
+    b_values: Float[np.ndarray, " m"],
+    b_groups: Sequence[str],
+) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+    """Each side's mean for every prompt that both have a value for; ``ValueError`` if none is."""
+    a, b = _group_means(a_values, a_groups), _group_means(b_values, b_groups)
+    common = [group for group in a if group in b]
+    if not common:
+        raise ValueError("the two sides have no prompt in common that both have values for")
+    return np.array([a[group] for group in common]), np.array([b[group] for group in common])
+
+
+def deviation(values: Float[np.ndarray, " n"]) -> float | None:
+    """Standard deviation (n - 1), exactly 0 where all values are equal; None for fewer than 2."""
+    if len(values) < 2:
+        return None
+    return float(values.std(ddof=1)) if np.ptp(values) else 0.0
+
+
+def independent_difference(a: Interval, b: Interval) -> Interval:
+    """a minus b from the intervals of two independent estimates of the same confidence.
+
+    Each half-width is the root of the sum of the squares of the two that face it (Zou and Donner,
+    "Construction of confidence limits about effect measures", 2008), so unequal halves keep
+    their side. Without both intervals there is none.
+    """
+    value = a.value - b.value
+    if a.low is None or a.high is None or b.low is None or b.high is None:
+        return Interval(value=value)
+    return Interval(
+        value=value,
+        low=value - math.hypot(a.value - a.low, b.high - b.value),
+        high=value + math.hypot(a.high - a.value, b.value - b.low),
     )
 
 

@@ -11,10 +11,13 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.config import load_comparison
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.run_comparison import compare_runs as compare_runs
+from gandiff.experiments.run_power import power_of_run as power_of_run
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from gandiff.experiments.folder_scores import FolderScores, WrittenStatistics
     from gandiff.experiments.run_record import Run
     from gandiff.experiments.suites import PromptSuite
     from gandiff.models.generator import Generator
@@ -217,29 +220,78 @@ def replay(run: Path, key: str, quiet: bool = False) -> ReplayResult:
     )
 
 
-def score_folders(
+def folder_scores(
     folder: Path | str,
     *,
     reference: Path | str | None = None,
-    metrics: str | Sequence[str] = "fid,kid",
-    weights: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    quiet: bool = False,
-) -> list[MetricResult]:
-    """Measure a folder of images against a folder of real ones, without a run.
-
-    ``weights`` are local files by encoder (``{"inception": "inception.pth"}``). Raises
-    ``RequestError`` for a metric that is unknown or cannot be measured on folders.
-    """
-    from gandiff.experiments.folder_scores import measure_folders
+    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
+    **encoding: Any,
+) -> FolderScores:
+    """Measure a folder of images and say what was odd; see ``score_folders``."""
+    from gandiff.experiments.folder_scores import Encoding, measure_folders
 
     return measure_folders(
         Path(folder),
         Path(reference) if reference is not None else None,
         metrics,
-        weights=weights,
+        Encoding(**encoding),
+    )
+
+
+def score_folders(
+    folder: Path | str,
+    *,
+    reference: Path | str | None = None,
+    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
+    weights: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    batch_size: int = 32,
+    compile: bool = False,
+    cache: Path | str | None = None,
+    max_images: int | None = None,
+    quiet: bool = False,
+) -> list[MetricResult]:
+    """Measure a folder of images against real ones, without a run.
+
+    ``reference`` is a folder or a ``.npz`` file of statistics (``folder_statistics``, or one of
+    pytorch-fid). ``weights`` are local files by encoder (``{"inception": "inception.pth"}``),
+    ``cache`` is a folder that keeps features from call to call, ``max_images`` a cap on each
+    folder. What is odd about the images is said by ``warnings.warn``; a metric that cannot be
+    measured is a row without a value. Raises ``RequestError`` for a metric that is unknown or
+    cannot be measured on folders.
+    """
+    import warnings
+
+    found = folder_scores(
+        folder,
+        reference=reference,
+        metrics=metrics,
+        weights=dict(weights or {}),
         device=device,
+        batch_size=batch_size,
+        compile=compile,
+        cache=Path(cache) if cache is not None else None,
+        max_images=max_images,
         quiet=quiet,
+    )
+    for warning in found.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return found.results
+
+
+def folder_statistics(
+    folder: Path | str,
+    out: Path | str,
+    *,
+    encoder: str = "inception",
+    keep_features: bool = True,
+    **encoding: Any,
+) -> WrittenStatistics:
+    """Write a folder's features, mean and covariance to a ``.npz`` file with their protocol."""
+    from gandiff.experiments.folder_scores import Encoding, write_folder_statistics
+
+    return write_folder_statistics(
+        Path(folder), Path(out), encoder, Encoding(**encoding), keep_features=keep_features
     )
 
 

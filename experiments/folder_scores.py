@@ -2,66 +2,202 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+import dataclasses
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
+from gandiff.evaluate.encoders import check_encoder
 from gandiff.evaluate.features import FeatureCache
-from gandiff.evaluate.images import image_records
-from gandiff.evaluate.metric import Metric, MetricInput
+from gandiff.evaluate.images import describe_unreadable, image_records
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
+from gandiff.evaluate.stats_file import SUFFIX, read_statistics, write_statistics
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.measuring import measure
 from gandiff.experiments.plugins import make_metric
 from gandiff.experiments.provenance import resolve_device
 
 
-def measure_folders(
-    folder: Path,
-    reference: Path | None,
-    metrics: str | Sequence[str],
-    *,
-    weights: Mapping[str, str] | None,
-    device: str,
-    quiet: bool,
-) -> list[MetricResult]:
-    """Measure a folder against another one; ``metrics`` may be one text with commas between.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Encoding:
+    """How images are encoded.
 
-    Raises ``RequestError`` for a metric that is unknown or cannot be measured on folders.
+    ``weights`` are local files by encoder, ``cache`` a folder that keeps features from call to
+    call (None: they live as long as the call), ``max_images`` caps each folder.
+    """
+
+    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    device: str = "cpu"
+    batch_size: int = 32
+    compile: bool = False
+    cache: Path | None = None
+    max_images: int | None = None
+    quiet: bool = False
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FolderScores:
+    """Rows, one for what could not be measured as well, and what was odd."""
+
+    results: list[MetricResult]
+    warnings: list[str]
+    compile_seconds: float = 0.0
+
+    @property
+    def unmeasured(self) -> list[MetricResult]:
+        """Rows without a value; their note says why."""
+        return [row for row in self.results if row.value is None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class WrittenStatistics:
+    """A file of reference statistics and what is in it."""
+
+    path: Path
+    encoder: str
+    images: int
+    features: bool
+    warnings: list[str]
+
+
+def measure_folders(
+    folder: Path, reference: Path | None, metrics: str | Sequence[str], encoding: Encoding
+) -> FolderScores:
+    """Measure a folder against another one, or against a file of statistics; ``metrics`` may be
+    one text with commas between.
+
+    Raises ``RequestError`` for what is wrong before the first image is read. What fails later is a
+    row that says so, and the other rows stay.
     """
     names = split_metrics(metrics) if isinstance(metrics, str) else list(metrics)
     if not names:
         raise RequestError('no metric is named; say what to measure, such as "fid,kid"')
-    device = resolve_device(device)
-    try:
+    with _told_as_request(), _cache(encoding) as cache:
         chosen = [make_metric(MetricSpec.parse(name)) for name in names]
+        stored = None
+        if reference is not None and reference.suffix == SUFFIX:
+            stored = read_statistics(reference)
         for metric in chosen:
-            _check(metric, reference)
+            _check(metric, reference, stored, cache)
+        images, warnings = _readable(folder, chosen, cache, encoding)
+        real: list[ImageRecord] | None = None
+        if reference is not None and stored is None:
+            real, more = _readable(reference, chosen, cache, encoding)
+            warnings += more
+            if reference.resolve() == folder.resolve():
+                warnings.append(f"{folder} is compared with itself")
         data = MetricInput(
-            images=image_records(folder),
-            reference=image_records(reference) if reference is not None else None,
+            images=images,
+            reference=real,
+            statistics=stored,
             matched=None,
-            features=_open_encoders(chosen, weights, device, quiet),
-            device=device,
+            features=cache,
+            device=resolve_device(encoding.device),
         )
-        return [row for metric in chosen for row in metric.measure(data).results]
+        results = [row for metric in chosen for row in measure(metric, data).results]
+        warnings += cache.warnings()
+        if cache.compile_seconds():
+            warnings.append(f"compiling the network took {cache.compile_seconds():.1f} s")
+    return FolderScores(results=results, warnings=warnings, compile_seconds=cache.compile_seconds())
+
+
+def write_folder_statistics(
+    folder: Path, out: Path, encoder: str, encoding: Encoding, *, keep_features: bool = True
+) -> WrittenStatistics:
+    """Encode a folder and write its statistics with their protocol; raises ``RequestError``."""
+    if out.suffix != SUFFIX:
+        raise RequestError(f"{out} must end in {SUFFIX}, by which a file of statistics is known")
+    if not out.parent.is_dir():
+        raise RequestError(f"there is no folder {out.parent} to write {out.name} into")
+    with _told_as_request(), _cache(encoding) as cache:
+        name = check_encoder(encoder)
+        protocol = cache.protocol(name)
+        images, warnings = _listed(folder, [name], cache, encoding)
+        write_statistics(
+            out,
+            name,
+            cache.rows(name, images),
+            protocol=protocol,
+            images_sha256=set_sha256(images),
+            keep_features=keep_features,
+        )
+        warnings += cache.warnings()
+    return WrittenStatistics(
+        path=out, encoder=name, images=len(images), features=keep_features, warnings=warnings
+    )
+
+
+@contextlib.contextmanager
+def _told_as_request() -> Iterator[None]:
+    try:
+        yield
     except MetricError as error:
         raise RequestError(str(error)) from error
 
 
-def _check(metric: Metric, reference: Path | None) -> None:
+@contextlib.contextmanager
+def _cache(encoding: Encoding) -> Iterator[FeatureCache]:
+    """Features lie on the disk in any case: a hundred thousand images need not fit into memory."""
+    with contextlib.ExitStack() as stack:
+        folder = encoding.cache
+        if folder is None:
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gandiff-")))
+        yield FeatureCache(
+            folder,
+            weights=encoding.weights,
+            device=resolve_device(encoding.device),
+            batch_size=encoding.batch_size,
+            compile=encoding.compile,
+            progress=not encoding.quiet,
+        )
+
+
+def _check(
+    metric: Metric, reference: Path | None, stored: ReferenceStatistics | None, cache: FeatureCache
+) -> None:
     if metric.needs_reference and reference is None:
-        raise MetricError(f"{metric.spec} compares with real images; give --reference FOLDER")
+        raise MetricError(
+            f"{metric.spec} compares with real images; give --reference FOLDER, or a file by: "
+            "gandiff stats FOLDER"
+        )
     if metric.needs_prompts:
         raise MetricError(f"{metric.spec} needs prompts, which a plain folder has not; make a run")
+    protocols = {encoder: cache.protocol(encoder) for encoder in metric.encoders}
+    if stored is None or not metric.needs_reference:
+        return
+    if stored.features is None and not metric.reads_statistics:
+        raise needs_features(str(metric.spec), stored.source)
+    for protocol in protocols.values():
+        check_statistics(str(metric.spec), stored, protocol)
 
 
-def _open_encoders(
-    metrics: Sequence[Metric], weights: Mapping[str, str] | None, device: str, quiet: bool
-) -> FeatureCache:
-    cache = FeatureCache(weights=weights, device=device, progress=not quiet)
-    for metric in metrics:
-        for encoder in metric.encoders:
-            cache.protocol(encoder)
-    return cache
+def _readable(
+    folder: Path, metrics: Sequence[Metric], cache: FeatureCache, encoding: Encoding
+) -> tuple[list[ImageRecord], list[str]]:
+    encoders = list(dict.fromkeys(name for metric in metrics for name in metric.encoders))
+    return _listed(folder, encoders, cache, encoding)
+
+
+def _listed(
+    folder: Path, encoders: Sequence[str], cache: FeatureCache, encoding: Encoding
+) -> tuple[list[ImageRecord], list[str]]:
+    """The images of a folder that can be read, encoded in one pass, and a line on the others."""
+    found = image_records(folder)
+    if encoding.max_images is not None:
+        # The smallest hashes are a random draw that is the same in any order and on any machine.
+        found = sorted(found, key=lambda image: image.sha256)[: encoding.max_images]
+    bad = cache.compute(encoders, found)
+    if not bad:
+        return found, []
+    named = [(image, bad[image.sha256]) for image in found if image.sha256 in bad]
+    good = [image for image in found if image.sha256 not in bad]
+    said = describe_unreadable(named, len(found))
+    if not good:
+        raise MetricError(said)
+    return good, [f"{said}; the other {len(good)} are measured"]
 
 
 def split_metrics(text: str) -> list[str]:

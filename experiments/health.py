@@ -1,4 +1,4 @@
-"""What ``gandiff doctor`` looks at: versions, devices, and which weights are here."""
+"""What ``gandiff doctor`` looks at: versions, devices, weights, and known numbers."""
 
 from __future__ import annotations
 
@@ -19,16 +19,30 @@ _ROOT = Path(__file__).resolve().parent.parent
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing looked at; ``ok`` is None where there is nothing to judge."""
+    """One thing looked at; ``ok`` is None where there is nothing to judge.
+
+    ``wrong`` marks a number that came out other than it was recorded: measurements made here are
+    not to be trusted.
+    """
 
     name: str
     ok: bool | None
     detail: str
+    wrong: bool = False
 
 
 def look() -> list[Check]:
     """Everything at once; nothing is downloaded."""
-    return [_python(), *_packages(), *_devices(), *_shipped(), *_outside()]
+    return [_python(), *_packages(), *_devices(), *_shipped(), *_outside(), *_golden()]
+
+
+def _golden() -> list[Check]:
+    from gandiff.experiments.golden import compare_golden
+
+    return [
+        Check(name=found.name, ok=found.same, detail=found.detail, wrong=not found.same)
+        for found in compare_golden()
+    ]
 
 
 def _python() -> Check:

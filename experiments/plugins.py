@@ -65,6 +65,10 @@ METRICS = {
     "fd": BuiltInMetric(
         "gandiff.evaluate.frechet:FrechetDistance", "Fréchet distance in an encoder's features"
     ),
+    "fd_inf": BuiltInMetric(
+        "gandiff.evaluate.frechet:FrechetInfinity",
+        "Fréchet distance extrapolated to infinitely many images",
+    ),
     "kid": BuiltInMetric(
         "gandiff.evaluate.mmd:KernelDistance", "kernel distance, unbiased, in an encoder's features"
     ),
@@ -75,6 +79,13 @@ METRICS = {
     "clip_score": BuiltInMetric(
         "gandiff.evaluate.alignment:ClipScore", "cosine of image and prompt in a CLIP model"
     ),
+    "r_precision": BuiltInMetric(
+        "gandiff.evaluate.retrieval:RPrecision", "own prompt nearest to the image, of all prompts"
+    ),
+    "unstated": BuiltInMetric(
+        "gandiff.evaluate.unstated:UnstatedAttributes",
+        "variation in what the prompt leaves open, beside real scenes",
+    ),
     "diversity": BuiltInMetric(
         "gandiff.evaluate.diversity:PromptDiversity", "spread of the images of one prompt"
     ),
@@ -82,6 +93,8 @@ METRICS = {
         "gandiff.evaluate.diversity:Vendi", "effective number of different images"
     ),
 }
+
+_TORCHMETRICS, _BRIDGE = "torchmetrics:", "gandiff.evaluate.torchmetrics_bridge:TorchmetricsMetric"
 
 
 def generator_types() -> dict[str, str]:
@@ -91,7 +104,11 @@ def generator_types() -> dict[str, str]:
 
 def metric_types() -> dict[str, str]:
     """Each metric that can be named, with a line about it; cost is measured unnamed."""
-    short = {"fid": "short for fd(encoder=inception)"}
+    short = {
+        "fid": "short for fd(encoder=inception)",
+        "fid_inf": "short for fd_inf(encoder=inception)",
+        f"{_TORCHMETRICS}NAME": "any image metric of torchmetrics by its class name",
+    }
     return _listing({name: entry.says for name, entry in METRICS.items()} | short, "metric")
 
 
@@ -143,6 +160,8 @@ def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
     """Find what computes a metric; raises ``RequestError`` with the nearest name."""
     if spec.name in METRICS:
         return _load(METRICS[spec.name].target)  # type: ignore[no-any-return]
+    if spec.name.startswith(_TORCHMETRICS):
+        return functools.partial(_load(_BRIDGE), spec.name.removeprefix(_TORCHMETRICS))
     for point in _installed("metric"):
         if point.name == spec.name:
             return _load_entry(point)  # type: ignore[no-any-return]
@@ -156,7 +175,8 @@ def make_metric(spec: MetricSpec) -> Metric:
     found = metric_class(spec)
     params = dict(spec.params)
     try:
-        check_factory(found, params)
+        if not spec.name.startswith(_TORCHMETRICS):  # those are checked against their own class
+            check_factory(found, params)
         return found(**params)
     except (MetricError, SettingError, ValueError, TypeError) as error:
         raise RequestError(f"{spec}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import itertools
 import json
@@ -13,10 +12,12 @@ from typing import Any
 import numpy as np
 
 from gandiff.evaluate.features import FeatureCache
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
+from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.experiments.costs import cost_rows, measure_costs
+from gandiff.experiments.differences import COLUMNS, differences
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.measuring import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.plugins import make_metric
 from gandiff.experiments.references import (
     check_reference,
@@ -28,16 +29,7 @@ from gandiff.experiments.store import write_atomically
 from gandiff.experiments.tables import parquet, result_row
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
-_SCORING = 2  # raised when the same images would get other numbers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Scored:
-    """One generator's images and what every metric said of them."""
-
-    generator: str
-    images: Sequence[ImageRecord]
-    outputs: Sequence[MetricOutput]
+_SCORING = 3  # raised when the same images would get other numbers
 
 
 def check_scoring(run: Run) -> None:
@@ -67,8 +59,9 @@ def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
     for text in run.comparison.metrics:
         try:
             metric = make_metric(MetricSpec.parse(text))
-            for encoder in metric.encoders:
-                cache.protocol(encoder)
+            if not metric.optional:
+                for encoder in metric.encoders:
+                    cache.protocol(encoder)
         except MetricError as error:
             raise RequestError(f"metric {text!r}: {error}") from error
         metrics.append(metric)
@@ -97,24 +90,30 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     metrics = check_metrics(run, cache)
     resolution = _resolution(run)
     reference, matched = reference_records(run, resolution), matched_records(run, resolution)
+    images = {name: generated_records(run, name) for name in run.batches}
+    compared = reference if any(metric.needs_reference for metric in metrics) else None
+    encode_at_once(cache, metrics, [*(compared or ()), *itertools.chain(*images.values())])
+    equal, warnings = equal_sets(images)
     scored = []
     for name in run.batches:
-        images = generated_records(run, name)
-        data = MetricInput(
-            images=images,
-            reference=reference,
-            matched=_same_groups(matched, images),
-            features=cache,
-            seed=run.comparison.seed,
-            device=run.device,
+        every, same = (
+            MetricInput(
+                images=chosen,
+                reference=reference,
+                matched=_same_groups(matched, chosen),
+                features=cache,
+                seed=run.comparison.seed,
+                device=run.device,
+            )
+            for chosen in (images[name], equal[name])
         )
-        scored.append(
-            Scored(generator=name, images=images, outputs=[measure(m, data) for m in metrics])
-        )
+        outputs = [measure_one(metric, every, same) for metric in metrics]
+        scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
-    for warning in cache.warnings():
+    warnings += cache.warnings()
+    for warning in warnings:
         run.warn(warning)
-    run.update(scored=mark, scoring_warnings=cache.warnings())
+    run.update(scored=mark, scoring_warnings=warnings)
     return True
 
 
@@ -139,24 +138,6 @@ def generated_records(run: Run, name: str) -> list[ImageRecord]:
             )
         )
     return records
-
-
-def measure(metric: Metric, data: MetricInput) -> MetricOutput:
-    """Measure, or say in a row why it was not possible."""
-    try:
-        if not data.images:
-            raise MetricError("there is no usable image")
-        if metric.needs_reference and not data.reference:
-            raise MetricError("the comparison names no reference images")
-        return metric.measure(data)
-    except MetricError as error:
-        row = MetricResult(
-            metric=str(metric.spec),
-            value=None,
-            images=len(data.images),
-            note=f"not measured: {error}",
-        )
-        return MetricOutput(results=[row])
 
 
 def _same_groups(
@@ -207,10 +188,7 @@ _COLUMNS = {
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
         *("images", "references", "protocol", "note"),
     ),
-    DIFFERENCES: (
-        *("a", "b", "metric", "difference", "low", "high"),
-        *("win_rate", "p_value", "prompts"),
-    ),
+    DIFFERENCES: COLUMNS,
 }
 
 
@@ -239,29 +217,3 @@ def _scores(scored: Sequence[Scored]) -> list[dict[str, Any]]:
                     if not np.isnan(value)
                 ]
     return rows
-
-
-def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
-    """Every pair of generators on every per-image metric, over the prompts that both have."""
-    from gandiff.evaluate.statistics import paired_difference
-
-    rows = []
-    for a, b in itertools.combinations(scored, 2):
-        for metric, (a_values, b_values) in _shared(a, b).items():
-            groups = [[image.group for image in one.images] for one in (a, b)]
-            try:
-                found = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
-            except ValueError:
-                continue  # no prompt for which both have a value
-            rows.append(
-                {"a": a.generator, "b": b.generator, "metric": metric, **dataclasses.asdict(found)}
-            )
-    return rows
-
-
-def _shared(a: Scored, b: Scored) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    mine, theirs = (
-        {metric: values for out in one.outputs for metric, values in out.per_image.items()}
-        for one in (a, b)
-    )
-    return {metric: (mine[metric], theirs[metric]) for metric in mine if metric in theirs}

@@ -30,6 +30,7 @@ from gandiff.reports.gallery import build_gallery
 from gandiff.reports.markdown import markdown_text
 from gandiff.reports.palette import FAMILY_COLOURS, looks
 from gandiff.reports.plotting import inline_svg
+from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
@@ -168,6 +169,7 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "families": {n: family_name(f) for n, f in run.generators.items()},
         "family_colours": FAMILY_COLOURS,
         "tables": wide_tables(run),
+        "ranking": ranking(run),
         "protocols": list(protocols(run)),
         "strips": denoising_strips(run),
         "training": training_rows(run),

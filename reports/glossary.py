@@ -24,6 +24,11 @@ _TERMS = {
         "How far the made images as a whole are from the reference "
         "images, in the features of the named encoder.",
     ),
+    "fd_inf": Term(
+        "Fréchet distance, infinite",
+        "The Fréchet distance extrapolated to infinitely many made images, which takes away its "
+        "dependence on their number; for small distances it may be slightly below 0.",
+    ),
     "fid": Term("FID", "Fréchet distance in the features of Inception-v3."),
     "kid": Term(
         "KID",
@@ -41,6 +46,16 @@ _TERMS = {
         "diversity",
         "How much images of one prompt differ from each other, relative "
         "to real images of that prompt; above 1.0 is no improvement.",
+    ),
+    "r_precision": Term(
+        "R-precision",
+        "Share of images that lie nearer to their own prompt than to any other prompt, in the "
+        "features of the named CLIP model.",
+    ),
+    "unstated": Term(
+        "what prompts leave open",
+        "How the images vary in colour, size, background, relation and count where the prompt "
+        "leaves these open, beside real images of the same prompts.",
     ),
     "vendi": Term("Vendi score", "Effective number of different images among all that were made."),
     "precision": Term("precision", "Share of made images that lie among the reference images."),

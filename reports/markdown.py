@@ -13,6 +13,7 @@ from gandiff.reports.facts import (
     training_rows,
 )
 from gandiff.reports.figures import Drawing
+from gandiff.reports.ranking import Ranking, ranking
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.table import WideTable, wide_tables
@@ -45,6 +46,8 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         "than the intervals allow for chance."
     )
     parts += [f"### {table.title}\n\n{_results(table)}" for table in wide_tables(run)]
+    if (orders := ranking(run)) is not None:
+        parts.append(f"### Order by convention\n\n{_orders(orders)}")
     if drawings:
         parts.append("## Figures")
         parts += [
@@ -93,6 +96,16 @@ def _results(table: WideTable) -> str:
             cells.append(f"{value} ({plain(cell.interval)})" if cell.interval else value)
         lines.append(f"| {plain(name)} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
+
+
+def _orders(found: Ranking) -> str:
+    numbers = range(1, len(found.conventions) + 1)
+    header = ["", "convention", "generators, best first", *(f"tau with {n}" for n in numbers)]
+    rows = [
+        (n, c.metric, ", ".join(c.order), *(f"{tau:.2f}" for tau in c.taus))
+        for n, c in zip(numbers, found.conventions, strict=True)
+    ]
+    return f"{plain(found.sentence)} (tau: Kendall's.)\n\n{_table(header, rows)}"
 
 
 def _counts(run: RunData) -> str:

@@ -19,6 +19,10 @@ from gandiff.reports.run_data import (
 )
 
 DIRECTIONS = ("higher", "lower", "target", "none")
+_REAL = (
+    *("difference", "low", "high", "win_rate", "p_value"),
+    *("effect_size", "p_holm", "detectable"),
+)
 
 
 def load_run(folder: Path) -> RunData:
@@ -145,12 +149,14 @@ def _result(row: dict[str, Any]) -> MetricResult:
 
 
 def _difference(row: dict[str, Any]) -> DifferenceRow:
-    numbers = {k: _number(row.get(k)) for k in ("difference", "low", "high", "win_rate", "p_value")}
+    # Older tables lack the later columns.
+    numbers = {key: _number(row.get(key)) for key in _REAL}
     return DifferenceRow(
         a=str(row["a"]),
         b=str(row["b"]),
         metric=str(row["metric"]),
         prompts=_whole(row.get("prompts")),
+        prompts_needed=_whole(row.get("prompts_needed")),
         **numbers,
     )
 

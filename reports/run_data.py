@@ -46,7 +46,12 @@ class ResultRow:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DifferenceRow:
-    """One paired comparison over the same prompts: ``difference`` is a minus b."""
+    """One paired comparison over the same prompts: ``difference`` is a minus b.
+
+    ``effect_size`` is the difference over the standard deviation of the prompts' differences,
+    ``p_holm`` the p value corrected for the pairs of generators, ``prompts_needed`` the number that
+    shows this difference with power 0.8, ``detectable`` what this number of prompts shows.
+    """
 
     a: str
     b: str
@@ -57,6 +62,10 @@ class DifferenceRow:
     win_rate: float | None = None  # share of prompts on which a is ahead
     p_value: float | None = None
     prompts: int | None = None
+    effect_size: float | None = None
+    p_holm: float | None = None
+    prompts_needed: int | None = None
+    detectable: float | None = None
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""
@@ -73,6 +82,7 @@ class DifferenceRow:
             low=negated(self.high),
             high=negated(self.low),
             win_rate=rate,
+            effect_size=negated(self.effect_size),
         )
 
 

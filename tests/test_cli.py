@@ -44,9 +44,10 @@ def printed_examples(help_text: str) -> list[str]:
 
 def test_there_are_the_documented_commands() -> None:
     looking = {"validate", "list", "suites", "doctor"}
-    running = {"run", "generate", "score", "report", "replay"}
+    running = {"run", "generate", "score", "stats", "report", "replay"}
+    comparing = {"compare", "power"}
     training = {"train gan", "train diffusion", "train judges", "train text"}
-    assert set(commands()) == looking | running | training
+    assert set(commands()) == looking | running | comparing | training
 
 
 @pytest.mark.parametrize("words", ["", *commands()])
@@ -108,6 +109,17 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("score . --metrics fdi --reference .", "fdi"),
         ("score . --metrics fid --reference . --weights inception", "ENCODER=FILE"),
         ("score . --metrics fid --reference . --weights a=1 --weights a=2", "twice"),
+        ("compare x", "missing argument 'RUN_B'"),
+        ("compare x y", "no run.json in x"),
+        ("compare x y --generators gan", "write A=B"),
+        ("compare x y --generators a=b,a=c", "twice"),
+        ("compare x y --metrics ,", "--metrics is empty"),
+        ("compare x y --fail-if fid>1", "with its sign"),
+        ("power x --difference 0.1", "--metric"),
+        ("power x --metric clip_score", "--difference"),
+        ("power x --metric clip_score --difference 0", "a number other than 0"),
+        ("power x --metric clip_score --difference 1 --power 1", "from 0.5 up to, but not, 1"),
+        ("power x --metric clip_score --difference 1", "no run.json in x"),
         ("train", "missing command"),
         ("train gna", "did you mean 'gan'"),
         ("train gan --minutes -1", "--minutes"),

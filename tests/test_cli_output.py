@@ -99,21 +99,26 @@ def test_scores_of_folders(
     ]
     given: dict[str, Any] = {}
 
-    def score_folders(_: Path, **options: Any) -> list[MetricResult]:
+    def folder_scores(_: Path, **options: Any) -> FolderScores:
         given.update(options)
-        return rows
+        return FolderScores(results=rows, warnings=["one of 9 images is odd"])
 
-    monkeypatch.setattr(api, "score_folders", score_folders)
+    monkeypatch.setattr(api, "folder_scores", folder_scores)
     (empty_folder / "real").mkdir()
     line = ["score", ".", "--reference", "real", "--metrics", "fid,vendi", "--weights", "clip=a=b"]
-    assert main(line) == 0
+    assert main(line) == 1  # one of the two could not be measured; the other is printed
     assert given["weights"] == {"clip": "a=b"}
     assert given["reference"] == Path("real")
-    header, first, second = capsys.readouterr().out.splitlines()
+    shown = capsys.readouterr()
+    assert shown.err.splitlines() == [
+        "warning: one of 9 images is odd",
+        "error: vendi(encoder=scenes): too few images",
+    ]
+    header, first, second = shown.out.splitlines()
     assert header.split()[:2] == ["metric", "value"]
     assert first.split()[:2] == ["fd(encoder=inception)", "12.346"]
     assert second.endswith("too few images")
-    assert main([*line, "--json"]) == 0
+    assert main([*line, "--json"]) == 1
     printed = json.loads(capsys.readouterr().out)
     assert [row["value"] for row in printed] == [12.3456789, None]
 

@@ -36,7 +36,7 @@ _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _SHA256_START = "6726825d"
 _COMPILED = 32  # images in a batch of the compiled network: any other number would compile anew
 # The layers up to the features, in the order of the network's own forward pass.
-_LAYERS = (
+LAYERS = (
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),
     *("Conv2d_3b_1x1", "Conv2d_4a_3x3", "MaxPool_2"),
     *("Mixed_5b", "Mixed_5c", "Mixed_5d", "Mixed_6a", "Mixed_6b", "Mixed_6c", "Mixed_6d"),
@@ -67,7 +67,7 @@ class Inception(FeatureExtractor):
             raise MetricError(
                 f"the file {weights} does not hold the FID Inception network: {brief(error)}"
             ) from error
-        network = folded(torch.nn.Sequential(*[getattr(owned, layer) for layer in _LAYERS]))
+        network = folded(torch.nn.Sequential(*[getattr(owned, layer) for layer in LAYERS]))
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._compile = compile
 

@@ -64,7 +64,7 @@ def _torch_bilinear(image: Picture, *, antialias: bool) -> Resized:
     import torch
     import torch.nn.functional as F
 
-    picture = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float()
+    picture = torch.from_numpy(image.astype(np.float32)).permute(2, 0, 1)[None]
     resized = F.interpolate(
         picture, (SIDE, SIDE), mode="bilinear", align_corners=False, antialias=antialias
     )

@@ -111,19 +111,35 @@ def suites(
 
 
 def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
-    """Show versions, devices and weights.
+    """Show versions, devices and weights, and compute known numbers anew.
 
-    It looks and does not judge: the exit code is 0 whatever is missing.
+    What is missing is no failure. A number that comes out other than it was recorded is: then a
+    library has changed a value, and the exit code is 1.
     """
     from gandiff.experiments import api
 
     checks = api.doctor()
+    wrong = [check for check in checks if check.wrong]
     if as_json:
         echo_json(checks)
-        return
-    words = {True: "ok", False: "missing", None: "-"}
-    shown = [check for check in checks if not quiet or check.ok is False]
-    echo_table((), [(words[check.ok], check.name, one_line(check.detail)) for check in shown])
+    else:
+        words = {True: "ok", False: "missing", None: "-"}
+        shown = [check for check in checks if not quiet or check.ok is False]
+        echo_table(
+            (),
+            [
+                ("WRONG" if check.wrong else words[check.ok], check.name, one_line(check.detail))
+                for check in shown
+            ],
+        )
+    if wrong:
+        names = ", ".join(check.name for check in wrong)
+        typer.echo(
+            f"error: {len(wrong)} golden values are not as recorded ({names}): a library that "
+            "gandiff uses has changed; install the versions that pyproject.toml names",
+            err=True,
+        )
+        raise typer.Exit(1)
 
 
 def _named(kind: str) -> Mapping[str, str]:

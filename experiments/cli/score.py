@@ -8,23 +8,57 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, echo_table, examples
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_table,
+    examples,
+    one_line,
+)
 from gandiff.experiments.cli.runs import Out, run_stage
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
 
 
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),
+]
+Device = Annotated[str, typer.Option(help="For a folder: cpu, cuda, mps or auto.")]
+BatchSize = Annotated[
+    int, typer.Option(min=1, metavar="N", help="For a folder: images encoded at once.")
+]
+Compile = Annotated[
+    bool, typer.Option("--compile", help="For a folder: compile Inception first (a minute).")
+]
+Cache = Annotated[
+    Path | None, typer.Option(help="For a folder: keep features here for the next call.")
+]
+MaxImages = Annotated[
+    int | None,
+    typer.Option(min=2, metavar="N", help="For a folder: draw N images of each, always the same."),
+]
+
+
 def register(app: typer.Typer) -> None:
-    """Add the command of this file to the program."""
+    """Add the commands of this file to the program."""
     app.command(
         epilog=examples(
             "gandiff score runs/scenes",
             'gandiff score my-images --reference photos --metrics "fid,kid(encoder=inception)"',
-            "gandiff score my-images --reference photos --metrics fid "
-            "--weights inception=inception.pt --json",
+            "gandiff score my-images --reference photos.npz --metrics fid "
+            "--weights inception=inception.pth --json",
         )
     )(score)
+    app.command(
+        epilog=examples(
+            "gandiff stats photos --out photos.npz",
+            "gandiff stats photos --encoder inception:clean --weights inception=inception.pth "
+            "--out photos.npz",
+        )
+    )(stats)
 
 
 def score(
@@ -33,45 +67,113 @@ def score(
         typer.Argument(metavar="RUN_OR_FOLDER", help="A run folder, its YAML file, or images."),
     ],
     reference: Annotated[
-        Path | None, typer.Option(help="A folder of real images to compare a folder with.")
+        Path | None,
+        typer.Option(
+            metavar="FOLDER_OR_NPZ", help="For a folder: real images, or their statistics."
+        ),
     ] = None,
     metrics: Annotated[
         str | None,
         typer.Option(help="For a folder: metrics with commas between (gandiff list metrics)."),
     ] = None,
-    weights: Annotated[
-        list[str] | None,
-        typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),
-    ] = None,
-    device: Annotated[str, typer.Option(help="For a folder: cpu, cuda, mps or auto.")] = "cpu",
+    weights: Weights = None,
+    device: Device = "cpu",
+    batch_size: BatchSize = 32,
+    compile: Compile = False,
+    cache: Cache = None,
+    max_images: MaxImages = None,
     out: Out = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure the images of a run, or of a folder.
 
-    A folder is compared with a folder of real images; a run says itself what to measure.
+    A folder is compared with a folder of real images, or with a file of their statistics (gandiff
+    stats, pytorch-fid). A run says itself what to measure.
     """
     is_run = target.is_file() or (target / "run.json").is_file()
-    _check_options(target, is_run, metrics, folder_only=(reference, metrics, weights or None))
+    only = (reference, metrics, weights or None, cache, max_images, compile or None)
+    _check_options(target, is_run, metrics, folder_only=only)
     if is_run:
         run_stage(target, "score", out, quiet, as_json)
         return
     assert metrics is not None  # _check_options has seen to it
     from gandiff.experiments import api
 
-    results = api.score_folders(
+    found = api.folder_scores(
         target,
         reference=reference,
         metrics=metrics,
         weights=_weights(weights or []),
         device=device,
+        batch_size=batch_size,
+        compile=compile,
+        cache=cache,
+        max_images=max_images,
         quiet=quiet,
     )
     if as_json:
-        echo_json(results)
+        echo_json(found.results)
     else:
-        _echo_results(results)
+        _echo_results(found.results)
+    _echo_warnings(found.warnings)
+    if found.unmeasured:
+        for row in found.unmeasured:
+            typer.echo(f"error: {row.metric}: {one_line(row.note or 'not measured')}", err=True)
+        raise typer.Exit(1)
+
+
+def stats(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.")],
+    out: Annotated[Path, typer.Option(metavar="FILE.npz", help="The file to write.")],
+    encoder: Annotated[
+        str, typer.Option(help="What encodes them (gandiff list encoders).")
+    ] = "inception",
+    keep_features: Annotated[
+        bool,
+        typer.Option(
+            "--features/--no-features", help="Keep the features, which all but fd and fd_inf need."
+        ),
+    ] = True,
+    weights: Weights = None,
+    device: Device = "cpu",
+    batch_size: BatchSize = 32,
+    compile: Compile = False,
+    cache: Cache = None,
+    max_images: MaxImages = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Write the statistics of a folder of images, to be compared with again and again.
+
+    The file holds mean and covariance as pytorch-fid reads them, the features, and the protocol.
+    """
+    from gandiff.experiments import api
+
+    written = api.folder_statistics(
+        folder,
+        out,
+        encoder=encoder,
+        keep_features=keep_features,
+        weights=_weights(weights or []),
+        device=device,
+        batch_size=batch_size,
+        compile=compile,
+        cache=cache,
+        max_images=max_images,
+        quiet=quiet,
+    )
+    _echo_warnings(written.warnings)
+    if as_json:
+        echo_json(written)
+    else:
+        kept = "with features" if written.features else "without features"
+        typer.echo(f"{written.path}: {written.images} images, {written.encoder}, {kept}")
+
+
+def _echo_warnings(warnings: Sequence[str]) -> None:
+    for warning in warnings:
+        typer.echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _check_options(
@@ -81,8 +183,8 @@ def _check_options(
 
     if is_run and any(option is not None for option in folder_only):
         raise RequestError(
-            f"{target} is a run, which says itself what to measure; --reference, --metrics and "
-            "--weights are for a plain folder of images"
+            f"{target} is a run, which says itself what to measure; --reference, --metrics, "
+            "--weights and the like are for a plain folder of images"
         )
     if not target.exists():
         raise RequestError(

@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gandiff.evaluate import alignment
+from gandiff.evaluate import scene_judging
 from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
-from gandiff.evaluate.result import MetricError
+from gandiff.evaluate.result import MetricError, MetricSpec
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]
@@ -85,6 +85,35 @@ def test_clip_score_errors(make_input: Make) -> None:
         ClipScore().measure(dataclasses.replace(data, features=ImagesOnly()))
 
 
+def test_a_prefix_stands_before_each_prompt_and_in_the_name(make_input: Make) -> None:
+    # jmhessel/clipscore: "A photo depicts", then a space, then the caption.
+    texts = {"A photo depicts p0": np.array([1.0, 0.0]), "p0": np.array([0.0, 1.0])}
+    data = make_input(np.array([[1.0, 0.0]]), texts=texts)
+    with_prefix = ClipScore(model="ViT-B-32/openai", prefix="A photo depicts")
+    row = with_prefix.measure(data).results[0]
+    assert row.value == pytest.approx(1.0)
+    assert row.protocol["prefix"] == "A photo depicts"
+    assert ClipScore().measure(data).results[0].value == pytest.approx(0.0)
+    assert row.metric == "clip_score(model=ViT-B-32/openai,prefix=A photo depicts)"
+    parsed = MetricSpec.parse("clip_score( model=ViT-B-32/openai , prefix = A photo depicts )")
+    assert parsed == with_prefix.spec
+    assert MetricSpec.parse(row.metric) == parsed
+    assert ClipScore(**dict(parsed.params)).spec == parsed
+    assert ClipScore(prefix=" ").spec == ClipScore().spec
+
+
+@pytest.mark.parametrize("prefix", ["A photo, of", "a (photo) of", "a photo)"])
+def test_a_prefix_that_a_name_cannot_carry_is_refused(prefix: str) -> None:
+    with pytest.raises(MetricError, match="holds a comma or a parenthesis, which a metric's name"):
+        ClipScore(prefix=prefix)
+
+
+@pytest.mark.parametrize("prefix", ["12", "true", "'quoted'", 3])
+def test_a_prefix_that_reads_as_no_text_is_refused(prefix: str | int) -> None:
+    with pytest.raises(MetricError, match="reads as something else than text; give plain words"):
+        ClipScore(prefix=prefix)
+
+
 class Reader:
     """Reads a scene from the first pixel: red is the index of the shape, green of the colour."""
 
@@ -109,7 +138,7 @@ class Reader:
 @pytest.fixture
 def judge(monkeypatch: pytest.MonkeyPatch) -> Reader:
     reader = Reader()
-    monkeypatch.setattr(alignment, "_load_judge", lambda source, device: reader)
+    monkeypatch.setattr(scene_judging, "_load_judge", lambda source, device: reader)
     return reader
 
 
@@ -166,6 +195,24 @@ def test_scene_accuracy_has_an_interval_over_prompts(
     assert row.metric == "scene_accuracy(judge=b)/all"
     assert row.value == pytest.approx(2 / 3)
     assert 0.3 < row.low < row.value < row.high <= 1
+
+
+def test_each_image_is_judged_once_for_all_metrics_of_one_judge(
+    make_input: Make, write_image: Write, judge: Reader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    predict = Reader.predict
+    monkeypatch.setattr(
+        Reader, "predict", lambda self, x: (seen.append(len(x)), predict(self, x))[1]
+    )
+    images = [
+        write_image(f"{i}.png", pixels(0, i % 2, 4 + i), expected=expect("star", "red"))
+        for i in range(4)
+    ]
+    data = dataclasses.replace(make_input(normal(2, 2)), images=images)
+    first, second = (SceneAccuracy().measure(data).results[0].value for _ in range(2))
+    assert first == second == 0.5
+    assert sum(seen) == 4
 
 
 def test_scene_accuracy_errors(make_input: Make, write_image: Write, judge: Reader) -> None:

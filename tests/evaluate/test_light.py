@@ -14,11 +14,19 @@ MODULES = [
     "matching",
     "metric",
     "mmd",
+    "power",
+    "prompt_texts",
+    "protocol",
     "result",
+    "retrieval",
+    "scene_judging",
     "statistics",
     "timing",
+    "torchmetrics_bridge",
+    "torchmetrics_classes",
+    "unstated",
 ]
-HEAVY = ["torch", "transformers", "open_clip", "scipy", "pandas"]
+HEAVY = ["torch", "torchmetrics", "transformers", "open_clip", "scipy", "pandas"]
 
 
 def test_metrics_are_named_without_torch() -> None:
@@ -31,9 +39,11 @@ from gandiff.evaluate.diversity import PromptDiversity, Vendi
 from gandiff.evaluate.features import encoder_names
 from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.mmd import KernelDistance
+from gandiff.evaluate.retrieval import RPrecision
+from gandiff.evaluate.unstated import UnstatedAttributes
 encoder_names()
 print([str(m().spec) for m in (FrechetDistance, KernelDistance, ClipScore, SceneAccuracy,
-                               PromptDiversity, Vendi)])
+                               PromptDiversity, Vendi, RPrecision, UnstatedAttributes)])
 print([name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run(
@@ -49,5 +59,7 @@ print([name for name in {HEAVY} if name in sys.modules])
             "scene_accuracy",
             "diversity(encoder=scenes)",
             "vendi(encoder=scenes)",
+            "r_precision(model=scenes)",
+            "unstated",
         ]
     )

@@ -4,9 +4,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandiff.evaluate.statistics import (
+    Interval,
     bootstrap_over_groups,
     bootstrap_ratio,
+    deviation,
     holm,
+    independent_difference,
     jackknife_interval,
     jackknife_over_groups,
     paired_difference,
@@ -119,6 +122,61 @@ def test_paired_difference_is_antisymmetric() -> None:
     assert ab.low == pytest.approx(-ba.high, abs=0.05)
     assert ab.win_rate == pytest.approx(1 - ba.win_rate)
     assert ab.p_value == ba.p_value
+
+
+def test_the_effect_size_is_the_mean_over_the_deviation_of_the_prompts() -> None:
+    # By hand: x 2 - 1, y 5 - 1, z 0 - 1 make 1, 4, -1: mean 4/3, variance 38/3 / 2.
+    a = np.array([1.0, 3.0, 5.0, 0.0])
+    found = paired_difference(a, ["x", "x", "y", "z"], np.ones(3), ["x", "y", "z"])
+    assert found.deviation == pytest.approx((19 / 3) ** 0.5)
+    assert found.effect_size == pytest.approx(4 / 3 / (19 / 3) ** 0.5)
+    scaled = paired_difference(7 * a, ["x", "x", "y", "z"], np.full(3, 7.0), ["x", "y", "z"])
+    assert scaled.effect_size == pytest.approx(found.effect_size)
+    assert scaled.deviation == pytest.approx(7 * found.deviation)
+
+
+def test_prompts_that_do_not_vary_have_no_effect_size() -> None:
+    # 0.3 - 0.1 has rounding errors, which are no variation.
+    found = paired_difference(np.full(9, 0.3), names(9, 1), np.full(9, 0.1), names(9, 1))
+    assert (found.deviation, found.effect_size) == (0.0, None)
+    alone = paired_difference(np.ones(2), ["x", "x"], np.zeros(1), ["x"])
+    assert (alone.deviation, alone.effect_size) == (None, None)
+    assert deviation(np.full(10, 0.1)) == 0.0
+
+
+def test_an_independent_difference_adds_variances_and_keeps_sides() -> None:
+    a, b = Interval(value=10.0, low=7.0, high=14.0), Interval(value=4.0, low=0.0, high=7.0)
+    found = independent_difference(a, b)
+    # a below and b above bound it from below: 3 and 3; from above 4 and 4.
+    assert found.value == 6.0
+    assert found.low == pytest.approx(6 - 18**0.5)
+    assert found.high == pytest.approx(6 + 32**0.5)
+    turned = independent_difference(b, a)
+    assert (turned.low, turned.high) == pytest.approx((-found.high, -found.low))
+    assert independent_difference(a, Interval(value=1.0)) == Interval(value=9.0)
+
+
+def covered_by_independent_difference(trials: int) -> float:
+    """How often the interval of a difference of skewed means of unequal size holds the truth."""
+    rng = np.random.default_rng(0)
+    hits = 0
+    for trial in range(trials):
+        sides = [
+            bootstrap_ratio(rng.exponential(mean, n), np.ones(n), trial + seed, resamples=600)
+            for seed, (mean, n) in enumerate([(2.0, 60), (1.0, 25)])
+        ]
+        found = independent_difference(*sides)
+        hits += found.low <= 1.0 <= found.high
+    return hits / trials
+
+
+def test_an_independent_difference_covers_the_truth() -> None:
+    assert 0.9 <= covered_by_independent_difference(200) <= 0.99
+
+
+@pytest.mark.slow
+def test_an_independent_difference_covers_the_truth_in_many_trials() -> None:
+    assert 0.92 <= covered_by_independent_difference(2000) <= 0.99
 
 
 def test_ties_count_half_and_prove_nothing() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +14,11 @@ import torch
 from run_helpers import TOY, record, write_comparison
 from scene_toys import black, noise, patchy, score, truth
 
-from gandiff.evaluate.metric import ImageRecord, MetricOutput
+from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
+from gandiff.experiments.measuring import equal_sets
 from gandiff.experiments.python_api import SCENE_METRICS as METRICS
-from gandiff.experiments.scoring import Scored, differences
 
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
 COSTS = {
@@ -57,7 +57,8 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
             *("images", "references", "protocol", "note"),
         ],
         "differences.parquet": [
-            *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts")
+            *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
+            *("effect_size", "p_holm", "prompts_needed", "detectable"),
         ],
         "timing.parquet": ["generator", "phase", "batch_size", "repeat", "seconds"],
     }
@@ -117,32 +118,14 @@ def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
         assert row.prompts == len(pair)
         assert row.difference == pytest.approx(pair.mean(), abs=1e-9)
         assert row.win_rate == pytest.approx(((pair > 0) + (pair == 0) / 2).mean())
-        assert 0 < row.p_value <= 1
+        assert 0 < row.p_value <= row.p_holm <= min(1, 3 * row.p_value)
+        if pair.std() > 1e-12:
+            assert row.effect_size == pytest.approx(pair.mean() / pair.std())
+        else:
+            assert np.isnan(row.effect_size)
     sure = table[(table.b == "noise") & (table.metric == "scene_accuracy/all")].iloc[0]
     assert sure.low > 0
     assert sure.prompts == 6
-
-
-def scored(name: str, values: Sequence[float]) -> Scored:
-    images = [
-        ImageRecord(path=Path(f"{i}.png"), sha256=str(i), group=f"p{i // 2}")
-        for i in range(len(values))
-    ]
-    output = MetricOutput(results=[], per_image={"m": np.array(values)})
-    return Scored(generator=name, images=images, outputs=[output])
-
-
-def test_differences_change_sign_with_the_sides_and_add_up() -> None:
-    rng = np.random.default_rng(0)
-    a, b, c = (scored(name, rng.normal(i, 1, 16)) for i, name in enumerate("abc"))
-    ab, ac, bc = differences([a, b, c], seed=3)
-    ba = differences([b, a], seed=3)[0]
-    assert (ab["a"], ab["b"], ba["a"], ba["b"]) == ("a", "b", "b", "a")
-    assert ab["difference"] == pytest.approx(-ba["difference"])
-    assert ab["low"] == pytest.approx(-ba["high"], rel=0.1)
-    assert ab["win_rate"] == pytest.approx(1 - ba["win_rate"])
-    assert ac["difference"] == pytest.approx(ab["difference"] + bc["difference"])
-    assert differences([a, scored("d", [np.nan] * 16)], seed=0) == []
 
 
 def test_failed_images_are_left_out_and_counted(run: RunSummary, results: pd.DataFrame) -> None:
@@ -204,15 +187,15 @@ def test_scoring_again_does_nothing_and_a_new_metric_measures_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    from gandiff.evaluate import features
+    from gandiff.evaluate import encoding
 
-    whole = features._encode_batch
+    whole = encoding._encode
 
     def counting(extractor: Any, store: Any, batch: list[Any]) -> None:
         encoded.append(len(batch))
         whole(extractor, store, batch)
 
-    monkeypatch.setattr(features, "_encode_batch", counting)
+    monkeypatch.setattr(encoding, "_encode", counting)
     generators, folder = {"truth": truth, "noise": noise}, tmp_path / "r"
     reference = {"type": "scenes", "images": 40}
     metrics = ["diversity(encoder=scenes)"]
@@ -285,3 +268,30 @@ def test_what_would_stop_the_scoring_is_found_before_the_first_image(
     assert shown.out == ""
     assert not (empty_folder / "runs").exists()
     assert not (empty_folder / "toy.log").exists()
+
+
+def test_sets_are_compared_at_equal_numbers() -> None:
+    def records(name: str, samples: list[tuple[str, int]]) -> list[ImageRecord]:
+        return [
+            ImageRecord(
+                path=Path(f"{name}-{group}-{k}.png"), sha256=f"{name}{group}{k}", group=group,
+                sample=k, key=f"{name}-{group}-{k}",
+            )
+            for group, k in samples
+        ]  # fmt: skip
+
+    full = [("a", 0), ("a", 1), ("b", 0), ("b", 1)]
+    images = {
+        "whole": records("whole", full),
+        "gap": records("gap", [full[0], full[3]]),
+        "none": [],
+    }
+    equal, warnings = equal_sets(images)
+    assert [(r.group, r.sample) for r in equal["whole"]] == [("a", 0), ("b", 1)]
+    assert equal["gap"] == images["gap"]
+    assert equal["none"] == []
+    assert warnings == [
+        "the generators have unequal numbers of images (whole 4, gap 2); metrics of whole sets "
+        "compare the 2 that all of them have"
+    ]
+    assert equal_sets({"whole": images["whole"]}) == ({"whole": images["whole"]}, [])

@@ -16,6 +16,7 @@ from gandiff.reports.document import ReportPaths, write_report
 
 COLOURS = {"red": "#d43b32", "green": "#3d9b4f", "blue": "#3566c8", "purple": "#8a4bb5"}
 CATEGORIES = ("one object", "two objects", "relation")
+PAIRED = (("scene_accuracy/all", "acc", 0.024), ("diversity(encoder=scenes)", "div", 0.035))
 HOSTILE = (
     "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>\x1b[31m\u202e &amp;"
 )
@@ -193,14 +194,12 @@ def _differences(shape: Shape) -> list[dict[str, Any]]:
     rows = []
     for i, a in enumerate(shape.generators):
         for b in shape.generators[i + 1 :]:
-            for metric, key, half in (
-                ("scene_accuracy/all", "acc", 0.024),
-                ("diversity(encoder=scenes)", "div", 0.035),
-            ):
+            for metric, key, half in PAIRED:
                 d = GENERATORS[a][key] - GENERATORS[b][key]
-                ends = {"difference": d, "low": d - half, "high": d + half}
-                more = {"win_rate": 0.5 + d, "p_value": 0.01, "prompts": shape.prompts}
-                rows.append({"a": a, "b": b, "metric": metric, **ends, **more})
+                ends = {"difference": d, "low": d - half, "high": d + half, "win_rate": 0.5 + d}
+                sure = {"effect_size": 3.21 * d, "p_value": 0.01, "p_holm": 0.046}
+                size = {"prompts": shape.prompts, "prompts_needed": 1234, "detectable": 0.057}
+                rows.append({"a": a, "b": b, "metric": metric, **ends, **sure, **size})
     return rows
 
 

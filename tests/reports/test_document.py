@@ -79,6 +79,11 @@ def test_the_verdict_comes_first_and_all_parts_follow(report, page):
     [
         "90.9 to 95.1",
         "Lower is better.",
+        "p after Holm",
+        "1,234",  # prompts needed
+        "0.046",
+        "0.057",
+        "-0.482",  # the effect size of gan against ddim-20: 3.21 * (0.78 - 0.93)
         "How far the made images as a whole",
         "judge_sha256",
         "24 of 30 prompts",

@@ -7,6 +7,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts, ReportError, choose_headline
 
@@ -43,6 +44,31 @@ def test_any_part_but_the_record_may_be_missing(make_run, missing):
     path = folder / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert load_run(folder).headline == ("gan", "ddim-20")
+
+
+def test_a_difference_is_read_whole_and_turned_round(run_folder):
+    row = next(r for r in load_run(run_folder).differences if (r.a, r.b) == ("gan", "ddim-20"))
+    assert row.effect_size == pytest.approx(3.21 * row.difference)
+    assert (row.p_holm, row.prompts_needed, row.detectable) == (0.046, 1234, 0.057)
+    turned = row.flipped()
+    assert (turned.a, turned.b, turned.effect_size) == ("ddim-20", "gan", -row.effect_size)
+    assert (turned.p_holm, turned.prompts_needed, turned.detectable) == (0.046, 1234, 0.057)
+    assert turned.flipped() == row
+
+
+def test_differences_of_an_older_run_are_read(make_run):
+    folder = make_run(prompts=3, generators=("gan", "ddim-20"))
+    later = ["effect_size", "p_holm", "prompts_needed", "detectable"]
+    table = pq.read_table(folder / "differences.parquet").drop_columns(later)
+    pq.write_table(table, folder / "differences.parquet")
+    run = load_run(folder)
+    assert run.notices == []
+    row = run.differences[0]
+    assert row.prompts == 3
+    assert [getattr(row, name) for name in later] == [None] * 4
+    assert row.flipped().effect_size is None
+    page = write_report(folder).html.read_text("utf-8")
+    assert "Paired differences over the same prompts" in page
 
 
 def test_damaged_parts_are_left_out_with_a_notice(make_run):

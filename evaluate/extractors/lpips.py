@@ -1,0 +1,128 @@
+"""LPIPS (Zhang et al. 2018, arXiv 1801.03924): a learned distance between two images.
+
+Eq. 1: d(x, x0) = sum over layers l of 1/(H_l W_l) sum over places of |w_l * (y_l - y0_l)|^2, with
+activations y of unit length over their channels. The layers' weights w_l^2 ship with torchmetrics,
+the AlexNet below them with torchvision.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped, UInt8
+from torch import Tensor
+
+from gandiff.evaluate.encoders import PairExtractor
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.result import MetricError
+
+_SMALLEST = 31  # px: below it AlexNet's second pooling has nothing left
+_EPSILON = 1e-8  # under the root of a length, as in the owners' code
+
+
+class Lpips(PairExtractor):
+    """The distance on AlexNet, ``net_type="alex"``: the variant that its authors recommend."""
+
+    def __init__(self, name: str, backbone: Path, device: str) -> None:
+        from torchmetrics.functional.image.lpips import _NoTrainLpips
+
+        self.name = name
+        self._device = device
+        self._sha256 = file_sha256(backbone)
+        network = _NoTrainLpips(net="alex", pnet_rand=True)  # no download; the file comes next
+        _load_backbone(network.net, backbone)
+        self._network = network.requires_grad_(False).to(device)
+
+    def protocol(self) -> dict[str, Any]:
+        """Images are compared at their own size."""
+        return {
+            "encoder": "lpips",
+            "network": "alex",
+            "weights_sha256": self._sha256,
+            "resize": "none",
+            "crop": "none",
+        }
+
+    def prepare(self, image: UInt8[np.ndarray, "h w 3"]) -> Float[np.ndarray, "3 h w"]:
+        """Scaled to [-1, 1]."""
+        if min(image.shape[:2]) < _SMALLEST:
+            height, width = image.shape[:2]
+            raise MetricError(
+                f"LPIPS needs images of {_SMALLEST} px or more a side and found {width}x{height}"
+            )
+        return np.ascontiguousarray(image.transpose(2, 0, 1)).astype(np.float32) / 127.5 - 1
+
+    def distances(self, prepared: Sequence[Shaped[np.ndarray, ...]]) -> Float[np.ndarray, "n n"]:
+        """LPIPS of every two of the images, which must be of one size."""
+        sizes = sorted({(image.shape[2], image.shape[1]) for image in prepared})
+        if len(sizes) > 1:
+            listed = ", ".join(f"{width}x{height}" for width, height in sizes)
+            raise MetricError(
+                f"LPIPS compares images of one size, and those of one prompt have {listed}; make "
+                "them one size, or use the encoder clip or dinov2, which resize"
+            )
+        network = self._network
+        batch = torch.from_numpy(np.stack(prepared)).to(self._device)
+        with exact_inference():
+            total = torch.zeros(len(batch), len(batch), dtype=torch.float64, device=self._device)
+            layers = network.net(network.scaling_layer(batch))
+            for activations, lin in zip(layers, network.lins, strict=True):
+                total += _layer_distances(activations, lin.model[-1].weight)
+        return cast("np.ndarray[Any, Any]", total.cpu().numpy())
+
+
+def _layer_distances(
+    activations: Float[Tensor, "n c h w"], weights: Float[Tensor, "1 c 1 1"]
+) -> Float[Tensor, "n n"]:
+    lengths = torch.sqrt(_EPSILON + (activations**2).sum(dim=1, keepdim=True))
+    places = activations.shape[2] * activations.shape[3]
+    # The weights are squares, so with their root the layer's part is a squared Euclidean distance.
+    rows = (activations / lengths * torch.sqrt(weights / places)).flatten(1)
+    return torch.stack([((rows - row) ** 2).sum(dim=1, dtype=torch.float64) for row in rows])
+
+
+def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> Lpips:
+    """``source`` is a file with torchvision's AlexNet (else torch's cache, else a download)."""
+    del variant  # there is one
+    return Lpips(name, Path(source) if source else _owners_file(), device)
+
+
+def _owners_file() -> Path:
+    from torchvision.models import AlexNet_Weights
+
+    url = AlexNet_Weights.DEFAULT.url
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.exists():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        start = path.stem.rpartition("-")[2]  # the file's name ends with how its hash begins
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=start, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise MetricError(
+            f"the weights of LPIPS are missing: {path} is not there and {url} cannot be reached "
+            f"({brief(error)}); fetch that file and give it with --weights lpips=FILE"
+        ) from error
+    return path
+
+
+def _load_backbone(network: Any, path: Path) -> None:
+    """Put torchvision's AlexNet below the layers; ``slice2.3`` there is ``features.3`` here."""
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        network.load_state_dict(
+            {name: state["features." + name.partition(".")[2]] for name in network.state_dict()}
+        )
+    except (
+        *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError),
+        *(KeyError, TypeError, AttributeError),
+    ) as error:
+        raise MetricError(
+            f"the file {path} does not hold torchvision's AlexNet ({type(error).__name__}: "
+            f"{brief(error)}); --weights lpips=FILE takes a state dict as torchvision publishes it"
+        ) from error

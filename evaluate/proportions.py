@@ -1,0 +1,65 @@
+"""Intervals of shares near 0 and 1, where those from resampling shrink to nothing."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.statistics import MIN_GROUPS, Interval, group_labels, student_t
+
+_MOST = 2  # times the number of images: no share is taken to be known better than from so many
+
+
+def proportion_interval(
+    value: float, variance: float, *, images: int, groups: int, reach: float
+) -> Interval:
+    """Wilson's score interval (1927) of a share in 0..1 whose variance was estimated.
+
+    The number of trials is that of independent ones with this variance, value (1 - value) /
+    variance, as for survey data in Korn and Graubard 1998, section 3; at most twice ``images``,
+    for a variance may come out as 0 by chance. At 0 and at 1, where it always does, each of the
+    ``groups`` is one trial. ``reach`` is the quantile, such as 1.96.
+    """
+    spread = value * (1 - value)
+    trials = float(groups)
+    if spread > 0:
+        trials = max(1.0, spread / max(variance, spread / (_MOST * images)))
+    square = reach * reach / trials
+    centre = (value + square / 2) / (1 + square)
+    half = reach * math.sqrt(spread / trials + square / (4 * trials)) / (1 + square)
+    # The value lies within but for rounding.
+    low, high = min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half))
+    return Interval(value=value, low=low, high=high)
+
+
+def share_over_groups(
+    values: Float[np.ndarray, " n"], groups: Sequence[str], confidence: float = 0.95
+) -> Interval:
+    """Mean of values that are 0 or 1 and its interval; samples of a group (prompt) may be alike.
+
+    NaN values are left out. The variance is that of a ratio of sums over groups (Cochran 1977, eq.
+    2.39).
+    """
+    kept = ~np.isnan(values)
+    if not kept.any():
+        raise ValueError("there are no values to take a share of: all are NaN or there are none")
+    labels = group_labels([group for group, keep in zip(groups, kept, strict=True) if keep])
+    sums = np.bincount(labels, weights=values[kept])
+    sizes = np.bincount(labels)
+    images, count = int(kept.sum()), len(sizes)
+    value = float(sums.sum() / images)
+    if count < MIN_GROUPS:
+        return Interval(value=value)
+    residuals = sums - value * sizes
+    variance = float(residuals @ residuals) * count / (count - 1) / images**2
+    reach = student_t(confidence, count - 1)
+    return proportion_interval(value, variance, images=images, groups=count, reach=reach)
+
+
+def jackknife_variance(replicates: Float[np.ndarray, " g"]) -> float:
+    """Variance from estimates that each leave out one of g equal parts (Kott 2001)."""
+    parts = len(replicates)
+    return float(np.sum((replicates - replicates.mean()) ** 2) * (parts - 1) / parts)

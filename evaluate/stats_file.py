@@ -1,0 +1,109 @@
+"""Reference statistics in a file: features, mean and covariance with the protocol they depend on.
+
+The keys ``mu`` and ``sigma`` are those of pytorch-fid and clean-fid, whose files are read and who
+read ours; what they do not know is beside them under other keys.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import uuid
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gandiff.evaluate.extractors.torch_inference import file_sha256
+from gandiff.evaluate.gaussian import Moments
+from gandiff.evaluate.metric import ReferenceStatistics, Rows
+from gandiff.evaluate.result import MetricError
+
+SUFFIX = ".npz"
+_VERSION = 1
+
+
+def write_statistics(
+    path: Path,
+    encoder: str,
+    features: Rows,
+    *,
+    protocol: Mapping[str, Any],
+    images_sha256: str,
+    keep_features: bool = True,
+) -> None:
+    """Write the statistics of at least two rows of features; the file is whole or absent.
+
+    Raises ``MetricError`` for fewer rows, ``OSError`` if it cannot be written.
+    """
+    count = features.shape[0]
+    if count < 2:
+        raise MetricError(f"statistics need at least 2 images and found {count}")
+    moments = Moments.of(features)
+    arrays: dict[str, Any] = {
+        "mu": moments.mean,
+        "sigma": moments.covariance,
+        "count": np.int64(count),
+        "encoder": encoder,
+        "protocol": json.dumps(dict(protocol), sort_keys=True),
+        "images_sha256": images_sha256,
+        "gandiff_statistics": np.int64(_VERSION),
+    }
+    if keep_features:
+        arrays["features"] = features[:].astype(np.float32, copy=False)
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}{SUFFIX}")
+    try:
+        with temporary.open("wb") as file:
+            np.savez(file, **arrays)
+        os.replace(temporary, path)
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+
+
+def read_statistics(path: Path) -> ReferenceStatistics:
+    """Read a file of ours, or one with ``mu`` and ``sigma`` only.
+
+    Raises ``MetricError`` if there is none, it is damaged, or the numbers do not fit together.
+    """
+    arrays = _arrays(path)
+    for key in ("mu", "sigma"):
+        if key not in arrays:
+            raise MetricError(
+                f"{path} has no {key!r}, only {', '.join(sorted(arrays)) or 'nothing'}; needed are "
+                "mean and covariance as pytorch-fid and gandiff stats write them"
+            )
+    mean = np.asarray(arrays["mu"], dtype=np.float64).reshape(-1)
+    covariance = np.asarray(arrays["sigma"], dtype=np.float64)
+    if covariance.shape != (len(mean), len(mean)):
+        raise MetricError(f"{path}: mu has {len(mean)} entries and sigma is {covariance.shape}")
+    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
+        raise MetricError(f"{path} holds NaN or infinite numbers")
+    ours = "gandiff_statistics" in arrays
+    features = arrays.get("features") if ours else None
+    return ReferenceStatistics(
+        source=str(path),
+        encoder=str(arrays["encoder"]) if ours else None,
+        mean=mean,
+        covariance=covariance,
+        count=int(arrays["count"]) if ours else None,
+        features=None if features is None else np.asarray(features, dtype=np.float32),
+        protocol=json.loads(str(arrays["protocol"])) if ours else None,
+        sha256=str(arrays["images_sha256"]) if ours else file_sha256(path),
+    )
+
+
+def _arrays(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise MetricError(f"there is no file of statistics {path}")
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return {key: file[key] for key in file.files}
+    except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise MetricError(
+            f"{path} is no file of statistics that can be read ({type(error).__name__}: "
+            f"{' '.join(str(error).split())[:120]})"
+        ) from error

@@ -1,0 +1,284 @@
+"""What a prompt leaves open: whether its images vary in that as real images of the prompt do.
+
+"A star" says no colour, so real images of it have many. A frozen scene classifier reads the colour,
+size, background, relation and count that a prompt leaves open, from generated images and from as
+many real images of the same prompt; the two are then compared in two ways.
+
+Coverage sees collapse within a prompt, also where each prompt collapses to another value. Reverse
+KL sees a wrong distribution over all prompts, such as too many red objects.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
+from gandiff.evaluate.matching import KINDS, open_values
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.result import Direction, MetricError, MetricResult, Value
+from gandiff.evaluate.scene_judging import judge_of, judged
+from gandiff.evaluate.statistics import Interval, bootstrap_ratio, jackknife_interval
+
+_PRIOR = 0.5  # added to each count of the real images, so that a value they lack has no infinite KL
+
+# One open attribute of one prompt: the values that its images show.
+Values = Sequence[Any]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OpenAttribute:
+    """An attribute that a prompt leaves open, and its values in the prompt's images.
+
+    Images that do not show the object are left out of ``made`` and ``real`` and counted in
+    ``unread`` (of the generated ones).
+    """
+
+    group: str
+    kind: str
+    made: Values
+    real: Values
+    unread: int
+
+
+def expected_distinct(values: Values, draws: int) -> float:
+    """How many different values ``draws`` of these would have on average, drawn without
+    replacement: rarefaction (Hurlbert 1971, "The Nonconcept of Species Diversity", eq. 8).
+
+    It is unbiased for as many independent draws from the distribution that the values came from.
+    """
+    total = math.comb(len(values), draws)
+    absent = sum(math.comb(len(values) - n, draws) for n in Counter(values).values())
+    return len(set(values)) - absent / total
+
+
+def further_values(made: Values, real: Values) -> tuple[float, float] | None:
+    """How many values beside the first the images of one prompt show, and real images of it, at
+    equal numbers; None for fewer than two of either.
+    """
+    draws = min(len(made), len(real))
+    if draws < 2:
+        return None
+    return expected_distinct(made, draws) - 1, expected_distinct(real, draws) - 1
+
+
+def reverse_kl(
+    made: Float[np.ndarray, "*b v"], real: Float[np.ndarray, "*b v"]
+) -> Float[np.ndarray, "*b"]:
+    """KL(made || real) in nats of counts over the same v values.
+
+    The plug-in estimate; the real counts get 1/2 each (Krichevsky and Trofimov 1981).
+    """
+    p = made / made.sum(axis=-1, keepdims=True)
+    q = (real + _PRIOR) / (real + _PRIOR).sum(axis=-1, keepdims=True)
+    terms = p * np.log(np.where(p > 0, p, 1.0) / q)
+    return np.asarray(terms.sum(axis=-1))
+
+
+def corrected_kl(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
+    """Mean over kinds of the reverse KL without the bias of few images, which makes it too high.
+
+    Each kind's table holds counts (prompts, values), made and real, prompts in the same order.
+    Leave-one-prompt-out jackknife: P T - (P-1) mean T_(-p) (Quenouille 1956) removes the bias of
+    order 1/P, so a perfect generator gets 0 on average and may be slightly below.
+    """
+    totals, replicates = [], []
+    for made, real in tables:
+        made, real = made.astype(np.float64), real.astype(np.float64)
+        totals.append(float(reverse_kl(made.sum(axis=0), real.sum(axis=0))))
+        replicates.append(reverse_kl(made.sum(axis=0) - made, real.sum(axis=0) - real))
+    value, left_out = float(np.mean(totals)), np.mean(replicates, axis=0)
+    prompts = len(left_out)
+    corrected = prompts * value - (prompts - 1) * float(left_out.mean())
+    return jackknife_interval(corrected, left_out)
+
+
+class UnstatedAttributes(Metric):
+    """``unstated(judge=a|b|FOLDER)``: variation in what the prompt leaves open, beside real images.
+
+    Rows ``/coverage`` and ``/reverse_kl``, and each by kind (``/coverage_colour``). Coverage counts
+    the values beyond the first among a prompt's K images, summed over prompts, relative to what K
+    real images show: 0 where the images of each prompt are alike, 1 where they vary as real ones
+    do. Reverse KL pools the values of all prompts by kind, KL(generated || real), in nats.
+    """
+
+    needs_prompts = True
+
+    def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
+        refuse_unknown("unstated", unknown, ["judge"])
+        self._judge = str(judge)
+        self.spec = spec_of("unstated", {}, {"judge": (judge, "a")})
+
+    def measure(self, data: MetricInput) -> MetricOutput:
+        """The rows, and the coverage of each image's prompt; real images of the prompts are
+        needed.
+        """
+        found = self._read(data)
+        kinds = [kind for kind in KINDS if any(a.kind == kind for a in found)]
+        protocol = {
+            "judge": self._judge,
+            "weights_sha256": judge_of(data, self._judge).sha256,
+            "reference_sha256": set_sha256(data.matched or ()),
+        }
+        rows, per_image = [], {}
+        for kind in (None, *kinds):
+            chosen = [a for a in found if kind in (None, a.kind)]
+            row, by_group = self._coverage(chosen, kind, data, protocol)
+            rows.append(row)
+            if by_group:
+                values = [by_group.get(image.group, math.nan) for image in data.images]
+                per_image[row.metric] = np.array(values)
+        rows += [self._reverse_kl(found, kind, kinds, data, protocol) for kind in (None, *kinds)]
+        return MetricOutput(results=rows, per_image=per_image)
+
+    def _read(self, data: MetricInput) -> list[OpenAttribute]:
+        if not any(image.expected for image in data.images):
+            raise MetricError(
+                f"{self.spec} needs prompts with stated facts and none has any; "
+                "use the suite 'scenes'"
+            )
+        if not data.matched:
+            raise MetricError(
+                f"{self.spec} needs real images of the same prompts to compare with; "
+                "use the suite 'scenes' alone"
+            )
+        made = _values(data.images, judged(data, self._judge, data.images))
+        real = _values(data.matched, judged(data, self._judge, data.matched))
+        attributes = [
+            OpenAttribute(
+                group=group,
+                kind=kind,
+                made=[value for value in values if value is not None],
+                real=[value for value in real[group, kind, place] if value is not None],
+                unread=sum(value is None for value in values),
+            )
+            for (group, kind, place), values in made.items()
+            if (group, kind, place) in real
+        ]
+        if not attributes:
+            raise MetricError(f"{self.spec}: no prompt that has real images leaves anything open")
+        return attributes
+
+    def _coverage(
+        self,
+        chosen: Sequence[OpenAttribute],
+        kind: str | None,
+        data: MetricInput,
+        protocol: Mapping[str, Any],
+    ) -> tuple[MetricResult, dict[str, float]]:
+        sums: dict[str, tuple[float, float]] = {}
+        for one in chosen:
+            pair = further_values(one.made, one.real)
+            if pair is not None:
+                above, below = sums.get(one.group, (0.0, 0.0))
+                sums[one.group] = (above + pair[0], below + pair[1])
+        above, below = (np.array([pair[i] for pair in sums.values()]) for i in (0, 1))
+        if not below.sum():
+            why = (
+                "not measured: no prompt has 2 images that show it and real images that vary in it"
+            )
+            return self._row("coverage", kind, None, chosen, data, protocol, why), {}
+        interval = bootstrap_ratio(above, below, data.seed)
+        note = (
+            "values of a prompt beyond the first, relative to real images: 0 where all images of a "
+            f"prompt are alike, above 1 is no improvement; over {len(sums)} prompts"
+        )
+        full = {**protocol, "interval": "bootstrap over prompts"}
+        row = self._row("coverage", kind, interval, chosen, data, full, note)
+        # In the unit of the row, so that differences between generators are in it too.
+        scale = float(below.mean())
+        return row, {group: pair[0] / scale for group, pair in sums.items()}
+
+    def _reverse_kl(
+        self,
+        found: Sequence[OpenAttribute],
+        kind: str | None,
+        kinds: Sequence[str],
+        data: MetricInput,
+        protocol: Mapping[str, Any],
+    ) -> MetricResult:
+        chosen = [a for a in found if kind in (None, a.kind)]
+        groups = list(dict.fromkeys(one.group for one in chosen))
+        tables = [_counts(found, one, groups) for one in (kinds if kind is None else [kind])]
+        usable = [pair for pair in tables if all((t.sum(axis=1) > 0).sum() > 1 for t in pair)]
+        if not usable:
+            why = "not measured: fewer than 2 prompts have images that show it"
+            return self._row("reverse_kl", kind, None, chosen, data, protocol, why)
+        note = "corrected for the number of images, so it may be slightly below 0"
+        full = {
+            **protocol,
+            "estimator": "leave-one-prompt-out jackknife of the plug-in KL",
+            "interval": "jackknife over prompts",
+        }
+        return self._row("reverse_kl", kind, corrected_kl(usable), chosen, data, full, note)
+
+    def _row(
+        self,
+        part: str,
+        kind: str | None,
+        interval: Interval | None,
+        chosen: Sequence[OpenAttribute],
+        data: MetricInput,
+        protocol: Mapping[str, Any],
+        note: str,
+    ) -> MetricResult:
+        unread, groups = sum(a.unread for a in chosen), {a.group for a in chosen}
+        if unread:
+            values = unread + sum(len(a.made) for a in chosen)
+            note += f"; {unread} of {values} values not read: the object is not in the picture"
+        unit, direction, target = _SCALES[part]
+        return MetricResult(
+            metric=f"{self.spec}/{part}_{kind}" if kind else f"{self.spec}/{part}",
+            value=interval.value if interval else None,
+            low=interval.low if interval else None,
+            high=interval.high if interval else None,
+            unit=unit,
+            direction=direction,
+            target=target,
+            images=sum(image.group in groups for image in data.images),
+            references=sum(image.group in groups for image in data.matched or ()),
+            protocol=protocol,
+            note=note,
+        )
+
+
+_SCALES: dict[str, tuple[str, Direction, float | None]] = {
+    "coverage": ("x", "target", 1.0),  # times that of real images
+    "reverse_kl": ("nats", "lower", None),
+}
+
+
+def _values(
+    images: Sequence[ImageRecord], seen: Sequence[Mapping[str, Any] | None]
+) -> dict[tuple[str, str, int], list[Any]]:
+    """Values by prompt, kind and which of the prompt's open attributes of that kind it is."""
+    found: dict[tuple[str, str, int], list[Any]] = {}
+    for image, predicted in zip(images, seen, strict=True):
+        if predicted is None:
+            continue
+        for kind, values in open_values(image.expected or {}, predicted).items():
+            for place, value in enumerate(values):
+                found.setdefault((image.group, kind, place), []).append(value)
+    return found
+
+
+def _counts(
+    attributes: Sequence[OpenAttribute], kind: str, groups: Sequence[str]
+) -> tuple[Float[np.ndarray, "p v"], Float[np.ndarray, "p v"]]:
+    """How often each prompt's images show each value of a kind: generated, real."""
+    chosen = [a for a in attributes if a.kind == kind]
+    values = sorted({value for a in chosen for value in (*a.made, *a.real)}, key=str)
+    column = {value: index for index, value in enumerate(values)}
+    row = {group: index for index, group in enumerate(groups)}
+    made, real = np.zeros((2, len(groups), len(values)))
+    for one in chosen:
+        for table, shown in ((made, one.made), (real, one.real)):
+            for value in shown:
+                table[row[one.group], column[value]] += 1
+    return made, real

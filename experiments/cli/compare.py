@@ -1,0 +1,210 @@
+"""Commands on finished runs: compare one with another, and plan the next one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from gandiff.experiments.cli.output import Json, echo_json, echo_table, examples, one_line
+
+if TYPE_CHECKING:
+    from gandiff.experiments.metric_changes import MetricChange
+    from gandiff.experiments.run_comparison import RunComparison
+    from gandiff.experiments.run_power import PairPower
+
+FAILED = 1
+Mapped = Annotated[
+    str | None,
+    typer.Option(metavar="A=B,...", help="Who is compared with whom (default: by equal names)."),
+]
+FailIf = Annotated[
+    str | None,
+    typer.Option(
+        metavar="CONDITIONS",
+        help="Exit with 1 if B - A lies beyond, with its whole interval: "
+        '"fid>+1.0 or clip_score<-0.005".',
+    ),
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands of this file to the program."""
+    app.command(
+        epilog=examples(
+            "gandiff compare runs/before runs/after",
+            'gandiff compare runs/before runs/after --metrics "fid,clip_score" --json',
+            'gandiff compare runs/before runs/after --fail-if "fid>+1.0 or clip_score<-0.005"',
+            "gandiff compare runs/gan runs/diffusion --generators gan=ddim-20",
+        )
+    )(compare)
+    app.command(
+        epilog=examples(
+            "gandiff power runs/scenes --metric scene_accuracy --difference 0.02",
+            "gandiff power runs/scenes --metric clip_score --difference 0.005 "
+            "--generators gan,ddim-20 --power 0.9",
+        )
+    )(power)
+
+
+def compare(
+    run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The run to compare with.")],
+    run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run that is judged.")],
+    metrics: Annotated[
+        str | None, typer.Option(help="Metrics with commas between (default: all in both).")
+    ] = None,
+    generators: Mapped = None,
+    fail_if: FailIf = None,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No table, only the conditions that hold.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Compare two scored runs: B - A for every generator and metric.
+
+    Numbers that were measured differently are refused. The exit code is 1 if a condition of
+    --fail-if holds.
+    """
+    from gandiff.experiments import api
+
+    found = api.compare_runs(
+        run_a,
+        run_b,
+        metrics=_names(metrics, "--metrics"),
+        generators=_mapping(generators) if generators is not None else None,
+        fail_if=fail_if,
+    )
+    for warning in found.warnings:
+        typer.echo(f"warning: {one_line(warning)}", err=True)
+    if as_json:
+        echo_json(found)
+    elif not quiet:
+        _echo_changes(found)
+    _echo_conditions(found, as_json)
+    raise typer.Exit(FAILED if found.failed else 0)
+
+
+def power(
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="A scored run folder.")],
+    metric: Annotated[str, typer.Option(help="A metric that has a score of every image.")],
+    difference: Annotated[float, typer.Option(help="The difference to see, in its unit.")],
+    generators: Annotated[
+        str | None, typer.Option(metavar="A,B,...", help="Which generators (default: all).")
+    ] = None,
+    power: Annotated[float, typer.Option(help="The chance to see it, 0.5 or more, below 1.")] = 0.8,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="The rows without their heading.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Say how many prompts it takes to see a difference between two generators.
+
+    To see it is to get a 95 % interval of the paired difference that leaves out 0.
+    """
+    from gandiff.experiments import api
+
+    chosen = _names(generators, "--generators")
+    pairs = api.power_of_run(
+        run, metric=metric, difference=difference, generators=chosen, power=power
+    )
+    if as_json:
+        echo_json(pairs)
+    else:
+        _echo_pairs(pairs, quiet)
+
+
+def _names(text: str | None, option: str) -> list[str] | None:
+    """The names of an option, with commas between those outside parentheses."""
+    if text is None:
+        return None
+    from gandiff.experiments.errors import RequestError
+    from gandiff.experiments.folder_scores import split_metrics
+
+    names = split_metrics(text)
+    if not names:
+        raise RequestError(f"{option} is empty; give names with commas between")
+    return names
+
+
+def _mapping(text: str) -> dict[str, str]:
+    from gandiff.experiments.errors import RequestError
+
+    found: dict[str, str] = {}
+    for part in text.split(","):
+        ours, equals, theirs = (word.strip() for word in part.partition("="))
+        if not (ours and equals and theirs):
+            raise RequestError(f"cannot read --generators {text!r}; write A=B,...")
+        if ours in found:
+            raise RequestError(f"--generators names {ours!r} twice")
+        found[ours] = theirs
+    return found
+
+
+def _echo_changes(found: RunComparison) -> None:
+    echo_table(
+        ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how"),
+        [
+            (
+                change.generator,
+                change.metric,
+                _number(change.a),
+                _number(change.b),
+                _signed(change.difference),
+                _interval(change),
+                "-" if change.direction == "none" else change.direction,
+                "-" if change.verdict == "unknown" else change.verdict,
+                change.how,
+            )
+            for change in found.changes
+        ],
+    )
+
+
+def _echo_conditions(found: RunComparison, as_json: bool) -> None:
+    for judged in found.conditions:
+        change = judged.change
+        interval = f" (95% interval {_interval(change)})" if change.low is not None else ""
+        what = f"{change.metric} of {change.generator} changed by {_signed(change.difference)}"
+        if judged.outcome == "holds" and not as_json:
+            typer.echo(f"failed: {judged.condition}: {one_line(what)}{interval}")
+        elif judged.outcome == "not shown":
+            typer.echo(
+                f"warning: not shown: {judged.condition}: {one_line(what)}{interval}, which is not "
+                "wholly beyond",
+                err=True,
+            )
+
+
+def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
+    header = ("a", "b", "metric", "a - b", "sd", "prompts", "detectable", "prompts needed")
+    echo_table(
+        () if quiet else header,
+        [
+            (
+                pair.a,
+                pair.b,
+                pair.metric,
+                _signed(pair.difference),
+                _number(pair.deviation),
+                pair.prompts,
+                _number(pair.detectable),
+                "-" if pair.needed is None else pair.needed,
+            )
+            for pair in pairs
+        ],
+    )
+
+
+def _interval(change: MetricChange) -> str:
+    if change.low is None:
+        return "-"
+    return f"{_signed(change.low)} to {_signed(change.high)}"
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.5g}"
+
+
+def _signed(value: float | None) -> str:
+    return "-" if value is None else f"{value:+.4g}" if value else "0"

@@ -1,0 +1,96 @@
+"""One metric on the images of one generator: on all, or on those that all generators have."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.result import MetricError, MetricResult
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scored:
+    """One generator's images and what every metric said of them."""
+
+    generator: str
+    images: Sequence[ImageRecord]
+    outputs: Sequence[MetricOutput]
+
+
+def measure(metric: Metric, data: MetricInput) -> MetricOutput:
+    """Measure, or say in a row why it was not possible."""
+    try:
+        if not data.images:
+            raise MetricError("there is no usable image")
+        if metric.needs_reference and not data.reference and data.statistics is None:
+            raise MetricError("the comparison names no reference images")
+        return metric.measure(data)
+    except MetricError as error:
+        row = MetricResult(
+            metric=str(metric.spec),
+            value=None,
+            images=len(data.images),
+            note=f"not measured: {error}",
+        )
+        return MetricOutput(results=[row])
+
+
+def equal_sets(
+    images: Mapping[str, Sequence[ImageRecord]],
+) -> tuple[dict[str, list[ImageRecord]], list[str]]:
+    """The images that every generator has, by prompt and sample, and a line if these are fewer.
+
+    A distance between sets depends on their number, so generators are compared at equal numbers.
+    One without any image is left out of account.
+    """
+    have = {
+        name: {(image.group, image.sample) for image in records}
+        for name, records in images.items()
+        if records
+    }
+    common = set.intersection(*have.values()) if have else set()
+    equal = {
+        name: [image for image in records if (image.group, image.sample) in common]
+        for name, records in images.items()
+    }
+    lacking = {name: len(keys) for name, keys in have.items() if len(keys) > len(common)}
+    if not lacking:
+        return equal, []
+    listed = ", ".join(f"{name} {len(keys)}" for name, keys in have.items())
+    return equal, [
+        f"the generators have unequal numbers of images ({listed}); metrics of whole sets compare "
+        f"the {len(common)} that all of them have"
+    ]
+
+
+def encode_at_once(
+    cache: FeatureCache, metrics: Sequence[Metric], images: Sequence[ImageRecord]
+) -> None:
+    """Decode every file once for all encoders; what cannot be read is said where it matters."""
+    wanted: dict[str, None] = {}
+    for metric in metrics:
+        for encoder in metric.encoders:
+            with contextlib.suppress(MetricError):
+                cache.protocol(encoder)
+                wanted[encoder] = None
+    with contextlib.suppress(MetricError):
+        cache.compute(list(wanted), images)
+
+
+def measure_one(metric: Metric, every: MetricInput, same: MetricInput) -> MetricOutput:
+    """Measure what depends on the number of images on the images that all generators have."""
+    if not metric.compares_sets or len(same.images) == len(every.images):
+        return measure(metric, every)
+    found = measure(metric, same)
+    places = {image.key: place for place, image in enumerate(every.images)}
+    chosen = np.array([places[image.key] for image in same.images], dtype=np.int64)
+    per_image = {}
+    for name, values in found.per_image.items():
+        per_image[name] = np.full(len(every.images), np.nan)
+        per_image[name][chosen] = values
+    return MetricOutput(results=found.results, per_image=per_image)

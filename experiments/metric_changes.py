@@ -1,0 +1,173 @@
+"""One metric of one generator in two runs: by how much it changed, and whether that is shown."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.protocol import check_comparable, not_comparable
+from gandiff.evaluate.result import Direction, MetricError, MetricResult
+from gandiff.evaluate.statistics import (
+    MIN_GROUPS,
+    Interval,
+    bootstrap_ratio,
+    independent_difference,
+    paired_means,
+)
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.metric_names import metric_spec
+from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.run_tables import RunTables
+from gandiff.reports.comparing import separated
+from gandiff.reports.glossary import COST_METRICS, base_name
+from gandiff.reports.run_data import DifferenceRow
+
+Verdict = Literal["better", "worse", "undecided", "level", "unknown"]
+Means = Float[np.ndarray, "2 g"]  # of both runs, for each prompt that both have a value for
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MetricChange:
+    """One metric of one generator in two runs; ``difference`` is b minus a.
+
+    ``low`` and ``high`` bound a 95 % interval of the difference (None: there is none), and ``how``
+    says what it comes from. Where it is paired, ``a`` and ``b`` are means over the prompts that
+    both have. ``verdict`` is on b: better or worse only where the interval leaves out 0.
+    """
+
+    generator_a: str
+    generator_b: str
+    metric: str
+    unit: str
+    direction: Direction
+    a: float | None
+    b: float | None
+    difference: float | None
+    low: float | None
+    high: float | None
+    how: str
+    verdict: Verdict
+
+    @property
+    def generator(self) -> str:
+        """The name that both runs have, or both names."""
+        same = self.generator_a == self.generator_b
+        return self.generator_a if same else f"{self.generator_a} -> {self.generator_b}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TwoRuns:
+    """Two runs and the prompts that are the same in both."""
+
+    a: RunTables
+    b: RunTables
+    prompts: frozenset[str]
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What the runs are called."""
+        return self.a.name, self.b.name
+
+    def results(
+        self, pair: tuple[str, str], metric: str
+    ) -> tuple[MetricResult | None, MetricResult | None]:
+        """What each run says of its generator of the pair."""
+        return self.a.results.get((pair[0], metric)), self.b.results.get((pair[1], metric))
+
+
+def metric_change(
+    runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult
+) -> MetricChange:
+    """The change from x to y, results of one metric of a pair of generators.
+
+    Paired over the prompts that are the same in both runs and that both have scores for; else from
+    the two intervals. Raises ``MetricError`` if the two were measured differently, and if the runs
+    have other prompts and nothing can be paired.
+    """
+    if x.value is None or y.value is None:
+        name, result = (runs.names[0], x) if x.value is None else (runs.names[1], y)
+        note = (result.note or "").removeprefix("not measured: ")
+        how = f"not measured in {name}" + (f": {note}" if note else "")
+        return _row(pair, x, y, None, how)
+    means = _paired(runs, pair, x.metric)
+    of_prompts = base_name(x.metric) not in COST_METRICS
+    hashes = (runs.a.suite_sha256, runs.b.suite_sha256)
+    if means is None and of_prompts and hashes[0] != hashes[1]:
+        raise MetricError(not_comparable(x.metric, "suite_sha256", hashes, runs.names))
+    equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
+    check_comparable(x, y, names=runs.names, equal_images=equal)
+    if means is None:
+        found = independent_difference(_interval(y), _interval(x))
+        return _row(pair, x, y, found, "values alone" if found.low is None else "two intervals")
+    found = bootstrap_ratio(means[1] - means[0], np.ones(means.shape[1]), seed=0)
+    few = " (too few for an interval)" if found.low is None else ""
+    a, b = (
+        dataclasses.replace(r, value=float(m.mean())) for r, m in zip((x, y), means, strict=True)
+    )
+    return _row(pair, a, b, found, f"paired, {means.shape[1]} prompts{few}")
+
+
+def _row(
+    pair: tuple[str, str], x: MetricResult, y: MetricResult, found: Interval | None, how: str
+) -> MetricChange:
+    return MetricChange(
+        generator_a=pair[0],
+        generator_b=pair[1],
+        metric=x.metric,
+        unit=y.unit or x.unit,
+        direction=y.direction,
+        a=x.value,
+        b=y.value,
+        difference=found.value if found else None,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        how=how,
+        verdict=_verdict(x, y, found) if found else "unknown",
+    )
+
+
+def _verdict(x: MetricResult, y: MetricResult, found: Interval) -> Verdict:
+    if found.value == 0 and found.low == found.high:
+        return "level"
+    change = DifferenceRow(
+        a="b", b="a", metric=x.metric, difference=found.value, low=found.low, high=found.high
+    )
+    if separated(y, x, change):
+        return "better"
+    if separated(x, y, change.flipped()):
+        return "worse"
+    return "unknown" if found.low is None or y.direction == "none" else "undecided"
+
+
+def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> Means | None:
+    """Means by prompt; None where there is no score of each image, or too few prompts to go by in
+    runs of different suites.
+    """
+    x, y = runs.a.scores.get((pair[0], metric)), runs.b.scores.get((pair[1], metric))
+    if x is None or y is None:
+        return None
+    x, y = x.among(runs.prompts), y.among(runs.prompts)
+    try:
+        means: Means = np.stack(paired_means(x.values, x.prompts, y.values, y.prompts))
+    except ValueError:
+        return None  # no prompt for which both have a value
+    other_suite = runs.a.suite_sha256 != runs.b.suite_sha256
+    return None if other_suite and means.shape[1] < MIN_GROUPS else means
+
+
+def _interval(result: MetricResult) -> Interval:
+    assert result.value is not None
+    return Interval(value=result.value, low=result.low, high=result.high)
+
+
+def _depends_on_number(metric: str, *, unknown: bool) -> bool:
+    """Whether the value changes with the number of images; ``unknown`` for a metric that is not
+    installed here.
+    """
+    try:
+        return make_metric(metric_spec(metric)).compares_sets
+    except (RequestError, MetricError):
+        return unknown

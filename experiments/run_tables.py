@@ -1,0 +1,101 @@
+"""The tables of a scored run, as what compares runs and plans them reads these."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.reports.comparing import lookup
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import ReportError, RunData
+
+Key = tuple[str, str]  # generator and metric
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Scores:
+    """One metric of a generator's images, and the prompt of each."""
+
+    values: Float[np.ndarray, " n"]
+    prompts: list[str]
+
+    def among(self, prompts: Collection[str]) -> Scores:
+        """Those of some prompts only."""
+        kept = [i for i, prompt in enumerate(self.prompts) if prompt in prompts]
+        return Scores(values=self.values[kept], prompts=[self.prompts[i] for i in kept])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunTables:
+    """The results and scores of a run; ``name`` is its folder as it was written."""
+
+    name: str
+    data: RunData
+    results: Mapping[Key, MetricResult]
+    scores: Mapping[Key, Scores]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Every row name of the results, once, in their order."""
+        return list(dict.fromkeys(metric for _, metric in self.results))
+
+    @property
+    def generators(self) -> list[str]:
+        """The generators that have results."""
+        return list(dict.fromkeys(generator for generator, _ in self.results))
+
+    @property
+    def suite_sha256(self) -> str | None:
+        """The hash of the prompts."""
+        return (self.data.record.get("suite") or {}).get("sha256")
+
+    @property
+    def warnings(self) -> list[str]:
+        """What a reader of the numbers should know: the run was not finished, a file is broken."""
+        status = self.data.record.get("status", "done")
+        unfinished = [f"{self.name} is {status}; its numbers cover what there is"]
+        notices = [f"{self.name}: {notice}" for notice in self.data.notices]
+        return [*(unfinished if status != "done" else []), *notices]
+
+    def generator(self, name: str) -> str:
+        """The name, if a generator is called so; raises ``RequestError``."""
+        if name not in self.generators:
+            near = did_you_mean(name, self.generators)
+            raise RequestError(f"{self.name} has no generator {name!r}{near}")
+        return name
+
+
+def open_tables(folder: Path) -> RunTables:
+    """Read a run; raises ``RequestError`` if it is none or has no results."""
+    try:
+        data = load_run(folder)
+    except ReportError as error:
+        raise RequestError(str(error)) from None
+    if not data.results:
+        why = f" ({'; '.join(data.notices)})" if data.notices else ""
+        raise RequestError(f"{folder} has no results yet{why}; start with: gandiff score {folder}")
+    found: dict[Key, tuple[list[float], list[str]]] = {}
+    for score in data.scores:
+        values, prompts = found.setdefault((score.generator, score.metric), ([], []))
+        values.append(score.value)
+        prompts.append(score.prompt_id)
+    scores = {
+        key: Scores(values=np.array(values), prompts=prompts)
+        for key, (values, prompts) in found.items()
+    }
+    return RunTables(name=str(folder), data=data, results=lookup(data.results), scores=scores)
+
+
+def common_prompts(a: RunTables, b: RunTables) -> frozenset[str]:
+    """The ids of the prompts that are the same in two runs: id, text and negative prompt."""
+    ours, theirs = (
+        {(str(p.get("id")), p.get("text"), p.get("negative_prompt")) for p in run.data.prompts}
+        for run in (a, b)
+    )
+    return frozenset(id_ for id_, _, _ in ours & theirs)

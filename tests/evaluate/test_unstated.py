@@ -1,0 +1,349 @@
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gandiff.evaluate import scene_judging
+from gandiff.evaluate.matching import open_values
+from gandiff.evaluate.metric import ImageRecord, MetricInput, MetricOutput
+from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.evaluate.unstated import (
+    UnstatedAttributes,
+    corrected_kl,
+    expected_distinct,
+    further_values,
+    reverse_kl,
+)
+
+Make = Callable[..., MetricInput]
+Paint = Callable[[np.random.Generator, Mapping[str, Any]], dict[str, Any]]
+LABELS = {
+    "colour": [f"colour {i}" for i in range(8)],
+    "size": ["small", "large"],
+    "background": ["white", "grey", "black", "sand"],
+    "relation": ["left of", "right of", "above", "below"],
+}
+
+
+class NoJudge:
+    sha256 = "7" * 64
+
+    def predict(self, images: np.ndarray) -> list[dict[str, Any]]:
+        raise AssertionError("the tests know what is to be seen")
+
+
+@pytest.fixture(autouse=True)
+def judge(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> None:
+    if "shipped" not in request.node.name:
+        monkeypatch.setattr(scene_judging, "_load_judge", lambda source, device: NoJudge())
+
+
+def draw_prompt(rng: np.random.Generator) -> dict[str, Any]:
+    """Stated facts of one or two objects, about as many left open as in the scenes' captions."""
+
+    def stated(kind: str, chance: float) -> str | None:
+        return LABELS[kind][int(rng.integers(len(LABELS[kind])))] if rng.random() < chance else None
+
+    shapes = ["star", "ring"][: 1 + int(rng.random() < 0.5)]
+    return {
+        "objects": [
+            {"shape": shape, "colour": stated("colour", 0.65), "size": stated("size", 0.4)}
+            for shape in shapes
+        ],
+        "relation": stated("relation", 0.7) if len(shapes) == 2 else None,
+        "background": stated("background", 0.5),
+        "count": 1 if len(shapes) == 1 else None,
+    }
+
+
+def paint(stated: Mapping[str, Any], choose: Callable[[list[str]], str]) -> dict[str, Any]:
+    """A right picture, with a choice for everything that is left open."""
+    return {
+        "objects": [
+            {
+                "shape": one["shape"],
+                "colour": one["colour"] or choose(LABELS["colour"]),
+                "size": one["size"] or choose(LABELS["size"]),
+            }
+            for one in stated["objects"]
+        ],
+        "background": stated["background"] or choose(LABELS["background"]),
+        "relation": stated["relation"] or choose(LABELS["relation"]),
+    }
+
+
+def paint_real(rng: np.random.Generator, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Everything that is left open is uniform."""
+    return paint(stated, lambda options: options[int(rng.random() * len(options))])
+
+
+def paint_first(rng: np.random.Generator, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Always the first colour, size, background and relation."""
+    return paint(stated, lambda options: options[0])
+
+
+def paint_one_a_prompt(rng: np.random.Generator, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """One picture a prompt, another one for each prompt."""
+    return paint_real(np.random.default_rng(int(stated["seed"])), stated)
+
+
+def paint_skewed(rng: np.random.Generator, stated: Mapping[str, Any]) -> dict[str, Any]:
+    """The first of everything in half of the pictures."""
+    return (paint_first if rng.random() < 0.5 else paint_real)(rng, stated)
+
+
+def scenes(
+    make_input: Make, rng: np.random.Generator, prompts: int, samples: int, painter: Paint
+) -> MetricInput:
+    """Generated and real pictures of some prompts, as the judge would see them."""
+    seen: dict[str, Any] = {}
+    sets: dict[str, list[ImageRecord]] = {"g": [], "m": []}
+    for p in range(prompts):
+        stated = draw_prompt(rng) | {"seed": int(rng.integers(1 << 30))}
+        for prefix, made_by in (("g", painter), ("m", paint_real)):
+            for k in range(samples):
+                sha256 = f"{prefix}{p}-{k}"
+                seen[sha256] = made_by(rng, stated)
+                sets[prefix].append(
+                    ImageRecord(
+                        path=Path(f"{sha256}.png"), sha256=sha256, group=f"p{p}", sample=k,
+                        expected=stated,
+                    )
+                )  # fmt: skip
+    data = dataclasses.replace(
+        make_input(np.zeros((2, 2))), images=sets["g"], matched=sets["m"], memo={}
+    )
+    data.memo["judged", "a", NoJudge.sha256] = seen
+    return data
+
+
+def rows_of(output: MetricOutput) -> dict[str, MetricResult]:
+    return {row.metric.removeprefix("unstated/"): row for row in output.results}
+
+
+def measure(make_input: Make, painter: Paint, **size: int) -> dict[str, MetricResult]:
+    given = {"prompts": 150, "samples": 4} | size
+    data = scenes(make_input, np.random.default_rng(0), painter=painter, **given)
+    return rows_of(UnstatedAttributes().measure(data))
+
+
+def test_rarefaction_of_known_sets() -> None:
+    assert expected_distinct("aabb", 4) == 2
+    assert expected_distinct("aabb", 1) == 1
+    # two of aabb: both alike in 2 of 6 pairs
+    assert expected_distinct("aabb", 2) == pytest.approx(1 + 4 / 6)
+    # 7 equally likely values, 4 draws: 7 (1 - (6/7)^4) of them on average
+    rng = np.random.default_rng(0)
+    found = [expected_distinct(list(rng.integers(0, 7, 9)), 4) for _ in range(4000)]
+    assert np.mean(found) == pytest.approx(7 * (1 - (6 / 7) ** 4), rel=0.005)
+    assert further_values("aab", "abcd") == pytest.approx((1, 2))
+    assert further_values("a", "abc") is None
+
+
+def test_reverse_kl_of_known_tables() -> None:
+    even = np.array([1e9, 1e9])
+    # KL((3/4, 1/4) || (1/2, 1/2)) = 3/4 ln 3/2 + 1/4 ln 1/2
+    expected = 0.75 * math.log(1.5) + 0.25 * math.log(0.5)
+    assert reverse_kl(np.array([3.0, 1.0]), even) == pytest.approx(expected, rel=1e-6)
+    assert reverse_kl(np.array([5.0, 0.0]), even) == pytest.approx(math.log(2), rel=1e-6)
+    assert reverse_kl(np.array([7.0, 7.0]), even) == pytest.approx(0, abs=1e-9)
+    assert np.isfinite(reverse_kl(np.array([1.0, 1.0]), np.array([9.0, 0.0])))
+
+
+def test_what_is_left_open_and_what_is_not() -> None:
+    star = {"shape": "star", "colour": None, "size": "small"}
+    ring = {"shape": "ring", "colour": None, "size": None}
+    stated = {"objects": [star, ring], "relation": None, "background": "white", "count": None}
+    seen = {
+        "objects": [
+            {"shape": "ring", "colour": "blue", "size": "large"},
+            {"shape": "star", "colour": "red", "size": "large"},
+        ],
+        "relation": "above",
+        "background": "black",
+    }
+    # the prompt's order: the star first; the ring is above it
+    assert open_values(stated, seen) == {
+        "colour": ("red", "blue"),
+        "size": ("large",),
+        "relation": ("below",),
+    }
+    alone = {"objects": [star], "relation": None, "background": None, "count": None}
+    assert open_values(alone, seen) == {"colour": ("red",), "background": ("black",), "count": (2,)}
+    only = {"objects": [star], "relation": None, "background": "white", "count": 1}
+    cross = {"objects": [{"shape": "cross", "colour": "red", "size": "small"}], "background": "x"}
+    assert open_values(only, cross) == {"colour": (None,)}  # there is no star to have a colour
+
+
+def test_real_images_have_coverage_one_and_no_divergence(make_input: Make) -> None:
+    rows = measure(make_input, paint_real, prompts=400)
+    for kind in ("", "_colour", "_size", "_background", "_relation"):
+        cover, kl = rows[f"coverage{kind}"], rows[f"reverse_kl{kind}"]
+        assert cover.value == pytest.approx(1, abs=0.12)
+        assert cover.low < 1 < cover.high
+        assert kl.value == pytest.approx(0, abs=0.02)
+        assert kl.low < 0 < kl.high
+    assert rows["coverage"].value == pytest.approx(1, abs=0.05)
+    assert (rows["coverage"].direction, rows["coverage"].target) == ("target", 1.0)
+    assert (rows["reverse_kl"].direction, rows["reverse_kl"].unit) == ("lower", "nats")
+    assert "coverage_count" not in rows  # no prompt of these leaves it open
+
+
+def test_the_same_value_always_is_seen_by_both(make_input: Make) -> None:
+    rows = measure(make_input, paint_first)
+    assert rows["coverage"].value == 0
+    assert rows["coverage_colour"].high == 0
+    # KL(one of 8 || uniform) = ln 8
+    assert rows["reverse_kl_colour"].value == pytest.approx(math.log(8), abs=0.25)
+    assert rows["reverse_kl_size"].value == pytest.approx(math.log(2), abs=0.1)
+
+
+def test_one_picture_a_prompt_is_seen_by_coverage_only(make_input: Make) -> None:
+    rows = measure(make_input, paint_one_a_prompt, prompts=600)
+    assert rows["coverage"].value == 0
+    assert rows["reverse_kl"].value == pytest.approx(0, abs=0.03)
+
+
+def test_a_skew_lies_between(make_input: Make) -> None:
+    rows = measure(make_input, paint_skewed)
+    assert 0.2 < rows["coverage"].high < 0.95
+    assert 0.1 < rows["reverse_kl"].low
+
+
+def test_neither_grows_with_the_number_of_samples(make_input: Make) -> None:
+    few, many = (measure(make_input, paint_real, samples=k, prompts=300) for k in (2, 8))
+    for rows in (few, many):
+        assert rows["coverage"].value == pytest.approx(1, abs=0.1)
+        assert rows["reverse_kl"].value == pytest.approx(0, abs=0.03)
+
+
+def test_order_does_not_matter(make_input: Make) -> None:
+    data = scenes(make_input, np.random.default_rng(1), 30, 3, paint_skewed)
+    turned = dataclasses.replace(data, images=data.images[::-1])
+    first, second = (rows_of(UnstatedAttributes().measure(d)) for d in (data, turned))
+    assert {n: r.value for n, r in second.items()} == pytest.approx(
+        {n: r.value for n, r in first.items()}
+    )
+
+
+def test_images_that_lack_the_object_are_left_out_and_counted(make_input: Make) -> None:
+    data = scenes(make_input, np.random.default_rng(0), 200, 4, paint_real)
+    before = rows_of(UnstatedAttributes().measure(data))
+    seen = data.memo["judged", "a", NoJudge.sha256]
+    for name, picture in seen.items():
+        if name.startswith("g") and name.endswith("-0"):  # a quarter shows something else
+            picture["objects"] = [one | {"shape": "cross"} for one in picture["objects"]]
+    after = rows_of(UnstatedAttributes().measure(data))
+    assert after["coverage_colour"].value == pytest.approx(1, abs=0.1)
+    assert "values not read: the object is not in the picture" in after["coverage_colour"].note
+    assert "not read" not in before["coverage_colour"].note
+    assert after["coverage_background"].value == before["coverage_background"].value
+
+
+def test_per_image_values_average_to_the_row(make_input: Make) -> None:
+    data = scenes(make_input, np.random.default_rng(2), 60, 4, paint_skewed)
+    output = UnstatedAttributes().measure(data)
+    rows = rows_of(output)
+    for name, values in output.per_image.items():
+        short = name.removeprefix("unstated/")
+        assert short.startswith("coverage")
+        assert np.nanmean(values) == pytest.approx(rows[short].value)
+    closed = [all(o["colour"] for o in image.expected["objects"]) for image in data.images]
+    assert np.isnan(output.per_image["unstated/coverage_colour"]).tolist() == closed
+
+
+def test_single_images_have_no_coverage_but_a_distribution(make_input: Make) -> None:
+    rows = measure(make_input, paint_real, samples=1)
+    assert rows["coverage"].value is None
+    assert rows["coverage"].note.startswith("not measured: no prompt has 2 images")
+    assert rows["reverse_kl"].value == pytest.approx(0, abs=0.1)
+
+
+def test_errors(make_input: Make) -> None:
+    with pytest.raises(MetricError, match="needs prompts with stated facts and none has any"):
+        UnstatedAttributes().measure(make_input(np.zeros((2, 2))))
+    data = scenes(make_input, np.random.default_rng(0), 6, 2, paint_real)
+    with pytest.raises(MetricError, match="needs real images of the same prompts to compare with"):
+        UnstatedAttributes().measure(dataclasses.replace(data, matched=None))
+    elsewhere = [dataclasses.replace(m, group="q") for m in data.matched or ()]
+    with pytest.raises(MetricError, match="no prompt that has real images leaves anything open"):
+        UnstatedAttributes().measure(dataclasses.replace(data, matched=elsewhere))
+    with pytest.raises(MetricError, match=r"no parameter 'jury'.*takes judge"):
+        UnstatedAttributes(jury="a")
+
+
+def hits(make_input: Make, painter: Paint, sims: int, prompts: int, samples: int) -> dict[str, float]:
+    """How often the intervals hold the truth: 1 and 0 for real pictures, else the mean."""
+    rng = np.random.default_rng(5)
+    found: dict[str, list[MetricResult]] = {"coverage": [], "reverse_kl": []}
+    for _ in range(sims):
+        data = scenes(make_input, rng, prompts, samples, painter)
+        rows = rows_of(UnstatedAttributes().measure(data))
+        for name, kept in found.items():
+            kept.append(rows[name])
+    shares = {}
+    for name, kept in found.items():
+        truth = float(np.mean([row.value for row in kept]))
+        if painter is paint_real:
+            truth = {"coverage": 1.0, "reverse_kl": 0.0}[name]
+        shares[name] = float(np.mean([row.low <= truth <= row.high for row in kept]))
+    return shares
+
+
+@pytest.mark.parametrize("painter", [paint_real, paint_skewed])
+def test_intervals_cover_the_truth(make_input: Make, painter: Paint) -> None:
+    found = hits(make_input, painter, 100, 30, 3)
+    assert all(0.87 <= share <= 1.0 for share in found.values()), found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("painter", [paint_real, paint_skewed])
+def test_intervals_cover_the_truth_over_many(make_input: Make, painter: Paint) -> None:
+    found = hits(make_input, painter, 600, 30, 4)
+    assert all(0.92 <= share <= 0.99 for share in found.values()), found
+
+
+def test_corrected_kl_takes_off_the_bias_of_few_images() -> None:
+    rng = np.random.default_rng(0)
+    tables = [rng.multinomial(3, np.full(8, 1 / 8), size=(2, 20)) for _ in range(400)]
+    plain = [reverse_kl(made.sum(axis=0) * 1.0, real.sum(axis=0) * 1.0) for made, real in tables]
+    fixed = [corrected_kl([(made, real)]).value for made, real in tables]
+    assert np.mean(plain) > 0.08
+    assert abs(np.mean(fixed)) < 3 * np.std(fixed) / 20 + 0.003
+
+
+def test_real_scenes_before_the_shipped_judge(make_input: Make, tmp_path: Path) -> None:
+    """Rendered scenes of the suite's prompts, drawn twice: one drawing beside the other."""
+    from PIL import Image
+
+    from gandiff.experiments.scenes_captions import matching_scenes
+    from gandiff.experiments.scenes_render import render
+    from gandiff.experiments.scenes_suite import scene_suite
+
+    sets: dict[int, list[ImageRecord]] = {0: [], 1: []}
+    for p, prompt in enumerate(scene_suite("test", 100)):
+        for side, records in sets.items():
+            pictures = render(matching_scenes(prompt["expected"], 4, 2 * p + side), 32)
+            for k, picture in enumerate(pictures):
+                path = tmp_path / f"{side}-{p}-{k}.png"
+                Image.fromarray(picture).save(path)
+                records.append(
+                    ImageRecord(
+                        path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+                        group=prompt["id"], sample=k, expected=prompt["expected"],
+                    )
+                )  # fmt: skip
+    data = dataclasses.replace(make_input(np.zeros((2, 2))), images=sets[0], matched=sets[1])
+    rows = rows_of(UnstatedAttributes().measure(data))
+    assert {name for name in rows if name.startswith("coverage_")} == {
+        f"coverage_{kind}" for kind in ("colour", "size", "background", "relation", "count")
+    }
+    assert rows["coverage"].low < 1 < rows["coverage"].high
+    assert rows["coverage"].value == pytest.approx(1, abs=0.1)
+    assert rows["reverse_kl"].low < 0 < rows["reverse_kl"].high
+    assert rows["reverse_kl"].value == pytest.approx(0, abs=0.05)

@@ -1,0 +1,131 @@
+"""The conditions of ``--fail-if``: which metric is meant, what holds, what cannot be judged."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from two_runs import ACCURACY, CLIP, FD, earlier, later, make_run, row
+
+from gandiff.experiments.api import compare_runs
+from gandiff.experiments.errors import RequestError
+
+
+@pytest.fixture
+def before(tmp_path: Path) -> Path:
+    return earlier(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("condition", "outcome"),
+    [
+        ("clip_score<-0.018", "holds"),
+        ("clip_score < -0.018", "holds"),
+        ("clip_score<-0.02", "not shown"),  # the value is about there, the interval goes on
+        ("clip_score<-0.03", "does not hold"),
+        ("clip_score>+0.0", "does not hold"),
+        (f"{CLIP}<0", "holds"),
+        (f"{FD}>+0.5", "not shown"),  # 5 (0 to 10)
+        (f"{FD}>-1e0", "holds"),
+        ("fd>+11", "does not hold"),
+        ("latency_seconds>+0.005", "holds"),  # no interval: the value decides
+        ("latency_seconds>+0.015", "does not hold"),
+    ],
+)
+def test_a_condition_needs_the_whole_interval(
+    condition: str, outcome: str, before: Path, tmp_path: Path
+) -> None:
+    found = compare_runs(before, later(tmp_path, shift=-0.0201), fail_if=condition)
+    assert [judged.outcome for judged in found.conditions] == [outcome]
+    assert found.failed == (outcome == "holds")
+
+
+def test_one_of_several_conditions_is_enough(before: Path, tmp_path: Path) -> None:
+    found = compare_runs(before, later(tmp_path), fail_if="fd>+30 or clip_score<-0.01 OR fd<-3")
+    assert [judged.outcome for judged in found.conditions] == [
+        "does not hold",
+        "holds",
+        "does not hold",
+    ]
+    assert [judged.condition for judged in found.conditions] == [
+        "fd>+30",
+        "clip_score<-0.01",
+        "fd<-3",
+    ]
+    assert found.failed
+
+
+def test_short_names_mean_one_metric(tmp_path: Path) -> None:
+    rows = [
+        row("gan", "fd(encoder=inception)", 20.0, 1.0),
+        row("gan", FD, 9.0, 1.0),
+        row("gan", "scene_accuracy/all", 0.5, 0.01),
+        row("gan", "scene_accuracy/shape", 0.6, 0.01),
+        row("gan", "scene_accuracy(judge=b)/all", 0.7, 0.01),
+        row("gan", "kid(encoder=inception,subset_size=20)", 0.7, 0.01),
+    ]
+    run = make_run(tmp_path / "a", rows)
+    meant = {
+        "fid": "fd(encoder=inception)",
+        "fd(encoder = scenes)": FD,
+        "scene_accuracy": "scene_accuracy/all",
+        "scene_accuracy/shape": "scene_accuracy/shape",
+        "scene_accuracy(judge=b)": "scene_accuracy(judge=b)/all",
+        "kid": "kid(encoder=inception,subset_size=20)",
+        "kid(subset_size=20,encoder=inception)": "kid(encoder=inception,subset_size=20)",
+    }
+    for name, metric in meant.items():
+        found = compare_runs(run, run, fail_if=f"{name}>+1")
+        assert [judged.change.metric for judged in found.conditions] == [metric]
+    with pytest.raises(RequestError, match=r"'fd' could be fd\(encoder=inception\) or fd\(enc"):
+        compare_runs(run, run, fail_if="fd>+1")
+    with pytest.raises(RequestError, match="'fdi'"):
+        compare_runs(run, run, fail_if="fdi>+1")
+    with pytest.raises(RequestError, match=r"'kid\(encoder=scenes\)'; there is kid\(encoder=inc"):
+        compare_runs(run, run, fail_if="kid(encoder=scenes)>+1")
+
+
+def test_chosen_metrics_are_all_rows_of_a_name(tmp_path: Path) -> None:
+    names = [ACCURACY, "scene_accuracy/shape", "scene_accuracy(judge=b)/all", FD, "kid(encoder=x)"]
+    run = make_run(tmp_path / "a", [row("gan", name, 1.0, 0.1) for name in names])
+
+    def chosen(*metrics: str) -> list[str]:
+        return [c.metric for c in compare_runs(run, run, metrics=metrics).changes]
+
+    assert chosen("kid", "scene_accuracy") == [*names[:2], names[4]]
+    assert chosen("scene_accuracy(judge=b)") == [names[2]]
+    assert chosen("scene_accuracy/shape") == [names[1]]
+    with pytest.raises(RequestError, match="no metric here is named 'fid'"):
+        chosen("fid")
+    with pytest.raises(RequestError, match="no metric here is named 'kid'"):
+        compare_runs(run, run, metrics=["fd"], fail_if="kid>+1")
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("fd", "cannot read the condition 'fd'; write METRIC>"),
+        ("fd>=+1", "cannot read|needs a number"),
+        ("fd>1", "'fd>1' needs a number with its sign, as it is a change"),
+        ("fd>+one", "needs a number"),
+        ("fd>+nan", "needs a number"),
+        ("fd>+1 or ", "cannot read"),
+        ("fd>+1 and fd<-1", "cannot read"),
+        ("", "cannot read the condition ''"),
+        ("(x)>+1", "cannot read the metric"),
+    ],
+)
+def test_a_condition_that_cannot_be_read_is_named(before: Path, text: str, says: str) -> None:
+    with pytest.raises(RequestError, match=says):
+        compare_runs(before, before, fail_if=text)
+
+
+def test_a_condition_that_cannot_be_judged_does_not_pass(tmp_path: Path) -> None:
+    both = [row("a", FD, 1.0, 0.1), row("b", FD, 1.0, 0.1)]
+    one = make_run(tmp_path / "a", [*both, row("a", CLIP, 1.0), row("b", CLIP, 1.0)])
+    other = make_run(tmp_path / "b", [*both, row("a", CLIP, 1.0)])
+    with pytest.raises(RequestError, match=r"cannot be judged: .*b has no clip_score.* of b"):
+        compare_runs(one, other, fail_if="clip_score<-1")
+    # A generator that neither run has the metric for is not concerned.
+    neither = make_run(tmp_path / "c", [*both, row("a", CLIP, 1.0)])
+    assert len(compare_runs(other, neither, fail_if="clip_score<-1").conditions) == 1

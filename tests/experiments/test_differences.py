@@ -1,0 +1,56 @@
+"""The table of paired differences, from made-up scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gandiff.evaluate.metric import ImageRecord, MetricOutput
+from gandiff.evaluate.power import detectable_difference, prompts_needed
+from gandiff.evaluate.statistics import holm
+from gandiff.experiments.differences import differences
+from gandiff.experiments.measuring import Scored
+
+
+def scored(name: str, values: Sequence[float]) -> Scored:
+    images = [
+        ImageRecord(path=Path(f"{i}.png"), sha256=str(i), group=f"p{i // 2}")
+        for i in range(len(values))
+    ]
+    output = MetricOutput(results=[], per_image={"m": np.array(values)})
+    return Scored(generator=name, images=images, outputs=[output])
+
+
+def test_differences_change_sign_with_the_sides_and_add_up() -> None:
+    rng = np.random.default_rng(0)
+    a, b, c = (scored(name, rng.normal(i, 1, 16)) for i, name in enumerate("abc"))
+    ab, ac, bc = differences([a, b, c], seed=3)
+    ba = differences([b, a], seed=3)[0]
+    assert (ab["a"], ab["b"], ba["a"], ba["b"]) == ("a", "b", "b", "a")
+    assert ab["difference"] == pytest.approx(-ba["difference"])
+    assert ab["low"] == pytest.approx(-ba["high"], rel=0.1)
+    assert ab["win_rate"] == pytest.approx(1 - ba["win_rate"])
+    assert ac["difference"] == pytest.approx(ab["difference"] + bc["difference"])
+    assert differences([a, scored("d", [np.nan] * 16)], seed=0) == []
+
+
+def test_differences_say_how_sure_they_are_and_what_it_would_take() -> None:
+    rng = np.random.default_rng(1)
+    sides = [scored(name, rng.normal(i / 2, 1, 80)) for i, name in enumerate("abc")]
+    rows = differences(sides, seed=3)
+    assert [row["p_holm"] for row in rows] == holm([row["p_value"] for row in rows])
+    for row in rows:
+        spread = row["difference"] / row["effect_size"]
+        assert row["prompts"] == 40
+        assert row["prompts_needed"] == prompts_needed(row["difference"], spread)
+        assert row["detectable"] == pytest.approx(detectable_difference(spread, 40))
+        # More prompts are needed just where the difference is smaller than what these can show.
+        assert (row["prompts_needed"] > 40) == (abs(row["difference"]) < row["detectable"])
+    few = differences([scored("a", [0.0, 1.0, 2.0, 5.0]), scored("b", [1.0] * 4)], seed=0)[0]
+    assert (few["prompts"], few["prompts_needed"], few["detectable"]) == (2, None, None)
+    same = differences([scored("a", [1.0] * 20), scored("b", [1.0] * 20)], seed=0)[0]
+    wanted = ("effect_size", "prompts_needed", "detectable", "p_holm")
+    assert [same[name] for name in wanted] == [None, None, None, 1.0]
