@@ -34,8 +34,9 @@ class Lpips(PairExtractor):
         self.name = name
         self._device = device
         self._sha256 = file_sha256(backbone)
+        state = _read(backbone)
         network = _NoTrainLpips(net="alex", pnet_rand=True)  # no download; the file comes next
-        _load_backbone(network.net, backbone)
+        _load_backbone(network.net, state, backbone)
         self._network = network.requires_grad_(False).to(device)
 
     def protocol(self) -> dict[str, Any]:
@@ -111,18 +112,29 @@ def _owners_file() -> Path:
     return path
 
 
-def _load_backbone(network: Any, path: Path) -> None:
-    """Put torchvision's AlexNet below the layers; ``slice2.3`` there is ``features.3`` here."""
+def _read(path: Path) -> dict[str, Any]:
+    """The tensors of a weights file; a pickle with code in it is refused."""
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError) as error:
+        raise _no_backbone(path, error) from error
+    if not isinstance(found, dict):
+        raise _no_backbone(path, TypeError(f"it holds a {type(found).__name__}"))
+    return found
+
+
+def _load_backbone(network: Any, state: dict[str, Any], path: Path) -> None:
+    """Put torchvision's AlexNet below the layers: its ``features.3`` is their ``slice2.3``."""
+    try:
         network.load_state_dict(
             {name: state["features." + name.partition(".")[2]] for name in network.state_dict()}
         )
-    except (
-        *(pickle.UnpicklingError, RuntimeError, EOFError, OSError, ValueError),
-        *(KeyError, TypeError, AttributeError),
-    ) as error:
-        raise MetricError(
-            f"the file {path} does not hold torchvision's AlexNet ({type(error).__name__}: "
-            f"{brief(error)}); --weights lpips=FILE takes a state dict as torchvision publishes it"
-        ) from error
+    except (KeyError, RuntimeError, TypeError, AttributeError) as error:
+        raise _no_backbone(path, error) from error
+
+
+def _no_backbone(path: Path, error: Exception) -> MetricError:
+    return MetricError(
+        f"the file {path} does not hold torchvision's AlexNet ({type(error).__name__}: "
+        f"{brief(error)}); --weights lpips=FILE takes a state dict as torchvision publishes it"
+    )
