@@ -167,7 +167,7 @@ def open_extractor(
     module = importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family][0]}")
     opener = cast(Callable[..., FeatureExtractor], module.open_encoder)
     extra = {"compile": True} if compile and family in _COMPILED else {}
-    found = opener(name=full, variant=variant, source=source, device=device, **extra)
+    found = opener(name=plain, variant=variant, source=source, device=device, **extra)
     found.crop = crop
     return found
 

@@ -34,6 +34,7 @@ from gandiff.evaluate.features import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.neighbours import Overlap, overlap_of
 from gandiff.evaluate.proportions import (
+    NORMAL,
     jackknife_variance,
     proportion_interval,
     share_over_groups,
@@ -49,7 +50,6 @@ from gandiff.evaluate.statistics import (
 
 _PARTS = 20
 _JACKKNIFE = "E[value at N], reference fixed, delete-group jackknife over prompts, score interval"
-_NORMAL = 1.96
 _APART_PRECISION, _APART_RECALL = 0.6, 0.25  # both below: the sets barely meet
 
 
@@ -178,7 +178,7 @@ class Recall(_Manifold):
             )
             return Interval(value=recall), why
         # The normal quantile, not t: the bias of this variance outweighs what t allows for.
-        return _jackknife(data, recall, overlap.recalled_without, _NORMAL), _JACKKNIFE
+        return _jackknife(data, recall, overlap.recalled_without, NORMAL), _JACKKNIFE
 
 
 class Density(_Manifold):

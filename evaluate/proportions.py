@@ -10,6 +10,7 @@ from jaxtyping import Float
 
 from gandiff.evaluate.statistics import MIN_GROUPS, Interval, group_labels, student_t
 
+NORMAL = 1.959964  # two-sided 95 % quantile
 _MOST = 2  # times the number of images: no share is taken to be known better than from so many
 
 

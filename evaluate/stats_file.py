@@ -100,7 +100,7 @@ def _arrays(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise MetricError(f"there is no file of statistics {path}")
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             return {key: file[key] for key in file.files}
     except (OSError, ValueError, EOFError, KeyError, AttributeError, zipfile.BadZipFile) as error:
         raise MetricError(
