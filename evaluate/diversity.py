@@ -53,20 +53,30 @@ class Vendi(Metric):
     grows with n.
     """
 
+    compares_sets = True
+
     def __init__(
         self,
         *,
         encoder: Value = "scenes",
+        resize: Value | None = None,
+        crop: Value | None = None,
         q: Value = 1,
         n: Value | None = None,
         **unknown: Value,
     ) -> None:
-        refuse_unknown("vendi", unknown, ["encoder", "q", "n"])
-        self._encoder = check_encoder(encoder)
+        refuse_unknown("vendi", unknown, ["encoder", "resize", "crop", "q", "n"])
+        self._encoder = check_encoder(encoder, resize, crop)
         self.encoders = (self._encoder,)
         self._q = _order(q)
         self._n = None if n is None else whole_number("vendi", "n", n, 2)
-        self.spec = spec_of("vendi", {"encoder": encoder}, {"q": (q, 1), "n": (self._n, None)})
+        others = {
+            "resize": (resize, RESIZES[0]),
+            "crop": (crop, CROPS[0]),
+            "q": (q, 1),
+            "n": (self._n, None),
+        }
+        self.spec = spec_of("vendi", {"encoder": encoder}, others)
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row."""

@@ -72,6 +72,19 @@ METRICS = {
     "kid": BuiltInMetric(
         "gandiff.evaluate.mmd:KernelDistance", "kernel distance, unbiased, in an encoder's features"
     ),
+    "cmmd": BuiltInMetric("gandiff.evaluate.mmd:Cmmd", "kernel distance in CLIP's features"),
+    "precision": BuiltInMetric(
+        "gandiff.evaluate.manifold:Precision", "images that lie among the reference images"
+    ),
+    "recall": BuiltInMetric(
+        "gandiff.evaluate.manifold:Recall", "reference images that lie among the images"
+    ),
+    "density": BuiltInMetric(
+        "gandiff.evaluate.manifold:Density", "how densely reference images surround the images"
+    ),
+    "coverage": BuiltInMetric(
+        "gandiff.evaluate.manifold:Coverage", "reference images with an image nearby"
+    ),
     "scene_accuracy": BuiltInMetric(
         "gandiff.evaluate.alignment:SceneAccuracy",
         "stated facts of a scene that are in the picture",
@@ -88,6 +101,9 @@ METRICS = {
     ),
     "diversity": BuiltInMetric(
         "gandiff.evaluate.diversity:PromptDiversity", "spread of the images of one prompt"
+    ),
+    "near_duplicates": BuiltInMetric(
+        "gandiff.evaluate.duplicates:NearDuplicates", "images that show what another one shows"
     ),
     "vendi": BuiltInMetric(
         "gandiff.evaluate.diversity:Vendi", "effective number of different images"

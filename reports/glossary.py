@@ -35,7 +35,7 @@ _TERMS = {
         "Kernel distance between made and reference images in the features of the "
         "named encoder; unbiased, so it may be slightly below 0.",
     ),
-    "cmmd": Term("CMMD", "Distance between made and reference images in CLIP's features."),
+    "cmmd": Term("CMMD", "Kernel distance between made and reference images in CLIP's features."),
     "scene_accuracy": Term(
         "scene accuracy", "Share of images in which a classifier finds what the prompt states."
     ),
@@ -56,6 +56,11 @@ _TERMS = {
         "what prompts leave open",
         "How the images vary in colour, size, background, relation and count where the prompt "
         "leaves these open, beside real images of the same prompts.",
+    ),
+    "near_duplicates": Term(
+        "near-duplicates",
+        "Share of images that show nearly what another image shows: one of the same prompt (over "
+        "seeds), or of another prompt (over prompts).",
     ),
     "vendi": Term("Vendi score", "Effective number of different images among all that were made."),
     "precision": Term("precision", "Share of made images that lie among the reference images."),

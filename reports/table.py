@@ -10,7 +10,14 @@ from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
-from gandiff.reports.glossary import COST_METRICS, arrow, base_name, explain, term
+from gandiff.reports.glossary import (
+    COST_METRICS,
+    arrow,
+    base_name,
+    explain,
+    split_metric,
+    term,
+)
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData
 from gandiff.reports.values import show_interval, show_value, visible
 
@@ -29,6 +36,16 @@ LONG_COLUMNS = (
     "protocol",
     "note",
 )
+_GROUPS = {  # title of a table: what stands in it, beside the parts of scene accuracy
+    "Alignment": ("scene_accuracy", "clip_score", "r_precision"),
+    "Distribution": (
+        *("fd", "fd_inf", "fid", "kid", "cmmd"),
+        *("precision", "recall", "density", "coverage"),
+    ),
+    "Diversity": ("diversity", "unstated", "near_duplicates", "vendi"),
+    "Accuracy by attribute": (),
+    "Other measures": (),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,9 +102,9 @@ def csv_text(run: RunData) -> str:
 
 
 def wide_tables(run: RunData) -> list[WideTable]:
-    """Return the results in up to three tables: quality, its parts, and cost."""
+    """Return the results as a table for each thing that is measured, as far as it was."""
     metrics = list(dict.fromkeys(row.result.metric for row in run.results))
-    groups: dict[str, list[str]] = {"Quality": [], "Accuracy by attribute": [], "Cost": []}
+    groups: dict[str, list[str]] = {title: [] for title in (*_GROUPS, "Cost")}
     for metric in metrics:
         groups[_group(metric)].append(metric)
     order = {name: i for i, name in enumerate(COST_METRICS)}
@@ -98,21 +115,30 @@ def wide_tables(run: RunData) -> list[WideTable]:
 def _group(metric: str) -> str:
     if base_name(metric) in COST_METRICS:
         return "Cost"
-    attribute = base_name(metric) == "scene_accuracy" and not metric.endswith("/all")
-    return "Accuracy by attribute" if attribute else "Quality"
+    base = base_name(metric)
+    if base == "scene_accuracy" and not metric.endswith("/all"):
+        return "Accuracy by attribute"
+    return next((title for title, bases in _GROUPS.items() if base in bases), "Other measures")
+
+
+def _labels(metrics: Sequence[str]) -> list[str]:
+    """The labels of columns; where two are the same, their parameters tell them apart."""
+    plain = [term(metric).label for metric in metrics]
+    return [
+        label if plain.count(label) == 1 else f"{label} {split_metric(metric)[1]}".rstrip()
+        for metric, label in zip(metrics, plain, strict=True)
+    ]
 
 
 def _wide(run: RunData, title: str, metrics: list[str]) -> WideTable:
     index, names = lookup(run.results), tuple(run.generators)
     columns = []
-    for metric in metrics:
+    for metric, label in zip(metrics, _labels(metrics), strict=True):
         results = [index.get((name, metric)) for name in names]
         best = _best(results, names, run.differences)
         cells = tuple(_cell(r, i == best) for i, r in enumerate(results))
         first = next(r for r in results if r is not None)
-        columns.append(
-            Column(metric, term(metric).label, arrow(first), explain(metric, first), cells)
-        )
+        columns.append(Column(metric, label, arrow(first), explain(metric, first), cells))
     return WideTable(title, names, tuple(columns))
 
 

@@ -7,15 +7,20 @@ MODULES = [
     "alignment",
     "checks",
     "diversity",
+    "duplicates",
     "feature_store",
     "features",
     "frechet",
     "images",
+    "kernels",
+    "manifold",
     "matching",
     "metric",
     "mmd",
+    "neighbours",
     "power",
     "prompt_texts",
+    "proportions",
     "protocol",
     "result",
     "retrieval",
@@ -36,14 +41,17 @@ for name in {MODULES}:
     importlib.import_module("gandiff.evaluate." + name)
 from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.diversity import PromptDiversity, Vendi
+from gandiff.evaluate.duplicates import NearDuplicates
 from gandiff.evaluate.features import encoder_names
 from gandiff.evaluate.frechet import FrechetDistance
-from gandiff.evaluate.mmd import KernelDistance
+from gandiff.evaluate.manifold import Coverage, Density, Precision, Recall
+from gandiff.evaluate.mmd import Cmmd, KernelDistance
 from gandiff.evaluate.retrieval import RPrecision
 from gandiff.evaluate.unstated import UnstatedAttributes
 encoder_names()
 print([str(m().spec) for m in (FrechetDistance, KernelDistance, ClipScore, SceneAccuracy,
-                               PromptDiversity, Vendi, RPrecision, UnstatedAttributes)])
+                               PromptDiversity, Vendi, RPrecision, UnstatedAttributes, Cmmd, Precision,
+                               Recall, Density, Coverage, NearDuplicates)])
 print([name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run(
@@ -61,5 +69,11 @@ print([name for name in {HEAVY} if name in sys.modules])
             "vendi(encoder=scenes)",
             "r_precision(model=scenes)",
             "unstated",
+            "cmmd(encoder=clip:ViT-L-14-336/openai)",
+            "precision(encoder=scenes,nearest_k=5)",
+            "recall(encoder=scenes,nearest_k=5)",
+            "density(encoder=scenes,nearest_k=5)",
+            "coverage(encoder=scenes,nearest_k=5)",
+            "near_duplicates(encoder=scenes)",
         ]
     )

@@ -9,7 +9,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import separated
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import ResultRow
-from gandiff.reports.table import LONG_COLUMNS, csv_text, text_table, wide_tables
+from gandiff.reports.table import LONG_COLUMNS, _labels, csv_text, text_table, wide_tables
 
 
 def column(run, metric):
@@ -23,10 +23,26 @@ def marked(run, metric):
 
 def test_groups_and_order(run_folder):
     tables = wide_tables(load_run(run_folder))
-    assert [t.title for t in tables] == ["Quality", "Accuracy by attribute", "Cost"]
-    assert tables[0].columns[0].metric == "fd(encoder=scenes)"
-    assert tables[2].columns[0].metric == "latency_seconds"
+    assert [t.title for t in tables] == [
+        "Alignment",
+        "Distribution",
+        "Diversity",
+        "Accuracy by attribute",
+        "Cost",
+    ]
+    assert tables[0].columns[0].metric == "scene_accuracy/all"
+    assert tables[1].columns[0].metric == "fd(encoder=scenes)"
+    assert tables[4].columns[0].metric == "latency_seconds"
     assert all(len(t.columns[0].cells) == 5 for t in tables)
+
+
+def test_columns_of_one_metric_are_told_apart_by_their_parameters():
+    metrics = ["fd(encoder=scenes)", "fd(encoder=scenes_b)", "kid(encoder=scenes)"]
+    assert _labels(metrics) == [
+        "Fréchet distance (encoder=scenes)",
+        "Fréchet distance (encoder=scenes_b)",
+        "KID",
+    ]
 
 
 def test_a_best_value_is_marked_only_where_it_is_apart(run_folder):
