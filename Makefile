@@ -15,18 +15,20 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
+INSTALLED_PEERS := $(VENV)/installed-peers
 
 # Says which packages come and nothing of those that are there already.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 PROGRESS := awk '/^(Collecting|Installing|Successfully installed)/ { print substr($$0, 1, 90); fflush() }' >&2
 
-.PHONY: help bench bench-full test test-slow check format hooks clean
+.PHONY: help bench bench-full test test-slow test-peers check format hooks clean
 
 help:
 	@echo "make bench       compare the shipped GAN with the shipped diffusion model (minutes)"
 	@echo "make bench-full  the same on the 2,000 prompts that the model cards quote (hours)"
 	@echo "make test        all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
+	@echo "make test-peers  our numbers beside those of other packages, which this installs"
 	@echo "make check       ruff, mypy and the import contracts"
 	@echo "make format      let ruff format the code and mend what it can"
 	@echo "make hooks       run the checks at every git commit"
@@ -43,6 +45,9 @@ test: $(INSTALLED_DEV)
 
 test-slow: $(INSTALLED_DEV)
 	@$(BIN)/pytest -m slow
+
+test-peers: $(INSTALLED_PEERS)
+	@$(BIN)/pytest tests/peers
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
@@ -73,6 +78,11 @@ $(INSTALLED_DEV): pyproject.toml | $(BIN)/python
 	@echo "Installing gandiff and its development tools into $(VENV)" >&2
 	@set -o pipefail; $(PIP_INSTALL) -e '.[dev]' | $(PROGRESS)
 	@touch $(INSTALLED) $@
+
+$(INSTALLED_PEERS): pyproject.toml | $(BIN)/python
+	@echo "Installing gandiff, its development tools and the packages it is held against" >&2
+	@set -o pipefail; $(PIP_INSTALL) -e '.[dev,peers]' | $(PROGRESS)
+	@touch $(INSTALLED) $(INSTALLED_DEV) $@
 
 clean:
 	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -93,16 +93,19 @@ def reverse_kl(
 def corrected_kl(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
     """Mean over kinds of the reverse KL without the bias of few images, which makes it too high.
 
-    Each kind's table holds counts (prompts, values), made and real, prompts in the same order.
-    Leave-one-prompt-out jackknife: P T - (P-1) mean T_(-p) (Quenouille 1956) removes the bias of
-    order 1/P, so a perfect generator gets 0 on average and may be slightly below.
+    Each kind's table holds counts (prompts, values), made and real, prompts in the same order; a
+    kind weighs as much as it has real values. Leave-one-prompt-out jackknife: P T - (P-1) mean
+    T_(-p) (Quenouille 1956) removes the bias of order 1/P, so a perfect generator gets 0 on average
+    and may be slightly below.
     """
     totals, replicates = [], []
+    weights = [float(real.sum()) for _, real in tables]
     for made, real in tables:
         made, real = made.astype(np.float64), real.astype(np.float64)
         totals.append(float(reverse_kl(made.sum(axis=0), real.sum(axis=0))))
         replicates.append(reverse_kl(made.sum(axis=0) - made, real.sum(axis=0) - real))
-    value, left_out = float(np.mean(totals)), np.mean(replicates, axis=0)
+    value = float(np.average(totals, weights=weights))
+    left_out = np.average(replicates, axis=0, weights=weights)
     prompts = len(left_out)
     corrected = prompts * value - (prompts - 1) * float(left_out.mean())
     return jackknife_interval(corrected, left_out)

@@ -199,7 +199,7 @@ def mean_coverage(world: World, simulations: int = 500, seed: int = 0) -> list[C
     ]
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print the table."""
     parser = argparse.ArgumentParser(description="Coverage of the 95 % intervals.")
     parser.add_argument("--simulations", type=int, default=500)
@@ -207,7 +207,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=World.samples)
     parser.add_argument("--width", type=int, default=World.width, help="features an image")
     parser.add_argument("--metrics", default="", help="with commas between; all if empty")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     from gandiff.experiments.folder_scores import split_metrics
 
     world = World(prompts=given.prompts, samples=given.samples, width=given.width)

@@ -15,7 +15,7 @@ import statistics
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ _METRICS = "fid,kid(encoder=inception)," + ",".join(
 _OURS, _COMPILED = "gandiff", "gandiff --compile"
 
 
-def main() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
     """Print images a second of everything that is installed."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0] if __doc__ else "")
     parser.add_argument("--images", type=int, default=500, help="in each of two folders")
@@ -38,7 +38,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=1, help="turns of each")
     parser.add_argument("--only", default="", help="names with commas between; all if empty")
     parser.add_argument("--distance", action="store_true", help="time the Fréchet distance alone")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.distance:
         _time_distance()
         return

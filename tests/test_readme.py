@@ -18,7 +18,8 @@ from typing import NamedTuple
 import pytest
 import toys
 
-from gandiff.experiments import overhead
+from gandiff import compare
+from gandiff.experiments import interval_coverage, overhead, peer_benchmark
 from gandiff.experiments.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -150,12 +151,24 @@ def measure_overhead(line: str) -> None:
     overhead.main(["--pairs", "1", "--prompts", "2", "--batch-size", "2"])
 
 
+def measure_speed(line: str) -> None:
+    assert line == "python -m gandiff.experiments.peer_benchmark --images 500 --side 256"
+    peer_benchmark.main(["--images", "7", "--side", "32", "--only", "gandiff"])
+
+
+def simulate(line: str) -> None:
+    assert line == "python -m gandiff.experiments.interval_coverage --simulations 500"
+    interval_coverage.main(["--simulations", "2", "--prompts", "24"])
+
+
 WAYS: tuple[tuple[str, Callable[[str], None]], ...] = (
     (r"make (bench|test)", make),
     (r"\. \.venv/bin/activate", lambda _: None),  # the environment that the tests run in
     (r"gandiff replay \S+ KEY", replay),
     (r"gandiff train .*", train),
     (r"python -m gandiff\.experiments\.overhead", measure_overhead),
+    (r"python -m gandiff\.experiments\.peer_benchmark.*", measure_speed),
+    (r"python -m gandiff\.experiments\.interval_coverage.*", simulate),
     (r"gandiff .*", gandiff),
 )
 
@@ -188,6 +201,7 @@ TESTED = {
     "Two commands",
     "Compare your own models",
     "Evaluate a folder",
+    "Compare two runs",
     "Train the baselines",
     "How it measures",
 }
@@ -217,14 +231,39 @@ def test_evaluating_a_folder(folder: Path, capsys: pytest.CaptureFixture[str]) -
     for line in commands("Evaluate a folder"):
         type_in(line)
     said = capsys.readouterr().out
-    assert {"fd(encoder=inception)", "kid(encoder=inception)"} <= set(said.split())
-    rows = json.loads(said[said.index("[\n") :])
+    assert {
+        "fd(encoder=inception)",
+        "fd(encoder=inception,resize=torchmetrics_antialias)",
+        "kid(encoder=inception)",
+    } <= set(said.split())
+    assert "photos.npz: 4 images, scenes, with features" in said
+    rows, _ = json.JSONDecoder().raw_decode(said[said.index("[\n") :])
     assert [row["metric"] for row in rows] == ["fd(encoder=scenes)", "vendi(encoder=scenes)"]
     assert [(row["images"], row["references"]) for row in rows] == [(3, 4), (3, None)]
     # "Every number comes with its protocol"
     wanted = {"encoder", "weights_sha256", "resize", "crop"}
     assert all(wanted <= row["protocol"].keys() for row in rows)
     assert not (folder / "runs").exists()
+
+
+def test_comparing_two_runs(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("before", "after"):
+        compare(
+            generators={"gan": {"type": "gan"}, "calm": {"type": "gan", "truncation_psi": 0.5}},
+            suite={"name": "scenes", "prompts": 8},
+            metrics=["scene_accuracy", "diversity(encoder=scenes)", "fd(encoder=scenes)"],
+            samples_per_prompt=2,
+            reference={"type": "scenes", "images": 40},
+            timing={"warmup": 0, "repeats": 1, "batch_sizes": [1]},
+            out=folder / "runs" / name,
+            quiet=True,
+        )
+    capsys.readouterr()
+    for line in commands("Compare two runs"):
+        type_in(line)
+    said = capsys.readouterr().out
+    assert "scene_accuracy/all" in said
+    assert "fd(encoder=scenes)" in said
 
 
 def test_training(folder: Path) -> None:

@@ -50,8 +50,8 @@ from gandiff.evaluate.retrieval import RPrecision
 from gandiff.evaluate.unstated import UnstatedAttributes
 encoder_names()
 print([str(m().spec) for m in (FrechetDistance, KernelDistance, ClipScore, SceneAccuracy,
-                               PromptDiversity, Vendi, RPrecision, UnstatedAttributes, Cmmd, Precision,
-                               Recall, Density, Coverage, NearDuplicates)])
+                               PromptDiversity, Vendi, RPrecision, UnstatedAttributes, Cmmd,
+                               Precision, Recall, Density, Coverage, NearDuplicates)])
 print([name for name in {HEAVY} if name in sys.modules])
 """
     done = subprocess.run(

@@ -126,7 +126,7 @@ def test_subset_convention_is_in_name_and_protocol(make_input: Make) -> None:
     data = make_input(normal(40, 6), normal(60, 6, seed=1))
     row = metric.measure(data).results[0]
     assert row.low is None
-    assert row.protocol["estimator"] == "unbiased, mean of 5 random subsets"
+    assert row.protocol["estimator"] == "unbiased, mean of 5 random subsets (seed 2020)"
     assert "no error bar" in row.note
     assert row == metric.measure(data).results[0]
 

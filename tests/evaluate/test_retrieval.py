@@ -107,7 +107,7 @@ def test_a_fixed_pool_does_not_depend_on_the_length_of_the_suite(make_input: Mak
 def test_all_candidates_is_the_same_as_no_number(make_input: Make) -> None:
     data = scene(make_input, 25, 2.0)
     one, other = RPrecision().measure(data), RPrecision(candidates=25).measure(data)
-    np.testing.assert_array_equal(*(list(o.per_image.values())[0] for o in (one, other)))
+    np.testing.assert_array_equal(*(next(iter(o.per_image.values())) for o in (one, other)))
     assert other.results[0].metric == "r_precision(candidates=25,model=scenes)"
     assert other.results[0].protocol["drawn"] == "by image"
 
