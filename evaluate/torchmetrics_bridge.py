@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.images import read_pixels
@@ -99,9 +99,9 @@ class TorchmetricsMetric(Metric):
     ) -> dict[str, Any]:
         """What the class says by the name of the part, "" where it says one thing."""
         name, device = self._class.__name__, data.device
-        with one_line(name, "cannot be built (are its weights there?)"):
-            metric = self._class(**self._bound).to(device)
-        with one_line(name, "failed"), _reproducible(data.seed):
+        with _reproducible(data.seed), one_line(name, "failed"):
+            with one_line(name, "cannot be built (are its weights there?)"):
+                metric = self._class(**self._bound).to(device)
             if self._use.kind == "pairs":
                 for made, target in self._batches([images, real or ()], device):
                     metric.update(made, target)
@@ -128,7 +128,7 @@ class TorchmetricsMetric(Metric):
                 yield [self._tensor(side, device) for side in zip(*same, strict=True)]
 
     def _check_sizes(
-        self, records: Sequence[ImageRecord], pixels: Sequence[np.ndarray[Any, Any]]
+        self, records: Sequence[ImageRecord], pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> None:
         if len({image.shape for image in pixels}) > 1:
             told = " and ".join(
@@ -137,7 +137,7 @@ class TorchmetricsMetric(Metric):
             )
             raise MetricError(f"{self.spec} compares images of one size, and {told} px")
 
-    def _tensor(self, pixels: Sequence[np.ndarray[Any, Any]], device: str) -> Tensor:
+    def _tensor(self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], device: str) -> Tensor:
         import torch
 
         batch = torch.from_numpy(np.stack(pixels)).permute(0, 3, 1, 2).contiguous().to(device)
@@ -184,21 +184,18 @@ class TorchmetricsMetric(Metric):
 
 def _read(name: str, said: Any, images: int) -> _Reading:
     """A number, a mean with its deviation, or a number for each image; else ``MetricError``."""
-    if isinstance(said, (tuple, list)) and len(said) == 2:
-        mean, deviation = (np.asarray(_array(part), dtype=np.float64) for part in said)
-        if mean.size == deviation.size == 1:
-            return _Reading(value=float(mean.ravel()[0]), deviation=float(deviation.ravel()[0]))
-    elif not isinstance(said, (tuple, list)):
-        values = np.asarray(_array(said), dtype=np.float64)
-        if values.size == 1:
-            return _Reading(value=float(values.ravel()[0]))
-        if values.shape == (images,):
-            return _Reading(value=float(values.mean()), each=values)
-        said = f"an array of the shape {'x'.join(map(str, values.shape))}"
-    else:
-        said = f"{len(said)} values"
+    several = isinstance(said, (tuple, list))
+    values = [np.asarray(_array(part), dtype=np.float64) for part in (said if several else [said])]
+    if several and [part.size for part in values] == [1, 1]:
+        return _Reading(value=float(values[0].ravel()[0]), deviation=float(values[1].ravel()[0]))
+    if not several and values[0].size == 1:
+        return _Reading(value=float(values[0].ravel()[0]))
+    if not several and values[0].shape == (images,):
+        return _Reading(value=float(values[0].mean()), each=values[0])
+    shapes = " and ".join("x".join(map(str, part.shape)) or "1" for part in values)
     raise MetricError(
-        f"{name} gave {said}; choose parameters with which it gives one number, or one an image"
+        f"{name} gave {shapes} values; choose parameters with which it gives one number, or one an "
+        "image"
     )
 
 

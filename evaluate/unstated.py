@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -24,21 +23,13 @@ from gandiff.evaluate.matching import KINDS, open_values
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.result import Direction, MetricError, MetricResult, Value
 from gandiff.evaluate.scene_judging import judge_of, judged
-from gandiff.evaluate.statistics import (
-    MIN_GROUPS,
-    Interval,
-    bootstrap_ratio,
-    jackknife_interval,
-)
+from gandiff.evaluate.statistics import MIN_GROUPS, Interval, bootstrap_ratio
+from gandiff.evaluate.variation import Values, corrected_kl, further_values
 
 # With fewer prompts, and for a kind with few values near 0, the jackknife interval of the KL held
 # the truth in less than 0.92 of simulations.
 _KL_PROMPTS = 30
 _NEVER = 5e-6  # a chance so small that a few thousand resamples do not see it
-_PRIOR = 0.5  # added to each count of the real images, so that a value they lack has no infinite KL
-
-# One open attribute of one prompt: the values that its images show.
-Values = Sequence[Any]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,61 +45,6 @@ class OpenAttribute:
     made: Values
     real: Values
     unread: int
-
-
-def expected_distinct(values: Values, draws: int) -> float:
-    """How many different values ``draws`` of these would have on average, drawn without
-    replacement: rarefaction (Hurlbert 1971, "The Nonconcept of Species Diversity", eq. 8).
-
-    It is unbiased for as many independent draws from the distribution that the values came from.
-    """
-    total = math.comb(len(values), draws)
-    absent = sum(math.comb(len(values) - n, draws) for n in Counter(values).values())
-    return len(set(values)) - absent / total
-
-
-def further_values(made: Values, real: Values) -> tuple[float, float] | None:
-    """How many values beside the first the images of one prompt show, and real images of it, at
-    equal numbers; None for fewer than two of either.
-    """
-    draws = min(len(made), len(real))
-    if draws < 2:
-        return None
-    return expected_distinct(made, draws) - 1, expected_distinct(real, draws) - 1
-
-
-def reverse_kl(
-    made: Float[np.ndarray, "*b v"], real: Float[np.ndarray, "*b v"]
-) -> Float[np.ndarray, "*b"]:
-    """KL(made || real) in nats of counts over the same v values.
-
-    The plug-in estimate; the real counts get 1/2 each (Krichevsky and Trofimov 1981).
-    """
-    p = made / made.sum(axis=-1, keepdims=True)
-    q = (real + _PRIOR) / (real + _PRIOR).sum(axis=-1, keepdims=True)
-    terms = p * np.log(np.where(p > 0, p, 1.0) / q)
-    return np.asarray(terms.sum(axis=-1))
-
-
-def corrected_kl(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
-    """Mean over kinds of the reverse KL without the bias of few images, which makes it too high.
-
-    Each kind's table holds counts (prompts, values), made and real, prompts in the same order; a
-    kind weighs as much as it has real values. Leave-one-prompt-out jackknife: P T - (P-1) mean
-    T_(-p) (Quenouille 1956) removes the bias of order 1/P, so a perfect generator gets 0 on average
-    and may be slightly below.
-    """
-    totals, replicates = [], []
-    weights = [float(real.sum()) for _, real in tables]
-    for made, real in tables:
-        made, real = made.astype(np.float64), real.astype(np.float64)
-        totals.append(float(reverse_kl(made.sum(axis=0), real.sum(axis=0))))
-        replicates.append(reverse_kl(made.sum(axis=0) - made, real.sum(axis=0) - real))
-    value = float(np.average(totals, weights=weights))
-    left_out = np.average(replicates, axis=0, weights=weights)
-    prompts = len(left_out)
-    corrected = prompts * value - (prompts - 1) * float(left_out.mean())
-    return jackknife_interval(corrected, left_out)
 
 
 class UnstatedAttributes(Metric):

@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.config import load_comparison
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
@@ -227,7 +226,7 @@ def folder_scores(
     metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
     **encoding: Any,
 ) -> FolderScores:
-    """Measure a folder of images and say what was odd; see ``score_folders``."""
+    """Measure a folder of images and say what was odd; see ``gandiff.score_folders``."""
     from gandiff.experiments.folder_scores import Encoding, measure_folders
 
     return measure_folders(
@@ -236,47 +235,6 @@ def folder_scores(
         metrics,
         Encoding(**encoding),
     )
-
-
-def score_folders(
-    folder: Path | str,
-    *,
-    reference: Path | str | None = None,
-    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
-    weights: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    batch_size: int = 32,
-    compile: bool = False,
-    cache: Path | str | None = None,
-    max_images: int | None = None,
-    quiet: bool = False,
-) -> list[MetricResult]:
-    """Measure a folder of images against real ones, without a run.
-
-    ``reference`` is a folder or a ``.npz`` file of statistics (``folder_statistics``, or one of
-    pytorch-fid). ``weights`` are local files by encoder (``{"inception": "inception.pth"}``),
-    ``cache`` is a folder that keeps features from call to call, ``max_images`` a cap on each
-    folder. What is odd about the images is said by ``warnings.warn``; a metric that cannot be
-    measured is a row without a value. Raises ``RequestError`` for a metric that is unknown or
-    cannot be measured on folders.
-    """
-    import warnings
-
-    found = folder_scores(
-        folder,
-        reference=reference,
-        metrics=metrics,
-        weights=dict(weights or {}),
-        device=device,
-        batch_size=batch_size,
-        compile=compile,
-        cache=Path(cache) if cache is not None else None,
-        max_images=max_images,
-        quiet=quiet,
-    )
-    for warning in found.warnings:
-        warnings.warn(warning, stacklevel=2)
-    return found.results
 
 
 def folder_statistics(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import tempfile
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -82,13 +83,13 @@ def measure_folders(
             stored = read_statistics(reference)
         for metric in chosen:
             _check(metric, reference, stored, cache)
-        images, warnings = _readable(folder, chosen, cache, encoding)
+        images, odd = _readable(folder, chosen, cache, encoding)
         real: list[ImageRecord] | None = None
         if reference is not None and stored is None:
             real, more = _readable(reference, chosen, cache, encoding)
-            warnings += more
+            odd += more
             if reference.resolve() == folder.resolve():
-                warnings.append(f"{folder} is compared with itself")
+                odd.append(f"{folder} is compared with itself")
         data = MetricInput(
             images=images,
             reference=real,
@@ -98,10 +99,48 @@ def measure_folders(
             device=resolve_device(encoding.device),
         )
         results = [row for metric in chosen for row in measure(metric, data).results]
-        warnings += cache.warnings()
+        odd += cache.warnings()
         if cache.compile_seconds():
-            warnings.append(f"compiling the network took {cache.compile_seconds():.1f} s")
-    return FolderScores(results=results, warnings=warnings, compile_seconds=cache.compile_seconds())
+            odd.append(f"compiling the network took {cache.compile_seconds():.1f} s")
+    return FolderScores(results=results, warnings=odd, compile_seconds=cache.compile_seconds())
+
+
+def score_folders(
+    folder: Path | str,
+    *,
+    reference: Path | str | None = None,
+    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
+    weights: Mapping[str, str] | None = None,
+    device: str = "cpu",
+    batch_size: int = 32,
+    compile: bool = False,
+    cache: Path | str | None = None,
+    max_images: int | None = None,
+    quiet: bool = False,
+) -> list[MetricResult]:
+    """Measure a folder of images against real ones, without a run.
+
+    ``reference`` is a folder or a ``.npz`` file of statistics (``gandiff stats``, or one of
+    pytorch-fid). ``weights`` are local files by encoder (``{"inception": "inception.pth"}``),
+    ``cache`` is a folder that keeps features from call to call, ``max_images`` a cap on each
+    folder. What is odd about the images is said by ``warnings.warn``; a metric that cannot be
+    measured is a row without a value. Raises ``RequestError`` for a metric that is unknown or
+    cannot be measured on folders.
+    """
+    encoding = Encoding(
+        weights=dict(weights or {}),
+        device=device,
+        batch_size=batch_size,
+        compile=compile,
+        cache=Path(cache) if cache is not None else None,
+        max_images=max_images,
+        quiet=quiet,
+    )
+    real = Path(reference) if reference is not None else None
+    found = measure_folders(Path(folder), real, metrics, encoding)
+    for warning in found.warnings:
+        warnings.warn(warning, stacklevel=2)
+    return found.results
 
 
 def write_folder_statistics(
@@ -115,7 +154,7 @@ def write_folder_statistics(
     with _told_as_request(), _cache(encoding) as cache:
         name = check_encoder(encoder)
         protocol = cache.protocol(name)
-        images, warnings = _listed(folder, [name], cache, encoding)
+        images, odd = _listed(folder, [name], cache, encoding)
         write_statistics(
             out,
             name,
@@ -124,9 +163,9 @@ def write_folder_statistics(
             images_sha256=set_sha256(images),
             keep_features=keep_features,
         )
-        warnings += cache.warnings()
+        odd += cache.warnings()
     return WrittenStatistics(
-        path=out, encoder=name, images=len(images), features=keep_features, warnings=warnings
+        path=out, encoder=name, images=len(images), features=keep_features, warnings=odd
     )
 
 

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gandiff.evaluate.metric import Metric
     from gandiff.evaluate.result import MetricResult, MetricSpec
-    from gandiff.experiments.api import compare, run, score_folders
+    from gandiff.experiments.api import compare, run
     from gandiff.experiments.config import Comparison, load_comparison
+    from gandiff.experiments.folder_scores import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
 __version__ = "0.1.0"
@@ -46,7 +47,7 @@ _HOME = {
     "compare": "gandiff.experiments.api",
     "load_comparison": "gandiff.experiments.config",
     "run": "gandiff.experiments.api",
-    "score_folders": "gandiff.experiments.api",
+    "score_folders": "gandiff.experiments.folder_scores",
 }
 
 

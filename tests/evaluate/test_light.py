@@ -30,6 +30,7 @@ MODULES = [
     "torchmetrics_bridge",
     "torchmetrics_classes",
     "unstated",
+    "variation",
 ]
 HEAVY = ["torch", "torchmetrics", "transformers", "open_clip", "scipy", "pandas"]
 

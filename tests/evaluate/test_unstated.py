@@ -12,8 +12,8 @@ from gandiff.evaluate import scene_judging
 from gandiff.evaluate.matching import open_values
 from gandiff.evaluate.metric import ImageRecord, MetricInput, MetricOutput
 from gandiff.evaluate.result import MetricError, MetricResult
-from gandiff.evaluate.unstated import (
-    UnstatedAttributes,
+from gandiff.evaluate.unstated import UnstatedAttributes
+from gandiff.evaluate.variation import (
     corrected_kl,
     expected_distinct,
     further_values,

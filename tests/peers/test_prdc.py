@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage are those of their authors' package, to the last digit."""
+"""Precision, recall, density and coverage equal those of their authors' package exactly."""
 
 import numpy as np
 import pytest
