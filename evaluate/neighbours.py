@@ -115,12 +115,10 @@ def overlap_of(
     order = np.argsort(dealt, kind="stable")  # so that each part is one run of columns
     made, dealt = made[order], dealt[order]
     centre = real.mean(axis=0, dtype=np.float64)
-    none = np.zeros(len(real), np.int64)
-    reach = neighbour_radii(real, centre, nearest_k, none, 0).all
+    reach = neighbour_radii(real, centre, nearest_k, np.zeros(len(real), np.int64), 0).all
     own = neighbour_radii(made, centre, nearest_k, dealt, parts)
     inside: Callable[..., Any] = np.less if strict else np.less_equal
-    counts = np.zeros(len(made), np.int64)
-    recalled, covered = 0, 0
+    counts, recalled, covered = np.zeros(len(made), np.int64), 0, 0
     recalled_without, covered_without = np.zeros(parts), np.zeros(parts)
     for start, block in distance_blocks(real, made, centre):
         held = inside(block, reach[start : start + len(block), None])
@@ -128,10 +126,9 @@ def overlap_of(
         counts[order] += held.sum(axis=0)
         covered += int(held.any(axis=1).sum())
         recalled += int(holding.any(axis=1).sum())
-        if parts:
-            covered_without += _any_other(held, dealt, parts).sum(axis=0)
-            sure = _any_other(holding, dealt, parts)
-            recalled_without += _recalled_without(block, sure, own.without, dealt, inside)
+        covered_without += _any_other(held, dealt, parts).sum(axis=0)
+        sure = _any_other(holding, dealt, parts)
+        recalled_without += _recalled_without(block, sure, own.without, dealt, inside)
     return Overlap(
         counts=counts,
         recalled=recalled / len(real),
@@ -191,7 +188,7 @@ def _recalled_without(
     """How many rows lie in a ball without each part. Radii only grow when images are left out, so
     what another part's ball held before, it holds still (``sure``).
     """
-    found = sure.sum(axis=0)
+    found: Int[np.ndarray, " p"] = sure.sum(axis=0)
     for part in range(sure.shape[1]):
         open_rows = np.flatnonzero(~sure[:, part])
         kept = labels != part

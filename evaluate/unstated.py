@@ -28,7 +28,8 @@ from gandiff.evaluate.variation import Values, corrected_kl, further_values
 
 # With fewer prompts, and for a kind with few values near 0, the jackknife interval of the KL held
 # the truth in less than 0.92 of simulations.
-_KL_PROMPTS = 30
+_KL_PROMPTS = 50
+_READ_PROMPTS = 10  # the correction of the KL is wild where fewer have values
 _NEVER = 5e-6  # a chance so small that a few thousand resamples do not see it
 
 
@@ -124,8 +125,8 @@ class UnstatedAttributes(Metric):
         for one in chosen:
             pair = further_values(one.made, one.real)
             if pair is not None:
-                above, below = sums.get(one.group, (0.0, 0.0))
-                sums[one.group] = (above + pair[0], below + pair[1])
+                before = sums.get(one.group, (0.0, 0.0))
+                sums[one.group] = (before[0] + pair[0], before[1] + pair[1])
         above, below = (np.array([pair[i] for pair in sums.values()]) for i in (0, 1))
         if not below.sum():
             why = (
@@ -134,8 +135,8 @@ class UnstatedAttributes(Metric):
             return self._row("coverage", kind, None, chosen, data, protocol, why), {}
         interval = _ratio(above, below, data.seed)
         note = (
-            "values of a prompt beyond the first, relative to real images: 0 where all images of a "
-            f"prompt are alike, above 1 is no improvement; over {len(sums)} prompts"
+            "0: the images of each prompt are alike, 1: they vary as real ones do, above 1 is no "
+            f"improvement; over {len(sums)} prompts"
         )
         full = {**protocol, "interval": "bootstrap over prompts"}
         if interval.low is None:
@@ -156,13 +157,15 @@ class UnstatedAttributes(Metric):
     ) -> MetricResult:
         chosen = [a for a in found if kind in (None, a.kind)]
         groups = list(dict.fromkeys(one.group for one in chosen))
-        tables = [_counts(found, one, groups) for one in (kinds if kind is None else [kind])]
-        usable = [pair for pair in tables if all((t.sum(axis=1) > 0).sum() > 1 for t in pair)]
+        tables = {one: _counts(found, one, groups) for one in (kinds if kind is None else [kind])}
+        usable = {one: pair for one, pair in tables.items() if _enough(pair)}
         if not usable:
-            why = "not measured: fewer than 2 prompts have images that show it"
+            why = f"not measured: fewer than {_READ_PROMPTS} prompts have images that show it"
             return self._row("reverse_kl", kind, None, chosen, data, protocol, why)
         note = "corrected for the number of images, so it may be slightly below 0"
-        interval = corrected_kl(usable)
+        if len(usable) < len(tables):
+            note += f"; without {', '.join(k for k in tables if k not in usable)}: too few values"
+        interval = corrected_kl(list(usable.values()))
         if kind is not None:
             interval = Interval(value=interval.value)
             note += "; no interval: that of one kind does not hold near 0"
@@ -212,6 +215,10 @@ def _ratio(above: Float[np.ndarray, " p"], below: Float[np.ndarray, " p"], seed:
     if len(below) < MIN_GROUPS or empty > _NEVER:
         return Interval(value=float(above.sum() / below.sum()))
     return bootstrap_ratio(above, below, seed)
+
+
+def _enough(tables: tuple[Float[np.ndarray, "p v"], Float[np.ndarray, "p v"]]) -> bool:
+    return all(int((table.sum(axis=1) > 0).sum()) >= _READ_PROMPTS for table in tables)
 
 
 _SCALES: dict[str, tuple[str, Direction, float | None]] = {

@@ -73,7 +73,7 @@ class Lpips(PairExtractor):
             total = torch.zeros(len(batch), len(batch), dtype=torch.float64, device=self._device)
             layers = network.net(network.scaling_layer(batch))
             for activations, lin in zip(layers, network.lins, strict=True):
-                total += _layer_distances(activations, lin.model[-1].weight)
+                total += _layer_distances(activations, cast("Tensor", lin.model[-1].weight))
         return cast("np.ndarray[Any, Any]", total.cpu().numpy())
 
 
@@ -96,7 +96,7 @@ def open_encoder(*, name: str, variant: str, source: str | None, device: str) ->
 def _owners_file() -> Path:
     from torchvision.models import AlexNet_Weights
 
-    url = AlexNet_Weights.DEFAULT.url
+    url = str(AlexNet_Weights.DEFAULT.url)
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if path.exists():
         return path

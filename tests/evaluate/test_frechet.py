@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gandiff.evaluate.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
+from gandiff.evaluate.frechet import FrechetDistance, frechet_replicates
 from gandiff.evaluate.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.result import MetricError

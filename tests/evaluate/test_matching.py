@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.matching import INVERSE, judge_facts
+from gandiff.evaluate.matching import INVERSE, judge_facts, open_values
 
 SHAPES = ["circle", "square", "star", "heart"]
 COLOURS = ["red", "green", "blue"]
@@ -127,3 +127,28 @@ def test_a_picture_fits_its_own_description_and_any_part_of_it(
 @pytest.mark.parametrize("word", sorted(INVERSE))
 def test_inverse_is_an_involution(word: str) -> None:
     assert INVERSE[INVERSE[word]] == word != INVERSE[word]
+
+
+def test_what_is_left_open_and_what_is_not() -> None:
+    star = {"shape": "star", "colour": None, "size": "small"}
+    ring = {"shape": "ring", "colour": None, "size": None}
+    stated = {"objects": [star, ring], "relation": None, "background": "white", "count": None}
+    seen = {
+        "objects": [
+            {"shape": "ring", "colour": "blue", "size": "large"},
+            {"shape": "star", "colour": "red", "size": "large"},
+        ],
+        "relation": "above",
+        "background": "black",
+    }
+    # the prompt's order: the star first; the ring is above it
+    assert open_values(stated, seen) == {
+        "colour": ("red", "blue"),
+        "size": ("large",),
+        "relation": ("below",),
+    }
+    alone = {"objects": [star], "relation": None, "background": None, "count": None}
+    assert open_values(alone, seen) == {"colour": ("red",), "background": ("black",), "count": (2,)}
+    only = {"objects": [star], "relation": None, "background": "white", "count": 1}
+    cross = {"objects": [{"shape": "cross", "colour": "red", "size": "small"}], "background": "x"}
+    assert open_values(only, cross) == {"colour": (None,)}  # there is no star to have a colour

@@ -23,10 +23,10 @@ WORLDS = {
 
 def test_most_intervals_hold_the_truth() -> None:
     world = World(prompts=60, samples=3, width=4, references=300)
-    found = simulate(world, simulations=60) + mean_coverage(world, simulations=150)
+    found = simulate(world, simulations=40) + mean_coverage(world, simulations=100)
     assert {one.metric for one in found} == {*METRICS, "mean over prompts", "paired difference"}
-    # 60 of 95 %: below 0.85 comes once in a thousand times.
-    assert [(one.metric, one.covered) for one in found if one.covered < 0.85] == []
+    # With 40 simulations at 95 %, fewer than 32 hits come less than once in a thousand times.
+    assert [(one.metric, one.covered) for one in found if one.covered < 0.8] == []
 
 
 def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,10 +56,10 @@ def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch
         )
 
     world = World(prompts=50, samples=4, width=32, between=0.0)
-    (jackknife,) = simulate(world, ["fd(encoder=scenes)"], simulations=40)
+    (jackknife,) = simulate(world, ["fd(encoder=scenes)"], simulations=20)
     monkeypatch.setattr(frechet, "frechet_replicates", bootstrap)
-    (percentile,) = simulate(world, ["fd(encoder=scenes)"], simulations=40)
-    assert jackknife.covered > 0.85
+    (percentile,) = simulate(world, ["fd(encoder=scenes)"], simulations=20)
+    assert jackknife.covered > 0.75
     assert percentile.covered < 0.2
 
 
