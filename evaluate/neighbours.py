@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-_CELLS = 1 << 23  # distances held at once
+_CELLS = 1 << 22  # distances held at once
 _COLUMNS = 4096  # rows of the second set turned to float64 at once
 _SAME = 1e-13  # of the squared lengths: what float64 leaves of x.x + y.y - 2 x.y for equal x and y
 _SPARE = 4  # times k: neighbours looked at before the search without a part starts afresh
@@ -47,9 +47,13 @@ def distance_blocks(
         for left in range(0, len(y), _COLUMNS):
             columns = y[left : left + _COLUMNS].astype(np.float64) - centre
             lengths = own + np.einsum("ij,ij->i", columns, columns)
-            found = lengths - 2 * (rows @ columns.T)
-            squares[:, left : left + _COLUMNS] = np.where(found <= _SAME * lengths, 0.0, found)
-        yield start, np.sqrt(squares)
+            found = rows @ columns.T
+            found *= -2
+            found += lengths
+            lengths *= _SAME
+            found[found <= lengths] = 0
+            squares[:, left : left + _COLUMNS] = found
+        yield start, np.sqrt(squares, out=squares)
 
 
 def other_distances(

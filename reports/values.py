@@ -9,7 +9,7 @@ import re
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.glossary import base_name
 
-_FRACTIONS = {"scene_accuracy", "precision", "recall", "coverage"}
+_FRACTIONS = {"scene_accuracy", "precision", "recall", "coverage", "near_duplicates"}
 _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")]
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gandiff.evaluate.frechet import FrechetDistance, frechet_replicates
+from gandiff.evaluate.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
 from gandiff.evaluate.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.result import MetricError
@@ -179,3 +179,76 @@ def test_errors_say_what_is_wrong(make_input: Make) -> None:
         FrechetDistance(encodr="scenes")
     with pytest.raises(MetricError, match=r"no encoder 'inceptoin'.*Did you mean 'inception'"):
         FrechetDistance(encoder="inceptoin")
+
+
+def test_infinity_is_the_line_through_the_replicates_at_zero() -> None:
+    x, y = normal(120, 6), normal(900, 6, seed=1)
+    reference = GaussianStats.of(y)
+    groups = [f"p{i // 3}" for i in range(120)]
+    found = frechet_replicates(x, reference, groups, 0)
+    assert len(found.without) == 20
+    assert set(found.counts) == {114}
+    mean = found.without.mean()
+    slope = (mean - found.value) / (1 / 114 - 1 / 120)
+    assert found.at_infinity().value == pytest.approx(found.value - slope / 120)
+    widths = [i.high - i.low for i in (found.at_infinity(), found.at_this_number())]
+    assert widths[0] == pytest.approx(widths[1], rel=0.2)
+
+
+def test_infinity_takes_away_the_dependence_on_the_number_of_images() -> None:
+    # Equal distributions and a large reference: FD_N is far from 0 at N = 100, its limit is not.
+    d = 16
+    reference = GaussianStats.of(normal(40_000, d, seed=99))
+    at_n, at_infinity = [], []
+    for seed in range(40):
+        groups = [str(i) for i in range(100)]
+        found = frechet_replicates(normal(100, d, seed=seed), reference, groups, seed)
+        at_n.append(found.value)
+        at_infinity.append(found.at_infinity().value)
+    # To first order |m|^2 is d / N, and the covariance adds |S - 1|^2 / 4 = d (d + 1) / 4 N.
+    assert np.mean(at_n) == pytest.approx((d + d * (d + 1) / 4) / 100, rel=0.1)
+    assert abs(np.mean(at_infinity)) < 0.05 * np.mean(at_n)
+
+
+def test_infinity_needs_prompts(make_input: Make) -> None:
+    with pytest.raises(MetricError, match=r"fd_inf\(encoder=scenes\) extrapolates .* at least 5"):
+        FrechetInfinity().measure(make_input(normal(8, 3), normal(60, 3, seed=1), per_prompt=2))
+
+
+def test_both_distances_come_from_one_computation(
+    make_input: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gandiff.evaluate import frechet
+
+    calls: list[int] = []
+    whole = frechet.frechet_replicates
+
+    def counting(*arguments: object) -> object:
+        calls.append(1)
+        return whole(*arguments)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(frechet, "frechet_replicates", counting)
+    data = make_input(normal(60, 6), normal(80, 6, seed=1), per_prompt=2)
+    finite = FrechetDistance().measure(data).results[0]
+    infinite = FrechetInfinity().measure(data).results[0]
+    assert len(calls) == 1
+    assert infinite.metric == "fd_inf(encoder=scenes)"
+    assert infinite.value < finite.value
+    assert infinite.protocol["reference_sha256"] == finite.protocol["reference_sha256"]
+
+
+def test_resize_all_is_a_row_for_each_filter() -> None:
+    metric = FrechetDistance(encoder="inception", resize="all")
+    assert len(metric.encoders) == 4
+    assert str(metric.spec) == "fd(encoder=inception,resize=all)"
+    assert str(FrechetDistance(encoder="inception", resize="legacy_tensorflow").spec) == (
+        "fd(encoder=inception)"
+    )
+    with pytest.raises(MetricError, match=r"no resize filter 'claen'. Did you mean 'clean'"):
+        FrechetDistance(encoder="inception", resize="claen")
+    with pytest.raises(MetricError, match="the encoder scenes resizes in one way only"):
+        FrechetDistance(resize="clean")
+    with pytest.raises(MetricError, match="name two ways to resize"):
+        FrechetDistance(encoder="inception:clean", resize="legacy_pytorch")
+    with pytest.raises(MetricError, match=r"no crop 'center'. Did you mean 'centre'"):
+        FrechetDistance(crop="center")
