@@ -70,7 +70,7 @@ class Vendi(Metric):
         self.encoders = (self._encoder,)
         self._q = _order(q)
         self._n = None if n is None else whole_number("vendi", "n", n, 2)
-        others = {
+        others: dict[str, tuple[Value | None, Value | None]] = {
             "resize": (resize, RESIZES[0]),
             "crop": (crop, CROPS[0]),
             "q": (q, 1),

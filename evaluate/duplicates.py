@@ -47,8 +47,8 @@ _SHARE = 0.01  # of the real images
 _COSINE = 0.95  # without real images
 _PARTS = 20
 _ALONE = {
-    "over_seeds": "no prompt has 2 images",
-    "over_prompts": "all images are of one prompt",
+    "over_seeds": "no prompt has 2 images, so nothing over seeds",
+    "over_prompts": "all images are of one prompt, so nothing over prompts",
 }
 
 
@@ -127,28 +127,25 @@ class NearDuplicates(Metric):
         )
 
     def measure(self, data: MetricInput) -> MetricOutput:
-        """Two rows; a kind for which there is nothing to compare is a row that says so."""
+        """Two rows, or one that says so where there is nothing to compare for the other."""
         units = self._units(data, data.images, "images")
         groups = [image.group for image in data.images]
         nearest = nearest_distances(units, groups)
+        paired = {kind: np.isfinite(nearest[kind]) for kind in KINDS}
         real, cut = self._real(data)
+        alone = [_ALONE[kind] for kind in KINDS if not paired[kind].any()]
         rows, per_image = [], {}
         for kind in KINDS:
-            name = f"{self.spec}/{kind}"
-            paired = np.isfinite(nearest[kind])
-            if not paired.any():
-                rows.append(
-                    MetricResult(metric=name, value=None, direction="lower", note=_ALONE[kind])
-                )
+            if not paired[kind].any():
                 continue
             limit = self._threshold(None if real is None else real[kind])
-            hits = np.where(paired, nearest[kind] <= limit.distance, np.nan)
+            hits = np.where(paired[kind], nearest[kind] <= limit.distance, np.nan)
             interval = share_over_groups(hits, groups)
             if kind == "over_prompts":
                 interval = _over_prompts(interval.value, units, groups, limit, data.seed)
-            note = "; ".join(filter(None, [limit.note, cut if limit.calibrated else ""]))
-            rows.append(self._row(data, kind, interval, limit, note))
-            per_image[name] = hits
+            notes = [limit.note, cut if limit.calibrated else "", *alone]
+            rows.append(self._row(data, kind, interval, limit, "; ".join(filter(None, notes))))
+            per_image[f"{self.spec}/{kind}"] = hits
         return MetricOutput(results=rows, per_image=per_image)
 
     def _units(

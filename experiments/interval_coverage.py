@@ -125,7 +125,8 @@ def _known(
     )
     distance = frechet_distance(true, GaussianStats.of(real))
     exact = np.array([metric.startswith("fd_inf") for metric in metrics])
-    return np.where(exact, distance, truths)
+    known: np.ndarray = np.where(exact, distance, truths)
+    return known
 
 
 def _draw(world: World, rng: np.random.Generator) -> np.ndarray:
@@ -133,7 +134,8 @@ def _draw(world: World, rng: np.random.Generator) -> np.ndarray:
     shape = (world.prompts, world.samples, world.width)
     centres = rng.normal(size=(world.prompts, 1, world.width)) * np.sqrt(world.between)
     rows = centres + rng.normal(size=shape) * np.sqrt(1 - world.between)
-    return (rows * world.scale + world.shift).reshape(-1, world.width).astype(np.float32)
+    placed: np.ndarray = (rows * world.scale + world.shift).reshape(-1, world.width)
+    return placed.astype(np.float32)
 
 
 def _input(world: World, real: np.ndarray, rng: np.random.Generator, turn: int) -> MetricInput:

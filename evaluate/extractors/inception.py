@@ -118,7 +118,8 @@ class Inception(FeatureExtractor):
             self._network(padded(batch[:_COMPILED], _COMPILED))
             self.compile_seconds = time.perf_counter() - started
         parts = [
-            self._network(padded(part, _COMPILED))[: len(part)] for part in batch.split(_COMPILED)
+            self._network(padded(part, _COMPILED))[: len(part)]
+            for part in torch.split(batch, _COMPILED)
         ]
         return torch.cat(parts)
 

@@ -38,7 +38,8 @@ def _legacy_tensorflow(image: Picture) -> Resized:
     low, high, share = _corners(image.shape[0])
     rows = rows[low] + (rows[high] - rows[low]) * share[:, None, None]
     low, high, share = _corners(image.shape[1])
-    return rows[:, low] + (rows[:, high] - rows[:, low]) * share[None, :, None]
+    resized: Resized = rows[:, low] + (rows[:, high] - rows[:, low]) * share[None, :, None]
+    return resized
 
 
 def _corners(

@@ -11,7 +11,7 @@ from gandiff.evaluate.duplicates import (
 )
 from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricError
+from gandiff.evaluate.result import MetricError, MetricResult
 from gandiff.evaluate.statistics import partition_groups
 
 Make = Callable[..., MetricInput]
@@ -152,15 +152,19 @@ def test_replicates_equal_recomputing() -> None:
     assert 0.1 < found.mean() < 0.9
 
 
+def only(output: MetricOutput) -> MetricResult:
+    (row,) = output.results
+    assert list(output.per_image) == [row.metric]
+    return row
+
+
 def test_a_kind_without_anything_to_compare_says_so(make_input: Make) -> None:
-    output = NearDuplicates().measure(make_input(normal(20, 4)))
-    assert output.results[0].value is None
-    assert output.results[0].note == "no prompt has 2 images"
-    assert output.results[1].value is not None
-    assert len(output.per_image) == 1
-    alone = NearDuplicates().measure(make_input(normal(4, 4), per_prompt=4))
-    assert [row.value is None for row in alone.results] == [False, True]
-    assert alone.results[1].note == "all images are of one prompt"
+    row = only(NearDuplicates().measure(make_input(normal(20, 4))))
+    assert row.metric == "near_duplicates(encoder=scenes)/over_prompts"
+    assert "no prompt has 2 images, so nothing over seeds" in row.note
+    row = only(NearDuplicates().measure(make_input(normal(4, 4), per_prompt=4)))
+    assert row.metric == "near_duplicates(encoder=scenes)/over_seeds"
+    assert "all images are of one prompt, so nothing over prompts" in row.note
     mixed = NearDuplicates().measure(make_input(normal(41, 64), per_prompt=4))
     assert np.isnan(mixed.per_image["near_duplicates(encoder=scenes)/over_seeds"][40])
     assert mixed.results[0].value == 0.0

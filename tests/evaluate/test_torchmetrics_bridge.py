@@ -15,7 +15,6 @@ from gandiff.evaluate.images import image_records, read_pixels
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric
-from gandiff.experiments.plugins import make_metric
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]
@@ -254,41 +253,6 @@ def test_what_the_class_complains_of_is_one_line(data: MetricInput) -> None:
     with pytest.raises(MetricError, match=r"MultiScale.* failed: ValueError: ") as refused:
         tiny.measure(data)
     assert "\n" not in str(refused.value)
-
-
-def test_dicts_and_tensors_of_a_class_become_rows(
-    data: MetricInput, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import torchmetrics
-    import torchmetrics.multimodal
-
-    class Quality(torchmetrics.Metric):
-        higher_is_better = True
-        feature_network = "none"
-
-        def __init__(self, data_range: float = 1.0, prompts: tuple[str, ...] = ("quality",)):
-            super().__init__()
-            assert prompts == ("noisiness",)
-            self.seen: list[torch.Tensor] = []
-
-        def update(self, images: torch.Tensor) -> None:
-            self.seen += [image.mean() for image in images]
-
-        def compute(self) -> dict[str, torch.Tensor]:
-            means = torch.stack(self.seen)
-            return {"mean": means.mean(), "each": means, "nothing": torch.tensor(float("nan"))}
-
-    monkeypatch.setattr(torchmetrics.multimodal, "CLIPImageQualityAssessment", Quality)
-    spec = MetricSpec.parse("torchmetrics:CLIPImageQualityAssessment(prompts=noisiness)")
-    output = make_metric(spec).measure(data)
-    rows = {row.metric.rpartition("/")[2]: row for row in output.results}
-    assert set(rows) == {"mean", "each", "nothing"}
-    assert rows["mean"].value == pytest.approx(rows["each"].value)
-    assert rows["mean"].low is None
-    assert rows["each"].low is not None
-    assert list(output.per_image) == [f"{spec}/each"]
-    assert rows["nothing"].value is None
-    assert rows["nothing"].note == "not measured: torchmetrics gave nan"
 
 
 def test_errors(data: MetricInput, write_image: Write) -> None:

@@ -1,12 +1,21 @@
 """Which classes of torchmetrics can be named, and what their parameters and images must be."""
 
-import pytest
+import dataclasses
+from collections.abc import Callable
 
+import numpy as np
+import pytest
+import torch
+
+from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric
 from gandiff.evaluate.torchmetrics_classes import use_of
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins import make_metric, metric_types
+
+Make = Callable[..., MetricInput]
+Write = Callable[..., ImageRecord]
 
 
 def test_lpips_gets_its_range() -> None:
@@ -56,3 +65,41 @@ def test_named_in_a_comparison() -> None:
     assert "torchmetrics:NAME" in metric_types()
     with pytest.raises(RequestError, match="torchmetrics has no image metric 'PSNR'"):
         make_metric(MetricSpec.parse("torchmetrics:PSNR"))
+
+
+def test_dicts_and_tensors_of_a_class_become_rows(
+    make_input: Make, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torchmetrics
+    import torchmetrics.multimodal
+
+    class Quality(torchmetrics.Metric):
+        higher_is_better = True
+        feature_network = "none"
+
+        def __init__(self, data_range: float = 1.0, prompts: tuple[str, ...] = ("quality",)):
+            super().__init__()
+            assert prompts == ("noisiness",)
+            self.seen: list[torch.Tensor] = []
+
+        def update(self, images: torch.Tensor) -> None:
+            self.seen += [image.mean() for image in images]
+
+        def compute(self) -> dict[str, torch.Tensor]:
+            means = torch.stack(self.seen)
+            return {"mean": means.mean(), "each": means, "nothing": torch.tensor(float("nan"))}
+
+    monkeypatch.setattr(torchmetrics.multimodal, "CLIPImageQualityAssessment", Quality)
+    pictures = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), dtype=np.uint8)
+    images = [write_image(f"{i}.png", picture) for i, picture in enumerate(pictures)]
+    data = dataclasses.replace(make_input(np.zeros((2, 2))), images=images)
+    spec = MetricSpec.parse("torchmetrics:CLIPImageQualityAssessment(prompts=noisiness)")
+    output = make_metric(spec).measure(data)
+    rows = {row.metric.rpartition("/")[2]: row for row in output.results}
+    assert set(rows) == {"mean", "each", "nothing"}
+    assert rows["mean"].value == pytest.approx(rows["each"].value)
+    assert rows["mean"].low is None
+    assert rows["each"].low is not None
+    assert list(output.per_image) == [f"{spec}/each"]
+    assert rows["nothing"].value is None
+    assert rows["nothing"].note == "not measured: torchmetrics gave nan"
