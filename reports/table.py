@@ -44,6 +44,7 @@ _GROUPS = {  # title of a table: what stands in it, beside the parts of scene ac
     ),
     "Diversity": ("diversity", "unstated", "near_duplicates", "vendi"),
     "Accuracy by attribute": (),
+    "Variation by attribute": (),
     "Other measures": (),
 }
 
@@ -118,6 +119,8 @@ def _group(metric: str) -> str:
     base = base_name(metric)
     if base == "scene_accuracy" and not metric.endswith("/all"):
         return "Accuracy by attribute"
+    if base == "unstated" and split_metric(metric)[2] not in ("coverage", "reverse_kl"):
+        return "Variation by attribute"
     return next((title for title, bases in _GROUPS.items() if base in bases), "Other measures")
 
 

@@ -264,7 +264,7 @@ def test_mixed_sizes_keep_their_order() -> None:
 
 
 def test_names() -> None:
-    assert {"scenes", "scenes_b", "inception", "clip", "dinov2"} == set(encoder_names())
+    assert {"scenes", "scenes_b", "inception", "clip", "dinov2", "lpips"} == set(encoder_names())
     for good in ("scenes", "clip", "clip:ViT-B-32/openai", "dinov2:facebook/dinov2-small"):
         assert check_encoder(good) == good
     with pytest.raises(MetricError, match=r"no encoder 'dino'. Did you mean 'dinov2'"):
