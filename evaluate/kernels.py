@@ -24,7 +24,7 @@ from gandiff.evaluate.statistics import (
 Estimator = Literal["biased", "unbiased"]
 _BLOCK = 2048  # rows of a kernel block
 _PARTS = 20
-SIGMA = 10.0  # of the Gaussian kernel: Jayasumana et al. 2024, section 5
+SIGMA = 10.0  # of the Gaussian kernel: Jayasumana et al. 2024
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Kernel distances of two sets of features: KID, with Inception features, and CMMD, with CLIP's.
 
 KID: Binkowski et al. 2018 (arXiv 1801.01401), section 4: cubic kernel k(x, y) = (x.y / d + 1)^3,
-unbiased at any N, so it may be negative. CMMD: Jayasumana et al. 2024 (arXiv 2401.09603), section
-5: Gaussian kernel of width 10 on features of length 1, biased, times 1000.
+unbiased at any N, so it may be negative. CMMD: Jayasumana et al. 2024 (arXiv 2401.09603): Gaussian
+kernel of width 10 on features of length 1, biased, times 1000.
 """
 
 from __future__ import annotations

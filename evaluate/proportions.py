@@ -20,7 +20,7 @@ def proportion_interval(
     """Wilson's score interval (1927) of a share in 0..1 whose variance was estimated.
 
     The number of trials is that of independent ones with this variance, value (1 - value) /
-    variance, as for survey data in Korn and Graubard 1998, section 3; at most twice ``images``,
+    variance, as for survey data in Korn and Graubard 1998; at most twice ``images``,
     for a variance may come out as 0 by chance. At 0 and at 1, where it always does, each of the
     ``groups`` is one trial. ``reach`` is the quantile, such as 1.96.
     """

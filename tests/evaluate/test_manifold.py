@@ -315,7 +315,10 @@ def test_intervals_cover_their_expectation_500(
     make_input: Make, scale: float, shift: float
 ) -> None:
     found = simulate(500, 2000, scale, shift, make_input)
-    assert all(0.92 <= share <= 0.99 for share in found.values()), found
+    assert min(found.values()) >= 0.92, found
+    # Recall's jackknife variance is biased upwards, most where recall is nearly 1.
+    assert found.pop("Recall") < 1
+    assert max(found.values()) <= 0.99, found
 
 
 def test_jackknife_variance_of_a_mean() -> None:

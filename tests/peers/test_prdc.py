@@ -21,6 +21,7 @@ def theirs(real: np.ndarray, made: np.ndarray, k: int) -> tuple[float, ...]:
         (400, 250, 16, 0.8, 0.3),
         (200, 500, 64, 1.2, 0.1),
         (150, 120, 2048, 1.0, 0.02),
+        (1500, 1200, 1000, 1.0, 0.0),
         (300, 300, 4, 0.2, 0.5),
         (300, 200, 3, 1.0, 100.0),
     ],
@@ -54,8 +55,12 @@ def test_exactly_equal_for_features_that_are_never_negative() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 def test_the_value_in_its_readme() -> None:
-    # github.com/clovaai/generative-evaluation-prdc, README: N(0, I), 10000 x 1000, k = 5
+    # github.com/clovaai/generative-evaluation-prdc, README: N(0, I), 10000 x 1000, k = 5; without
+    # a seed, and in 1000 dimensions the draws differ much: ours at three seeds have precision
+    # 0.456, 0.473, 0.497, density 0.912, 0.988, 1.070, coverage 0.956, 0.966, 0.974.
     rng = np.random.default_rng(0)
     real, made = rng.normal(size=(2, 10_000, 1000)).astype(np.float32)
-    found = manifold_values(made, real)
-    assert found == pytest.approx((0.4772, 0.4705, 1.0555, 0.9735), abs=0.01)
+    precision, recall, density, coverage = manifold_values(made, real)
+    assert (precision, recall) == pytest.approx((0.4772, 0.4705), abs=0.05)
+    assert density == pytest.approx(1.0555, abs=0.2)
+    assert coverage == pytest.approx(0.9735, abs=0.025)
