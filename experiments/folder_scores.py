@@ -83,10 +83,10 @@ def measure_folders(
             stored = read_statistics(reference)
         for metric in chosen:
             _check(metric, reference, stored, cache)
-        images, odd = _readable(folder, chosen, cache, encoding)
+        images, odd = _readable(folder, "images", chosen, cache, encoding)
         real: list[ImageRecord] | None = None
         if reference is not None and stored is None:
-            real, more = _readable(reference, chosen, cache, encoding)
+            real, more = _readable(reference, "reference images", chosen, cache, encoding)
             odd += more
             if reference.resolve() == folder.resolve():
                 odd.append(f"{folder} is compared with itself")
@@ -214,10 +214,14 @@ def _check(
 
 
 def _readable(
-    folder: Path, metrics: Sequence[Metric], cache: FeatureCache, encoding: Encoding
+    folder: Path, what: str, metrics: Sequence[Metric], cache: FeatureCache, encoding: Encoding
 ) -> tuple[list[ImageRecord], list[str]]:
     encoders = list(dict.fromkeys(name for metric in metrics for name in metric.encoders))
-    return _listed(folder, encoders, cache, encoding)
+    images, odd = _listed(folder, encoders, cache, encoding)
+    alone = next((metric for metric in metrics if metric.needs_reference), None)
+    if alone is not None and len(images) < 2:
+        raise MetricError(f"{alone.spec} needs at least 2 {what} and found {len(images)}")
+    return images, odd
 
 
 def _listed(
