@@ -49,11 +49,15 @@ def compiled(network: nn.Module) -> Any:
 
 
 def padded(batch: Tensor, size: int) -> Tensor:
-    """The batch filled up to ``size`` by repeating its last image."""
+    """The batch filled up to ``size`` by repeating its last image, channels last in memory.
+
+    A compiled network would compile anew for another layout, and ``cat`` alone gives another one.
+    """
     import torch
 
     missing = size - len(batch)
-    return torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch
+    filled = torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch
+    return filled.contiguous(memory_format=torch.channels_last)
 
 
 def brief(error: Exception) -> str:
