@@ -103,7 +103,7 @@ class Inception(FeatureExtractor):
         import torch
 
         batch = torch.from_numpy(np.stack(prepared)).to(self._device)  # n h w 3 in memory
-        with exact_inference():
+        with exact_inference(compiled=self._compile):
             found = self._run(batch.permute(0, 3, 1, 2)).flatten(1)
         return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
 

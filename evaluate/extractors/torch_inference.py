@@ -13,14 +13,18 @@ if TYPE_CHECKING:
 
 
 @contextlib.contextmanager
-def exact_inference() -> Iterator[None]:
-    """No gradients, and on CUDA no TF32 and no algorithm that varies from call to call."""
+def exact_inference(*, compiled: bool = False) -> Iterator[None]:
+    """No gradients, and on CUDA no TF32 and no algorithm that varies from call to call.
+
+    A ``compiled`` network takes its weights for constants under ``no_grad`` only: in inference
+    mode the compiler leaves them variable, and nothing is gained.
+    """
     import torch
 
     flags = torch.backends.cudnn.flags(
         enabled=True, benchmark=False, deterministic=True, allow_tf32=False
     )
-    with torch.inference_mode(), flags:
+    with torch.no_grad() if compiled else torch.inference_mode(), flags:
         yield
 
 
