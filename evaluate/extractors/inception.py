@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -24,7 +24,6 @@ from gandiff.evaluate.extractors.torch_inference import (
     exact_inference,
     file_sha256,
     folded,
-    padded,
 )
 from gandiff.evaluate.result import MetricError
 
@@ -70,6 +69,7 @@ class Inception(FeatureExtractor):
         network = folded(torch.nn.Sequential(*[getattr(owned, layer) for layer in LAYERS]))
         self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._compile = compile
+        self._compiled: Any = None
 
     def protocol(self) -> dict[str, Any]:
         """``weights`` says whether these are the weights that published FIDs use."""
@@ -108,20 +108,21 @@ class Inception(FeatureExtractor):
         return cast("np.ndarray[Any, Any]", found.float().cpu().numpy())
 
     def _run(self, batch: Float[Tensor, "n 3 299 299"]) -> Tensor:
-        if not self._compile:
-            return cast("Tensor", self._network(batch))
         import torch
 
-        if self.compile_seconds == 0:
+        parts = torch.split(batch, _COMPILED) if self._compile else (batch,)
+        return torch.cat([self._chosen(part)(part) for part in parts])
+
+    def _chosen(self, batch: Float[Tensor, "n 3 299 299"]) -> Callable[..., Tensor]:
+        """The compiled network for whole batches, the plain one for what is left of them."""
+        if not self._compile or len(batch) < _COMPILED:
+            return cast("Callable[..., Tensor]", self._network)
+        if self._compiled is None:
             started = time.perf_counter()
-            self._network = compiled(self._network)
-            self._network(padded(batch[:_COMPILED], _COMPILED))
+            self._compiled = compiled(self._network)
+            self._compiled(batch)
             self.compile_seconds = time.perf_counter() - started
-        parts = [
-            self._network(padded(part, _COMPILED))[: len(part)]
-            for part in torch.split(batch, _COMPILED)
-        ]
-        return torch.cat(parts)
+        return cast("Callable[..., Tensor]", self._compiled)
 
 
 def open_encoder(

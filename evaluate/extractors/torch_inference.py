@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    from torch import nn
 
 
 @contextlib.contextmanager
@@ -50,18 +50,6 @@ def compiled(network: nn.Module) -> Any:
     import torch
 
     return torch.compile(network, dynamic=False, options={"freezing": True})
-
-
-def padded(batch: Tensor, size: int) -> Tensor:
-    """The batch filled up to ``size`` by repeating its last image, channels last in memory.
-
-    A compiled network would compile anew for another layout, and ``cat`` alone gives another one.
-    """
-    import torch
-
-    missing = size - len(batch)
-    filled = torch.cat([batch, batch[-1:].expand(missing, *batch.shape[1:])]) if missing else batch
-    return filled.contiguous(memory_format=torch.channels_last)
 
 
 def brief(error: Exception) -> str:

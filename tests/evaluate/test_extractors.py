@@ -248,16 +248,6 @@ def test_scene_judges_are_encoders(judge_folder: Path) -> None:
     assert protocol["resize"] == "torch_bilinear_antialias_32"
 
 
-def test_padding_keeps_the_layout_that_was_compiled_for() -> None:
-    from gandiff.evaluate.extractors.torch_inference import padded
-
-    full = torch.rand(4, 6, 5, 3).permute(0, 3, 1, 2)  # as pictures come: channels last
-    filled = padded(full[:3], 4)
-    assert filled.stride() == padded(full, 4).stride() == full.stride()
-    assert torch.equal(filled[:3], full[:3])
-    assert torch.equal(filled[3], full[2])
-
-
 @pytest.mark.slow
 def test_compiled_inception_equals_the_plain_one(inception_file: Path) -> None:
     weights = {"inception": str(inception_file)}
