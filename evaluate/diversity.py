@@ -16,7 +16,9 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.features import CROPS, RESIZES, PairFeatures, check_encoder
+from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features import PairFeatures
+from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.result import MetricError, MetricResult, Value
 from gandiff.evaluate.statistics import Interval, bootstrap_ratio, jackknife_over_groups
@@ -39,11 +41,7 @@ def vendi_of_features(features: Float[np.ndarray, "n d"], q: float = 1.0) -> flo
     """Vendi score with the cosine kernel; for n > d through the d x d matrix with the same
     eigenvalues.
     """
-    rows = features.astype(np.float64)
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    if not lengths.all():
-        raise ValueError("a feature vector of length 0 has no cosine with any other")
-    rows = rows / lengths
+    rows = unit_length(features)
     gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     return _effective_number(np.linalg.eigvalsh(gram / len(rows)), q)
 

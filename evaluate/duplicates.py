@@ -24,13 +24,12 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.evaluate.checks import feature_matrix, refuse_unknown, set_sha256, spec_of
-from gandiff.evaluate.features import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.neighbours import other_distances
 from gandiff.evaluate.proportions import (
     NORMAL,
-    jackknife_variance,
     proportion_interval,
     share_over_groups,
 )
@@ -39,6 +38,7 @@ from gandiff.evaluate.statistics import (
     MIN_GROUPS,
     Interval,
     group_labels,
+    jackknife_variance,
     partition_groups,
 )
 

@@ -13,13 +13,11 @@ from jaxtyping import Float
 
 from gandiff.evaluate.encoders import (
     CROPS,
-    RESIZES,
     FeatureExtractor,
     ImageTextExtractor,
     PairExtractor,
     TextBatch,
     check_encoder,
-    encoder_names,
     open_extractor,
 )
 from gandiff.evaluate.encoding import encode_images
@@ -27,21 +25,6 @@ from gandiff.evaluate.feature_store import FeatureStore, StoredRows
 from gandiff.evaluate.images import ODDITIES, describe_unreadable, read_pixels
 from gandiff.evaluate.metric import Features, ImageRecord
 from gandiff.evaluate.result import MetricError
-
-__all__ = [
-    "CROPS",
-    "RESIZES",
-    "FeatureCache",
-    "FeatureExtractor",
-    "ImageTextExtractor",
-    "PairExtractor",
-    "PairFeatures",
-    "TextBatch",
-    "TextFeatures",
-    "check_encoder",
-    "encoder_names",
-    "open_extractor",
-]
 
 
 class TextFeatures(Features):

@@ -31,12 +31,11 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.features import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.neighbours import Overlap, overlap_of
 from gandiff.evaluate.proportions import (
     NORMAL,
-    jackknife_variance,
     proportion_interval,
     share_over_groups,
 )
@@ -45,6 +44,7 @@ from gandiff.evaluate.statistics import (
     MIN_GROUPS,
     Interval,
     bootstrap_over_groups,
+    jackknife_variance,
     partition_groups,
     student_t,
 )

@@ -23,7 +23,7 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.features import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.kernels import (
     GAUSSIAN,
     SIGMA,

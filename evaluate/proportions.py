@@ -58,9 +58,3 @@ def share_over_groups(
     variance = float(residuals @ residuals) * count / (count - 1) / images**2
     reach = student_t(confidence, count - 1)
     return proportion_interval(value, variance, images=images, groups=count, reach=reach)
-
-
-def jackknife_variance(replicates: Float[np.ndarray, " g"]) -> float:
-    """Variance from estimates that each leave out one of g equal parts (Kott 2001)."""
-    parts = len(replicates)
-    return float(np.sum((replicates - replicates.mean()) ** 2) * (parts - 1) / parts)

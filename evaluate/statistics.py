@@ -134,19 +134,25 @@ def bootstrap_ratio(
     return Interval(value=value, low=float(low), high=float(high))
 
 
+def jackknife_variance(replicates: Float[np.ndarray, " g"]) -> float:
+    """Variance from estimates that each leave out one of g equal parts: (g-1)/g times the sum of
+    squared deviations (Kott, "The Delete-a-Group Jackknife", 2001).
+    """
+    parts = len(replicates)
+    return float(np.sum((replicates - replicates.mean()) ** 2) * (parts - 1) / parts)
+
+
 def jackknife_interval(
     value: float, replicates: Float[np.ndarray, " g"], confidence: float = 0.95
 ) -> Interval:
     """Interval around ``value`` from estimates that each leave out one of g equal parts.
 
-    Delete-group jackknife: variance (g-1)/g * sum of squared deviations, Student's t with g-1
-    degrees of freedom (Kott, "The Delete-a-Group Jackknife", 2001).
+    Student's t with g-1 degrees of freedom (Kott 2001).
     """
     parts = len(replicates)
     if parts < MIN_GROUPS:
         return Interval(value=value)
-    spread = np.sum((replicates - replicates.mean()) ** 2) * (parts - 1) / parts
-    reach = student_t(confidence, parts - 1) * math.sqrt(float(spread))
+    reach = student_t(confidence, parts - 1) * math.sqrt(jackknife_variance(replicates))
     return Interval(value=value, low=value - reach, high=value + reach)
 
 

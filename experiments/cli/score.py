@@ -20,6 +20,7 @@ from gandiff.experiments.cli.runs import Out, run_stage
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
+    from gandiff.experiments.folder_scores import FolderScores
 
 
 Weights = Annotated[
@@ -112,15 +113,7 @@ def score(
         max_images=max_images,
         quiet=quiet,
     )
-    if as_json:
-        echo_json(found.results)
-    else:
-        _echo_results(found.results)
-    _echo_warnings(found.warnings)
-    if found.unmeasured:
-        for row in found.unmeasured:
-            typer.echo(f"error: {row.metric}: {one_line(row.note or 'not measured')}", err=True)
-        raise typer.Exit(1)
+    _echo_scores(found, as_json)
 
 
 def stats(
@@ -209,6 +202,19 @@ def _weights(pairs: Sequence[str]) -> dict[str, str]:
             raise RequestError(f"--weights names {encoder!r} twice; give each encoder one file")
         files[encoder] = file
     return files
+
+
+def _echo_scores(found: FolderScores, as_json: bool) -> None:
+    """Rows to stdout, the rest to stderr; exit code 1 if something could not be measured."""
+    if as_json:
+        echo_json(found.results)
+    else:
+        _echo_results(found.results)
+    _echo_warnings(found.warnings)
+    for row in found.unmeasured:
+        typer.echo(f"error: {row.metric}: {one_line(row.note or 'not measured')}", err=True)
+    if found.unmeasured:
+        raise typer.Exit(1)
 
 
 def _echo_results(results: Sequence[MetricResult]) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.evaluate.features import TextBatch, TextFeatures
+from gandiff.evaluate.encoders import TextBatch
+from gandiff.evaluate.features import TextFeatures
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 
 CLIP_CONFIG = {

@@ -9,12 +9,11 @@ from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
 from gandiff.evaluate.neighbours import overlap_of
 from gandiff.evaluate.proportions import (
     NORMAL,
-    jackknife_variance,
     proportion_interval,
     share_over_groups,
 )
 from gandiff.evaluate.result import MetricError
-from gandiff.evaluate.statistics import partition_groups
+from gandiff.evaluate.statistics import jackknife_variance, partition_groups
 
 Make = Callable[..., MetricInput]
 ALL = (Precision, Recall, Density, Coverage)
