@@ -21,8 +21,9 @@ from gandiff.experiments.runner import generate_images
 
 PROMPTS = 40  # x 2 samples in batches of 4: 20 batches for each of two generators
 SCRIPT = """
-import sys
+import signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 from gandiff.experiments.config import load_comparison
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
