@@ -20,17 +20,17 @@ _SEEDS = 1 << 11  # so many stretches lie before the captions that text encoders
 
 
 class CaptionedBatch(NamedTuple):
-    """n pictures with a right caption each, and a wrong one.
+    """Pictures of m rows of a batch of n, with the captions of all n.
 
-    ``wrong_certain`` says where the wrong caption really does not fit; ``fit[i, j]`` whether
-    caption j fits picture i as far as is known.
+    ``wrong`` holds k wrong captions for each row, and ``mismatch`` says where they are known not to
+    fit; ``fit[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
     """
 
-    images: UInt8[np.ndarray, "n h w 3"]
+    images: UInt8[np.ndarray, "m h w 3"]
     captions: list[str]
-    wrong: list[str]
-    wrong_certain: Bool[np.ndarray, " n"]
-    fit: Bool[np.ndarray, "n n"]
+    wrong: list[list[str]]
+    mismatch: Bool[np.ndarray, "m k"]
+    fit: Bool[np.ndarray, "m n"]
 
 
 class CaptionedImages(abc.ABC):
@@ -44,8 +44,17 @@ class CaptionedImages(abc.ABC):
     count: int | None
 
     @abc.abstractmethod
-    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
-        """Pictures ``start .. start + n``; ``wrong=False`` skips the wrong captions."""
+    def batch(
+        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+    ) -> CaptionedBatch:
+        """Pictures ``start .. start + n``, of which ``rows`` (all) are drawn.
+
+        ``wrong`` is how many wrong captions each gets.
+        """
+
+    @abc.abstractmethod
+    def held_out(self, n: int) -> CaptionedBatch:
+        """n pictures, at most, that training never sees."""
 
     @abc.abstractmethod
     def captions(self, n: int) -> list[str]:
@@ -68,23 +77,40 @@ class SceneImages(CaptionedImages):
             raise RequestError(f"--seed must be from 0 to {_SEEDS - 1} for scenes, got {seed}")
         self.name, self.resolution, self.seed, self.count = "scenes", resolution, seed, None
 
-    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
-        """Scenes with hard wrong captions that differ in one fact."""
-        from gandiff.experiments.scenes import fits, mismatched, scene_seeds
-        from gandiff.experiments.scenes_captions import captions
-        from gandiff.experiments.scenes_suite import training_batch
+    def batch(
+        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+    ) -> CaptionedBatch:
+        """Scenes; a wrong caption differs in one fact, the hardest kind there is."""
+        from gandiff.experiments.scenes import fits, mismatched, sample_scenes, scene_seeds
+        from gandiff.experiments.scenes_captions import caption_facts, captions
+        from gandiff.experiments.scenes_render import render
 
         seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)
-        drawn = training_batch(seeds, self.resolution)
-        if not wrong:
-            return CaptionedBatch(
-                drawn.images, drawn.captions, [], np.zeros(0, bool), np.eye(n, dtype=bool)
-            )
-        other = mismatched(drawn.facts, np.random.default_rng([self.seed, start]))
-        i, j = np.divmod(np.arange(n * n), n)
-        fit = fits(drawn.facts[j], drawn.scenes[i]).reshape(n, n)
-        certain = ~fits(other, drawn.scenes)
-        return CaptionedBatch(drawn.images, drawn.captions, captions(other, seeds), certain, fit)
+        scenes = sample_scenes(seeds)
+        facts = caption_facts(scenes, seeds)
+        own = np.arange(n)[slice(rows.start, rows.stop) if rows is not None else slice(None)]
+        drawn = scenes[own]
+        i, j = np.divmod(np.arange(len(own) * n), n)
+        fit = fits(facts[j], drawn[i]).reshape(len(own), n)
+        texts, mismatch = [], np.zeros((len(own), wrong), bool)
+        for k in range(wrong):
+            other = mismatched(facts, np.random.default_rng([self.seed, start, k]))[own]
+            texts.append(captions(other, seeds[own]))
+            mismatch[:, k] = ~fits(other, drawn)
+        by_row = [list(row) for row in zip(*texts, strict=True)] if wrong else [[] for _ in own]
+        pictures = render(drawn, self.resolution)
+        return CaptionedBatch(pictures, captions(facts, seeds), by_row, mismatch, fit)
+
+    def held_out(self, n: int) -> CaptionedBatch:
+        """Scenes of the validation split."""
+        from gandiff.experiments.scenes import scene_seeds
+        from gandiff.experiments.scenes_suite import training_batch
+
+        drawn = training_batch(scene_seeds("validation", 1 << 30, n), self.resolution)
+        none = np.zeros((n, 0), bool)
+        return CaptionedBatch(
+            drawn.images, drawn.captions, [[] for _ in range(n)], none, np.eye(n, dtype=bool)
+        )
 
     def captions(self, n: int) -> list[str]:
         """Captions from the far end of the split, so that no training picture is drawn twice."""
@@ -119,10 +145,13 @@ class FolderImages(CaptionedImages):
         if not self.count:
             raise RequestError(f"none of the {len(pairs)} images in {folder} could be read")
 
-    def batch(self, start: int, n: int, *, wrong: bool = True) -> CaptionedBatch:
+    def batch(
+        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+    ) -> CaptionedBatch:
         """A pass over all pictures in random order, then another in a new one.
 
-        Never mirrored: a caption may say which side something is on.
+        Never mirrored: a caption may say which side something is on. A wrong caption is that of
+        another picture.
         """
         self.require(n)
         epochs, offsets = np.divmod(np.arange(start, start + n), len(self.images))
@@ -132,14 +161,20 @@ class FolderImages(CaptionedImages):
         }
         chosen = [int(orders[e][o]) for e, o in zip(epochs, offsets, strict=True)]
         texts = [self._captions[i] for i in chosen]
-        same = np.array([[a == b for b in texts] for a in texts])
-        return CaptionedBatch(
-            self.images[chosen],
-            texts,
-            [*texts[1:], texts[0]],
-            ~np.diagonal(np.roll(same, -1, 1)),
-            same,
-        )
+        own = list(rows) if rows is not None else list(range(n))
+        fit = np.array([[texts[j] == texts[i] for j in range(n)] for i in own]).reshape(-1, n)
+        draw = np.random.default_rng([self.seed, start, 1])
+        others = draw.integers(len(self._captions), size=(n, wrong))[own]
+        other_texts = [[self._captions[j] for j in row] for row in others]
+        mismatch = np.array(
+            [[t != texts[i] for t in row] for i, row in zip(own, other_texts, strict=True)], bool
+        ).reshape(len(own), wrong)
+        pictures = self.images[[chosen[i] for i in own]]
+        return CaptionedBatch(pictures, texts, other_texts, mismatch, fit)
+
+    def held_out(self, n: int) -> CaptionedBatch:
+        """TODO"""
+        return self.batch(0, min(n, len(self.images)))
 
     def captions(self, n: int) -> list[str]:
         """The captions there are, n at most."""

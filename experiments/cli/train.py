@@ -50,8 +50,9 @@ def _add(kind: str, about: str) -> None:
         batch_size: Annotated[int, typer.Option(min=1, help="Images in one step.")] = 32,
         device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
         dtype: Annotated[
-            Literal["float32", "bfloat16", "float16"], typer.Option(help="What to compute in.")
-        ] = "float32",
+            Literal["auto", "float32", "bfloat16"],
+            typer.Option(help="What to compute in; auto is bfloat16 where that is fast."),
+        ] = "auto",
         quiet: Quiet = False,
         as_json: Json = False,
     ) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.request import TrainingRequest
 
 
@@ -13,14 +14,22 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     ``checkpoints`` are the files below ``request.out`` that ``--resume`` can go on from; one of
     them is enough.
     """
-    if not request.minutes > 0:
-        raise RequestError(f"--minutes must be above 0, got {request.minutes}")
-    if request.batch_size < 1:
-        raise RequestError(f"--batch-size must be at least 1, got {request.batch_size}")
-    if request.dtype != "float32":
+    for name in ("minutes", "kimg"):
+        value = getattr(request, name)
+        if value is not None and not value > 0:
+            raise RequestError(f"--{name} must be above 0, got {value}")
+    for name in ("batch_size", "accumulate", "processes", "ticks", "keep"):
+        if getattr(request, name) < 1:
+            option = name.replace("_", "-")
+            raise RequestError(f"--{option} must be at least 1, got {getattr(request, name)}")
+    parts = request.accumulate * request.processes
+    if request.batch_size % parts:
         raise RequestError(
-            f"training computes in float32, not in {request.dtype}; leave out --dtype"
+            f"--batch-size {request.batch_size} does not divide into {parts} parts "
+            f"(--accumulate {request.accumulate} x --processes {request.processes})"
         )
+    if request.tensorboard:
+        check_tensorboard()
     check_device(request.device)
     if request.out.exists() and not request.out.is_dir():
         raise RequestError(f"--out {request.out} is a file; give a folder")

@@ -14,16 +14,10 @@ from torch import Tensor
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
+from gandiff.experiments.training.averaging import Ema, cosine, set_lr, to_tensor
+from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request, open_checked
-from gandiff.experiments.training.loop import (
-    CHECKPOINT,
-    Ema,
-    Loop,
-    cosine,
-    set_lr,
-    to_tensor,
-    write_json,
-)
+from gandiff.experiments.training.loop import Loop, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
@@ -84,8 +78,8 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     noise = torch.Generator().manual_seed(request.seed)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.steps + 1) / 50))
-        batch = data.batch(loop.images, size, wrong=False)
+        set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.at.steps + 1) / 50))
+        batch = data.batch(loop.at.images, size, wrong=0)
         x = to_tensor(batch.images, request.device)
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample(noise)).sample
@@ -95,7 +89,7 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        ema.update(vae, size, loop.images + size)
+        ema.update(vae, size, loop.at.images + size)
         # PSNR for pictures that span 2: 10 log10(4 / mse).
         psnr = 10 * math.log10(4 / max(float(squared.detach()), 1e-12))
         return size, {"loss": float(loss.detach()), "psnr_db": psnr}
@@ -115,7 +109,7 @@ def check_vae(
     errors = []
     for start in range(0, n, 32):
         size = min(32, n - start)
-        images = data.batch((1 << 27) + start, size, wrong=False).images
+        images = data.batch((1 << 27) + start, size, wrong=0).images
         x = to_tensor(images, request.device)
         y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
         errors.append(((y - x) / 2).square().flatten(1).mean(1))
@@ -138,7 +132,7 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
     size = min(request.batch_size, 64)
     parts, captions = [], []
     for start in tqdm(range(0, n, size), desc="encoding", disable=request.quiet, unit="batch"):
-        batch = data.batch(start, size, wrong=False)
+        batch = data.batch(start, size, wrong=0)
         parts.append(vae.encode(to_tensor(batch.images, request.device)).latent_dist.mode())
         captions += batch.captions
     values = torch.cat(parts)
@@ -168,8 +162,8 @@ def train_unet(
 
     def step() -> tuple[int, dict[str, float]]:
         n = request.batch_size
-        set_lr(optimizer, cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.steps + 1) / 100))
-        draw.manual_seed((request.seed << 40) + loop.images)
+        set_lr(optimizer, cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.at.steps + 1) / 100))
+        draw.manual_seed((request.seed << 40) + loop.at.images)
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         silent = torch.rand(n, generator=draw) < P_NO_CAPTION
@@ -184,7 +178,7 @@ def train_unet(
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
-        ema.update(unet, n, loop.images + n)
+        ema.update(unet, n, loop.at.images + n)
         return n, {"loss": float(loss.detach()), "mse": float(error.detach().mean())}
 
     unet.train()

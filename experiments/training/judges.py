@@ -20,15 +20,10 @@ from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_o
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
+from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import (
-    CHECKPOINT,
-    Loop,
-    cosine,
-    set_lr,
-    to_tensor,
-    write_json,
-)
+from gandiff.experiments.training.loop import Loop, write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 DESIGNS: dict[str, dict[str, Any]] = {
@@ -117,8 +112,8 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     size = max(request.batch_size, 128)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.images, size)
+        set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
+        seeds = judge_seeds("judge_train", request.seed, loop.at.images, size)
         batch = training_batch(seeds, request.resolution)
         logits = net(spoil(to_tensor(batch.images, "cpu"), generator).to(request.device))
         wanted = targets(batch.scenes)

@@ -1,38 +1,63 @@
-"""What trainings share: a budget of wall time, a log, checkpoints of the whole state, resuming."""
+"""What trainings share: a budget, checkpoints of the whole state, going on, going back."""
 
 from __future__ import annotations
 
-import io
+import dataclasses
 import json
 import math
-import pickle
+import signal
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from tqdm import tqdm
 
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.training.checkpoints import (
+    BEST,
+    CHECKPOINT,
+    Stateful,
+    keep_latest,
+    read_checkpoint,
+    restore,
+    write_checkpoint,
+)
+from gandiff.experiments.training.progress import LOG, Progress
+from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
 
-CHECKPOINT, LOG = "checkpoint.pt", "training.jsonl"
-_LOG_SECONDS = 5.0
 _CHECKPOINT_SECONDS = 120.0
+_ROLLBACKS = 3  # in a row, without a checkpoint in between
 
 
-@runtime_checkable
-class Stateful(Protocol):
-    """Modules, optimisers and averages: whatever a checkpoint must hold."""
+class NonFiniteError(Exception):
+    """A loss or a gradient is not a finite number."""
 
-    def state_dict(self) -> dict[str, Any]:
-        """The state as tensors and plain values."""
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
-        """Take a state back."""
+@dataclasses.dataclass
+class Counters:
+    """How far a training is; saved with it.
+
+    ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
+    batch that broke the training is not met again.
+    """
+
+    seconds: float = 0.0
+    images: int = 0
+    steps: int = 0
+    skipped: int = 0
+    resumed: int = 0
+    rollbacks: int = 0
+    ticks: int = 0
+    best: float = -math.inf
+
+    @property
+    def position(self) -> int:
+        """Where in the data the next batch starts."""
+        return self.images + self.skipped
 
 
 class Loop:
@@ -42,104 +67,174 @@ class Loop:
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     """
 
-    def __init__(self, request: TrainingRequest, label: str, state: Mapping[str, Stateful]) -> None:
-        self.request, self.label, self.state = request, label, dict(state)
-        self.seconds, self.images, self.steps, self.resumed = 0.0, 0, 0, 0
-        self.curve: list[dict[str, float]] = []
-        self._smooth: dict[str, float] = {}
-        self._has_checkpoint = request.resume
-        if not request.minutes > 0:
+    def __init__(
+        self,
+        request: TrainingRequest,
+        label: str,
+        state: Mapping[str, Stateful],
+        ranks: Ranks = ALONE,
+    ) -> None:
+        self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
+        self.at = Counters()
+        self.events: list[dict[str, Any]] = []
+        self._in_a_row = 0
+        self._stop = False
+        if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
+        self.progress = Progress(
+            request.out,
+            label,
+            shown=ranks.first and not request.quiet,
+            tensorboard=ranks.first and request.tensorboard,
+        )
         if request.resume:
             self._load()
-        else:
+        elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             (request.out / LOG).unlink(missing_ok=True)
 
     @property
     def fraction(self) -> float:
         """How much of the budget is spent."""
-        return min(1.0, self.seconds / (60 * self.request.minutes))
+        if self.request.kimg is not None:
+            return min(1.0, self.at.images / (1000 * self.request.kimg))
+        return min(1.0, self.at.seconds / (60 * self.request.minutes))
 
-    def run(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
-        """Call ``step`` until time is up; Ctrl-C saves before it leaves.
+    def run(
+        self,
+        step: Callable[[], tuple[int, dict[str, float]]],
+        tick: Callable[[], tuple[float, dict[str, float]]] | None = None,
+    ) -> None:
+        """Call ``step`` until the budget is spent; Ctrl-C ends the step and saves.
 
-        A step returns how many images it showed and its losses. Raises ``RequestError`` when one of
-        them is not finite; that state is not saved.
+        A step returns how many images it showed and its losses. If one of them is not finite, or
+        the step raises ``NonFiniteError``, the last checkpoint is gone back to and the batch passed
+        over. ``tick`` is called by the first process at even distances; it
+        returns a score (higher is better) and what to log. Raises ``RequestError`` if going back
+        does not help.
         """
-        last_log = last_save = self.seconds
-        with self._bar() as bar:
+        with self._interruptible():
+            self.progress.open(self.fraction)
             try:
-                while self.fraction < 1.0:
-                    start = time.perf_counter()
-                    shown, losses = step()
-                    self.seconds += time.perf_counter() - start
-                    self.images += shown
-                    self.steps += 1
-                    self._watch(losses)
-                    if self.seconds - last_log >= _LOG_SECONDS or self.fraction >= 1.0:
-                        last_log = self.seconds
-                        self._log(bar)
-                    if self.seconds - last_save >= _CHECKPOINT_SECONDS:
-                        last_save = self.seconds
+                if not self.at.steps:
+                    self.save()  # something to go back to
+                saved = self.at.seconds
+                while self.fraction < 1.0 and not self._stop:
+                    self._one(step)
+                    if tick is not None and self._tick_is_due():
+                        self._tick(tick)
+                        saved = self.at.seconds
+                    elif self.at.seconds - saved >= _CHECKPOINT_SECONDS:
+                        saved = self.at.seconds
                         self.save()
-            except KeyboardInterrupt:
+                self.save()
+            except KeyboardInterrupt:  # raised by hand, or by a second Ctrl-C
                 self.save()
                 raise
+            finally:
+                self.progress.close()
+        if self._stop:
+            raise KeyboardInterrupt
+
+    def _one(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
+        start = time.perf_counter()
+        try:
+            shown, losses = step()
+            # Of several processes each sees its own losses; they must agree on going back, so
+            # their steps check the gradients, which are common.
+            for name, value in losses.items() if self.ranks.count == 1 else ():
+                if not math.isfinite(value):
+                    raise NonFiniteError(f"{name} = {value}")
+        except NonFiniteError as error:
+            self._roll_back(str(error), time.perf_counter() - start)
+            return
+        self.at.images += shown
+        self.at.steps += 1
+        spent = self.at.seconds + time.perf_counter() - start
+        self.at.seconds, stop = self.ranks.agree(spent, float(self._stop))
+        self._stop = bool(stop)
+        self.progress.watch(losses)
+        if self.ranks.first and (self.progress.due(self.at.seconds) or self.fraction >= 1.0):
+            self.progress.log(self.at.seconds, self.at.images, self.fraction)
+
+    def _tick_is_due(self) -> bool:
+        return math.floor(self.fraction * self.request.ticks + 1e-9) > self.at.ticks
+
+    def _tick(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
+        start = time.perf_counter()
+        self.at.ticks = math.floor(self.fraction * self.request.ticks + 1e-9)
+        score, best = -math.inf, False
+        if self.ranks.first:
+            score, measured = tick()
+            best = score > self.at.best
+            self.progress.log(self.at.seconds, self.at.images, self.fraction, measured)
+        (score,) = self.ranks.agree(score)
+        self.at.best = max(self.at.best, score)
+        spent = self.at.seconds + time.perf_counter() - start
+        (self.at.seconds,) = self.ranks.agree(spent)
         self.save()
+        if self.ranks.first:
+            keep_latest(self.request.out, self.request.keep, self.at.images / 1000)
+            if best:
+                self._write(self.request.out / BEST)
+
+    def note(self, text: str) -> None:
+        """Say something that the reader of the record should know, now and there."""
+        self.events.append({"kimg": round(self.at.images / 1000, 2), "text": text})
+        self.progress.say(text)
 
     @contextmanager
-    def _bar(self) -> Iterator[Any]:
-        total = round(60 * self.request.minutes)
-        form = "{desc} {percentage:3.0f}%|{bar}| {n:.0f}/{total:.0f} s{postfix}"
-        with tqdm(total=total, desc=self.label, bar_format=form, disable=self.request.quiet) as bar:
-            yield bar
+    def _interruptible(self) -> Iterator[None]:
+        """Ctrl-C asks the loop to stop after the step; a second one stops at once."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = signal.getsignal(signal.SIGINT)
 
-    def _watch(self, losses: Mapping[str, float]) -> None:
-        for name, value in losses.items():
-            if not math.isfinite(value):
-                raise RequestError(
-                    f"training the {self.label} became non-finite ({name} = {value}) "
-                    f"after {self.images} images; {self._way_on()}"
-                )
-            old = self._smooth.get(name, value)
-            self._smooth[name] = old + 0.05 * (value - old)
+        def ask(*_: object) -> None:
+            self._stop = True
+            signal.signal(signal.SIGINT, signal.default_int_handler)
 
-    def _way_on(self) -> str:
-        again = "start again with another --seed or a larger --batch-size"
-        if not self._has_checkpoint:
-            return again
-        return f"go on from {self.request.out / CHECKPOINT} with --resume, or {again}"
+        # Where the signal is ignored (a background job of a shell), it stays so.
+        if before is not signal.SIG_IGN:
+            signal.signal(signal.SIGINT, ask)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGINT, before)
 
-    def _log(self, bar: Any) -> None:
-        row = {"seconds": round(self.seconds, 1), "kimg": round(self.images / 1000, 2)}
-        row |= {name: round(value, 4) for name, value in self._smooth.items()}
-        self.curve.append(row)
-        with (self.request.out / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row) + "\n")
-        bar.n = min(bar.total, self.seconds)
-        rate = self.images / max(self.seconds, 1e-9)
-        shown = ", ".join(f"{k} {v:.3g}" for k, v in self._smooth.items())
-        bar.set_postfix_str(f"{self.images / 1000:.1f} kimg, {rate:.0f} images/s, {shown}")
+    def _roll_back(self, why: str, seconds: float) -> None:
+        """Take the state of the last checkpoint back, and pass over the data since."""
+        path = self.request.out / CHECKPOINT
+        self._in_a_row += 1
+        again = "start again with another --seed, a lower learning rate or a larger --batch-size"
+        if not path.is_file() or self._in_a_row > _ROLLBACKS:
+            way = f"go on from {path} with --resume, or {again}" if path.is_file() else again
+            raise RequestError(
+                f"training the {self.label} became non-finite ({why}) "
+                f"after {self.at.images} images; {way}"
+            )
+        now = self.at
+        self._restore(read_checkpoint(path), path)
+        self.at.skipped = now.position - self.at.images + self.request.batch_size
+        self.at.seconds = now.seconds + seconds
+        self.at.rollbacks = now.rollbacks + 1
+        self.note(f"not finite ({why}); went back to {self.at.images / 1000:.1f} kimg")
 
     def save(self) -> None:
         """Write the whole state; the previous checkpoint survives until the new one is complete."""
-        path = self.request.out / CHECKPOINT
+        if self.ranks.first:
+            self._write(self.request.out / CHECKPOINT)
+        self._in_a_row = 0
+
+    def _write(self, path: Path) -> None:
         state = {name: part.state_dict() for name, part in self.state.items()}
         progress = {
-            "seconds": self.seconds,
-            "images": self.images,
-            "steps": self.steps,
-            "resumed": self.resumed,
-            "curve": self.curve,
+            **dataclasses.asdict(self.at),
+            "curve": self.progress.curve,
+            "events": self.events,
         }
-        # Through memory, so that a full disk is an OSError as everywhere else.
-        buffer = io.BytesIO()
-        torch.save({"label": self.label, "progress": progress, "state": state}, buffer)
-        temporary = path.with_suffix(".tmp")
-        temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(path)
-        self._has_checkpoint = True
+        write_checkpoint(path, {"label": self.label, "progress": progress, "state": state})
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -153,80 +248,43 @@ class Loop:
                 f"{path} is a checkpoint of {saved['label']!r}, not of {self.label!r}; "
                 "give another --out"
             )
-        try:
-            for name, part in self.state.items():
-                part.load_state_dict(saved["state"][name])
-        except (RuntimeError, ValueError, KeyError) as error:
-            raise RequestError(
-                f"{path} does not fit the {self.label} asked for; "
-                "use the --resolution and --data that it was started with"
-            ) from error
-        for name, value in saved["progress"].items():
-            setattr(self, name, value)
-        self.resumed += 1
+        self._restore(saved, path)
+        self.at.resumed += 1
+
+    def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
+        restore(path, saved, self.state)
+        progress = dict(saved["progress"])
+        self.progress.curve = progress.pop("curve")
+        self.events = progress.pop("events", [])
+        known = {field.name for field in dataclasses.fields(Counters)}
+        self.at = Counters(**{k: v for k, v in progress.items() if k in known})
+        self.progress.forget(self.at.seconds)
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""
-        every = max(1, math.ceil(len(self.curve) / 60))
+        request, rows = self.request, self.progress.curve
+        losses = [row for row in rows if "score" not in row]
+        every = max(1, math.ceil(len(losses) / 60))
         return {
-            "command": self.request.command,
-            "data": self.request.data,
-            "seed": self.request.seed,
-            "seconds": round(self.seconds, 1),
-            "images": self.images,
-            "steps": self.steps,
-            "resumed": self.resumed,
-            "batch_size": self.request.batch_size,
-            "device": self.request.device,
-            "resolution": self.request.resolution,
+            "command": request.command,
+            "data": request.data,
+            "seed": request.seed,
+            "seconds": round(self.at.seconds, 1),
+            "images": self.at.images,
+            "steps": self.at.steps,
+            "resumed": self.at.resumed,
+            "rollbacks": self.at.rollbacks,
+            "batch_size": request.batch_size,
+            "processes": self.ranks.count,
+            "device": request.device,
+            "resolution": request.resolution,
             "threads": torch.get_num_threads(),
             "cpu": processor(),
             **facts,
-            "curve": self.curve[::every],
+            "events": self.events,
+            "curve": losses[::every],
+            "ticks": [row for row in rows if "score" in row],
         }
-
-
-def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Read a checkpoint: ``label``, ``progress``, ``state``; it cannot run code."""
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
-        raise RequestError(f"{path} is no checkpoint that can be read; delete it") from error
-    if not isinstance(saved, dict) or not {"label", "progress", "state"} <= set(saved):
-        raise RequestError(
-            f"{path} is not a checkpoint of gandiff; delete it or give another --out"
-        )
-    return saved
-
-
-class Ema:
-    """Exponential moving average of a module's weights with a half-life in images.
-
-    While few images were seen the half-life is a twentieth of them, so that the start is forgotten.
-    """
-
-    def __init__(self, module: nn.Module, halflife_images: float) -> None:
-        import copy
-
-        self.module = copy.deepcopy(module).eval().requires_grad_(False)
-        self.halflife = halflife_images
-
-    @torch.no_grad()
-    def update(self, module: nn.Module, batch: int, images: int) -> None:
-        """Move towards the module's weights; buffers are copied."""
-        decay = 0.5 ** (batch / max(min(self.halflife, images * 0.05), 1e-8))
-        for mine, theirs in zip(self.module.parameters(), module.parameters(), strict=True):
-            mine.lerp_(theirs, 1 - decay)
-        for kept, seen in zip(self.module.buffers(), module.buffers(), strict=True):
-            kept.copy_(seen)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The averaged weights."""
-        return self.module.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take averaged weights back."""
-        self.module.load_state_dict(state_dict)
 
 
 def processor() -> str:
@@ -239,30 +297,6 @@ def processor() -> str:
             if line.startswith("model name"):
                 return line.partition(":")[2].strip()
     return platform.processor() or platform.machine()
-
-
-def cosine(fraction: float, start: float, end: float) -> float:
-    """From start to end along half a cosine."""
-    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
-
-
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the learning rate of every group, times the group's own ``scale``."""
-    for group in optimizer.param_groups:
-        group["lr"] = lr * group.get("scale", 1.0)
-
-
-def to_tensor(images: Any, device: str) -> Tensor:
-    """uint8 NHWC pictures to float32 NCHW in [-1, 1]."""
-    return (
-        torch.from_numpy(images)
-        .to(device)
-        .permute(0, 3, 1, 2)
-        .float()
-        .div_(127.5)
-        .sub_(1)
-        .contiguous()
-    )
 
 
 def write_json(path: Path, data: Any) -> None:

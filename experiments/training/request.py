@@ -1,26 +1,38 @@
-"""What the command line asks of a training, and why one may refuse."""
+"""What the command line asks of a training."""
 
 from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
+from typing import Literal
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """One training. ``minutes`` is a budget of wall time; ``command`` goes into the model card.
+    """One training; ``command`` goes into the model card.
 
-    ``data`` is ``scenes`` (the endless procedural stream) or a captioned image folder.
+    The budget is ``minutes`` of wall time, or ``kimg`` thousand images where that is given: only
+    the latter makes a run that is the same on any machine, bit for bit. ``batch_size`` counts the
+    images of a step over all ``processes``, each of which works on its share in ``accumulate``
+    parts. ``data`` is ``scenes`` (the endless procedural stream) or a captioned image folder.
     """
 
     out: Path
     data: str = "scenes"
     resolution: int = 32  # px
     minutes: float = 30.0
+    kimg: float | None = None
     seed: int = 0
     resume: bool = False
     batch_size: int = 32
+    accumulate: int = 1
+    processes: int = 1
     device: str = "cpu"
-    dtype: str = "float32"
+    dtype: Precision = "auto"
+    ticks: int = 24  # evaluations, picture grids and kept checkpoints over the whole budget
+    keep: int = 1  # checkpoints
+    tensorboard: bool = False
     quiet: bool = False
     command: str = "gandiff train"

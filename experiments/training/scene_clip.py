@@ -19,8 +19,9 @@ from torch import Tensor, nn
 from gandiff.evaluate.extractors.scenes import heads_of
 from gandiff.experiments.scenes import LABELS
 from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
-from gandiff.experiments.training.loop import Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.loop import Loop, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer, token_ids
 
@@ -79,8 +80,8 @@ def train_clip(request: TrainingRequest) -> Path:
     size = max(request.batch_size, _BATCH)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.images, size)
+        set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
+        seeds = judge_seeds("judge_train", request.seed, loop.at.images, size)
         batch = training_batch(seeds, request.resolution)
         image = model.encode_image(spoil(to_tensor(batch.images, "cpu"), generator).to(device))
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))

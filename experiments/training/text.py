@@ -18,16 +18,11 @@ from torch import Tensor, nn
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
+from gandiff.experiments.training.averaging import cosine, set_lr
+from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import (
-    CHECKPOINT,
-    LOG,
-    Loop,
-    cosine,
-    read_checkpoint,
-    set_lr,
-    write_json,
-)
+from gandiff.experiments.training.loop import Loop, write_json
+from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
 
@@ -76,8 +71,8 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     size = 256
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.steps + 1) / 50))
-        texts, wanted = _batch(request, data, encoder, loop.images, size)
+        set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
+        texts, wanted = _batch(request, data, encoder, loop.at.images, size)
         pooled = model(encoder.ids(texts)).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])

@@ -65,8 +65,8 @@ class GanGenerator(Generator):
         from safetensors import SafetensorError
         from safetensors.torch import load_file
 
-        from gandiff.models.gan.networks import GanConfig
-        from gandiff.models.gan.networks import Generator as Network
+        from gandiff.models.gan.config import GanConfig
+        from gandiff.models.gan.synthesis import GeneratorNetwork
         from gandiff.models.text import TextEncoder, parameter_count
 
         kind = getattr(torch, dtype, None)
@@ -74,7 +74,7 @@ class GanGenerator(Generator):
             raise GeneratorError(f"no number format {dtype!r}; use float32, bfloat16 or float16")
         try:
             with torch.random.fork_rng(devices=[]):  # building draws weights that are thrown away
-                net = Network(GanConfig(**self._config))
+                net = GeneratorNetwork(GanConfig(**self._config))
             net.load_state_dict(load_file(self._folder / WEIGHTS))
         except SafetensorError as error:
             raise GeneratorError(f"{self._folder / WEIGHTS} cannot be read: {error}") from error
@@ -105,7 +105,7 @@ class GanGenerator(Generator):
         with torch.inference_mode():
             text = self._text([request.prompt for request in requests])
             noise = torch.stack([self._noise(request.seed) for request in requests]).to(weight)
-            pictures = self._net(noise, text.pooled.to(weight), self._settings.truncation_psi)
+            pictures = self._net(noise, text, self._settings.truncation_psi)
             pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
             finish(
@@ -143,9 +143,6 @@ def _read_config(folder: Path) -> dict[str, Any]:
     for field in ("resolution", "text_width"):
         if not isinstance(config.get(field), int):
             raise GeneratorError(f"{folder / CONFIG} lacks the number {field!r}")
-    for field in ("g_widths", "d_widths"):
-        if field in config:
-            config[field] = tuple(config[field])
     return config
 
 

@@ -1,9 +1,10 @@
-"""Losses of the conditional GAN, on logits and features.
+"""Losses of the conditional GAN, on logits, features and pictures.
 
 Relativistic pairing with zero-centred penalties (Huang et al. 2024, "The GAN is dead", equations 2
 and 5): a real picture and a generated one are judged with the same caption, and only their
-difference counts. A wrong caption that differs in one fact is judged the same way, which is what
-teaches both networks to read.
+difference counts. The older non-saturating loss (Goodfellow et al. 2014, section 3) is here to be
+compared with. Every loss is a sum over rows divided by a number that the caller gives, so that
+parts of a batch, on other processes or one after the other, add up to the whole.
 """
 
 from __future__ import annotations
@@ -14,41 +15,59 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 
-def relativistic(better: Float[Tensor, " n"], worse: Float[Tensor, " n"]) -> Float[Tensor, ""]:
-    """softplus(worse - better), averaged: the pairwise logistic loss."""
-    return F.softplus(worse - better).mean()
-
-
-def mismatch(
-    right: Float[Tensor, " n"], wrong: Float[Tensor, " n"], certain: Bool[Tensor, " n"]
+def relativistic(
+    better: Float[Tensor, " n"], worse: Float[Tensor, " n"], rows: int
 ) -> Float[Tensor, ""]:
-    """The same for a right and a wrong caption of one picture.
-
-    Only where the wrong one is certainly wrong; 0 if it is so nowhere.
-    """
-    weight = certain.to(right.dtype)
-    return (F.softplus(wrong - right) * weight).sum() / weight.sum().clamp(min=1)
+    """softplus(worse - better), the pairwise logistic loss (Jolicoeur-Martineau 2019, eq. 9)."""
+    return F.softplus(worse - better).sum() / rows
 
 
-def contrast(
-    similarity: Float[Tensor, "n n"], fit: Bool[Tensor, "n n"], temperature: float = 0.1
+def non_saturating(
+    high: Float[Tensor, " n"] | None, low: Float[Tensor, " n"] | None, rows: int
 ) -> Float[Tensor, ""]:
-    """InfoNCE of each picture over the batch's captions; captions that also fit are left out.
+    """softplus(-high) + softplus(low); the generator's loss has fakes as ``high`` alone."""
+    parts = []
+    if high is not None:
+        parts.append(F.softplus(-high).sum())
+    if low is not None:
+        parts.append(F.softplus(low).sum())
+    return torch.stack(parts).sum() / rows
 
-    van den Oord et al. 2018, equation 4, used between pictures and captions as by Zhang et al. 2021
-    (XMC-GAN).
+
+def matching(
+    right: Float[Tensor, " n"],
+    wrong: Float[Tensor, "n k"],
+    mismatch: Bool[Tensor, "n k"],
+    rows: int,
+) -> Float[Tensor, ""]:
+    """Cross-entropy of a picture's own caption among captions that do not fit it.
+
+    InfoNCE (van den Oord et al. 2018, equation 4) on the logits that the adversarial loss uses.
+    ``mismatch`` is True where the wrong caption is known not to fit; others are left out, and a
+    picture with none of them has loss 0.
     """
-    own = torch.eye(len(similarity), dtype=torch.bool, device=similarity.device)
-    logits = (similarity / temperature).masked_fill(fit & ~own, float("-inf"))
-    return F.cross_entropy(logits, torch.arange(len(logits), device=logits.device))
+    logits = torch.cat([right[:, None], wrong.masked_fill(~mismatch, float("-inf"))], 1)
+    loss: Tensor = (torch.logsumexp(logits, 1) - right).sum() / rows
+    return loss
 
 
 def zero_centred_penalty(
-    logits: Float[Tensor, " n"], images: Float[Tensor, "n c h w"]
+    logits: Float[Tensor, " n"], images: Float[Tensor, "n c h w"], rows: int
 ) -> Float[Tensor, ""]:
-    """Half the squared gradient of the logits, summed over pixels, averaged over images.
+    """Half the squared gradient of the logits, summed over pixels.
 
-    R1 on reals, R2 on fakes: Mescheder et al. 2018, equation 9, without its weight.
+    R1 on reals, R2 on fakes: Mescheder et al. 2018, equation 9, without its weight. A square and
+    not a power of the norm, whose gradient is not a number where the penalty is zero.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return 0.5 * gradient.square().sum((1, 2, 3)).mean()
+    return 0.5 * gradient.float().square().sum() / rows
+
+
+def angular_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:
+    """Squared angle between rows, in radians: what guidance by an image-text encoder lowers.
+
+    (2 asin(|a - b| / 2))^2 rather than acos(cos)^2, whose gradient is not a number at angle 0.
+    """
+    chord = (F.normalize(a, dim=1) - F.normalize(b, dim=1)).square().sum(1)
+    half = (chord.clamp(min=1e-12, max=4.0 - 1e-6)).sqrt() / 2
+    return (2 * torch.asin(half)).square()

@@ -1,0 +1,89 @@
+"""Checkpoints: the whole state of a training in one file that cannot run code."""
+
+from __future__ import annotations
+
+import io
+import pickle
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import torch
+
+from gandiff.experiments.errors import RequestError
+
+CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
+
+
+@runtime_checkable
+class Stateful(Protocol):
+    """Modules, optimisers and averages: whatever a checkpoint must hold."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """The state as tensors and plain values."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> Any:
+        """Take a state back."""
+
+
+def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
+    """Write through a temporary name: the previous file survives until the new one is complete.
+
+    Raises ``OSError`` if the disk is full, and then leaves nothing behind.
+    """
+    # Through memory, so that a full disk is an OSError as everywhere else.
+    buffer = io.BytesIO()
+    torch.save(dict(content), buffer)
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(buffer.getbuffer())
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Read a checkpoint: ``label``, ``progress``, ``state``; it cannot run code."""
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, EOFError, RuntimeError, ValueError, pickle.UnpicklingError) as error:
+        raise RequestError(f"{path} is no checkpoint that can be read; delete it") from error
+    if not isinstance(saved, dict) or not {"label", "progress", "state"} <= set(saved):
+        raise RequestError(
+            f"{path} is not a checkpoint of gandiff; delete it or give another --out"
+        )
+    return saved
+
+
+def restore(path: Path, saved: Mapping[str, Any], parts: Mapping[str, Stateful]) -> None:
+    """Give every part its state back; raises ``RequestError`` if one does not fit."""
+    try:
+        for name, part in parts.items():
+            part.load_state_dict(saved["state"][name])
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise RequestError(
+            f"{path} does not fit the {saved['label']} asked for; "
+            "use the --resolution and --data that it was started with"
+        ) from error
+
+
+def numbered(folder: Path) -> list[Path]:
+    """The checkpoints kept beside the latest one, oldest first."""
+    return sorted(folder.glob("checkpoint-[0-9]*.pt"), key=lambda path: path.name)
+
+
+def keep_latest(folder: Path, keep: int, kimg: float) -> None:
+    """Keep a copy of the latest checkpoint under its number of images; drop all but ``keep - 1``.
+
+    A hard link where the file system has them: no second copy is written.
+    """
+    if keep > 1:
+        copy = folder / f"checkpoint-{round(kimg):07d}.pt"
+        copy.unlink(missing_ok=True)
+        try:
+            copy.hardlink_to(folder / CHECKPOINT)
+        except OSError:
+            copy.write_bytes((folder / CHECKPOINT).read_bytes())
+    for old in numbered(folder)[: -(keep - 1) or None]:
+        old.unlink(missing_ok=True)

@@ -1,0 +1,123 @@
+"""How good a GAN is while it trains: measured at every tick on captions and pictures kept apart.
+
+What is chosen by these numbers (the best checkpoint, a sweep's winner) is chosen on validation
+captions; test captions are for reports.
+"""
+
+from __future__ import annotations
+
+import abc
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gandiff.experiments.training.averaging import to_tensor
+from gandiff.models.text import TextFeatures
+
+if TYPE_CHECKING:
+    from gandiff.experiments.training.gan_trainer import GanTrainer
+
+_SEED = 20_000  # of the noise, apart from what training draws
+_CHUNK = 125  # pictures made at once
+_JUDGED = 256  # pictures of each kind that the discriminator is asked about
+
+
+class Watch(abc.ABC):
+    """Measures the averaged generator; its score says which of two moments is better."""
+
+    captions: list[str]  # one for each picture; those of one prompt stand together
+    per_prompt: int
+
+    @abc.abstractmethod
+    def measure(
+        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
+    ) -> tuple[float, dict[str, float]]:
+        """A score, higher is better, and what it was computed from."""
+
+    def __call__(self, trainer: GanTrainer) -> tuple[float, dict[str, float]]:
+        """Make pictures and measure them, and the discriminator with them."""
+        pictures = paint(trainer, self.captions)
+        score, found = self.measure(trainer, pictures)
+        return score, {"score": score, **found, **discriminator_facts(trainer)}
+
+
+@torch.inference_mode()
+def paint(
+    trainer: GanTrainer, captions: list[str], seed: int = _SEED, psi: float = 1.0
+) -> UInt8[np.ndarray, "n h w 3"]:
+    """Pictures of the averaged generator; picture i has noise i of the seed."""
+    net: Any = trainer.ema.module
+    draw = torch.Generator().manual_seed(seed)
+    noise = torch.randn(len(captions), net.config.z_width, generator=draw)
+    parts = []
+    for start in range(0, len(captions), _CHUNK):
+        chosen = slice(start, start + _CHUNK)
+        text = trainer.encoder.encode(captions[chosen])
+        made = net(noise[chosen].to(trainer.request.device), text, psi)
+        parts.append(to_pixels(made))
+    return np.concatenate(parts)
+
+
+def to_pixels(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"]:
+    """[-1, 1] to bytes, rounded."""
+    scaled = (pictures.float().clamp(-1, 1) + 1) * 127.5
+    return scaled.round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+@torch.no_grad()
+def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
+    """r_v: how much of the gap between seen pictures and fakes is there for unseen ones, too.
+
+    (E D(train) - E D(held out)) / (E D(train) - E D(fake)), Karras et al. 2020b, equation 1: 0
+    where both are judged alike, 1 where unseen pictures are taken for fakes. It is a ratio of
+    differences, so the constant that a relativistic loss leaves open does not matter.
+    """
+    seen = trainer.data.batch(max(0, trainer.loop.at.position - _JUDGED), _JUDGED)
+    unseen = trainer.data.held_out(_JUDGED)
+    fakes = paint(trainer, unseen.captions, _SEED + 1)
+    train, held, made = (
+        _logits(trainer, images, captions)
+        for images, captions in (
+            (seen.images, seen.captions),
+            (unseen.images, unseen.captions),
+            (fakes, unseen.captions),
+        )
+    )
+    gap = float(train.mean() - made.mean())
+    r_v = float(train.mean() - held.mean()) / gap if abs(gap) > 1e-6 else 0.0
+    return {"r_v": r_v, "p_held_out_above_fake": float((held > made).float().mean())}
+
+
+def _logits(
+    trainer: GanTrainer, images: UInt8[np.ndarray, "n h w 3"], captions: list[str]
+) -> Float[Tensor, " n"]:
+    pooled = trainer.encoder.encode(captions).pooled
+    with trainer.precise():
+        h = trainer.d.features(to_tensor(images, trainer.request.device))
+    out: Tensor = trainer.d.judge(h, pooled)
+    return out
+
+
+def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.ndarray, "h w 3"]:
+    """A picture of pictures: each row one prompt, each column one noise."""
+    net: Any = trainer.ema.module
+    draw = torch.Generator().manual_seed(_SEED + 2)
+    noise = torch.randn(columns, net.config.z_width, generator=draw)
+    texts = [prompt for prompt in prompts for _ in range(columns)]
+    with torch.inference_mode():
+        text: TextFeatures = trainer.encoder.encode(texts)
+        made = net(noise.repeat(len(prompts), 1).to(trainer.request.device), text)
+    return tile(to_pixels(made), columns)
+
+
+def tile(pictures: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray, "h2 w2 3"]:
+    """Lay pictures out in rows, enlarged until they can be seen, with a thin gap between them."""
+    scale = max(1, 96 // pictures.shape[1])
+    big = pictures.repeat(scale, 1).repeat(scale, 2)
+    padded = np.pad(big, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
+    n, h, w, _ = padded.shape
+    rows = padded.reshape(n // columns, columns, h, w, 3)
+    return np.ascontiguousarray(rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * w, 3))

@@ -1,0 +1,132 @@
+"""What ticks measure of a GAN that paints scenes: a frozen judge reads every picture."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from gandiff.evaluate.extractors.scenes import load_classifier
+from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
+from gandiff.evaluate.manifold import manifold_values
+from gandiff.evaluate.matching import KINDS, judge_facts, open_values
+from gandiff.evaluate.variation import further_values, reverse_kl
+from gandiff.experiments.scenes_captions import matching_scenes
+from gandiff.experiments.scenes_render import render
+from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.training.gan_watch import Watch
+
+if TYPE_CHECKING:
+    from gandiff.experiments.training.gan_trainer import GanTrainer
+
+_PROMPTS, _PER_PROMPT = 250, 4
+_NEAREST = 5
+
+
+class SceneWatch(Watch):
+    """Alignment, variation and distribution on the first validation prompts.
+
+    The real pictures beside them are drawn for the same prompts. The score is the share of pictures
+    with every stated fact right, times the coverage of what prompts leave open (1 at most), so that
+    neither can be had at the other's cost.
+    """
+
+    def __init__(self, prompts: int = _PROMPTS, per_prompt: int = _PER_PROMPT) -> None:
+        self.per_prompt = per_prompt
+        suite = scene_suite("validation", prompts)
+        self.expected: list[Mapping[str, Any]] = [one["expected"] for one in suite]
+        self.captions = [one["text"] for one in suite for _ in range(per_prompt)]
+        self._judge = load_classifier("a")
+        real = np.concatenate(
+            [
+                render(matching_scenes(expected, per_prompt, seed), 32)
+                for seed, expected in enumerate(self.expected)
+            ]
+        )
+        self._real = self._judge.predict(real)
+        self._features = self._judge.features(real)
+        self._spread = _spread(self._features, per_prompt)
+
+    def measure(
+        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
+    ) -> tuple[float, dict[str, float]]:
+        """Everything that the report shows against kimg."""
+        seen, features = self._judge.predict(pictures), self._judge.features(pictures)
+        shares = accuracy(self.expected, seen, self.per_prompt)
+        coverage, kl = variation(self.expected, seen, self._real, self.per_prompt)
+        _, recall, _, covered = manifold_values(features, self._features, _NEAREST)
+        fd = frechet_distance(GaussianStats.of(features), GaussianStats.of(self._features))
+        found = {
+            **shares,
+            "unstated_coverage": coverage,
+            "reverse_kl": kl,
+            "diversity": _spread(features, self.per_prompt) / self._spread,
+            "fd": fd,
+            "recall": recall,
+            "coverage": covered,
+        }
+        return shares["all"] * min(1.0, coverage), found
+
+
+def accuracy(
+    expected: Sequence[Mapping[str, Any]], seen: Sequence[Mapping[str, Any]], per_prompt: int
+) -> dict[str, float]:
+    """Mean share of stated facts that are right, by kind, and of pictures with all of them."""
+    found: dict[str, list[float]] = defaultdict(list)
+    for i, picture in enumerate(seen):
+        for kind, share in judge_facts(expected[i // per_prompt], picture).items():
+            found[kind].append(share)
+    names = ("all", "held_out_all", *KINDS)
+    return {name: float(np.mean(found[name])) for name in names if name in found}
+
+
+def variation(
+    expected: Sequence[Mapping[str, Any]],
+    made: Sequence[Mapping[str, Any]],
+    real: Sequence[Mapping[str, Any]],
+    per_prompt: int,
+) -> tuple[float, float]:
+    """Coverage of what prompts leave open, and reverse KL in nats; see ``evaluate.unstated``."""
+    above = below = 0.0
+    pools: dict[str, tuple[list[Any], list[Any]]] = defaultdict(lambda: ([], []))
+    for i, one in enumerate(expected):
+        rows = slice(i * per_prompt, (i + 1) * per_prompt)
+        ours, theirs = _open(one, made[rows]), _open(one, real[rows])
+        for place in ours.keys() & theirs.keys():
+            pools[place[0]][0].extend(ours[place])
+            pools[place[0]][1].extend(theirs[place])
+            pair = further_values(ours[place], theirs[place])
+            if pair is not None:
+                above, below = above + pair[0], below + pair[1]
+    kls, weights = [], []
+    for a, b in pools.values():
+        values = sorted({*a, *b})
+        if a and len(values) > 1:
+            counts = [np.array([part.count(v) for v in values], float) for part in (a, b)]
+            kls.append(float(reverse_kl(*counts)))
+            weights.append(len(b))
+    kl = float(np.average(kls, weights=weights)) if kls else 0.0
+    return (above / below if below else 0.0), kl
+
+
+def _open(
+    expected: Mapping[str, Any], pictures: Sequence[Mapping[str, Any]]
+) -> dict[tuple[str, int], list[Any]]:
+    """Values of each open attribute in a prompt's pictures, without those that do not show it."""
+    out: dict[tuple[str, int], list[Any]] = defaultdict(list)
+    for picture in pictures:
+        for kind, values in open_values(expected, picture).items():
+            for place, value in enumerate(values):
+                if value is not None:
+                    out[kind, place].append(value)
+    return out
+
+
+def _spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:
+    """Mean distance between two pictures of one prompt."""
+    groups = features.reshape(-1, per_prompt, features.shape[1])
+    apart = np.linalg.norm(groups[:, :, None] - groups[:, None], axis=-1)
+    return float(apart.sum() / (len(groups) * per_prompt * (per_prompt - 1)))

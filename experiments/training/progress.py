@@ -1,0 +1,125 @@
+"""What a training tells while it runs: a bar, a log of JSON lines, TensorBoard on request."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from gandiff.experiments.errors import RequestError
+
+LOG = "training.jsonl"
+_LOG_SECONDS = 5.0
+_SMOOTHING = 0.05
+
+
+class Progress:
+    """Smooths losses and writes them where they can be followed; silent where ``shown`` is False.
+
+    ``curve`` holds the logged rows, for the training record.
+    """
+
+    def __init__(self, folder: Path, label: str, *, shown: bool, tensorboard: bool) -> None:
+        self.folder, self.label, self.shown = folder, label, shown
+        self.curve: list[dict[str, float]] = []
+        self._smooth: dict[str, float] = {}
+        self._last = -math.inf
+        self._bar: Any = None
+        self._writer = _summary_writer(folder) if tensorboard else None
+
+    def open(self, fraction: float) -> None:
+        """Show the bar, which counts percent of the budget."""
+        form = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
+        self._bar = tqdm(
+            total=100, desc=self.label, bar_format=form, disable=not self.shown, initial=0
+        )
+        self._move(fraction)
+
+    def close(self) -> None:
+        """Leave the bar as it is."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def say(self, text: str) -> None:
+        """A line above the bar, on stderr."""
+        if self.shown:
+            tqdm.write(f"{self.label}: {text}", file=_stderr())
+
+    def watch(self, losses: Mapping[str, float]) -> None:
+        """Take in one step's losses."""
+        for name, value in losses.items():
+            old = self._smooth.get(name, value)
+            self._smooth[name] = old + _SMOOTHING * (value - old)
+
+    def due(self, seconds: float) -> bool:
+        """Whether it is time to log: at once, then every few seconds."""
+        return seconds - self._last >= _LOG_SECONDS
+
+    def log(
+        self, seconds: float, images: int, fraction: float, extra: Mapping[str, float] | None = None
+    ) -> None:
+        """Write one row of smoothed losses, or of what a tick measured (``extra``)."""
+        row = {"seconds": round(seconds, 1), "kimg": round(images / 1000, 2)}
+        values = self._smooth if extra is None else extra
+        row |= {name: round(value, 4) for name, value in values.items()}
+        self.curve.append(row)
+        with (self.folder / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row) + "\n")
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, images)
+        if extra is None:
+            self._last = seconds
+        self._show(seconds, images, fraction)
+
+    def forget(self, seconds: float) -> None:
+        """Drop smoothed losses and rows of a time that was rolled back."""
+        self._smooth.clear()
+        self._last = -math.inf
+        self.curve = [row for row in self.curve if row["seconds"] <= seconds + 0.1]
+
+    def _show(self, seconds: float, images: int, fraction: float) -> None:
+        if self._bar is None:
+            return
+        left = seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
+        rate = images / max(seconds, 1e-9)
+        shown = ", ".join(f"{k} {v:.3g}" for k, v in list(self._smooth.items())[:6])
+        self._bar.set_postfix_str(
+            f"{images / 1000:.1f} kimg, {rate:.0f} images/s, {tqdm.format_interval(left)} left, "
+            f"{shown}",
+            refresh=False,
+        )
+        self._move(fraction)
+
+    def _move(self, fraction: float) -> None:
+        self._bar.n = round(100 * min(1.0, fraction))
+        self._bar.refresh()
+
+
+def _stderr() -> Any:
+    import sys
+
+    return sys.stderr
+
+
+def check_tensorboard() -> None:
+    """Raise ``RequestError`` if TensorBoard's writer is not installed."""
+    try:
+        import torch.utils.tensorboard  # noqa: F401
+    except ImportError as error:
+        raise RequestError(
+            "--tensorboard needs the package tensorboard; pip install 'gandiff[tensorboard]'"
+        ) from error
+
+
+def _summary_writer(folder: Path) -> Any:
+    from torch.utils.tensorboard import SummaryWriter
+
+    writer: Any = SummaryWriter  # its signature is untyped
+    return writer(str(folder / "tensorboard"))
