@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import abc
-import json
-import sys
-from collections.abc import Iterable
+import itertools
+import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from gandiff.experiments.captioned_files import list_captioned
+from gandiff.experiments.decoding import decode
 from gandiff.experiments.errors import RequestError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_HOLD_OUT_FROM, _HOLD_OUT_EVERY, _HELD_OUT_MOST = 100, 20, 1000  # pictures
 _STRETCH_BITS = 28  # pictures of the training split that belong to one seed
 _SEEDS = 1 << 11  # so many stretches lie before the captions that text encoders learn words from
 
@@ -121,119 +123,92 @@ class SceneImages(CaptionedImages):
         return captions(caption_facts(sample_scenes(seeds), seeds), seeds)
 
 
-class FolderImages(CaptionedImages):
-    """A folder with ``metadata.jsonl`` (``file_name``, ``text``) or ``a.txt`` beside ``a.png``.
+class FileImages(CaptionedImages):
+    """Captioned pictures in files; see ``captioned_files.list_captioned`` for the layouts.
 
-    Pictures are cropped to their central square and resized with antialiasing, once, when opened;
-    files that cannot be read are counted and named on stderr.
+    Of a hundred or more, one in twenty (a thousand at most) is held out, by a hash of its name.
     """
 
-    def __init__(self, folder: Path, resolution: int, seed: int = 0) -> None:
-        self.name, self.resolution, self.seed = str(folder), resolution, seed
-        if not folder.is_dir():
-            raise RequestError(
-                f"--data {folder} is no folder; give a folder of captioned images or 'scenes'"
-            )
-        pairs = list(_captioned(folder))
-        if not pairs:
-            raise RequestError(
-                f"{folder} has no captioned image; write a metadata.jsonl with file_name and text, "
-                "or a name.txt beside each name.png"
-            )
-        self.images, self._captions = _read(pairs, resolution)
-        self.count = len(self.images)
-        if not self.count:
-            raise RequestError(f"none of the {len(pairs)} images in {folder} could be read")
+    def __init__(self, source: Path, resolution: int, seed: int = 0) -> None:
+        self.name, self.resolution, self.seed = str(source), resolution, seed
+        listed = list_captioned(source)
+        images, good = decode([one.path for one in listed], resolution)
+        if not good:
+            raise RequestError(f"none of the {len(listed)} images in {source} could be read")
+        held = _hold_out([listed[i].path for i in good])
+        self._all, self._texts = images, [listed[i].captions for i in good]
+        self._held, self._kept = np.flatnonzero(held), np.flatnonzero(~held)
+        self.count = len(self._kept)
 
     def batch(
         self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """A pass over all pictures in random order, then another in a new one.
 
-        Never mirrored: a caption may say which side something is on. A wrong caption is that of
-        another picture.
+        Never mirrored: a caption may say which side something is on. Of several captions each pass
+        takes the next. A wrong caption is that of another picture.
         """
         self.require(n)
-        epochs, offsets = np.divmod(np.arange(start, start + n), len(self.images))
+        epochs, offsets = np.divmod(np.arange(start, start + n), len(self._kept))
         orders = {
-            e: np.random.default_rng([self.seed, e]).permutation(len(self.images))
-            for e in set(epochs)
+            e: np.random.default_rng([self.seed, e]).permutation(self._kept) for e in set(epochs)
         }
         chosen = [int(orders[e][o]) for e, o in zip(epochs, offsets, strict=True)]
-        texts = [self._captions[i] for i in chosen]
+        texts = [self._caption(i, int(e)) for i, e in zip(chosen, epochs, strict=True)]
         own = list(rows) if rows is not None else list(range(n))
-        fit = np.array([[texts[j] == texts[i] for j in range(n)] for i in own]).reshape(-1, n)
         draw = np.random.default_rng([self.seed, start, 1])
-        others = draw.integers(len(self._captions), size=(n, wrong))[own]
-        other_texts = [[self._captions[j] for j in row] for row in others]
-        mismatch = np.array(
-            [[t != texts[i] for t in row] for i, row in zip(own, other_texts, strict=True)], bool
-        ).reshape(len(own), wrong)
-        pictures = self.images[[chosen[i] for i in own]]
-        return CaptionedBatch(pictures, texts, other_texts, mismatch, fit)
+        others = draw.integers(len(self._kept), size=(n, wrong))
+        return self._make([chosen[i] for i in own], texts, self._kept[others[own]])
 
     def held_out(self, n: int) -> CaptionedBatch:
-        """TODO"""
-        return self.batch(0, min(n, len(self.images)))
+        """The first held-out pictures; none where there are too few to hold any out."""
+        chosen = [int(i) for i in self._held[:n]]
+        texts = [self._caption(i, 0) for i in chosen]
+        none = np.zeros((len(chosen), 0), np.int64)
+        return self._make(chosen, texts, none)
+
+    def _make(self, chosen: list[int], texts: list[str], others: np.ndarray) -> CaptionedBatch:
+        """Pictures ``chosen``; caption j fits picture i where it is one of its captions."""
+        fit = np.array([[text in self._texts[i] for text in texts] for i in chosen], bool)
+        wrong = [[self._caption(int(j), 0) for j in row] for row in others]
+        mismatch = np.array(
+            [
+                [text not in self._texts[i] for text in row]
+                for i, row in zip(chosen, wrong, strict=True)
+            ],
+            bool,
+        )
+        return CaptionedBatch(
+            np.ascontiguousarray(self._all[chosen]),
+            texts,
+            wrong,
+            mismatch.reshape(others.shape),
+            fit.reshape(len(chosen), len(texts)),
+        )
+
+    def _caption(self, picture: int, epoch: int) -> str:
+        texts = self._texts[picture]
+        return texts[epoch % len(texts)]
 
     def captions(self, n: int) -> list[str]:
-        """The captions there are, n at most."""
-        return self._captions[:n]
+        """The captions of the training pictures, n at most."""
+        found = (text for i in self._kept for text in self._texts[i])
+        return list(itertools.islice(found, n))
 
 
-def _captioned(folder: Path) -> Iterable[tuple[Path, str]]:
-    listing = folder / "metadata.jsonl"
-    if listing.is_file():
-        for number, line in enumerate(_text(listing).split("\n"), 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-                yield folder / row["file_name"], str(row["text"])
-            except (json.JSONDecodeError, KeyError, TypeError) as error:
-                raise RequestError(
-                    f"{listing}, line {number}: needs an object with file_name and text ({error})"
-                ) from error
-        return
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() in IMAGE_SUFFIXES and path.with_suffix(".txt").is_file():
-            yield path, _text(path.with_suffix(".txt")).strip()
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: expected UTF-8 text; byte {error.start} is not") from error
-
-
-def _read(
-    pairs: list[tuple[Path, str]], resolution: int
-) -> tuple[UInt8[np.ndarray, "n h w 3"], list[str]]:
-    from PIL import Image, ImageOps
-    from tqdm import tqdm
-
-    images, captions, bad = [], [], []
-    bar = tqdm(pairs, desc="reading images", unit="image", leave=False, disable=None)
-    for path, caption in bar:
-        try:
-            with Image.open(path) as picture:
-                rgb = ImageOps.exif_transpose(picture).convert("RGB")
-                square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
-                images.append(np.asarray(square))
-                captions.append(caption)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-            bad.append(f"{path.name} ({error})")
-    if bad:
-        print(
-            f"warning: {len(bad)} images could not be read: {'; '.join(bad[:5])}", file=sys.stderr
-        )
-    shape = (0, resolution, resolution, 3)
-    return np.stack(images) if images else np.zeros(shape, np.uint8), captions
+def _hold_out(paths: Sequence[Path]) -> Bool[np.ndarray, " n"]:
+    """Which pictures are held out; the same ones wherever the folder lies."""
+    if len(paths) < _HOLD_OUT_FROM:
+        return np.zeros(len(paths), bool)
+    ranks = np.array([zlib.crc32(path.name.encode()) for path in paths])
+    most = min(_HELD_OUT_MOST, len(paths) // _HOLD_OUT_EVERY)
+    held = np.zeros(len(paths), bool)
+    held[np.argsort(ranks, kind="stable")[:most]] = True
+    return held
 
 
 def open_data(data: str, resolution: int, seed: int = 0) -> CaptionedImages:
-    """``scenes`` or a folder; raises ``RequestError`` for a folder without captioned images."""
+    """``scenes``, a folder or a COCO file; raises ``RequestError`` without captioned images."""
     if data == "scenes":
         return SceneImages(resolution, seed)
-    return FolderImages(Path(data), resolution, seed)
+    return FileImages(Path(data).expanduser(), resolution, seed)

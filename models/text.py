@@ -19,6 +19,8 @@ from gandiff.models.generator import GeneratorError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
+LONGEST = 128  # tokens of a caption, where the tokenizer itself sets no limit
+_KINDS = {"clip": "CLIPTextModel", "clip_text_model": "CLIPTextModel", "t5": "T5EncoderModel"}
 
 
 class TextFeatures(NamedTuple):
@@ -31,7 +33,9 @@ class TextFeatures(NamedTuple):
 
     def rows(self, which: slice) -> TextFeatures:
         """Features of some of the captions."""
-        return TextFeatures(*(part[which] for part in self))
+        return TextFeatures(
+            self.tokens[which], self.pooled[which], self.mask[which], self.truncated[which]
+        )
 
 
 def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
@@ -106,22 +110,39 @@ def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: 
 
 def token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
     """Ids (n, l), padded to the tokenizer's full length; a cut caption keeps its end token."""
-    batch = tokenizer(
+    return torch.as_tensor(_tokens(tokenizer, captions, "max_length")["input_ids"])
+
+
+def _tokens(tokenizer: Any, captions: Sequence[str], padding: str) -> Any:
+    return tokenizer(
         list(captions),
-        padding="max_length",
+        padding=padding,
         truncation=True,
         max_length=tokenizer.model_max_length,
         return_tensors="pt",
     )
-    return torch.as_tensor(batch["input_ids"])
 
 
 class TextEncoder:
-    """A frozen CLIP text encoder with its tokenizer."""
+    """A frozen CLIP or T5 text encoder with its tokenizer."""
 
     def __init__(self, model: Any, tokenizer: Any) -> None:
         self.model = model.eval().requires_grad_(False)
         self.tokenizer = tokenizer
+        if tokenizer.model_max_length > LONGEST:  # T5's tokenizers name no limit
+            tokenizer.model_max_length = LONGEST
+
+    @classmethod
+    def from_source(cls, source: str) -> TextEncoder:
+        """Load any CLIP or T5 text encoder, by hub id or folder.
+
+        A folder that ``gandiff train`` wrote or a diffusers pipeline will do, too. Raises
+        ``GeneratorError`` if there is none or its kind is not known.
+        """
+        folder = Path(source).expanduser()
+        if (folder / "text_encoder").is_dir():
+            return cls.from_pretrained(folder)
+        return cls(*_load_parts(source, source))
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> TextEncoder:
@@ -129,26 +150,13 @@ class TextEncoder:
 
         Raises ``GeneratorError`` if one of them is missing or cannot be read.
         """
-        from safetensors import SafetensorError
-        from transformers import CLIPTextModel, CLIPTokenizer
-
-        for part in ("text_encoder", "tokenizer"):
-            if not (
-                folder / part / ("config.json" if part == "text_encoder" else "tokenizer.json")
-            ).is_file():
+        for part, file in (("text_encoder", "config.json"), ("tokenizer", None)):
+            here = folder / part
+            if not (here / file).is_file() if file else not here.is_dir():
                 raise GeneratorError(
                     f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
                 )
-        try:
-            with _no_bars():
-                tokenizer = CLIPTokenizer.from_pretrained(str(folder / "tokenizer"))
-                model = CLIPTextModel.from_pretrained(str(folder / "text_encoder"))
-        except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
-            reason = " ".join(str(error).split())[:200]
-            raise GeneratorError(
-                f"the text encoder or tokenizer in {folder} cannot be read: {reason}"
-            ) from error
-        return cls(model, tokenizer)
+        return cls(*_load_parts(str(folder / "text_encoder"), str(folder / "tokenizer")))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``text_encoder/`` and ``tokenizer/`` into a folder."""
@@ -176,31 +184,51 @@ class TextEncoder:
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> TextFeatures:
         """Features of captions; each depends on its own caption alone."""
-        return self._features(self.ids(captions), self.truncated(captions))
+        return self._features(captions, "max_length", self.truncated(captions))
 
     @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> TextFeatures:
         """The same features, padded to the longest caption only: faster, for training."""
-        batch = self.tokenizer(
-            list(captions),
-            padding="longest",
-            truncation=True,
-            max_length=self.tokenizer.model_max_length,
-            return_tensors="pt",
-        )
-        return self._features(batch["input_ids"], [0] * len(captions))
+        return self._features(captions, "longest", [0] * len(captions))
 
-    def _features(self, ids: Tensor, truncated: list[int]) -> TextFeatures:
-        ids = ids.to(self.model.device)
-        out = self.model(ids)
-        end = (ids == self.tokenizer.eos_token_id).long()
-        mask = end.cumsum(1) - end < 1  # padding is more end tokens; the first one counts
-        return TextFeatures(out.last_hidden_state, out.pooler_output, mask, truncated)
+    def _features(self, captions: Sequence[str], padding: str, unread: list[int]) -> TextFeatures:
+        batch = _tokens(self.tokenizer, captions, padding)
+        ids, mask = (batch[key].to(self.model.device) for key in ("input_ids", "attention_mask"))
+        if self.model.config.model_type == "t5":
+            hidden = self.model(ids, attention_mask=mask).last_hidden_state
+            weight = mask[:, :, None].to(hidden.dtype)
+            # T5 has no vector for the whole text: the mean over its tokens.
+            pooled = (hidden * weight).sum(1) / weight.sum(1)
+        else:  # CLIP looks back only, so padding at the end changes nothing
+            out = self.model(ids)
+            hidden, pooled = out.last_hidden_state, out.pooler_output
+        return TextFeatures(hidden, pooled, mask.bool(), unread)
 
     def to(self, device: str, dtype: torch.dtype) -> TextEncoder:
         """Move the weights."""
         self.model.to(device=device, dtype=dtype)
         return self
+
+
+def _load_parts(model: str, tokenizer: str) -> tuple[Any, Any]:
+    """Text encoder and tokenizer from two sources, each a hub id or a folder."""
+    import transformers
+    from safetensors import SafetensorError
+
+    try:
+        with _no_bars():
+            kind = transformers.AutoConfig.from_pretrained(model).model_type
+            if kind not in _KINDS:
+                raise GeneratorError(
+                    f"{model} is a {kind} model; needed is a text encoder of the kind CLIP or T5"
+                )
+            tokens = transformers.AutoTokenizer.from_pretrained(tokenizer)
+            return getattr(transformers, _KINDS[kind]).from_pretrained(model), tokens
+    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+        raise GeneratorError(
+            f"the text encoder {model} or its tokenizer cannot be read: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 @contextlib.contextmanager

@@ -6,8 +6,6 @@ A pytest plugin: tests take the fixtures, or import the builders (``import toys`
 from __future__ import annotations
 
 import colorsys
-import dataclasses
-import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -131,20 +129,19 @@ def save_toy_pipeline(folder: Path) -> Path:
 def save_toy_gan(folder: Path, seed: int = 0) -> Path:
     """Save a 32 px text-conditioned GAN with random weights to ``folder``."""
     import torch
-    from safetensors.torch import save_file
 
-    from gandiff.models.gan.networks import GanConfig, Generator
+    from gandiff.models.gan.config import GanConfig
+    from gandiff.models.gan.model import TextToImageGan
+    from gandiff.models.gan.synthesis import GeneratorNetwork
     from gandiff.models.text import TextEncoder
 
-    config = GanConfig(text_width=32, z_width=16, g_widths=(32, 24, 16, 8))
+    config = GanConfig(
+        text_width=32, z_width=16, style_width=32, g_widths=(32, 24, 16), d_widths=(16, 16, 8)
+    )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        network = Generator(config)
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"model": "gandiff.gan", **dataclasses.asdict(config)}
-    (folder / "config.json").write_text(json.dumps(facts))
-    save_file(network.state_dict(), folder / "model.safetensors")
-    TextEncoder(*build_text(seed)).save_pretrained(folder)
+        network = GeneratorNetwork(config)
+    TextToImageGan(network, TextEncoder(*build_text(seed))).save_pretrained(folder)
     return folder
 
 

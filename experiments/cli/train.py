@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any
 
 import typer
 
+from gandiff.experiments.cli import train_options as options
 from gandiff.experiments.cli.invocation import this_command
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
 
@@ -22,67 +23,162 @@ app = typer.Typer(
 )
 
 _HELP = {
-    "gan": "Train the text-conditioned GAN.",
     "diffusion": "Train the latent diffusion model: its VAE first, then the U-Net.",
     "judges": "Train the judges of scenes: two classifiers and a scene CLIP.",
     "text": "Train the text encoder that conditions the generators.",
 }
 
 
+def _epilog(kind: str, *more: str) -> str:
+    return examples(
+        f"gandiff train {kind} --minutes 30",
+        f"gandiff train {kind} --minutes 0.2 --out runs/try-{kind}",
+        f"gandiff train {kind} --minutes 60 --resume",
+        *more,
+    )
+
+
+def _request(kind: str, out: Path | None, **chosen: Any) -> Any:
+    from gandiff.experiments.training.request import TrainingRequest
+
+    return TrainingRequest(
+        out=out or Path("runs", f"train-{kind}"), command=this_command(), **chosen
+    )
+
+
+def _done(out: Path, as_json: bool) -> None:
+    if as_json:
+        echo_json({"out": out})
+    else:
+        typer.echo(f"trained: {show_path(out)}")
+
+
 def _add(kind: str, about: str) -> None:
     def train(
-        data: Annotated[
-            str, typer.Option(help="'scenes', made as it goes, or a folder of captioned images.")
-        ] = "scenes",
-        resolution: Annotated[
-            int, typer.Option(min=8, max=1024, help="Side of the images in px.")
-        ] = 32,
-        minutes: Annotated[
-            float, typer.Option(min=0.0, help="How long to train, in wall time.")
-        ] = 30.0,
-        seed: Annotated[int, typer.Option(min=0, help="Where every random choice starts.")] = 0,
-        out: Annotated[
-            Path | None, typer.Option(help="Where the result goes (default: runs/train-<what>).")
-        ] = None,
-        resume: Annotated[
-            bool, typer.Option("--resume", help="Go on from the state in the output folder.")
-        ] = False,
-        batch_size: Annotated[int, typer.Option(min=1, help="Images in one step.")] = 32,
-        device: Annotated[str, typer.Option(help="cpu, cuda or mps.")] = "cpu",
-        dtype: Annotated[
-            Literal["auto", "float32", "bfloat16"],
-            typer.Option(help="What to compute in; auto is bfloat16 where that is fast."),
-        ] = "auto",
+        data: options.Data = "scenes",
+        resolution: options.Resolution = 32,
+        minutes: options.Minutes = 30.0,
+        seed: options.Seed = 0,
+        out: options.Out = None,
+        resume: options.Resume = False,
+        batch_size: options.BatchSize = 32,
+        device: options.Device = "cpu",
         quiet: Quiet = False,
         as_json: Json = False,
     ) -> None:
-        from gandiff.experiments.training.request import TrainingRequest
-
-        request = TrainingRequest(
+        request = _request(
+            kind,
+            out,
             data=data,
             resolution=resolution,
             minutes=minutes,
             seed=seed,
-            out=out or Path("runs", f"train-{kind}"),
             resume=resume,
             batch_size=batch_size,
             device=device,
-            dtype=dtype,
             quiet=quiet,
-            command=this_command(),
         )
         import_module(f"gandiff.experiments.training.{kind}").train(request)
-        if as_json:
-            echo_json({"out": request.out})
-        else:
-            typer.echo(f"trained: {show_path(request.out)}")
+        _done(request.out, as_json)
 
-    epilog = examples(
-        f"gandiff train {kind} --minutes 30",
-        f"gandiff train {kind} --minutes 0.2 --out runs/try-{kind}",
-        f"gandiff train {kind} --minutes 60 --resume",
+    app.command(kind, help=about, epilog=_epilog(kind))(train)
+
+
+@app.command(
+    "gan",
+    epilog=_epilog(
+        "gan",
+        "gandiff train gan --data photos --resolution 64 --augment --minutes 60",
+        "gandiff train gan --recipe non-saturating --set gamma=0.02",
+        "gandiff train gan --sweep gamma=0.25,1,4 --minutes 15",
+    ),
+)
+def gan(
+    data: options.Data = "scenes",
+    resolution: options.Resolution = 32,
+    minutes: options.Minutes = 30.0,
+    kimg: options.Kimg = None,
+    seed: options.Seed = 0,
+    out: options.Out = None,
+    resume: options.Resume = False,
+    recipe: Annotated[
+        str, typer.Option(help="default, relativistic or non-saturating.")
+    ] = "default",
+    numbers: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Change a number of the recipe: --set gamma=0.5; repeatable."),
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(help="Try values in short runs and recommend one: gamma=0.25,1,4."),
+    ] = None,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="DiffAugment, for a few thousand images or less.")
+    ] = False,
+    text_encoder: Annotated[
+        str | None,
+        typer.Option(help="A CLIP or T5 text encoder, by id or folder; none trains a small one."),
+    ] = None,
+    guidance: Annotated[
+        str | None,
+        typer.Option(help="A CLIP model, as MODEL/WEIGHTS or a folder, that pulls to the caption."),
+    ] = None,
+    monitor: Annotated[
+        str | None,
+        typer.Option(help="Encoder that measures at each tick (default: scenes, or thumbnails)."),
+    ] = None,
+    batch_size: options.BatchSize = 32,
+    accumulate: options.Accumulate = 1,
+    processes: options.Processes = 1,
+    device: options.Device = "cpu",
+    dtype: options.Dtype = "auto",
+    ticks: options.Ticks = 24,
+    keep: options.Keep = 1,
+    tensorboard: options.TensorBoard = False,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Train the text-conditioned GAN."""
+    from gandiff.experiments.training.gan import train
+    from gandiff.experiments.training.gan_recipe import read_numbers, recipe_of
+    from gandiff.experiments.training.gan_sweep import read_sweep, sweep_recipes
+
+    request = _request(
+        "gan",
+        out,
+        data=data,
+        resolution=resolution,
+        minutes=minutes,
+        kimg=kimg,
+        seed=seed,
+        resume=resume,
+        batch_size=batch_size,
+        accumulate=accumulate,
+        processes=processes,
+        device=device,
+        dtype=dtype,
+        text_encoder=text_encoder,
+        monitor=monitor,
+        ticks=ticks,
+        keep=keep,
+        tensorboard=tensorboard,
+        quiet=quiet,
     )
-    app.command(kind, help=about, epilog=epilog)(train)
+    changes = read_numbers(numbers or [])
+    if augment:
+        changes["augment"] = True
+    if guidance is not None:
+        changes["guidance"] = guidance
+    chosen = recipe_of(recipe, **changes)
+    if sweep is None:
+        train(request, chosen)
+        _done(request.out, as_json)
+        return
+    found = sweep_recipes(request, chosen, *read_sweep(sweep))
+    if as_json:
+        echo_json(found)
+    else:
+        typer.echo(found.text)
 
 
 for _kind, _about in _HELP.items():

@@ -29,7 +29,8 @@ class Ema:
     def update(self, module: nn.Module, batch: int, images: int) -> None:
         """Move towards the module's weights; buffers are copied."""
         decay = 0.5 ** (batch / max(min(self.halflife, images * 0.05), 1e-8))
-        mine, theirs = list(self.module.parameters()), list(module.parameters())
+        mine: list[Tensor] = list(self.module.parameters())
+        theirs: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - decay)
         for kept, seen in zip(self.module.buffers(), module.buffers(), strict=True):
             kept.copy_(seen)

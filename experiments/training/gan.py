@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,16 +17,24 @@ from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request, open_checked
+from gandiff.experiments.training.gan_health import alarms
+from gandiff.experiments.training.gan_inspect import (
+    nearest_neighbours,
+    truncation_grid,
+    truncation_sweep,
+)
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.gan_watch import Watch, grid, tile
 from gandiff.experiments.training.loop import write_json
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.gan.config import GanConfig, gan_config
+from gandiff.models.gan.config import gan_config
+from gandiff.models.gan.model import save_network
 
 SAMPLES, BEST_FOLDER = "samples", "best"
 _GRID = 8  # rows and columns
+_JUDGE_SIDE = 32  # px, of the scenes that the judges read
 
 
 def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
@@ -57,16 +66,21 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
         gan_config(request.resolution, encoder.width), minibatch_std=recipe.minibatch_std
     )
     trainer = GanTrainer(request, recipe, config, encoder, data, ranks)
-    trainer.loop.run(trainer.step, Ticks(trainer, watch_for(request, data)))
+    watch = watch_for(request, data)
+    trainer.loop.run(trainer.step, Ticks(trainer, watch))
     if ranks.first:
-        save(request.out, trainer)
+        finish(trainer, watch)
 
 
 def watch_for(request: TrainingRequest, data: CaptionedImages) -> Watch:
     """What measures the generator at each tick."""
-    from gandiff.experiments.training.gan_watch_scenes import SceneWatch
+    if request.data == "scenes" and request.resolution == _JUDGE_SIDE:
+        from gandiff.experiments.training.gan_watch_scenes import SceneWatch
 
-    return SceneWatch()
+        return SceneWatch()
+    from gandiff.experiments.training.gan_watch_files import FileWatch
+
+    return FileWatch(data, request.monitor, request.device)
 
 
 class Ticks:
@@ -74,6 +88,7 @@ class Ticks:
 
     def __init__(self, trainer: GanTrainer, watch: Watch) -> None:
         self.trainer, self.watch = trainer, watch
+        self._ringing: set[str] = set()
         captions = watch.captions[:: watch.per_prompt]
         self.prompts = captions[:_GRID]
         self.folder = trainer.request.out / SAMPLES
@@ -89,9 +104,32 @@ class Ticks:
         name = f"kimg-{round(trainer.loop.at.images / 1000):06d}.png"
         _write_png(self.folder / name, grid(trainer, self.prompts))
         score, found = self.watch(trainer)
+        self._warn({"score": score, **found})
         if score > trainer.loop.at.best:
             save(trainer.request.out / BEST_FOLDER, trainer)
         return score, found
+
+    def _warn(self, latest: Mapping[str, float]) -> None:
+        """Say what is wrong, each thing once as long as it lasts."""
+        loop = self.trainer.loop
+        rows = loop.progress.curve
+        ticks = [*(row for row in rows if "score" in row), latest]
+        losses = [row for row in rows if "score" not in row]
+        found = alarms(ticks, losses, self.trainer.fraction)
+        for alarm in found:
+            if alarm.name not in self._ringing:
+                loop.note(f"{alarm.name}: {alarm.text}")
+        self._ringing = {alarm.name for alarm in found}
+
+
+def finish(trainer: GanTrainer, watch: Watch) -> None:
+    """Look at the finished model from all sides, and save it with what was seen."""
+    folder = trainer.request.out / SAMPLES
+    prompts = watch.captions[:: watch.per_prompt][:_GRID]
+    near, picture = nearest_neighbours(trainer, watch)
+    _write_png(folder / "neighbours.png", picture)
+    _write_png(folder / "truncation.png", truncation_grid(trainer, prompts))
+    save(trainer.request.out, trainer, truncation=truncation_sweep(trainer, watch), neighbours=near)
 
 
 def _write_png(path: Path, image: np.ndarray) -> None:
@@ -100,26 +138,22 @@ def _write_png(path: Path, image: np.ndarray) -> None:
     Image.fromarray(image).save(path)
 
 
-def save(folder: Path, trainer: GanTrainer) -> None:
-    """Write the averaged generator, its config, the training record and the card."""
-    from safetensors.torch import save_file
-
+def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
+    """Write the averaged generator, its config, the training record (with ``facts``), the card."""
     from gandiff.experiments.training.cards import generator_card
     from gandiff.models.text import parameter_count
 
     folder.mkdir(parents=True, exist_ok=True)
     g: Any = trainer.ema.module
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in g.state_dict().items()},
-        folder / "model.safetensors",
-    )
-    write_json(folder / "config.json", {"model": "gandiff.gan", **dataclasses.asdict(g.config)})
+    save_network(folder, g)
     if not (folder / "text_encoder").is_dir():
         trainer.encoder.save_pretrained(folder)
     record = trainer.loop.record(
+        finished=trainer.loop.fraction >= 1,
         precision=trainer.precise.name,
         recipe=dataclasses.asdict(trainer.recipe),
         text=text_record(trainer.request.out),
+        **facts,
     )
     write_json(folder / "training.json", record)
     summary = (
@@ -138,8 +172,3 @@ def text_record(folder: Path) -> dict[str, Any]:
     """What training the text encoder cost and reached."""
     record: dict[str, Any] = json.loads((folder / "text_training.json").read_text(encoding="utf-8"))
     return {k: record[k] for k in ("seconds", "images", "validation")}
-
-
-def default_config(request: TrainingRequest, text_width: int) -> GanConfig:
-    """The networks that a request asks for."""
-    return gan_config(request.resolution, text_width)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Literal
+from collections.abc import Sequence
+from typing import Literal, get_args
 
 from gandiff.experiments.errors import RequestError, did_you_mean
 
@@ -36,6 +37,8 @@ class GanRecipe:
     ema_halflife_images: float = 10_000.0
     augment: bool = False
     minibatch_std: bool = False
+    guidance: str | None = None  # a CLIP model; never one that judges
+    guidance_weight: float = 0.2  # Sauer et al. 2023, section 3.3
 
     def __post_init__(self) -> None:
         """Check the numbers."""
@@ -44,9 +47,11 @@ class GanRecipe:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.reading < 1:
             raise RequestError(f"reading must be from 0 to below 1, got {self.reading}")
+        if self.loss not in get_args(Loss):
+            raise RequestError(f"loss must be one of {', '.join(get_args(Loss))}, got {self.loss}")
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
-        for name in ("mismatches", "matching"):
+        for name in ("mismatches", "matching", "guidance_weight"):
             if getattr(self, name) < 0:
                 raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
@@ -74,3 +79,35 @@ def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
         if key not in known:
             raise RequestError(f"a recipe has no {key!r}{did_you_mean(key, known)}")
     return dataclasses.replace(RECIPES[name], **given)  # type: ignore[arg-type]
+
+
+def read_numbers(assignments: Sequence[str]) -> dict[str, object]:
+    """``gamma=0.5`` and the like, by the type that the field has."""
+    out: dict[str, object] = {}
+    for assignment in assignments:
+        name, equals, value = assignment.partition("=")
+        if not equals:
+            raise RequestError(f"--set {assignment}: needed is NAME=VALUE, such as gamma=0.5")
+        out[name.strip()] = read_number(name.strip(), value.strip())
+    return out
+
+
+def read_number(name: str, value: str) -> object:
+    """One field's value from text; raises ``RequestError`` naming field and kind."""
+    kinds = {field.name: field.type for field in dataclasses.fields(GanRecipe)}
+    if name not in kinds:
+        raise RequestError(f"a recipe has no {name!r}{did_you_mean(name, kinds)}")
+    kind = str(kinds[name])
+    try:
+        if kind == "float":
+            return float(value)
+        if kind == "int":
+            return int(value)
+        if kind == "bool":
+            return {"true": True, "false": False}[value.lower()]
+        if kind.startswith("tuple"):
+            first, second = (float(part) for part in value.split(","))
+            return (first, second)
+    except (ValueError, KeyError) as error:
+        raise RequestError(f"{name}={value}: needed is a value of the kind {kind}") from error
+    return value

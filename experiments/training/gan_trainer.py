@@ -14,10 +14,12 @@ from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
 from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import Stateful
 from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.guidance import Guidance
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.precision import Precise
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text import CaptionCache
 from gandiff.models.gan.augment import augment
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
@@ -41,6 +43,7 @@ class Part(NamedTuple):
     wrong: Tensor  # m k t
     mismatch: Tensor  # m (n + k); True where a caption does not fit
     draws: Tensor  # 2 m 8; the random numbers of augmentation, for reals and fakes
+    words: list[str]  # the m captions
 
 
 class Judged(NamedTuple):
@@ -71,6 +74,9 @@ class GanTrainer:
         self.request, self.recipe, self.ranks, self.data = request, recipe, ranks, data
         self.precise = Precise(request.dtype, request.device)
         self.encoder = encoder.to(request.device, torch.float32)
+        endless = data.count is None
+        self.read_captions = self.encoder.encode if endless else CaptionCache(self.encoder)
+        self.guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
@@ -134,6 +140,7 @@ class GanTrainer:
                 wrong[a:b],
                 mismatch[a:b],
                 draws[:, rows.start + a : rows.start + b].to(device),
+                batch.captions[rows.start + a : rows.start + b],
             )
             for a, b in itertools.pairwise(edges)
             if b > a
@@ -141,14 +148,15 @@ class GanTrainer:
 
     def _features(self, batch: CaptionedBatch, rows: range) -> tuple[TextFeatures, Tensor]:
         flat = [text for row in batch.wrong for text in row]
-        features = self.encoder.encode(batch.captions + flat)
+        features = self.read_captions(batch.captions + flat)
         n, k = len(batch.captions), self.recipe.mismatches
         wrong = features.pooled[n:].view(len(rows), k, -1)
         return features.rows(slice(0, n)), wrong
 
     def _make(self, part: Part) -> Tensor:
         with self.precise():
-            return self.g(part.z, part.text).float()
+            made: Tensor = self.g(part.z, part.text).float()
+        return made
 
     def _judge(self, images: Tensor, part: Part, draws: Tensor) -> Judged:
         """Logits of pictures that belong to the part's captions, in turn; float32."""
@@ -211,13 +219,11 @@ class GanTrainer:
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(penalise)
         if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
-            both = [
-                self._judge(x, part, d) for x, d in zip(images.split(m), part.draws, strict=True)
-            ]
+            both = [self._judge(images[i * m : (i + 1) * m], part, part.draws[i]) for i in (0, 1)]
             judged = Judged(torch.cat([j.logits for j in both]), both[0].right, both[0].others)
         else:
             judged = self._judge(images, part, part.draws.flatten(0, 1))
-        real, made = judged.logits.split(m)
+        real, made = judged.logits[:m], judged.logits[m:]
         match = matching(judged.right[:m], judged.others, part.mismatch, n)
         pair = recipe.loss == "relativistic"
         against = relativistic(real, made, n) if pair else non_saturating(real, made, n)
@@ -231,7 +237,7 @@ class GanTrainer:
         if penalise:
             gamma = cosine(self.fraction, recipe.gamma, recipe.gamma_end) * recipe.lazy
             (slope,) = torch.autograd.grad(judged.logits.sum(), images, create_graph=True)
-            r1, r2 = (0.5 * s.float().square().sum() / n for s in slope.split(m))
+            r1, r2 = (0.5 * s.float().square().sum() / n for s in (slope[:m], slope[m:]))
             loss = loss + gamma * (r1 + r2 if pair else r1)
             out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
         return loss, real.detach(), out
@@ -253,6 +259,10 @@ class GanTrainer:
             else:
                 loss = non_saturating(judged.logits, None, n)
             loss = loss + self.recipe.matching * match
+            if self.guidance is not None:
+                angle = self.guidance.loss(fake, part.words, n)
+                loss = loss + self.recipe.guidance_weight * angle
+                out["guidance"] = out.get("guidance", 0.0) + float(angle.detach())
             torch.autograd.backward(loss)
             out["g_loss"] += float(loss.detach())
             out["match_fake"] += float(match.detach())

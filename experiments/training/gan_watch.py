@@ -15,6 +15,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gandiff.experiments.training.averaging import to_tensor
+from gandiff.models.gan.model import to_pixels
 from gandiff.models.text import TextFeatures
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _SEED = 20_000  # of the noise, apart from what training draws
 _CHUNK = 125  # pictures made at once
-_JUDGED = 256  # pictures of each kind that the discriminator is asked about
+_JUDGED, _FEW = 256, 5  # pictures of each kind that the discriminator is asked about; at least
 
 
 class Watch(abc.ABC):
@@ -61,12 +62,6 @@ def paint(
     return np.concatenate(parts)
 
 
-def to_pixels(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"]:
-    """[-1, 1] to bytes, rounded."""
-    scaled = (pictures.float().clamp(-1, 1) + 1) * 127.5
-    return scaled.round().byte().permute(0, 2, 3, 1).contiguous().cpu().numpy()
-
-
 @torch.no_grad()
 def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     """r_v: how much of the gap between seen pictures and fakes is there for unseen ones, too.
@@ -75,8 +70,11 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     where both are judged alike, 1 where unseen pictures are taken for fakes. It is a ratio of
     differences, so the constant that a relativistic loss leaves open does not matter.
     """
-    seen = trainer.data.batch(max(0, trainer.loop.at.position - _JUDGED), _JUDGED)
     unseen = trainer.data.held_out(_JUDGED)
+    n = len(unseen.images)
+    if n < _FEW:
+        return {}
+    seen = trainer.data.batch(max(0, trainer.loop.at.position - n), n)
     fakes = paint(trainer, unseen.captions, _SEED + 1)
     train, held, made = (
         _logits(trainer, images, captions)
@@ -121,3 +119,14 @@ def tile(pictures: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarr
     n, h, w, _ = padded.shape
     rows = padded.reshape(n // columns, columns, h, w, 3)
     return np.ascontiguousarray(rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * w, 3))
+
+
+def spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:
+    """Mean distance between two pictures of one prompt; those of a prompt stand together."""
+    total = 0.0
+    groups = features.reshape(-1, per_prompt, features.shape[1]).astype(np.float64)
+    for group in groups:  # one after the other: all pairs at once would fill the memory
+        square = (group**2).sum(1)
+        apart = square[:, None] + square - 2 * group @ group.T
+        total += float(np.sqrt(np.clip(apart, 0, None)).sum())
+    return total / (len(groups) * per_prompt * max(1, per_prompt - 1))

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
 from gandiff.evaluate.extractors.scenes import load_classifier
 from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
@@ -17,7 +17,7 @@ from gandiff.evaluate.variation import further_values, reverse_kl
 from gandiff.experiments.scenes_captions import matching_scenes
 from gandiff.experiments.scenes_render import render
 from gandiff.experiments.scenes_suite import scene_suite
-from gandiff.experiments.training.gan_watch import Watch
+from gandiff.experiments.training.gan_watch import Watch, spread
 
 if TYPE_CHECKING:
     from gandiff.experiments.training.gan_trainer import GanTrainer
@@ -48,7 +48,7 @@ class SceneWatch(Watch):
         )
         self._real = self._judge.predict(real)
         self._features = self._judge.features(real)
-        self._spread = _spread(self._features, per_prompt)
+        self._spread = spread(self._features, per_prompt)
 
     def measure(
         self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
@@ -63,7 +63,7 @@ class SceneWatch(Watch):
             **shares,
             "unstated_coverage": coverage,
             "reverse_kl": kl,
-            "diversity": _spread(features, self.per_prompt) / self._spread,
+            "diversity": spread(features, self.per_prompt) / self._spread,
             "fd": fd,
             "recall": recall,
             "coverage": covered,
@@ -123,10 +123,3 @@ def _open(
                 if value is not None:
                     out[kind, place].append(value)
     return out
-
-
-def _spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:
-    """Mean distance between two pictures of one prompt."""
-    groups = features.reshape(-1, per_prompt, features.shape[1])
-    apart = np.linalg.norm(groups[:, :, None] - groups[:, None], axis=-1)
-    return float(apart.sum() / (len(groups) * per_prompt * (per_prompt - 1)))

@@ -15,7 +15,7 @@ from gandiff.experiments.training.request import Precision
 def fast_bfloat16(device: str) -> bool:
     """Whether bf16 is faster than float32 there: processors without the instructions emulate it."""
     if device.startswith("cuda"):
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     cpuinfo = Path("/proc/cpuinfo")
     if device != "cpu" or not cpuinfo.is_file():
         return False

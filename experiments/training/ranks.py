@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import importlib
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -43,7 +44,8 @@ class Ranks:
         tensors = list(tensors)
         flat = torch.cat([t.reshape(-1) for t in tensors])
         torch.distributed.all_reduce(flat)
-        for tensor, part in zip(tensors, flat.split([t.numel() for t in tensors]), strict=True):
+        parts = torch.split(flat, [t.numel() for t in tensors])
+        for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
     def agree(self, *values: float) -> list[float]:
@@ -84,9 +86,8 @@ def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     else:
         with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
             meeting = Path(folder, "meeting").as_uri()
-            torch.multiprocessing.spawn(
-                _child, (work, request, meeting, arguments), nprocs=request.processes
-            )
+            spawn: Any = importlib.import_module("torch.multiprocessing").spawn  # untyped
+            spawn(_child, (work, request, meeting, arguments), nprocs=request.processes)
 
 
 def _child(rank: int, work: Any, request: Any, meeting: str, arguments: tuple[Any, ...]) -> None:

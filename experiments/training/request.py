@@ -31,6 +31,8 @@ class TrainingRequest:
     processes: int = 1
     device: str = "cpu"
     dtype: Precision = "auto"
+    text_encoder: str | None = None  # an id or a folder; None trains a small one
+    monitor: str | None = None  # the encoder that ticks measure with; None needs no weights
     ticks: int = 24  # evaluations, picture grids and kept checkpoints over the whole budget
     keep: int = 1  # checkpoints
     tensorboard: bool = False

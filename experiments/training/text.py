@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
 from gandiff.experiments.training.averaging import cosine, set_lr
@@ -24,7 +25,8 @@ from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop, write_json
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
+from gandiff.models.generator import GeneratorError
+from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
 RECORD = "text_training.json"
@@ -123,7 +125,12 @@ def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str
 
 
 def ensure(request: TrainingRequest, data: CaptionedImages | None = None) -> TextEncoder:
-    """The text encoder in ``request.out``, trained first if it is not there."""
+    """The text encoder in ``request.out``, trained first if it is not there.
+
+    Where the request names one, that is copied there instead.
+    """
+    if request.text_encoder is not None:
+        return _given(request)
     checkpoint = request.out / CHECKPOINT
     if not (request.out / RECORD).is_file():
         started = request.resume and checkpoint.is_file()
@@ -133,3 +140,56 @@ def ensure(request: TrainingRequest, data: CaptionedImages | None = None) -> Tex
         checkpoint.unlink(missing_ok=True)
         (request.out / LOG).unlink(missing_ok=True)
     return TextEncoder.from_pretrained(request.out)
+
+
+def _given(request: TrainingRequest) -> TextEncoder:
+    """The text encoder that the request names; its copy in ``request.out`` once it is there."""
+    record = request.out / RECORD
+    if record.is_file():
+        return TextEncoder.from_pretrained(request.out)
+    assert request.text_encoder is not None
+    try:
+        encoder = TextEncoder.from_source(request.text_encoder)
+    except GeneratorError as error:
+        raise RequestError(f"--text-encoder: {error}") from error
+    request.out.mkdir(parents=True, exist_ok=True)
+    encoder.save_pretrained(request.out)
+    facts = {"source": request.text_encoder, "seconds": 0.0, "images": 0, "validation": {}}
+    write_json(record, facts)
+    return encoder
+
+
+class CaptionCache:
+    """Features of captions, kept by caption for data that come round again.
+
+    Up to ``limit`` bytes; the oldest make room. Endless data are better encoded as they come.
+    """
+
+    def __init__(self, encoder: TextEncoder, limit: int = 1 << 30) -> None:
+        self._encoder, self._limit, self._bytes = encoder, limit, 0
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
+
+    def __call__(self, captions: list[str]) -> TextFeatures:
+        """Features of these captions, padded to the longest."""
+        missing = [c for c in dict.fromkeys(captions) if c not in self._kept]
+        fresh: dict[str, tuple[Tensor, Tensor]] = {}
+        if missing:
+            found = self._encoder.encode(missing)
+            for i, caption in enumerate(missing):
+                length = int(found.mask[i].sum())
+                fresh[caption] = (found.tokens[i, :length].clone(), found.pooled[i].clone())
+        parts = [fresh.get(c) or self._kept[c] for c in captions]
+        for caption, part in fresh.items():
+            self._keep(caption, part)
+        lengths = torch.tensor([len(tokens) for tokens, _ in parts])
+        tokens = torch.nn.utils.rnn.pad_sequence([t for t, _ in parts], batch_first=True)
+        mask = torch.arange(tokens.shape[1])[None] < lengths[:, None]
+        pooled = torch.stack([p for _, p in parts])
+        return TextFeatures(tokens, pooled, mask.to(tokens.device), [0] * len(captions))
+
+    def _keep(self, caption: str, part: tuple[Tensor, Tensor]) -> None:
+        self._kept[caption] = part
+        self._bytes += sum(t.nbytes for t in part)
+        while self._bytes > self._limit and len(self._kept) > 1:
+            oldest = next(iter(self._kept))
+            self._bytes -= sum(t.nbytes for t in self._kept.pop(oldest))

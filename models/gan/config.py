@@ -4,6 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
+from typing import Any
+
+from gandiff.models.generator import GeneratorError
+from gandiff.models.weights import read_json
+
+MODEL, CONFIG, WEIGHTS = "gandiff.gan", "config.json", "model.safetensors"
 
 SMALLEST, LARGEST = 8, 1024  # px
 _G_WIDTHS = (128, 128, 64)  # channels of the generator from 4 to 16 px, for pictures of 32 px
@@ -99,3 +106,24 @@ def describe_difference(saved: dict[str, object], wanted: dict[str, object]) -> 
 
 def _plain(value: object) -> object:
     return list(value) if isinstance(value, tuple | list) else value
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The fields of ``GanConfig``; raises ``GeneratorError`` if the folder holds no GAN of ours."""
+    for name in (CONFIG, WEIGHTS):
+        if not (folder / name).is_file():
+            raise GeneratorError(
+                f"{folder} has no {name}; a GAN is a folder that 'gandiff train gan' wrote"
+            )
+    config = read_json(folder / CONFIG)
+    model = config.pop("model", None)
+    if model != MODEL:
+        raise GeneratorError(
+            f"{folder / CONFIG} says model {model!r}, needed is {MODEL!r}; "
+            "for a diffusers pipeline use type: diffusers"
+        )
+    for field in ("resolution", "text_width"):
+        if not isinstance(config.get(field), int):
+            raise GeneratorError(f"{folder / CONFIG} lacks the number {field!r}")
+    # JSON has no tuples.
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

@@ -5,9 +5,9 @@ from __future__ import annotations
 import dataclasses
 import gc
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
+from gandiff.models.gan.config import read_config
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
@@ -17,9 +17,7 @@ from gandiff.models.generator import (
 )
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
-from gandiff.models.weights import combined_sha256, read_card, read_json, require_weights
-
-MODEL, CONFIG, WEIGHTS = "gandiff.gan", "config.json", "model.safetensors"
+from gandiff.models.weights import combined_sha256, read_card, require_weights
 
 
 class GanGenerator(Generator):
@@ -33,10 +31,9 @@ class GanGenerator(Generator):
         """Check the settings and small files; raises ``GeneratorError`` for what does not fit."""
         self._name, self._settings = name, settings
         self._folder = require_weights(settings.weights)
-        self._config = _read_config(self._folder)
+        self._config = read_config(self._folder)
         self._card = read_card(self._folder)
-        self._net: Any = None
-        self._text: Any = None
+        self._gan: Any = None
         self._parameters: int | None = None
 
     @property
@@ -62,51 +59,26 @@ class GanGenerator(Generator):
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights; see ``Generator.load``."""
         import torch
-        from safetensors import SafetensorError
-        from safetensors.torch import load_file
 
-        from gandiff.models.gan.config import GanConfig
-        from gandiff.models.gan.synthesis import GeneratorNetwork
-        from gandiff.models.text import TextEncoder, parameter_count
+        from gandiff.models.gan.model import TextToImageGan
+        from gandiff.models.text import parameter_count
 
         kind = getattr(torch, dtype, None)
         if not isinstance(kind, torch.dtype):
             raise GeneratorError(f"no number format {dtype!r}; use float32, bfloat16 or float16")
-        try:
-            with torch.random.fork_rng(devices=[]):  # building draws weights that are thrown away
-                net = GeneratorNetwork(GanConfig(**self._config))
-            net.load_state_dict(load_file(self._folder / WEIGHTS))
-        except SafetensorError as error:
-            raise GeneratorError(f"{self._folder / WEIGHTS} cannot be read: {error}") from error
-        except (TypeError, ValueError, RuntimeError) as error:
-            raise GeneratorError(
-                f"the weights in {self._folder} do not fit its {CONFIG}: "
-                f"{' '.join(str(error).split())[:300]}"
-            ) from error
-        text = TextEncoder.from_pretrained(self._folder)
-        if text.width != net.config.text_width:
-            raise GeneratorError(
-                f"{self._folder}: the text encoder is {text.width} wide, "
-                f"{CONFIG} says text_width {net.config.text_width}"
-            )
-        self._net = net.eval().requires_grad_(False).to(device=device, dtype=kind)
-        self._text = text.to(device, kind)
-        self._parameters = parameter_count(self._net) + parameter_count(self._text.model)
+        self._gan = TextToImageGan.from_folder(self._folder).to(device, kind)
+        self._parameters = parameter_count(self._gan.net) + parameter_count(self._gan.text.model)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
-        import torch
-
-        if self._net is None:
+        if self._gan is None:
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
         if not requests:
             return []
-        weight = self._net.start.weight
-        with torch.inference_mode():
-            text = self._text([request.prompt for request in requests])
-            noise = torch.stack([self._noise(request.seed) for request in requests]).to(weight)
-            pictures = self._net(noise, text, self._settings.truncation_psi)
-            pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
+        text = self._gan.read([request.prompt for request in requests])
+        noise = self._gan.noise([request.seed for request in requests])
+        pictures = self._gan.paint(noise, text, self._settings.truncation_psi)
+        pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
             finish(
                 image,
@@ -118,32 +90,8 @@ class GanGenerator(Generator):
 
     def unload(self) -> None:
         """Drop the networks."""
-        self._net = self._text = None
+        self._gan = None
         gc.collect()
-
-    def _noise(self, seed: int) -> Any:
-        import torch
-
-        return torch.randn(self._net.config.z_width, generator=torch.Generator().manual_seed(seed))
-
-
-def _read_config(folder: Path) -> dict[str, Any]:
-    for name in (CONFIG, WEIGHTS):
-        if not (folder / name).is_file():
-            raise GeneratorError(
-                f"{folder} has no {name}; a GAN is a folder that 'gandiff train gan' wrote"
-            )
-    config = read_json(folder / CONFIG)
-    model = config.pop("model", None)
-    if model != MODEL:
-        raise GeneratorError(
-            f"{folder / CONFIG} says model {model!r}, needed is {MODEL!r}; "
-            "for a diffusers pipeline use type: diffusers"
-        )
-    for field in ("resolution", "text_width"):
-        if not isinstance(config.get(field), int):
-            raise GeneratorError(f"{folder / CONFIG} lacks the number {field!r}")
-    return config
 
 
 def _unused(request: GenerationRequest) -> str | None:

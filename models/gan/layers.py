@@ -147,7 +147,8 @@ class CrossAttention(nn.Module):
         closeness = (q @ k.transpose(2, 3)).float() / math.sqrt(c // self.heads)
         weight = closeness.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(3)
         read = self.out((weight.to(v.dtype) @ v).transpose(1, 2).reshape(n, h * w, c))
-        return x + read.to(x.dtype).view(n, h, w, c).permute(0, 3, 1, 2)
+        out: Tensor = x + read.to(x.dtype).view(n, h, w, c).permute(0, 3, 1, 2)
+        return out
 
 
 def minibatch_deviation(x: Float[Tensor, "n c h w"], group: int = 4) -> Float[Tensor, "n c1 h w"]:

@@ -1,0 +1,132 @@
+"""Which pictures have which captions: image folders in the usual layouts, and COCO captions."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gandiff.experiments.errors import RequestError
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
+_LAYOUTS = (
+    "write a metadata.jsonl with file_name and text, or a name.txt beside each name.png; "
+    "or give the JSON file of COCO's captions"
+)
+
+
+class Captioned(NamedTuple):
+    """A picture and its captions, one or more."""
+
+    path: Path
+    captions: tuple[str, ...]
+
+
+def list_captioned(source: Path) -> list[Captioned]:
+    """Pictures with captions, in an order that does not depend on the file system.
+
+    ``source`` is a folder with ``metadata.jsonl`` (Hugging Face's imagefolder: ``file_name``,
+    ``text``), or with ``name.txt`` beside ``name.png`` (a caption a line), or with
+    ``annotations/captions_*.json``; or such a JSON file. Pictures without a caption are counted on
+    stderr. Raises ``RequestError`` if there are none with one.
+    """
+    if source.is_file() and source.suffix == ".json":
+        found = _coco(source)
+    elif not source.is_dir():
+        raise RequestError(
+            f"--data {source} is no folder; give a folder of captioned images, the JSON file of "
+            "COCO's captions, or 'scenes'"
+        )
+    elif (source / "metadata.jsonl").is_file():
+        found = _listing(source / "metadata.jsonl")
+    elif annotations := sorted(source.glob("annotations/captions_*.json")):
+        if len(annotations) > 1:
+            names = ", ".join(path.name for path in annotations)
+            raise RequestError(f"{source} has captions in {names}; give one of these files")
+        found = _coco(annotations[0])
+    else:
+        found = _neighbours(source)
+    told = [one for one in found if one.captions]
+    if not told:
+        pictures = f"; it has {len(found)} images without captions" if found else ""
+        raise RequestError(f"{source} has no captioned image{pictures}; {_LAYOUTS}")
+    if len(told) < len(found):
+        print(
+            f"warning: {len(found) - len(told)} of {len(found)} images in {source} have no caption "
+            "and are left out",
+            file=sys.stderr,
+        )
+    return told
+
+
+def _listing(path: Path) -> list[Captioned]:
+    texts: dict[str, list[str]] = defaultdict(list)
+    for number, line in enumerate(read_text(path).split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line)
+            name, text = row["file_name"], row["text"]
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise RequestError(
+                f"{path}, line {number}: needs an object with file_name and text ({error})"
+            ) from error
+        texts[str(name)] += _clean(text if isinstance(text, list) else [str(text)])
+    return [Captioned(path.parent / name, tuple(found)) for name, found in texts.items()]
+
+
+def _neighbours(folder: Path) -> list[Captioned]:
+    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    return [Captioned(path, tuple(_beside(path))) for path in pictures]
+
+
+def _beside(picture: Path) -> list[str]:
+    text = picture.with_suffix(".txt")
+    return _clean(read_text(text).splitlines()) if text.is_file() else []
+
+
+def _coco(path: Path) -> list[Captioned]:
+    """COCO's captions (Lin et al. 2014): images and annotations, joined by id."""
+    try:
+        content: dict[str, Any] = json.loads(read_text(path))
+        names = {image["id"]: str(image["file_name"]) for image in content["images"]}
+        texts: dict[Any, list[str]] = defaultdict(list)
+        for note in content["annotations"]:
+            texts[note["image_id"]].append(str(note["caption"]))
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise RequestError(
+            f"{path} is no COCO captions file: needed are 'images' (id, file_name) and "
+            f"'annotations' (image_id, caption) ({type(error).__name__}: {error})"
+        ) from error
+    folder = _coco_folder(path, next(iter(names.values()), ""))
+    return [
+        Captioned(folder / name, tuple(_clean(texts[number])))
+        for number, name in sorted(names.items(), key=lambda item: item[1])
+    ]
+
+
+def _coco_folder(path: Path, first: str) -> Path:
+    """Where the pictures lie: in a folder with the name of the split, beside the annotations."""
+    split = path.stem.removeprefix("captions_")
+    root = path.parent.parent if path.parent.name == "annotations" else path.parent
+    places = [root / split, root / "images" / split, root / "images", root, path.parent]
+    for place in places:
+        if (place / first).is_file():
+            return place
+    looked = ", ".join(str(place) for place in dict.fromkeys(places))
+    raise RequestError(f"the images of {path} are not there: looked for {first!r} in {looked}")
+
+
+def _clean(texts: Iterable[Any]) -> list[str]:
+    return [text for text in (" ".join(str(t).split()) for t in texts) if text]
+
+
+def read_text(path: Path) -> str:
+    """A file's UTF-8 text; raises ``RequestError`` naming the byte that is not."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise RequestError(f"{path}: expected UTF-8 text; byte {error.start} is not") from error

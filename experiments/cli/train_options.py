@@ -1,0 +1,47 @@
+"""Options that the train commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+Data = Annotated[
+    str,
+    typer.Option(
+        help="'scenes', made as it goes; a folder of captioned images; or a COCO captions JSON."
+    ),
+]
+Resolution = Annotated[int, typer.Option(help="Side of the images in px.")]
+Minutes = Annotated[float, typer.Option(help="How long to train, in wall time.")]
+Kimg = Annotated[
+    float | None,
+    typer.Option(help="Thousands of images to train on, in place of --minutes: repeatable."),
+]
+Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts.")]
+Out = Annotated[
+    Path | None, typer.Option(help="Where the result goes (default: runs/train-<what>).")
+]
+Resume = Annotated[
+    bool, typer.Option("--resume", help="Go on from the state in the output folder.")
+]
+BatchSize = Annotated[int, typer.Option(help="Images in one step, over all processes.")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Dtype = Annotated[
+    Literal["auto", "float32", "bfloat16"],
+    typer.Option(help="What to compute in; auto is bfloat16 where that is fast."),
+]
+Accumulate = Annotated[
+    int, typer.Option(help="Parts in which a batch is worked on, to save memory.")
+]
+Processes = Annotated[
+    int, typer.Option(help="Processes that share a batch: one for each GPU, or on a CPU.")
+]
+Ticks = Annotated[
+    int, typer.Option(help="Measurements, picture grids and kept checkpoints over the whole run.")
+]
+Keep = Annotated[int, typer.Option(help="How many checkpoints to keep beside the best one.")]
+TensorBoard = Annotated[
+    bool, typer.Option("--tensorboard", help="Also write the log for TensorBoard.")
+]

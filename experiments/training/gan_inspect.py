@@ -1,0 +1,78 @@
+"""What is looked at once a GAN is trained: truncation, and the nearest training pictures."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from gandiff.experiments.training.gan_watch import Watch, paint, tile
+from gandiff.experiments.training.gan_watch_files import thumbnails
+
+if TYPE_CHECKING:
+    from gandiff.experiments.training.gan_trainer import GanTrainer
+
+PSIS = (0.0, 0.25, 0.5, 0.7, 1.0)
+_SHOWN, _NEAREST = 8, 5
+_SEARCHED = 4096  # training pictures that are searched; all of a smaller set
+_QUERIES = 200
+
+
+def truncation_sweep(trainer: GanTrainer, watch: Watch) -> list[dict[str, float]]:
+    """What the watch measures at several psi, on validation captions."""
+    rows = []
+    for psi in PSIS:
+        score, found = watch.measure(trainer, paint(trainer, watch.captions, psi=psi))
+        rows.append({"truncation_psi": psi, "score": score, **found})
+    return [{name: round(value, 4) for name, value in row.items()} for row in rows]
+
+
+def truncation_grid(trainer: GanTrainer, prompts: list[str]) -> UInt8[np.ndarray, "h w 3"]:
+    """Rows are prompts, columns psi from 0 to 1, with one noise."""
+    columns = [paint(trainer, prompts, psi=psi) for psi in PSIS]
+    pictures = np.stack(columns, 1).reshape(-1, *columns[0].shape[1:])
+    return tile(pictures, len(PSIS))
+
+
+def nearest_neighbours(
+    trainer: GanTrainer, watch: Watch
+) -> tuple[dict[str, Any], UInt8[np.ndarray, "h w 3"]]:
+    """How near generated pictures lie to training pictures, beside held-out ones; and a picture.
+
+    Distances are Euclidean between thumbnails of 8 px. ``ratio`` is the median distance of
+    generated pictures to their nearest training picture over that of held-out ones: far below 1
+    is memorising. The picture has generated pictures in its first column, their nearest training
+    pictures beside them.
+    """
+    captions = watch.captions[:: watch.per_prompt][:_QUERIES]
+    made = paint(trainer, captions)
+    n = min(_SEARCHED, trainer.data.count or _SEARCHED)
+    start = max(0, trainer.loop.at.position - n)
+    train = _pictures(trainer, start, n)
+    distances = _distances(thumbnails(made), thumbnails(train))
+    facts: dict[str, Any] = {
+        "searched": n,
+        "median_distance": round(float(np.median(distances.min(1))), 4),
+    }
+    held = trainer.data.held_out(_QUERIES).images
+    if len(held):
+        real = _distances(thumbnails(held), thumbnails(train)).min(1)
+        facts["median_distance_held_out"] = round(float(np.median(real)), 4)
+        facts["ratio"] = round(float(np.median(distances.min(1)) / np.median(real)), 3)
+    nearest = np.argsort(distances[:_SHOWN], axis=1)[:, :_NEAREST]
+    rows = np.concatenate([made[:_SHOWN, None], train[nearest]], 1)
+    return facts, tile(rows.reshape(-1, *made.shape[1:]), rows.shape[1])
+
+
+def _pictures(trainer: GanTrainer, start: int, n: int) -> UInt8[np.ndarray, "n h w 3"]:
+    step = 256
+    parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
+    return np.concatenate(parts)
+
+
+def _distances(
+    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]
+) -> Float[np.ndarray, "n m"]:
+    square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
+    return np.asarray(np.sqrt(np.clip(square, 0, None)))

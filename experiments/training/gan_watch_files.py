@@ -1,0 +1,81 @@
+"""What ticks measure of a GAN that paints like the pictures in a folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float, UInt8
+
+from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
+from gandiff.evaluate.manifold import manifold_values
+from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.training.gan_watch import Watch, spread
+
+if TYPE_CHECKING:
+    from gandiff.evaluate.encoders import FeatureExtractor
+    from gandiff.experiments.training.gan_trainer import GanTrainer
+
+_REAL, _PER_PROMPT = 1000, 4  # pictures, at most
+_THUMBNAIL = 8  # px
+_NEAREST = 5
+
+
+class FileWatch(Watch):
+    """Distribution and variation, in the features of an encoder or of thumbnails of 8 px.
+
+    Thumbnails need no weights; they see colour and layout, nothing fine. The pictures beside are
+    held-out ones, or those of training where there are too few to hold any out. The score is the
+    negative Fréchet distance.
+    """
+
+    def __init__(self, data: CaptionedImages, encoder: str | None, device: str = "cpu") -> None:
+        self._encoder = _open(encoder, device)
+        held = data.held_out(_REAL)
+        if len(held.images) < 2 * _NEAREST:
+            held = data.batch(0, min(_REAL, data.count or _REAL))
+        self.per_prompt = _PER_PROMPT
+        prompts = list(dict.fromkeys(held.captions))[: max(1, _REAL // _PER_PROMPT)]
+        self.captions = [prompt for prompt in prompts for _ in range(_PER_PROMPT)]
+        self._real = self._features(held.images)
+        self._spread = spread(self._real, len(self._real))
+        self._stats = GaussianStats.of(self._real)
+
+    def measure(
+        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
+    ) -> tuple[float, dict[str, float]]:
+        """``variation`` is that within prompts relative to that among all real pictures."""
+        features = self._features(pictures)
+        fd = frechet_distance(GaussianStats.of(features), self._stats)
+        found = {"fd": fd, "variation": spread(features, self.per_prompt) / self._spread}
+        if min(len(features), len(self._real)) > _NEAREST:
+            precision, recall, _, covered = manifold_values(features, self._real, _NEAREST)
+            found |= {"precision": precision, "recall": recall, "coverage": covered}
+        return -fd, found
+
+    def _features(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
+        if self._encoder is not None:
+            return self._encoder.features(list(pictures))
+        return thumbnails(pictures)
+
+
+def thumbnails(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
+    """Pictures of 8 px by averaging, as vectors of numbers from 0 to 1."""
+    n, h, w, _ = pictures.shape
+    block = h // _THUMBNAIL
+    parts = pictures.reshape(n, _THUMBNAIL, block, _THUMBNAIL, w // _THUMBNAIL, 3)
+    vectors: np.ndarray = (parts.mean((2, 4)) / 255).reshape(n, -1).astype(np.float32)
+    return vectors
+
+
+def _open(encoder: str | None, device: str) -> FeatureExtractor | None:
+    from gandiff.evaluate.encoders import check_encoder, open_extractor
+    from gandiff.evaluate.result import MetricError
+
+    if encoder is None:
+        return None
+    try:
+        return open_extractor(check_encoder(encoder), {}, device)
+    except MetricError as error:
+        raise RequestError(f"--monitor {encoder}: {error}") from error

@@ -1,0 +1,160 @@
+"""A trained text-conditioned GAN as one object: captions and noise in, pictures out.
+
+It is saved, loaded and shared the way that the Hugging Face libraries do it:
+``TextToImageGan.from_pretrained(folder_or_id)``, ``save_pretrained``, ``push_to_hub``.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from huggingface_hub import ModelHubMixin
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
+from gandiff.models.gan.synthesis import GeneratorNetwork
+from gandiff.models.generator import GeneratorError
+from gandiff.models.pixels import to_uint8
+from gandiff.models.text import TextEncoder, TextFeatures
+from gandiff.models.weights import find_weights
+
+
+class TextToImageGan(
+    ModelHubMixin,
+    library_name="gandiff",
+    tags=["gan", "text-to-image"],
+    license="apache-2.0",
+    pipeline_tag="text-to-image",
+):
+    """A generator network with the text encoder that conditions it; frozen."""
+
+    def __init__(self, net: GeneratorNetwork, text: TextEncoder) -> None:
+        self.net, self.text = net.eval().requires_grad_(False), text
+
+    @property
+    def config(self) -> GanConfig:
+        """What the networks are."""
+        return self.net.config
+
+    def to(self, device: str, dtype: torch.dtype = torch.float32) -> TextToImageGan:
+        """Move the weights."""
+        self.net.to(device=device, dtype=dtype)
+        self.text.to(device, dtype)
+        return self
+
+    def noise(self, seeds: Sequence[int]) -> Float[Tensor, "n z"]:
+        """z of each seed, drawn on the CPU by a generator of its own, so the same everywhere."""
+        width = self.config.z_width
+        return torch.stack(
+            [torch.randn(width, generator=torch.Generator().manual_seed(s)) for s in seeds]
+        )
+
+    @torch.inference_mode()
+    def read(self, prompts: Sequence[str]) -> TextFeatures:
+        """Features of prompts; each depends on its own prompt alone."""
+        return self.text(prompts)
+
+    @torch.inference_mode()
+    def paint(
+        self,
+        z: Float[Tensor, "n z"],
+        text: TextFeatures,
+        truncation_psi: float | Sequence[float] = 1.0,
+    ) -> Float[Tensor, "n 3 h w"]:
+        """Pictures in [-1, 1], not clamped; ``truncation_psi`` may differ from row to row."""
+        psi = (
+            float(truncation_psi)
+            if isinstance(truncation_psi, float | int)
+            else torch.tensor(truncation_psi, dtype=torch.float32)
+        )
+        out: Tensor = self.net(z.to(self._like), text, psi)
+        return out
+
+    def __call__(
+        self,
+        prompts: str | Sequence[str],
+        seeds: Sequence[int] | None = None,
+        truncation_psi: float | Sequence[float] = 1.0,
+    ) -> list[Any]:
+        """PIL images of prompts; picture i has seed i unless ``seeds`` says otherwise."""
+        from PIL import Image
+
+        texts = [prompts] if isinstance(prompts, str) else list(prompts)
+        chosen = list(seeds) if seeds is not None else list(range(len(texts)))
+        if len(chosen) != len(texts):
+            raise ValueError(f"{len(texts)} prompts but {len(chosen)} seeds; give one for each")
+        made = self.paint(self.noise(chosen), self.read(texts), truncation_psi)
+        return [Image.fromarray(picture) for picture in to_pixels(made)]
+
+    @property
+    def _like(self) -> Tensor:
+        weight: Tensor = self.net.start.weight
+        return weight
+
+    # Saving and loading.
+
+    @classmethod
+    def from_folder(cls, folder: Path) -> TextToImageGan:
+        """Load what ``save_pretrained`` wrote; raises ``GeneratorError`` for what does not fit."""
+        from safetensors import SafetensorError
+        from safetensors.torch import load_file
+
+        config = read_config(folder)
+        try:
+            with torch.random.fork_rng(devices=[]):  # building draws weights that are thrown away
+                net = GeneratorNetwork(GanConfig(**config))
+            state = {name: t.float() for name, t in load_file(folder / WEIGHTS).items()}
+            net.load_state_dict(state)
+        except SafetensorError as error:
+            raise GeneratorError(f"{folder / WEIGHTS} cannot be read: {error}") from error
+        except (TypeError, ValueError, RuntimeError) as error:
+            raise GeneratorError(
+                f"the weights in {folder} do not fit its {CONFIG}: "
+                f"{' '.join(str(error).split())[:300]}"
+            ) from error
+        text = TextEncoder.from_pretrained(folder)
+        if text.width != net.config.text_width:
+            raise GeneratorError(
+                f"{folder}: the text encoder is {text.width} wide, "
+                f"{CONFIG} says text_width {net.config.text_width}"
+            )
+        return cls(net, text)
+
+    @classmethod
+    def _from_pretrained(cls, *, model_id: str, **options: Any) -> TextToImageGan:
+        """A shipped name, a folder, or an id on the hub."""
+        folder = find_weights(model_id)
+        if folder is None:
+            from huggingface_hub import snapshot_download
+
+            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
+            asked = {key: options[key] for key in known if options.get(key) is not None}
+            folder = Path(snapshot_download(model_id, **asked))
+        return cls.from_folder(folder)
+
+    def _save_pretrained(self, save_directory: Path) -> None:
+        """Weights in float16, which is finer than the bf16 that they were trained in."""
+        save_network(save_directory, self.net)
+        self.text.save_pretrained(save_directory)
+
+
+def to_pixels(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"]:
+    """[-1, 1] to bytes, rounded."""
+    return to_uint8(pictures.float().permute(0, 2, 3, 1).cpu().numpy(), low=-1.0)
+
+
+def save_network(folder: Path, net: GeneratorNetwork) -> None:
+    """Write ``model.safetensors`` and ``config.json``."""
+    from safetensors.torch import save_file
+
+    state = {name: t.detach().cpu().half().contiguous() for name, t in net.state_dict().items()}
+    save_file(state, folder / WEIGHTS)
+    facts = {"model": MODEL, **dataclasses.asdict(net.config)}
+    (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
