@@ -28,7 +28,8 @@ class TextFeatures(NamedTuple):
 
     tokens: Float[Tensor, "n l d"]
     pooled: Float[Tensor, "n d"]  # at the end token
-    mask: Bool[Tensor, "n l"]  # True up to and with the end token, False at padding
+    # True up to and with the end token, False at padding; or a weight for each token, 0 to 1.
+    mask: Bool[Tensor, "n l"] | Float[Tensor, "n l"]
     truncated: list[int]
 
     def rows(self, which: slice) -> TextFeatures:

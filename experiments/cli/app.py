@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from gandiff.experiments.cli import compare, look, runs, score, train
+from gandiff.experiments.cli import compare, explore, look, runs, score, train
 from gandiff.experiments.cli.invocation import command_that_goes_on, invocation
 from gandiff.experiments.cli.output import examples, one_line
 
@@ -34,6 +34,7 @@ score.register(app)
 compare.register(app)
 look.register(app)
 app.add_typer(train.app, name="train")
+app.add_typer(explore.app, name="explore")
 
 
 class Outcome(NamedTuple):

@@ -62,8 +62,10 @@ def gradients(module: nn.Module) -> list[Tensor]:
 
 def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of all tensors together; not finite if one of them is not."""
-    parts = torch._foreach_norm(list(tensors))
-    return float(torch.stack([part.float() for part in parts]).norm()) if parts else 0.0
+    found = list(tensors)
+    if not found:
+        return 0.0
+    return float(torch.stack([part.float() for part in torch._foreach_norm(found)]).norm())
 
 
 def to_tensor(images: Any, device: str) -> Tensor:

@@ -73,13 +73,13 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-[0-9]*.pt"), key=lambda path: path.name)
 
 
-def keep_latest(folder: Path, keep: int, kimg: float) -> None:
+def keep_latest(folder: Path, keep: int, images: int) -> None:
     """Keep a copy of the latest checkpoint under its number of images; drop all but ``keep - 1``.
 
     A hard link where the file system has them: no second copy is written.
     """
     if keep > 1:
-        copy = folder / f"checkpoint-{round(kimg):07d}.pt"
+        copy = folder / f"checkpoint-{images:010d}.pt"
         copy.unlink(missing_ok=True)
         try:
             copy.hardlink_to(folder / CHECKPOINT)

@@ -9,10 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.pictures import tile, write_png
 from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import CHECKPOINT
@@ -25,7 +24,7 @@ from gandiff.experiments.training.gan_inspect import (
 )
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
-from gandiff.experiments.training.gan_watch import Watch, grid, tile
+from gandiff.experiments.training.gan_watch import Watch, grid
 from gandiff.experiments.training.loop import write_json
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.request import TrainingRequest
@@ -96,13 +95,13 @@ class Ticks:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
             reals = trainer.data.held_out(_GRID * _GRID).images
-            _write_png(self.folder / "reals.png", tile(reals[: len(reals) // _GRID * _GRID], _GRID))
+            write_png(self.folder / "reals.png", tile(reals[: len(reals) // _GRID * _GRID], _GRID))
 
     def __call__(self) -> tuple[float, dict[str, float]]:
         """The score and what was measured."""
         trainer = self.trainer
         name = f"kimg-{round(trainer.loop.at.images / 1000):06d}.png"
-        _write_png(self.folder / name, grid(trainer, self.prompts))
+        write_png(self.folder / name, grid(trainer, self.prompts))
         score, found = self.watch(trainer)
         self._warn({"score": score, **found})
         if score > trainer.loop.at.best:
@@ -127,15 +126,9 @@ def finish(trainer: GanTrainer, watch: Watch) -> None:
     folder = trainer.request.out / SAMPLES
     prompts = watch.captions[:: watch.per_prompt][:_GRID]
     near, picture = nearest_neighbours(trainer, watch)
-    _write_png(folder / "neighbours.png", picture)
-    _write_png(folder / "truncation.png", truncation_grid(trainer, prompts))
+    write_png(folder / "neighbours.png", picture)
+    write_png(folder / "truncation.png", truncation_grid(trainer, prompts))
     save(trainer.request.out, trainer, truncation=truncation_sweep(trainer, watch), neighbours=near)
-
-
-def _write_png(path: Path, image: np.ndarray) -> None:
-    from PIL import Image
-
-    Image.fromarray(image).save(path)
 
 
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gandiff.experiments.training.gan_watch import Watch, paint, tile
+from gandiff.experiments.pictures import tile
+from gandiff.experiments.training.gan_watch import Watch, paint
 from gandiff.experiments.training.gan_watch_files import thumbnails
 
 if TYPE_CHECKING:

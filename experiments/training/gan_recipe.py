@@ -26,11 +26,11 @@ class GanRecipe:
     loss: Loss = "relativistic"
     reading: float = 0.06
     reading_lr: float = 8e-3
-    lr: float = 2e-3
+    lr: float = 8e-3
     lr_end: float = 2e-4
     betas: tuple[float, float] = (0.0, 0.99)
-    gamma: float = 0.1
-    gamma_end: float = 0.02
+    gamma: float = 1.0
+    gamma_end: float = 0.1
     lazy: int = 8
     mismatches: int = 3
     matching: float = 1.0
@@ -61,10 +61,16 @@ class GanRecipe:
 RECIPES: dict[str, GanRecipe] = {
     "default": GanRecipe(),
     # Huang et al. 2024, as they write it: both penalties at every step.
-    "relativistic": GanRecipe(reading=0.0, lazy=1),
-    # Karras et al. 2020, with matching-aware captions: lazy R1, minibatch deviation.
+    "relativistic": GanRecipe(reading=0.0, lazy=1, lr=2e-3),
+    # Karras et al. 2020, with captions that do not fit: lazy R1, minibatch deviation.
     "non-saturating": GanRecipe(
-        loss="non-saturating", reading=0.0, lazy=16, gamma=0.01, gamma_end=0.01, minibatch_std=True
+        loss="non-saturating",
+        reading=0.0,
+        lr=2.5e-3,
+        lazy=16,
+        gamma=0.01,
+        gamma_end=0.01,
+        minibatch_std=True,
     ),
 }
 

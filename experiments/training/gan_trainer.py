@@ -150,7 +150,7 @@ class GanTrainer:
         flat = [text for row in batch.wrong for text in row]
         features = self.read_captions(batch.captions + flat)
         n, k = len(batch.captions), self.recipe.mismatches
-        wrong = features.pooled[n:].view(len(rows), k, -1)
+        wrong = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
         return features.rows(slice(0, n)), wrong
 
     def _make(self, part: Part) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gandiff.experiments.pictures import tile
 from gandiff.experiments.training.averaging import to_tensor
 from gandiff.models.gan.model import to_pixels
 from gandiff.models.text import TextFeatures
@@ -109,16 +110,6 @@ def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.
         text: TextFeatures = trainer.encoder.encode(texts)
         made = net(noise.repeat(len(prompts), 1).to(trainer.request.device), text)
     return tile(to_pixels(made), columns)
-
-
-def tile(pictures: UInt8[np.ndarray, "n h w 3"], columns: int) -> UInt8[np.ndarray, "h2 w2 3"]:
-    """Lay pictures out in rows, enlarged until they can be seen, with a thin gap between them."""
-    scale = max(1, 96 // pictures.shape[1])
-    big = pictures.repeat(scale, 1).repeat(scale, 2)
-    padded = np.pad(big, ((0, 0), (1, 1), (1, 1), (0, 0)), constant_values=255)
-    n, h, w, _ = padded.shape
-    rows = padded.reshape(n // columns, columns, h, w, 3)
-    return np.ascontiguousarray(rows.transpose(0, 2, 1, 3, 4).reshape(-1, columns * w, 3))
 
 
 def spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:

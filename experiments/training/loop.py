@@ -174,7 +174,7 @@ class Loop:
         (self.at.seconds,) = self.ranks.agree(spent)
         self.save()
         if self.ranks.first:
-            keep_latest(self.request.out, self.request.keep, self.at.images / 1000)
+            keep_latest(self.request.out, self.request.keep, self.at.images)
             if best:
                 self._write(self.request.out / BEST)
 

@@ -8,17 +8,25 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
-import importlib
+import multiprocessing
 import os
+import signal
 import tempfile
-from collections.abc import Callable, Iterable
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
+
 _PATIENCE = datetime.timedelta(minutes=30)  # others wait while the first one evaluates
+_INTERRUPTED, _FAILED, _REFUSED = 130, 1, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,60 +60,110 @@ class Ranks:
         """What the first process says."""
         if self.count == 1:
             return list(values)
-        said = torch.tensor(values, dtype=torch.float64, device=_device())
+        nccl = torch.distributed.get_backend() == "nccl"
+        said = torch.tensor(values, dtype=torch.float64, device="cuda" if nccl else "cpu")
         torch.distributed.broadcast(said, 0)
         return [float(value) for value in said]
-
-    def anyone(self, flag: bool) -> bool:
-        """Whether any process says yes."""
-        if self.count == 1:
-            return flag
-        said = torch.tensor(float(flag), device=_device())
-        torch.distributed.all_reduce(said)
-        return bool(said > 0)
 
 
 ALONE = Ranks()
 
 
-def _device() -> str:
-    return "cuda" if torch.distributed.get_backend() == "nccl" else "cpu"
-
-
 def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     """Call ``work(request, ranks, *arguments)`` in ``request.processes`` processes.
 
-    One process is this one. A ``torchrun`` that started us decides instead, where there is one.
+    One process is this one. A ``torchrun`` that started us decides instead, where there is one. An
+    error or Ctrl-C in one of them is raised here.
     """
     if "TORCHELASTIC_RUN_ID" in os.environ:
-        _join("env://", int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]), request.device)
         ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
+        _join("env://", ranks, request.device)
         work(dataclasses.replace(request, device=_own_device(request.device)), ranks, *arguments)
     elif request.processes == 1:
         work(request, ALONE, *arguments)
     else:
         with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
-            meeting = Path(folder, "meeting").as_uri()
-            spawn: Any = importlib.import_module("torch.multiprocessing").spawn  # untyped
-            spawn(_child, (work, request, meeting, arguments), nprocs=request.processes)
+            _launch_children(Path(folder), work, request, arguments)
 
 
-def _child(rank: int, work: Any, request: Any, meeting: str, arguments: tuple[Any, ...]) -> None:
+def _launch_children(
+    folder: Path, work: Callable[..., Any], request: Any, arguments: tuple[Any, ...]
+) -> None:
+    # Started afresh, not forked: a copy of a process with threads of torch in it may hang.
+    context = multiprocessing.get_context("spawn")
+    children = [
+        context.Process(target=_child, args=(rank, folder, work, request, arguments))
+        for rank in range(request.processes)
+    ]
+    with _pass_on_interrupts(children):
+        for child in children:
+            child.start()
+        while any(child.is_alive() for child in children):
+            time.sleep(0.05)
+            if any(child.exitcode for child in children):  # the others would wait for it for ever
+                time.sleep(2.0)
+                for child in children:
+                    child.terminate()
+    codes = [child.exitcode for child in children]
+    if _INTERRUPTED in codes:
+        raise KeyboardInterrupt
+    for kind, error in (("refused", RequestError), ("failed", EnvironmentFailure)):
+        said = sorted(folder.glob(f"{kind}-*"))
+        if said:
+            raise error(said[0].read_text(encoding="utf-8"))
+    if any(codes):
+        raise RuntimeError(f"a training process ended with {next(c for c in codes if c)}")
+
+
+def _child(rank: int, folder: Path, work: Any, request: Any, arguments: tuple[Any, ...]) -> None:
     ranks = Ranks(rank, request.processes)
     os.environ.setdefault("LOCAL_RANK", str(rank))
-    _join(meeting, rank, ranks.count, request.device)
+    _join((folder / "meeting").as_uri(), ranks, request.device)
     if request.device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks.count))
+    own = dataclasses.replace(request, device=_own_device(request.device))
     try:
-        work(dataclasses.replace(request, device=_own_device(request.device)), ranks, *arguments)
+        work(own, ranks, *arguments)
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+    except RequestError as error:
+        (folder / f"refused-{rank}").write_text(str(error), encoding="utf-8")
+        raise SystemExit(_REFUSED) from None
+    except Exception as error:
+        failure = environment_failure(error)
+        if failure is None:
+            raise
+        (folder / f"failed-{rank}").write_text(str(failure), encoding="utf-8")
+        raise SystemExit(_FAILED) from None
+    torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _pass_on_interrupts(children: Sequence[BaseProcess]) -> Iterator[None]:
+    """Ctrl-C here asks the children to stop, and waits until they have saved."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def pass_on(*_: object) -> None:
+        for child in children:
+            if child.pid is not None and child.is_alive():
+                os.kill(child.pid, signal.SIGINT)
+
+    before = signal.signal(signal.SIGINT, pass_on)
+    try:
+        yield
     finally:
-        torch.distributed.destroy_process_group()
+        signal.signal(signal.SIGINT, before)
 
 
-def _join(meeting: str, rank: int, count: int, device: str) -> None:
-    backend = "nccl" if device.startswith("cuda") else "gloo"
+def _join(meeting: str, ranks: Ranks, device: str) -> None:
     torch.distributed.init_process_group(
-        backend, init_method=meeting, rank=rank, world_size=count, timeout=_PATIENCE
+        "nccl" if device.startswith("cuda") else "gloo",
+        init_method=meeting,
+        rank=ranks.rank,
+        world_size=ranks.count,
+        timeout=_PATIENCE,
     )
 
 

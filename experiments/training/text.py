@@ -29,6 +29,7 @@ from gandiff.models.generator import GeneratorError
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
+KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
 RECORD = "text_training.json"
 _LABEL = "text encoder"
 _CAPTIONS = 20_000  # to learn words from
@@ -135,8 +136,11 @@ def ensure(request: TrainingRequest, data: CaptionedImages | None = None) -> Tex
     if not (request.out / RECORD).is_file():
         started = request.resume and checkpoint.is_file()
         resume = started and read_checkpoint(checkpoint)["label"] == _LABEL
-        minutes = min(MINUTES, request.minutes * 0.1)
-        train(dataclasses.replace(request, minutes=minutes, resume=resume), data)
+        budget = {"minutes": min(MINUTES, request.minutes * 0.1)}
+        if request.kimg is not None:
+            budget = {"kimg": min(KCAPTIONS, request.kimg)}
+        alone = dataclasses.replace(request, processes=1, accumulate=1, resume=resume, **budget)  # type: ignore[arg-type]
+        train(alone, data)
         checkpoint.unlink(missing_ok=True)
         (request.out / LOG).unlink(missing_ok=True)
     return TextEncoder.from_pretrained(request.out)

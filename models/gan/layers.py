@@ -132,9 +132,11 @@ class CrossAttention(nn.Module):
         self,
         x: Float[Tensor, "n c h w"],
         tokens: Float[Tensor, "n l t"],
-        mask: Bool[Tensor, "n l"],
+        mask: Bool[Tensor, "n l"] | Float[Tensor, "n l"],
     ) -> Float[Tensor, "n c h w"]:
-        """x plus what its places read; ``mask`` is True at tokens that may be read."""
+        """x plus what its places read; ``mask`` is True at tokens that may be read, or their weight
+        from 0 to 1.
+        """
         n, c, h, w = x.shape
         places = x.permute(0, 2, 3, 1).reshape(n, h * w, c)
         tokens = unit_variance(tokens)
@@ -145,7 +147,7 @@ class CrossAttention(nn.Module):
         # Written out: captions are so short that on a CPU the fused kernel's backward pass takes
         # many times as long.
         closeness = (q @ k.transpose(2, 3)).float() / math.sqrt(c // self.heads)
-        weight = closeness.masked_fill(~mask[:, None, None, :], float("-inf")).softmax(3)
+        weight = (closeness + mask.float().log()[:, None, None, :]).softmax(3)
         read = self.out((weight.to(v.dtype) @ v).transpose(1, 2).reshape(n, h * w, c))
         out: Tensor = x + read.to(x.dtype).view(n, h, w, c).permute(0, 3, 1, 2)
         return out

@@ -74,7 +74,7 @@ class TextToImageGan(
             if isinstance(truncation_psi, float | int)
             else torch.tensor(truncation_psi, dtype=torch.float32)
         )
-        out: Tensor = self.net(z.to(self._like), text, psi)
+        out: Tensor = self.net(z.to(self.like), text, psi)
         return out
 
     def __call__(
@@ -94,7 +94,8 @@ class TextToImageGan(
         return [Image.fromarray(picture) for picture in to_pixels(made)]
 
     @property
-    def _like(self) -> Tensor:
+    def like(self) -> Tensor:
+        """A weight, for device and number format."""
         weight: Tensor = self.net.start.weight
         return weight
 

@@ -100,21 +100,26 @@ class GeneratorNetwork(nn.Module):
         return w
 
     def synthesise(
-        self, w: Float[Tensor, "n s"] | list[Float[Tensor, "n s"]], text: TextFeatures
+        self,
+        w: Float[Tensor, "n s"] | list[Float[Tensor, "n s"]],
+        text: TextFeatures | list[TextFeatures],
     ) -> Float[Tensor, "n 3 h w"]:
-        """A style, or one for each level from 4 px up, to a picture.
+        """A style and a text, or one of each for every level from 4 px up, to a picture.
 
         Features grow level by level, and each adds its share to the picture.
         """
         styles = w if isinstance(w, list) else [w] * len(self.levels)
-        if len(styles) != len(self.levels):
-            raise ValueError(f"{len(styles)} styles for {len(self.levels)} levels")
+        texts = text if isinstance(text, list) else [text] * len(self.levels)
+        if not len(styles) == len(texts) == len(self.levels):
+            raise ValueError(
+                f"{len(styles)} styles and {len(texts)} texts for {len(self.levels)} levels"
+            )
         x = F.leaky_relu(self.start(styles[0]), SLOPE) * GAIN
         # Channels last by construction: no copy to get there.
         x = x.view(len(x), 4, 4, -1).permute(0, 3, 1, 2)
         picture: Tensor | None = None
-        for level, style in zip(self.levels, styles, strict=True):
-            x, rgb = level(x, style, text)
+        for level, style, said in zip(self.levels, styles, texts, strict=True):
+            x, rgb = level(x, style, said)
             picture = rgb if picture is None else rgb + double(picture)
         assert picture is not None
         return picture

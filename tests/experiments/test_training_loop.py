@@ -17,8 +17,10 @@ import torch
 
 from gandiff.experiments.errors import RequestError, environment_failure
 from gandiff.experiments.training import loop as loops
+from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
+from gandiff.experiments.training.checkpoints import BEST, numbered
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import Ema, Loop, cosine, set_lr, to_tensor, write_json
+from gandiff.experiments.training.loop import Loop, NonFiniteError, write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 Step = Callable[[], tuple[int, dict[str, float]]]
@@ -43,7 +45,7 @@ def make(out: Path, label: str = "toy", **changes: Any) -> tuple[Loop, torch.nn.
 
     def step() -> tuple[int, dict[str, float]]:
         net.weight.add_(1)
-        return 3, {"loss": 1.0 / (1 + loop.steps)}
+        return 3, {"loss": 1.0 / (1 + loop.at.steps)}
 
     return loop, net, step
 
@@ -52,11 +54,11 @@ def test_it_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path / "deep" / "out")
     loop.run(step)
     assert loop.fraction == 1.0
-    assert loop.steps in (60, 61)  # of a budget of 0.06 seconds
-    assert loop.images == 3 * loop.steps == 3 * net.weight.item()
-    again = loop.steps
+    assert loop.at.steps in (60, 61)  # of a budget of 0.06 seconds
+    assert loop.at.images == 3 * loop.at.steps == 3 * net.weight.item()
+    again = loop.at.steps
     loop.run(step)
-    assert loop.steps == again  # nothing is left to spend
+    assert loop.at.steps == again  # nothing is left to spend
 
 
 def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
@@ -65,7 +67,7 @@ def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path)
     loop.run(step)
     rows = [json.loads(line) for line in (tmp_path / loops.LOG).read_text().splitlines()]
-    assert rows == loop.curve
+    assert rows == loop.progress.curve
     assert set(rows[-1]) == {"seconds", "kimg", "loss"}
     assert 0 < rows[-1]["loss"] <= 1
 
@@ -73,11 +75,11 @@ def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
 def test_the_record_says_what_was_done(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path, seed=7, command="gandiff train toy --seed 7")
     loop.run(step)
-    loop.curve = [{"seconds": float(i)} for i in range(600)]
+    loop.progress.curve = [{"seconds": float(i)} for i in range(600)]
     record = loop.record(extra=1)
     assert json.loads(json.dumps(record)) == record
     assert (record["command"], record["seed"]) == ("gandiff train toy --seed 7", 7)
-    assert (record["images"], record["steps"]) == (loop.images, loop.steps)
+    assert (record["images"], record["steps"]) == (loop.at.images, loop.at.steps)
     assert record["extra"] == 1
     assert len(record["curve"]) <= 60
     assert record["cpu"]
@@ -86,14 +88,14 @@ def test_the_record_says_what_was_done(tmp_path: Path) -> None:
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path)
     loop.run(step)
-    before = (loop.seconds, loop.images, loop.steps, list(loop.curve))
+    before = (loop.at.seconds, loop.at.images, loop.at.steps, list(loop.progress.curve))
     more, net, step = make(tmp_path, resume=True, minutes=0.002)
-    assert (more.seconds, more.images, more.steps, more.curve) == before
-    assert net.weight.item() == loop.steps
+    assert (more.at.seconds, more.at.images, more.at.steps, more.progress.curve) == before
+    assert net.weight.item() == loop.at.steps
     assert 0 < more.fraction < 1
     more.run(step)
-    assert more.steps > loop.steps
-    assert net.weight.item() == more.steps
+    assert more.at.steps > loop.at.steps
+    assert net.weight.item() == more.at.steps
     assert more.record()["resumed"] == 1
 
 
@@ -101,14 +103,14 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
     def interrupted() -> tuple[int, dict[str, float]]:
-        if loop.steps == 5:
+        if loop.at.steps == 5:
             raise KeyboardInterrupt
         return step()
 
     with pytest.raises(KeyboardInterrupt):
         loop.run(interrupted)
     more, net, _ = make(tmp_path, minutes=10.0, resume=True)
-    assert (more.steps, more.images, net.weight.item()) == (5, 15, 5.0)
+    assert (more.at.steps, more.at.images, net.weight.item()) == (5, 15, 5.0)
 
 
 def test_checkpoints_are_written_now_and_then(
@@ -116,11 +118,11 @@ def test_checkpoints_are_written_now_and_then(
 ) -> None:
     monkeypatch.setattr(loops, "_CHECKPOINT_SECONDS", 0.0125)
     saved = []
-    monkeypatch.setattr(Loop, "save", lambda self: saved.append(self.seconds))
+    monkeypatch.setattr(Loop, "save", lambda self: saved.append(self.at.seconds))
     loop, _, step = make(tmp_path)
     loop.run(step)
-    assert saved == pytest.approx([0.013, 0.026, 0.039, 0.052, 0.06], abs=0.0021)
-    assert saved[-1] == loop.seconds
+    assert saved == pytest.approx([0.0, 0.013, 0.026, 0.039, 0.052, 0.06], abs=0.0021)
+    assert saved[-1] == loop.at.seconds
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
@@ -141,25 +143,96 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
-def test_losses_that_are_not_finite_end_it(tmp_path: Path, bad: float) -> None:
+def test_losses_that_stay_not_finite_end_it(tmp_path: Path, bad: float) -> None:
     loop, _, step = make(tmp_path)
 
     def diverging() -> tuple[int, dict[str, float]]:
         shown, losses = step()
-        return shown, losses | {"g_loss": bad if loop.steps == 2 else 1.0}
+        return shown, losses | {"g_loss": bad if loop.at.steps == 2 else 1.0}
 
-    says = rf"training the toy became non-finite \(g_loss = {bad}\) after 9 images; start again"
+    says = rf"training the toy became non-finite \(g_loss = {bad}\) after 6 images; go on from"
     with pytest.raises(RequestError, match=says) as ended:
         loop.run(diverging)
     assert "\n" not in str(ended.value)
-    assert not (tmp_path / loops.CHECKPOINT).exists()  # nothing worth going on from
+    assert "or start again with another --seed" in str(ended.value)
+    assert loop.at.rollbacks == 3
 
 
-def test_after_a_checkpoint_the_error_tells_of_it(tmp_path: Path) -> None:
+def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path) -> None:
+    loop, net, step = make(tmp_path)
+    met = []
+
+    def fragile() -> tuple[int, dict[str, float]]:
+        met.append(loop.at.position)
+        if loop.at.position == 9:
+            net.weight.fill_(math.nan)
+            raise NonFiniteError("norm of the gradient = nan")
+        return step()
+
+    loop.run(fragile)
+    assert loop.fraction == 1.0
+    assert met.count(9) == 1
+    assert met[3:6] == [9, 9 + loop.request.batch_size, 12 + loop.request.batch_size]
+    assert loop.at.rollbacks == 1
+    assert loop.at.skipped == 9 + loop.request.batch_size
+    assert net.weight.item() == loop.at.steps
+    record = loop.record()
+    assert record["rollbacks"] == 1
+    assert "norm of the gradient = nan" in record["events"][0]["text"]
+    assert "went back to 0.0 kimg" in record["events"][0]["text"]
+
+
+def test_before_any_checkpoint_there_is_no_way_back(tmp_path: Path) -> None:
     loop, _, _ = make(tmp_path)
-    loop.save()
-    with pytest.raises(RequestError, match=r"go on from .*checkpoint\.pt with --resume, or start"):
+    loop.at.steps = 1  # as if the first checkpoint had been lost
+    with pytest.raises(RequestError, match=r"became non-finite \(loss = nan\) .*; start again"):
         loop.run(lambda: (1, {"loss": math.nan}))
+
+
+def test_a_budget_in_images_ends_at_the_image(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03)
+    assert loop.fraction == 0
+    loop.run(step)
+    assert (loop.at.images, loop.at.steps, loop.fraction) == (30, 10, 1.0)
+
+
+def test_ticks_come_at_even_distances_and_keep_the_best(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.06, ticks=5, keep=3)
+    scores = iter([1.0, 3.0, 2.0, 5.0, 4.0])
+    at = []
+
+    def tick() -> tuple[float, dict[str, float]]:
+        at.append(loop.at.images)
+        score = next(scores)
+        return score, {"score": score}
+
+    loop.run(step, tick)
+    assert at == [12, 24, 36, 48, 60]
+    assert loop.at.best == 5.0
+    rows = [row for row in loop.progress.curve if "score" in row]
+    assert [row["score"] for row in rows] == [1, 3, 2, 5, 4]
+    assert loop.record()["ticks"] == rows
+    best = torch.load(tmp_path / BEST, weights_only=True)
+    assert best["progress"]["images"] == 48
+    assert best["state"]["net"]["weight"].item() == 16
+    assert len(numbered(tmp_path)) == 2  # and the latest
+    assert (tmp_path / loops.CHECKPOINT).is_file()
+
+
+def test_a_resumed_run_keeps_its_ticks(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
+    loop.run(step, lambda: (1.0, {"score": 1.0}))
+    more, _, step = make(tmp_path, kimg=0.06, ticks=10, resume=True)
+    more.run(step, lambda: (0.5, {"score": 0.5}))
+    assert [row["score"] for row in more.record()["ticks"]] == [1.0] * 5 + [0.5] * 5
+    assert more.at.best == 1.0
+
+
+def test_norm_is_that_of_all_together() -> None:
+    parts = [torch.tensor([3.0]), torch.tensor([[4.0], [12.0]])]
+    assert norm(parts) == pytest.approx(13)
+    assert norm([]) == 0
+    assert math.isnan(norm([torch.tensor([math.nan]), torch.ones(2)]))
 
 
 def test_nothing_to_go_on_from_is_refused(tmp_path: Path) -> None:
@@ -215,7 +288,11 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
         ({"minutes": -1.0}, "--minutes must be above 0, got -1.0"),
         ({"minutes": math.nan}, "--minutes must be above 0, got nan"),
         ({"batch_size": 0}, "--batch-size must be at least 1, got 0"),
-        ({"dtype": "float16"}, "training computes in float32, not in float16; leave out --dtype"),
+        ({"kimg": 0.0}, "--kimg must be above 0, got 0.0"),
+        ({"batch_size": 6, "accumulate": 4}, "--batch-size 6 does not divide into 4 parts"),
+        ({"accumulate": 0}, "--accumulate must be at least 1, got 0"),
+        ({"processes": 0}, "--processes must be at least 1, got 0"),
+        ({"keep": 0}, "--keep must be at least 1, got 0"),
         ({"device": "gpu"}, "no device is named 'gpu'"),
         ({"device": "mps"}, "--device mps: torch finds no such device here; use cpu"),
         ({"resume": True}, "--resume found no checkpoint.pt in"),

@@ -1,27 +1,43 @@
-"""The networks and losses of the GAN, against what their papers write."""
+"""The networks of the GAN, against what their papers write."""
 
 from __future__ import annotations
-
-import math
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gandiff.models.gan.losses import contrast, mismatch, relativistic, zero_centred_penalty
-from gandiff.models.gan.networks import (
+from gandiff.experiments.gan_benchmark import the_usual_way, zero_insertion
+from gandiff.models.gan.config import GanConfig, describe_difference, gan_config
+from gandiff.models.gan.discriminator import Discriminator
+from gandiff.models.gan.layers import (
     GAIN,
-    Discriminator,
-    GanConfig,
-    Generator,
+    CrossAttention,
     ModulatedConv,
     StyledLayer,
-    gan_config,
+    double,
+    minibatch_deviation,
     unit_variance,
 )
+from gandiff.models.gan.synthesis import GeneratorNetwork
+from gandiff.models.text import TextFeatures
 
-SMALL = GanConfig(resolution=16, text_width=6, z_width=8, g_widths=(12, 8, 8), d_widths=(12, 8))
+SMALL = GanConfig(
+    resolution=16,
+    text_width=6,
+    z_width=8,
+    style_width=12,
+    g_widths=(12, 8),
+    d_widths=(12, 8),
+    attention=(8,),
+    heads=2,
+    d_features=20,
+)
+
+
+def text_of(n: int, width: int = 6, length: int = 5) -> TextFeatures:
+    mask = torch.arange(length)[None] < torch.randint(1, length + 1, (n, 1))
+    return TextFeatures(torch.randn(n, length, width), torch.randn(n, width), mask, [0] * n)
 
 
 @pytest.fixture(autouse=True)
@@ -30,68 +46,95 @@ def _seeded() -> None:
 
 
 @pytest.fixture
-def generator() -> Generator:
-    made = Generator(SMALL)
+def generator() -> GeneratorNetwork:
+    """A small one, in which attention has begun to work."""
+    made = GeneratorNetwork(SMALL)
     made.f_mean.normal_()
+    torch.nn.init.normal_(made.levels[1].read.out.weight)
     return made.requires_grad_(False)
 
 
-@pytest.mark.parametrize("resolution", [8, 32, 64, 128])
+@pytest.mark.parametrize("resolution", [8, 32, 64, 128, 256])
 def test_networks_have_their_shapes(resolution: int) -> None:
     config = gan_config(resolution, text_width=6)
-    g, d = Generator(config).requires_grad_(False), Discriminator(config).requires_grad_(False)
-    z, text = torch.randn(2, config.z_width), torch.randn(2, 6)
+    g = GeneratorNetwork(config).requires_grad_(False)
+    d = Discriminator(config).requires_grad_(False)
+    z, text = torch.randn(2, config.z_width), text_of(2)
     picture = g(z, text)
     assert picture.shape == (2, 3, resolution, resolution)
     assert picture.isfinite().all()
     h = d.features(picture)
-    assert h.shape == (2, 128)
-    assert d.judge.similarity(h, torch.randn(5, 6)).shape == (2, 5)
-    assert torch.equal(d(picture, text), d.judge(h, text))
+    assert h.shape == (2, config.d_features)
+    assert d.judge.match(h, torch.randn(2, 5, 6)).shape == (2, 5)
+    assert torch.equal(d(picture, text.pooled), d.judge(h, text.pooled))
 
 
-@pytest.mark.parametrize("resolution", [0, -32, 4, 33, 48, 100])
+def test_small_pictures_need_no_attention_and_large_ones_have_it() -> None:
+    assert gan_config(16, 6).attention == ()
+    assert gan_config(32, 6).attention == (8,)
+    assert gan_config(64, 6).attention == gan_config(256, 6).attention == (8, 16)
+
+
+@pytest.mark.parametrize("resolution", [0, -32, 4, 33, 48, 100, 2048])
 def test_a_resolution_that_is_no_power_of_two_is_refused(resolution: int) -> None:
-    with pytest.raises(ValueError, match=f"power of two from 8 up, got {resolution}"):
+    with pytest.raises(ValueError, match=f"power of two from 8 to 1024 px, got {resolution}; the"):
         GanConfig(resolution=resolution)
-    with pytest.raises(ValueError, match="power of two from 8 up"):
+    with pytest.raises(ValueError, match="power of two from 8 to 1024 px"):
         gan_config(resolution, 6)
 
 
-def test_widths_must_reach_the_resolution() -> None:
-    with pytest.raises(ValueError, match=r"g_widths needs 4 numbers for 32 px .* got \(8, 8\)"):
+def test_what_does_not_fit_together_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"g_widths needs 3 numbers for 32 px .* got \(8, 8\)"):
         GanConfig(g_widths=(8, 8))
     with pytest.raises(ValueError, match=r"d_widths needs 3 numbers for 32 px"):
         GanConfig(d_widths=(8, 8, 8, 8))
+    with pytest.raises(ValueError, match=r"attention at 32 px: the sizes are \[4, 8, 16\]"):
+        GanConfig(attention=(32,))
+    with pytest.raises(ValueError, match=r"its 64 channels do not divide into 5 heads"):
+        GanConfig(attention=(16,), heads=5)
+    with pytest.raises(ValueError, match="z_width must be at least 1, got 0"):
+        GanConfig(z_width=0)
 
 
-def test_truncation_0_forgets_the_noise_and_keeps_the_text(generator: Generator) -> None:
-    z, text = torch.randn(4, 8), torch.randn(4, 6)
-    w = generator.style(z, text[:1].expand(4, -1), 0.0)
-    assert (w == w[:1]).all()
-    torch.testing.assert_close(w[0, :8], generator.f_mean)
-    other = generator.style(z[:1].expand(4, -1), text, 0.0)
-    assert torch.equal(other[:, :8], w[:, :8])
-    assert len({tuple(row.tolist()) for row in other[:, 8:]}) == 4
+def test_two_configurations_differ_in_named_fields() -> None:
+    a, b = vars(GanConfig()), vars(GanConfig(z_width=32, attention=()))
+    assert describe_difference(a, a) == ""
+    found = describe_difference(a, b)
+    assert "z_width is 64 there and 32 here" in found
+    assert "attention is (8,) there and () here" in found
+    assert "heads" not in found
+    assert describe_difference({**a, "attention": [8]}, a) == ""  # as JSON has it
 
 
-def test_truncation_pulls_in_a_straight_line_and_leaves_the_text(generator: Generator) -> None:
-    z, text = torch.randn(4, 8), torch.randn(4, 6)
-    none, half, full = (generator.style(z, text, psi) for psi in (0.0, 0.5, 1.0))
-    torch.testing.assert_close(half[:, :8], (none + full)[:, :8] / 2)
-    torch.testing.assert_close(full[:, :8], generator.map(z))
-    assert torch.equal(half[:, 8:], full[:, 8:])
-    torch.testing.assert_close(full[:, 8:], unit_variance(text))
+def test_truncation_0_forgets_the_noise_and_keeps_the_text(generator: GeneratorNetwork) -> None:
+    z, text = torch.randn(4, 8), text_of(1)
+    same = TextFeatures(*(torch.cat([part] * 4) for part in text[:3]), [0] * 4)
+    made = generator(z, same, 0.0)
+    torch.testing.assert_close(made, made[:1].expand_as(made))
+    torch.testing.assert_close(generator.truncate(z, 0.0), generator.f_mean.expand(4, -1))
+    other = generator(z, text_of(4), 0.0)
+    assert len({tuple(row.flatten().tolist()) for row in other}) == 4
 
 
-def test_noise_and_text_enter_with_unit_variance(generator: Generator) -> None:
-    z, text = torch.randn(3, 8), torch.randn(3, 6)
+def test_truncation_pulls_in_a_straight_line(generator: GeneratorNetwork) -> None:
+    f = generator.map(torch.randn(4, 8))
+    none, half, full = (generator.truncate(f, psi) for psi in (0.0, 0.5, 1.0))
+    torch.testing.assert_close(half, (none + full) / 2)
+    torch.testing.assert_close(full, f)
+    psis = torch.tensor([0.0, 0.5, 1.0, 0.5])
+    rows = torch.stack([none[0], half[1], full[2], half[3]])
+    torch.testing.assert_close(generator.truncate(f, psis), rows)
+
+
+def test_noise_and_text_enter_with_unit_variance(generator: GeneratorNetwork) -> None:
+    z, text = torch.randn(3, 8), text_of(3)
     torch.testing.assert_close(unit_variance(5 * z).square().mean(1), torch.ones(3))
-    torch.testing.assert_close(generator(3 * z, 7 * text), generator(z, text))
+    louder = text._replace(tokens=7 * text.tokens, pooled=7 * text.pooled)
+    torch.testing.assert_close(generator(3 * z, louder), generator(z, text), rtol=1e-3, atol=1e-4)
     assert unit_variance(torch.zeros(1, 4)).isfinite().all()
 
 
-def test_the_tracked_mean_is_that_of_the_mapped_noise(generator: Generator) -> None:
+def test_the_tracked_mean_is_that_of_the_mapped_noise(generator: GeneratorNetwork) -> None:
     f = generator.map(torch.randn(64, 8))
     for _ in range(80):
         generator.track_mean(f, decay=0.8)
@@ -152,80 +195,104 @@ def test_a_styled_layer_activates_and_may_double() -> None:
         torch.testing.assert_close(layer(x, w), wanted)
 
 
-def test_pictures_depend_on_their_own_noise_and_text(generator: Generator) -> None:
-    z, text = torch.randn(5, 8), torch.randn(5, 6)
+def test_pictures_depend_on_their_own_noise_and_text(generator: GeneratorNetwork) -> None:
+    z, text = torch.randn(5, 8), text_of(5)
     together = generator(z, text)
-    torch.testing.assert_close(generator(z[2:3], text[2:3])[0], together[2], rtol=0, atol=1e-5)
-    assert not torch.allclose(generator(z, text.flip(0)), together)
+    alone = generator(z[2:3], text.rows(slice(2, 3)))[0]
+    torch.testing.assert_close(alone, together[2], rtol=0, atol=1e-4)
+    flipped = TextFeatures(*(part.flip(0) for part in text[:3]), [0] * 5)
+    assert not torch.allclose(generator(z, flipped), together)
     assert not torch.allclose(generator(z.flip(0), text), together)
 
 
-def test_similarity_is_a_cosine_of_every_pair() -> None:
-    judge = Discriminator(SMALL).judge.requires_grad_(False)
-    h, text = torch.randn(3, 128), torch.randn(4, 6)
-    similarity = judge.similarity(h, text)
-    assert (similarity.abs() <= 1 + 1e-6).all()
-    torch.testing.assert_close(judge.similarity(h[1:2], text[2:3])[0, 0], similarity[1, 2])
+def test_tensors_are_kept_channels_last(generator: GeneratorNetwork) -> None:
+    w, text = generator.style(generator.map(torch.randn(2, 8)), torch.randn(2, 6)), text_of(2)
+    x = torch.randn(2, 12, 4, 4).contiguous(memory_format=torch.channels_last)
+    for level in generator.levels:
+        x, _ = level(x, w, text)
+        assert x.is_contiguous(memory_format=torch.channels_last)
 
 
-def test_relativistic_loss() -> None:
-    logits = torch.randn(6)
-    assert relativistic(logits, logits).item() == pytest.approx(math.log(2))
-    better, worse = torch.randn(6), torch.randn(6)
-    found = relativistic(better, worse)
-    wanted = sum(math.log1p(math.exp(b - a)) for a, b in zip(better, worse, strict=True)) / 6
-    assert found.item() == pytest.approx(wanted, rel=1e-5)
-    torch.testing.assert_close(relativistic(better + 9, worse + 9), found)
-    assert relativistic(better + 1, worse) < found
+def test_levels_may_have_styles_and_texts_of_their_own(generator: GeneratorNetwork) -> None:
+    z, text = torch.randn(2, 8), text_of(2)
+    w = generator.style(generator.map(z), text.pooled)
+    torch.testing.assert_close(generator.synthesise([w, w], [text, text]), generator(z, text))
+    assert not torch.allclose(generator.synthesise([w, w.flip(0)], text), generator(z, text))
+    with pytest.raises(ValueError, match="1 styles and 2 texts for 2 levels"):
+        generator.synthesise([w], text)
 
 
-def test_mismatch_counts_what_is_certainly_wrong() -> None:
-    right, wrong = torch.randn(6), torch.randn(6)
-    certain = torch.tensor([True, False, True, True, False, True])
-    torch.testing.assert_close(
-        mismatch(right, wrong, certain), relativistic(right[certain], wrong[certain])
+def test_attention_begins_as_nothing_and_reads_allowed_tokens() -> None:
+    layer = CrossAttention(8, 6, heads=2).requires_grad_(False)
+    x, text = torch.randn(2, 8, 4, 4), text_of(2)
+    torch.testing.assert_close(layer(x, text.tokens, text.mask), x)
+    torch.nn.init.normal_(layer.out.weight)
+    found = layer(x, text.tokens, text.mask)
+    hidden = torch.where(text.mask[:, :, None], text.tokens, torch.randn(2, 5, 6))
+    torch.testing.assert_close(layer(x, hidden, text.mask), found)
+    assert not torch.allclose(found, x)
+    torch.testing.assert_close(layer(x, text.tokens, text.mask.float()), found)
+
+
+def test_attention_is_the_library_s() -> None:
+    layer = CrossAttention(8, 6, heads=2).requires_grad_(False)
+    torch.nn.init.normal_(layer.out.weight)
+    x, text = torch.randn(3, 8, 4, 4), text_of(3)
+    places, tokens = x.flatten(2).transpose(1, 2), unit_variance(text.tokens)
+    q, k, v = (
+        part.unflatten(-1, (2, 4)).transpose(1, 2)
+        for part in (layer.query(unit_variance(places)), layer.key(tokens), layer.value(tokens))
     )
-    right.requires_grad_()
-    nothing = mismatch(right, wrong, torch.zeros(6, dtype=torch.bool))
-    assert nothing.item() == 0
-    (gradient,) = torch.autograd.grad(nothing, right)
-    assert (gradient == 0).all()
+    read = F.scaled_dot_product_attention(q, k, v, attn_mask=text.mask[:, None, None, :])
+    out = layer.out(read.transpose(1, 2).flatten(2)).transpose(1, 2).view_as(x)
+    torch.testing.assert_close(layer(x, text.tokens, text.mask), x + out, rtol=1e-4, atol=1e-5)
 
 
-def test_contrast_ignores_captions_that_also_fit() -> None:
-    similarity = torch.rand(4, 4) * 2 - 1
-    fit = torch.eye(4, dtype=torch.bool)
-    fit[0, 2] = fit[3, 1] = True
-    wanted = 0.0
-    for i in range(4):
-        rivals = [j for j in range(4) if j == i or not fit[i, j]]
-        scores = [math.exp(similarity[i, j].item() / 0.1) for j in rivals]
-        wanted -= math.log(math.exp(similarity[i, i].item() / 0.1) / sum(scores)) / 4
-    found = contrast(similarity, fit)
-    assert found.item() == pytest.approx(wanted, rel=1e-4)
-    other = similarity.clone()
-    other[0, 2], other[3, 1] = 1.0, -1.0
-    torch.testing.assert_close(contrast(other, fit), found)
-    assert contrast(similarity, torch.ones(4, 4, dtype=torch.bool)).item() == 0
-    assert contrast(similarity, torch.eye(4, dtype=torch.bool)) > found
+def test_the_usual_way_gives_the_same_pictures(generator: GeneratorNetwork) -> None:
+    """But for the border, where inserted zeros meet the edge: the mean is that of the inside."""
+    x = torch.randn(2, 3, 6, 6)
+    inside = (slice(None), slice(None), slice(1, -1), slice(1, -1))
+    torch.testing.assert_close(zero_insertion(x)[inside], double(x)[inside])
+    layer = StyledLayer(5, 3, style=6).requires_grad_(False)
+    w, x = torch.randn(2, 6), torch.randn(2, 5, 4, 4)
+    ours = layer(x, w)
+    with the_usual_way():
+        torch.testing.assert_close(layer(x, w), ours, rtol=1e-4, atol=1e-5)
 
 
-def test_penalty_of_a_linear_function_is_its_slope() -> None:
-    slope = torch.randn(3, 4, 4)
-    images = torch.randn(5, 3, 4, 4, requires_grad=True)
-    penalty = zero_centred_penalty((images * slope).sum((1, 2, 3)), images)
-    torch.testing.assert_close(penalty, 0.5 * slope.square().sum())
+def test_minibatch_deviation_sees_whether_pictures_differ() -> None:
+    same = torch.randn(1, 3, 4, 4).expand(8, -1, -1, -1)
+    assert minibatch_deviation(same).shape == (8, 4, 4, 4)
+    assert minibatch_deviation(same)[:, 3].max() < 2e-4
+    assert minibatch_deviation(torch.randn(8, 3, 4, 4))[:, 3].min() > 0.5
+    assert minibatch_deviation(torch.randn(7, 3, 4, 4), group=4).shape == (7, 4, 4, 4)
+    x = torch.randn(4, 3, 4, 4)
+    wanted = x.std(0, correction=0).mean()
+    torch.testing.assert_close(minibatch_deviation(x)[:, 3], wanted.expand(4, 4, 4))
 
 
-def test_penalty_trains_and_is_finite_without_a_slope() -> None:
-    images = torch.randn(5, 3, 4, 4, requires_grad=True)
-    weight = torch.zeros((), requires_grad=True)
-    penalty = zero_centred_penalty(weight * images.sum((1, 2, 3)), images)
-    (gradient,) = torch.autograd.grad(penalty, weight)
-    assert penalty.item() == 0
-    assert gradient.item() == 0
-    steep = torch.tensor(2.0, requires_grad=True)
-    penalty = zero_centred_penalty(steep * images.sum((1, 2, 3)), images)
-    (gradient,) = torch.autograd.grad(penalty, steep)
-    # d/da of a^2 / 2 per pixel, of which there are 48.
-    assert (penalty.item(), gradient.item()) == (pytest.approx(96), pytest.approx(96))
+def test_a_match_depends_on_picture_and_caption_alone() -> None:
+    judge = Discriminator(SMALL).judge.requires_grad_(False)
+    h, captions = torch.randn(3, 20), torch.randn(3, 4, 6)
+    match = judge.match(h, captions)
+    torch.testing.assert_close(judge.match(h[1:2], captions[1:2, 2:3])[0, 0], match[1, 2])
+    logits = judge(h, captions[:, 0])
+    torch.testing.assert_close(logits, judge.real(h)[:, 0] + match[:, 0])
+
+
+def test_bf16_is_near_and_finite() -> None:
+    config = gan_config(32, text_width=6)
+    g, d = GeneratorNetwork(config), Discriminator(config)
+    z, text = torch.randn(4, 64), text_of(4)
+    exact = g(z, text)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        near = g(z, text)
+    assert near.dtype == torch.float32
+    assert (near - exact).abs().mean() < 0.05 * exact.abs().mean()
+    images = near.detach().requires_grad_()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = d(images, text.pooled)
+    assert logits.dtype == torch.float32
+    (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    torch.autograd.backward(slope.square().sum())
+    assert all(p.grad.isfinite().all() for p in d.parameters() if p.grad is not None)

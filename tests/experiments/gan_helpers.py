@@ -1,0 +1,70 @@
+"""Small GANs in training: networks of a few thousand weights on scenes of 8 px."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import torch
+from training_helpers import request
+
+from gandiff.experiments.datasets import SceneImages
+from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.gan_trainer import GanTrainer
+from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.models.gan.config import GanConfig
+from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
+
+WORDS = ["a red star left of a blue ring", "a small heart on white"] * 2
+CONFIG = GanConfig(
+    resolution=16,
+    text_width=16,
+    z_width=8,
+    style_width=16,
+    g_widths=(16, 8),
+    d_widths=(16, 8),
+    attention=(8,),
+    heads=2,
+    d_features=16,
+)
+RECIPE = GanRecipe(lazy=2, reading=0.0, mismatches=2)
+
+
+def encoder() -> TextEncoder:
+    tokenizer = build_tokenizer(WORDS)
+    torch.manual_seed(1)
+    return TextEncoder(build_text_encoder(tokenizer, 16, 1, 2), tokenizer)
+
+
+def trainer(
+    out: Path, recipe: GanRecipe = RECIPE, ranks: Ranks = ALONE, **changes: Any
+) -> GanTrainer:
+    """A trainer whose budget is 8 steps of 4 images."""
+    defaults = {"resolution": 16, "seed": 3, "kimg": 0.032, "dtype": "float32", "ticks": 2}
+    asked = request(out, **{**defaults, **changes})
+    config = dataclasses.replace(CONFIG, minibatch_std=recipe.minibatch_std)
+    return GanTrainer(asked, recipe, config, encoder(), SceneImages(16, seed=3), ranks)
+
+
+def run(one: GanTrainer, steps: int) -> list[dict[str, float]]:
+    """So many steps of the loop, and what each returned."""
+    found: list[dict[str, float]] = []
+
+    def step() -> tuple[int, dict[str, float]]:
+        shown, losses = one.step()
+        found.append(losses)
+        if len(found) == steps:
+            one.loop._stop = True
+        return shown, losses
+
+    try:
+        one.loop.run(step)
+    except KeyboardInterrupt:
+        assert len(found) == steps
+    return found
+
+
+def states(one: GanTrainer) -> dict[str, Any]:
+    parts = {"g": one.g, "d": one.d, "ema": one.ema, "g_opt": one.g_opt, "d_opt": one.d_opt}
+    return {name: part.state_dict() for name, part in parts.items()}

@@ -1,0 +1,231 @@
+"""Steps of the GAN's training: exact resuming, parts and processes that add up, what is counted."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from gan_helpers import RECIPE, run, states, trainer
+
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.gan_recipe import (
+    RECIPES,
+    GanRecipe,
+    read_numbers,
+    recipe_of,
+)
+from gandiff.experiments.training.ranks import Ranks
+
+
+def assert_equal(a: Any, b: Any, where: str = "") -> None:
+    """Nested states, tensor for tensor, to the last bit."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), f"{where}: {(a - b).abs().max()} apart"
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+def assert_close(a: Any, b: Any) -> None:
+    """Weights that were summed in another order: Adam's first steps enlarge rounding."""
+    for name in ("g", "d", "ema"):
+        for key, value in a[name].items():
+            torch.testing.assert_close(
+                value, b[name][key], rtol=1e-2, atol=2e-3, msg=f"{name}/{key}"
+            )
+
+
+RECIPES_TRIED = {
+    "relativistic": RECIPE,
+    "reading first": GanRecipe(lazy=2, reading=0.4, mismatches=2),
+    "non-saturating": recipe_of("non-saturating", lazy=2),
+    "augmented": GanRecipe(lazy=2, reading=0.0, augment=True),
+    "no mismatches": GanRecipe(lazy=2, reading=0.2, mismatches=0),
+}
+
+
+@pytest.mark.parametrize("name", RECIPES_TRIED)
+def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
+    recipe = RECIPES_TRIED[name]
+    whole = trainer(tmp_path / "whole", recipe)
+    run(whole, 8)
+    half = trainer(tmp_path / "halves", recipe)
+    run(half, 3)
+    with pytest.raises(AssertionError):
+        assert_equal(states(half), states(whole))
+    torch.manual_seed(99)
+    other = trainer(tmp_path / "halves", recipe, resume=True)
+    assert (other.loop.at.steps, other.loop.at.images) == (3, 12)
+    torch.manual_seed(99)
+    run(other, 5)
+    assert_equal(states(other), states(whole))
+    assert other.loop.at.images == whole.loop.at.images == 32
+
+
+@pytest.mark.parametrize("name", ["relativistic", "reading first", "augmented"])
+def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
+    whole = trainer(tmp_path / "whole", RECIPES_TRIED[name])
+    parts = trainer(tmp_path / "parts", RECIPES_TRIED[name], accumulate=2)
+    for a, b in zip(run(whole, 5), run(parts, 5), strict=True):
+        assert a.keys() == b.keys()
+        for key, value in a.items():
+            assert b[key] == pytest.approx(value, rel=0.02, abs=0.02), key
+    assert_close(states(whole), states(parts))
+
+
+def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
+    """What each of two would add, added here; two real processes are in test_gan_processes.py."""
+    whole = trainer(tmp_path / "whole")
+    halves = [trainer(tmp_path / f"half-{i}", ranks=Ranks(i, 2)) for i in (0, 1)]
+    grads = []
+    for one in (whole, *halves):
+        one.ranks = Ranks(0, 1) if one is whole else one.ranks
+        parts = one._parts(4)
+        assert sum(len(part.real) for part in parts) == (4 if one is whole else 2)
+        one.d_opt.zero_grad()
+        fake = [one._make(part).detach() for part in parts]
+        loss, _, _ = one._d_loss(parts[0], fake[0], 4, penalise=True)
+        loss.backward()
+        grads.append([p.grad.clone() for p in one.d.parameters()])
+    for full, first, second in zip(*grads, strict=True):
+        torch.testing.assert_close(first + second, full, rtol=1e-3, atol=1e-5)
+
+
+def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
+    whole = trainer(tmp_path / "whole")._parts(4)[0]
+    second = trainer(tmp_path / "second", ranks=Ranks(1, 2))._parts(4)[0]
+    assert torch.equal(second.real, whole.real[2:])
+    assert torch.equal(second.z, whole.z[2:])
+    assert torch.equal(second.mismatch, whole.mismatch[2:])
+    assert second.words == whole.words[2:]
+    torch.testing.assert_close(second.wrong, whole.wrong[2:])
+    torch.testing.assert_close(second.captions, whole.captions)
+    assert second.own.tolist() == [2, 3]
+
+
+def test_every_step_tells_what_diagnostics_need(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.25))
+    reading, _, penalised, plain, *_ = run(one, 6)
+    assert set(reading) == {"match_real", "p_caption"}
+    common = {"d_loss", "g_loss", "p_real_above_fake", "p_caption", "match_real", "match_fake"}
+    assert set(plain) == common | {"grad_d", "grad_g"}
+    assert set(penalised) == set(plain) | {"r1", "r2", "gamma"}
+    for losses in (reading, penalised, plain):
+        assert all(math.isfinite(value) for value in losses.values())
+        assert 0 <= losses["p_caption"] <= 1
+
+
+def test_while_it_reads_the_generator_rests(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(reading=0.5))
+    before = {k: v.clone() for k, v in one.g.state_dict().items()}
+    run(one, 4)
+    assert_equal(dict(one.g.state_dict()), before)
+    run(one, 1)
+    with pytest.raises(AssertionError):
+        assert_equal(dict(one.g.state_dict()), before)
+
+
+def test_reading_teaches_the_discriminator_to_read(tmp_path: Path) -> None:
+    """Over 600 pictures of 16 px it must prefer right captions more and more."""
+    one = trainer(tmp_path, GanRecipe(reading=0.9, mismatches=3), kimg=0.8, batch_size=16)
+    found = run(one, 40)
+    losses = [step["match_real"] for step in found]
+    assert np.mean(losses[-8:]) < np.mean(losses[:8]) - 0.2
+
+
+def test_gradients_that_are_not_finite_are_gone_back_from(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    usual, calls = one._d_loss, []
+
+    def broken(*arguments: Any) -> Any:
+        loss, logits, out = usual(*arguments)
+        calls.append(one.loop.at.position)
+        return (loss * math.nan if len(calls) == 3 else loss), logits, out
+
+    one._d_loss = broken  # type: ignore[method-assign]
+    run(one, 6)
+    assert one.loop.at.rollbacks == 1
+    assert calls[2] == 8
+    assert 8 not in calls[3:]
+    assert all(t.isfinite().all() for t in one.g.state_dict().values())
+    assert "Discriminator's gradient = nan" in one.loop.events[0]["text"]
+
+
+def test_a_full_disk_keeps_the_previous_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+
+    one = trainer(tmp_path)
+    run(one, 2)
+    before = (tmp_path / CHECKPOINT).read_bytes()
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", full)
+    with pytest.raises(OSError, match="No space left"):
+        run(one, 2)
+    assert (tmp_path / CHECKPOINT).read_bytes() == before
+    assert not list(tmp_path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gamma": 0.0}, "gamma must be above 0, got 0.0"),
+        ({"gamma": -1.0}, "gamma must be above 0, got -1.0"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lazy": 0}, "lazy must be at least 1, got 0"),
+        ({"reading": 1.0}, "reading must be from 0 to below 1"),
+        ({"mismatches": -1}, "mismatches must be at least 0"),
+        ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),
+        ({"loss": "hinge"}, "loss must be one of relativistic, non-saturating, got hinge"),
+        ({"gama": 1.0}, "a recipe has no 'gama'; did you mean 'gamma'?"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        recipe_of("default", **changes)
+    assert says in str(refused.value)
+
+
+def test_numbers_are_read_by_their_kind() -> None:
+    found = read_numbers(
+        ["gamma=0.5", "lazy=4", "augment=true", "betas=0,0.9", "loss=non-saturating"]
+    )
+    assert found == {
+        "gamma": 0.5,
+        "lazy": 4,
+        "augment": True,
+        "betas": (0.0, 0.9),
+        "loss": "non-saturating",
+    }
+    for bad, says in (
+        ("gamma", "needed is NAME=VALUE"),
+        ("gama=1", "did you mean 'gamma'"),
+        ("lazy=2.5", "lazy=2.5: needed is a value of the kind int"),
+        ("augment=maybe", "needed is a value of the kind bool"),
+    ):
+        with pytest.raises(RequestError) as refused:
+            read_numbers([bad])
+        assert says in str(refused.value)
+
+
+def test_named_recipes_are_known() -> None:
+    assert recipe_of() == RECIPES["default"] == GanRecipe()
+    assert recipe_of("relativistic").lazy == 1
+    assert recipe_of("non-saturating", gamma=None).minibatch_std
+    with pytest.raises(RequestError, match="no recipe is named 'relativist'; did you mean"):
+        recipe_of("relativist")
