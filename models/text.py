@@ -38,6 +38,15 @@ class TextFeatures(NamedTuple):
             self.tokens[which], self.pooled[which], self.mask[which], self.truncated[which]
         )
 
+    def repeated(self, which: Tensor) -> TextFeatures:
+        """All captions, and behind them those at ``which`` once more."""
+        tokens, pooled, mask = (
+            torch.cat([part, part[which]]) for part in (self.tokens, self.pooled, self.mask)
+        )
+        return TextFeatures(
+            tokens, pooled, mask, self.truncated + [self.truncated[i] for i in which.tolist()]
+        )
+
 
 def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
     """A CLIP tokenizer whose byte-pair merges were learned from these captions.
@@ -143,7 +152,7 @@ class TextEncoder:
         folder = Path(source).expanduser()
         if (folder / "text_encoder").is_dir():
             return cls.from_pretrained(folder)
-        return cls(*_load_parts(source, source))
+        return cls(*_load_parts(source, source, source))
 
     @classmethod
     def from_pretrained(cls, folder: Path) -> TextEncoder:
@@ -157,7 +166,8 @@ class TextEncoder:
                 raise GeneratorError(
                     f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
                 )
-        return cls(*_load_parts(str(folder / "text_encoder"), str(folder / "tokenizer")))
+        parts = (str(folder / "text_encoder"), str(folder / "tokenizer"))
+        return cls(*_load_parts(*parts, str(folder)))
 
     def save_pretrained(self, folder: Path) -> None:
         """Write ``text_encoder/`` and ``tokenizer/`` into a folder."""
@@ -211,7 +221,7 @@ class TextEncoder:
         return self
 
 
-def _load_parts(model: str, tokenizer: str) -> tuple[Any, Any]:
+def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
     """Text encoder and tokenizer from two sources, each a hub id or a folder."""
     import transformers
     from safetensors import SafetensorError
@@ -227,7 +237,7 @@ def _load_parts(model: str, tokenizer: str) -> tuple[Any, Any]:
             return getattr(transformers, _KINDS[kind]).from_pretrained(model), tokens
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise GeneratorError(
-            f"the text encoder {model} or its tokenizer cannot be read: "
+            f"the text encoder or tokenizer in {where} cannot be read: "
             f"{' '.join(str(error).split())[:200]}"
         ) from error
 

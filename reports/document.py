@@ -27,6 +27,7 @@ from gandiff.reports.facts import (
 )
 from gandiff.reports.figures import Drawing, draw_figures
 from gandiff.reports.gallery import build_gallery
+from gandiff.reports.health import training_health
 from gandiff.reports.markdown import markdown_text
 from gandiff.reports.palette import FAMILY_COLOURS, looks
 from gandiff.reports.plotting import inline_svg
@@ -173,6 +174,7 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "protocols": list(protocols(run)),
         "strips": denoising_strips(run),
         "training": training_rows(run),
+        "health": training_health(run),
         "settings": {n: settings_text(f) for n, f in run.generators.items()},
         "environment": environment_rows(run),
         "suite": suite_rows(run),

@@ -15,6 +15,7 @@ from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
 from gandiff.reports.curves import Curve, draw_curves, training_curves
 from gandiff.reports.glossary import arrow, split_metric, term
+from gandiff.reports.health import draw_health, training_health
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import Look, looks
 from gandiff.reports.plotting import (
@@ -86,7 +87,7 @@ def draw_figures(run: RunData) -> list[Drawing]:
 
     mpl.use("Agg")
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        return [*_planes(run), *_categories(run), *_curves(run)]
+        return [*_planes(run), *_categories(run), *_curves(run), *_health(run)]
 
 
 def axis_title(metric: str, result: MetricResult) -> str:
@@ -237,10 +238,33 @@ def _training(curve: Curve, look: Look) -> Drawing:
     figure, axes = _canvas(2.9)
     draw_curves(axes, curve, look)
     figure.legend(loc="outside lower center", ncols=2)
-    name = re.sub(r"[^a-z0-9]+", "-", curve.generators[0].lower()).strip("-")
     return _finish(
         figure,
-        f"training_{name}",
+        f"training_{_slug(curve.generators[0])}",
         f"Training of {curve.title}",
         "What training reported, over its own time.",
     )
+
+
+def _slug(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+
+
+def _health(run: RunData) -> Iterator[Drawing]:
+    from matplotlib import pyplot as plt
+
+    styles = looks(run.generators)
+    for health in training_health(run):
+        if len(health.ticks) < 2:
+            continue
+        figure, axes = plt.subplots(
+            2, 1, figsize=(WIDTH, 4.4), layout="constrained", sharex=True, height_ratios=(3, 2)
+        )
+        draw_health(axes, health, styles[health.generator])
+        figure.legend(loc="outside lower center", ncols=2)
+        yield _finish(
+            figure,
+            f"training_health_{_slug(health.generator)}",
+            f"Health of {health.title} in training",
+            "What was measured on validation captions while it trained; dotted lines are alarms.",
+        )

@@ -13,6 +13,7 @@ from gandiff.reports.facts import (
     training_rows,
 )
 from gandiff.reports.figures import Drawing
+from gandiff.reports.health import Health, training_health
 from gandiff.reports.ranking import Ranking, ranking
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
@@ -59,6 +60,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
         for title, rows in training_rows(run)
     ]
+    parts += [_health(one) for one in training_health(run)]
     parts.append(
         "## Environment\n\n" + _table(("fact", "value"), [*environment_rows(run), *suite_rows(run)])
     )
@@ -66,6 +68,18 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     parts.append(f"## How to reproduce\n\n```sh\n{visible_lines(lines)}\n```")
     parts.append(f"## Images and warnings\n\n{_counts(run)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _health(one: Health) -> str:
+    """Alarms of a training, its truncation sweep and its nearest neighbours."""
+    lines = [f"- at {kimg:.0f} thousand images: {plain(text)}" for kimg, text in one.events]
+    told = [f"### {plain(one.title)}: alarms, truncation, neighbours"]
+    told.append("\n".join(lines) or "No alarm rang in training.")
+    if one.sweep:
+        told.append(_table(*one.sweep))
+    if one.neighbours:
+        told.append(one.neighbours)
+    return "\n\n".join(told)
 
 
 def visible_lines(text: str) -> str:

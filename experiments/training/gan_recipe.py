@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from gandiff.experiments.errors import RequestError, did_you_mean
 
 Loss = Literal["relativistic", "non-saturating"]
+LOSSES: tuple[Loss, ...] = get_args(Loss)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -19,8 +20,9 @@ class GanRecipe:
     which costs a fifth of a full step; then both networks train. ``gamma`` weighs R1 (and R2 of the
     relativistic loss), taken every ``lazy`` steps and scaled up by it. ``mismatches`` is how many
     captions that do not fit each picture is judged with, beside those of its batch, and
-    ``matching`` the weight of that loss in both networks. ``augment`` is DiffAugment, for small
-    finite data only.
+    ``matching`` the weight of that loss in both networks. ``energy`` weighs the energy score, for
+    which every second caption is painted twice: it keeps pictures of one caption different.
+    ``augment`` is DiffAugment, for small finite data only.
     """
 
     loss: Loss = "relativistic"
@@ -34,6 +36,7 @@ class GanRecipe:
     lazy: int = 8
     mismatches: int = 3
     matching: float = 1.0
+    energy: float = 1.0
     ema_halflife_images: float = 10_000.0
     augment: bool = False
     minibatch_std: bool = False
@@ -47,11 +50,9 @@ class GanRecipe:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
         if not 0 <= self.reading < 1:
             raise RequestError(f"reading must be from 0 to below 1, got {self.reading}")
-        if self.loss not in get_args(Loss):
-            raise RequestError(f"loss must be one of {', '.join(get_args(Loss))}, got {self.loss}")
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
-        for name in ("mismatches", "matching", "guidance_weight"):
+        for name in ("mismatches", "matching", "energy", "guidance_weight"):
             if getattr(self, name) < 0:
                 raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
@@ -84,6 +85,8 @@ def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
     for key in given:
         if key not in known:
             raise RequestError(f"a recipe has no {key!r}{did_you_mean(key, known)}")
+    if given.get("loss", LOSSES[0]) not in LOSSES:
+        raise RequestError(f"loss must be one of {', '.join(LOSSES)}, got {given['loss']}")
     return dataclasses.replace(RECIPES[name], **given)  # type: ignore[arg-type]
 
 

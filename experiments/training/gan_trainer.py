@@ -24,6 +24,7 @@ from gandiff.models.gan.augment import augment
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.losses import (
+    energy_score,
     matching,
     non_saturating,
     relativistic,
@@ -36,7 +37,8 @@ class Part(NamedTuple):
     """A share of the batch: what is judged, and with which captions."""
 
     real: Tensor  # m 3 h w
-    z: Tensor  # m z
+    z: Tensor  # m + s z; behind the pictures of all captions, second ones of some
+    twice: Tensor  # s; rows whose caption is painted twice
     text: TextFeatures  # m captions
     captions: Tensor  # n t; all captions of the batch
     own: Tensor  # m; which of them is whose
@@ -89,6 +91,7 @@ class GanTrainer:
             "g_opt": self.g_opt,
             "d_opt": self.d_opt,
         }
+        self._spread = 1.0
         self.loop = Loop(request, "GAN", parts, ranks)
 
     @property
@@ -108,7 +111,8 @@ class GanTrainer:
             set_lr(optimizer, cosine(self.fraction, recipe.lr, recipe.lr_end))
         # Fakes are made once for both updates, unless they would have to be kept for many parts.
         fakes = [self._make(part) for part in parts] if len(parts) == 1 else []
-        losses, real_logits = self._update_d(parts, [f.detach() for f in fakes], n)
+        seen = [fake[: len(part.real)].detach() for fake, part in zip(fakes, parts, strict=False)]
+        losses, real_logits = self._update_d(parts, seen, n)
         losses |= self._update_g(parts, fakes, real_logits, n)
         self.ema.update(self.g, n, self.loop.at.images + n)
         return n, losses
@@ -120,7 +124,7 @@ class GanTrainer:
         rows = self.ranks.share(n)
         batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
         draw = torch.Generator().manual_seed((request.seed << 40) + at)
-        z = torch.randn(n, self.g.config.z_width, generator=draw).to(device)
+        z, more = torch.randn(2, n, self.g.config.z_width, generator=draw).to(device)
         draws = torch.rand(2, n, 8, generator=draw)
         if self.fraction >= 0:
             with torch.no_grad():
@@ -130,13 +134,16 @@ class GanTrainer:
         text, wrong = self._features(batch, rows)
         real = to_tensor(batch.images, device)
         mismatch = torch.from_numpy(np.concatenate([~batch.fit, batch.mismatch], 1)).to(device)
+        every = torch.arange(rows.start, rows.stop, device=device)
+        second = every % 2 == 0 if self.recipe.energy else every < 0
         return [
             Part(
                 real[a:b],
-                z[rows.start + a : rows.start + b],
+                torch.cat([z[rows.start + a : rows.start + b], more[every[a:b][second[a:b]]]]),
+                second[a:b].nonzero()[:, 0],
                 text.rows(slice(rows.start + a, rows.start + b)),
                 text.pooled,
-                torch.arange(rows.start + a, rows.start + b, device=device),
+                every[a:b],
                 wrong[a:b],
                 mismatch[a:b],
                 draws[:, rows.start + a : rows.start + b].to(device),
@@ -153,23 +160,29 @@ class GanTrainer:
         wrong = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
         return features.rows(slice(0, n)), wrong
 
-    def _make(self, part: Part) -> Tensor:
+    def _make(self, part: Part, *, once: bool = False) -> Tensor:
+        """Pictures of all captions, and behind them second ones of some unless only ``once``."""
+        m = len(part.real)
+        text = part.text if once else part.text.repeated(part.twice)
         with self.precise():
-            made: Tensor = self.g(part.z, part.text).float()
+            made: Tensor = self.g(part.z[:m] if once else part.z, text).float()
         return made
 
-    def _judge(self, images: Tensor, part: Part, draws: Tensor) -> Judged:
-        """Logits of pictures that belong to the part's captions, in turn; float32."""
+    def _see(self, images: Tensor, draws: Tensor) -> Tensor:
+        """The discriminator's features of pictures, float32."""
         if self.recipe.augment:
             images = augment(images, draws)
         with self.precise():
-            h = self.d.features(images)
+            return self.d.features(images)
+
+    def _judge(self, h: Tensor, part: Part) -> Judged:
+        """Logits of pictures that belong to the part's captions, in turn, from their features."""
         judge = self.d.judge
         seen = judge.image(h)
         in_batch = seen @ judge.read(part.captions).T
-        own = part.own.repeat(len(images) // len(part.own))
+        own = part.own.repeat(len(h) // len(part.own))
         right = in_batch.gather(1, own[:, None])[:, 0]
-        if len(images) > len(part.own):  # the other captions matter for real pictures alone
+        if len(h) > len(part.own):  # the other captions matter for real pictures alone
             seen, in_batch = seen[: len(part.own)], in_batch[: len(part.own)]
         wrong = torch.einsum("nd,nkd->nk", seen, judge.read(part.wrong))
         return Judged(judge.real(h)[:, 0] + right, right, torch.cat([in_batch, wrong], 1))
@@ -181,7 +194,7 @@ class GanTrainer:
         self.d_opt.zero_grad(set_to_none=True)
         out = {"match_real": 0.0, "p_caption": 0.0}
         for part in parts:
-            judged = self._judge(part.real, part, part.draws[0])
+            judged = self._judge(self._see(part.real, part.draws[0]), part)
             loss = matching(judged.right, judged.others, part.mismatch, n)
             torch.autograd.backward(loss)
             out["match_real"] += float(loss.detach())
@@ -195,19 +208,25 @@ class GanTrainer:
         recipe, penalise = self.recipe, self.loop.at.steps % self.recipe.lazy == 0
         names = ("d_loss", "p_real_above_fake", "match_real", "p_caption")
         out, logits = dict.fromkeys(names, 0.0), []
+        moments = torch.zeros(self.d.config.d_features + 1, device=self.request.device)
         self.d_opt.zero_grad(set_to_none=True)
         for i, part in enumerate(parts):
             if fakes:
                 fake = fakes[i]
             else:
                 with torch.no_grad():
-                    fake = self._make(part)
-            loss, real, measured = self._d_loss(part, fake, n, penalise)
+                    fake = self._make(part, once=True)
+            loss, h, real, measured = self._d_loss(part, fake, n, penalise)
             torch.autograd.backward(loss)
             logits.append(real)
+            moments += torch.cat([h.sum(0), h.square().sum()[None]])
             for name, value in measured.items():
                 out[name] = out.get(name, 0.0) + value
         out["grad_d"] = self._apply(self.d, self.d_opt)
+        self.ranks.add([moments])
+        variance = float(moments[-1] / n - (moments[:-1] / n).square().sum())
+        # The distance of two pictures, were they drawn at random.
+        self._spread = math.sqrt(max(2 * variance, 1e-6))
         if not penalise:
             return out, logits
         out["gamma"] = cosine(self.fraction, recipe.gamma, recipe.gamma_end)
@@ -215,14 +234,15 @@ class GanTrainer:
 
     def _d_loss(
         self, part: Part, fake: Tensor, n: int, penalise: bool
-    ) -> tuple[Tensor, Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(penalise)
         if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
-            both = [self._judge(images[i * m : (i + 1) * m], part, part.draws[i]) for i in (0, 1)]
-            judged = Judged(torch.cat([j.logits for j in both]), both[0].right, both[0].others)
+            both = [self._see(images[i * m : (i + 1) * m], part.draws[i]) for i in (0, 1)]
+            h = torch.cat(both)
         else:
-            judged = self._judge(images, part, part.draws.flatten(0, 1))
+            h = self._see(images, part.draws.flatten(0, 1))
+        judged = self._judge(h, part)
         real, made = judged.logits[:m], judged.logits[m:]
         match = matching(judged.right[:m], judged.others, part.mismatch, n)
         pair = recipe.loss == "relativistic"
@@ -240,7 +260,7 @@ class GanTrainer:
             r1, r2 = (0.5 * s.float().square().sum() / n for s in (slope[:m], slope[m:]))
             loss = loss + gamma * (r1 + r2 if pair else r1)
             out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
-        return loss, real.detach(), out
+        return loss, h[:m].detach(), real.detach(), out
 
     def _update_g(
         self, parts: list[Part], fakes: list[Tensor], real_logits: list[Tensor], n: int
@@ -251,16 +271,21 @@ class GanTrainer:
         self.g_opt.zero_grad(set_to_none=True)
         out = {"g_loss": 0.0, "match_fake": 0.0}
         for i, part in enumerate(parts):
-            fake = fakes[i] if fakes else self._make(part)
-            judged = self._judge(fake, part, part.draws[1])
+            fake, m = fakes[i] if fakes else self._make(part), len(part.real)
+            h = self._see(fake, torch.cat([part.draws[1], part.draws[0][part.twice]]))
+            judged = self._judge(h[:m], part)
             match = matching(judged.right, judged.others, part.mismatch, n)
             if self.recipe.loss == "relativistic":
                 loss = relativistic(judged.logits, real_logits[i], n)
             else:
                 loss = non_saturating(judged.logits, None, n)
             loss = loss + self.recipe.matching * match
+            if self.recipe.energy:
+                energy = self._energy(h, part, n)
+                loss = loss + self.recipe.energy * energy
+                out["energy"] = out.get("energy", 0.0) + float(energy.detach())
             if self.guidance is not None:
-                angle = self.guidance.loss(fake, part.words, n)
+                angle = self.guidance.loss(fake[:m], part.words, n)
                 loss = loss + self.recipe.guidance_weight * angle
                 out["guidance"] = out.get("guidance", 0.0) + float(angle.detach())
             torch.autograd.backward(loss)
@@ -269,6 +294,15 @@ class GanTrainer:
         self.d.requires_grad_(True)
         out["grad_g"] = self._apply(self.g, self.g_opt)
         return out
+
+    def _energy(self, h: Tensor, part: Part, n: int) -> Tensor:
+        """The energy score of the captions that were painted twice, in the unit of real pictures'
+        spread.
+        """
+        with torch.no_grad():
+            real = self._see(part.real[part.twice], part.draws[0][part.twice])
+        made, sibling = h[part.twice], h[len(part.real) :]
+        return energy_score(real / self._spread, made / self._spread, sibling / self._spread, n)
 
     def _apply(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """Add up the gradients of all processes and take the step; returns their norm."""

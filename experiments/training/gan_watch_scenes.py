@@ -34,9 +34,9 @@ class SceneWatch(Watch):
     neither can be had at the other's cost.
     """
 
-    def __init__(self, prompts: int = _PROMPTS, per_prompt: int = _PER_PROMPT) -> None:
+    def __init__(self, per_prompt: int = _PER_PROMPT) -> None:
         self.per_prompt = per_prompt
-        suite = scene_suite("validation", prompts)
+        suite = scene_suite("validation", _PROMPTS)
         self.expected: list[Mapping[str, Any]] = [one["expected"] for one in suite]
         self.captions = [one["text"] for one in suite for _ in range(per_prompt)]
         self._judge = load_classifier("a")

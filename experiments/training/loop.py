@@ -113,6 +113,7 @@ class Loop:
         returns a score (higher is better) and what to log. Raises ``RequestError`` if going back
         does not help.
         """
+        self._stop = False
         with self._interruptible():
             self.progress.open(self.fraction)
             try:

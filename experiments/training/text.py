@@ -2,7 +2,9 @@
 
 The vector at the end token must tell what the caption says. For scenes that is the facts stated (an
 unstated fact is a class of its own), so "a star left of a ring" and "a ring right of a star" come
-out alike; for other captions it is which words occur.
+out alike, and every caption is read in two wordings whose vectors are pulled together: a generator
+would else take the wording for its noise, and paint each wording in one way. For other captions the
+vector must tell which words occur.
 """
 
 from __future__ import annotations
@@ -25,10 +27,12 @@ from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop, write_json
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.gan.layers import unit_variance
 from gandiff.models.generator import GeneratorError
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
+WORDING = 10.0  # weight of the distance between two wordings of the same facts
 KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
 RECORD = "text_training.json"
 _LABEL = "text encoder"
@@ -76,13 +80,15 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
         texts, wanted = _batch(request, data, encoder, loop.at.images, size)
-        pooled = model(encoder.ids(texts)).pooler_output
+        pooled = model(_ids(encoder, texts)).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
         else:
             loss = torch.stack(
                 [F.cross_entropy(heads[k](pooled), v) for k, v in wanted.items()]
             ).sum()
+            first, second = unit_variance(pooled).chunk(2)
+            loss = loss + WORDING * (first - second).square().mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         optimizer.step()
@@ -96,13 +102,22 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     return request.out
 
 
+def _ids(encoder: TextEncoder, texts: list[str]) -> Tensor:
+    """Token ids padded to the longest caption: CLIP looks back only, so padding changes nothing."""
+    ids = encoder.ids(texts)
+    length = int((ids != encoder.tokenizer.pad_token_id).sum(1).max()) + 1
+    return ids[:, :length]
+
+
 def _batch(
     request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, start: int, n: int
 ) -> tuple[list[str], dict[str, Tensor]]:
     if request.data == "scenes":
         seeds = scene_seeds("train", (request.seed << 28) + start, n)
-        facts = caption_facts(sample_scenes(seeds), seeds)
-        return captions(facts, seeds), fact_targets(facts)
+        facts = caption_facts(sample_scenes(seeds[: n // 2]), seeds[: n // 2])
+        wordings = [captions(facts, seeds[: n // 2], variant) for variant in (0, 1)]
+        both = {name: torch.cat([v, v]) for name, v in fact_targets(facts).items()}
+        return [text for wording in wordings for text in wording], both
     known = data.captions(1 << 30)
     texts = [
         known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)

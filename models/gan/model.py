@@ -23,7 +23,7 @@ from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.generator import GeneratorError
 from gandiff.models.pixels import to_uint8
 from gandiff.models.text import TextEncoder, TextFeatures
-from gandiff.models.weights import find_weights
+from gandiff.models.weights import find_weights, missing_weights
 
 
 class TextToImageGan(
@@ -129,21 +129,50 @@ class TextToImageGan(
         return cls(net, text)
 
     @classmethod
-    def _from_pretrained(cls, *, model_id: str, **options: Any) -> TextToImageGan:
-        """A shipped name, a folder, or an id on the hub."""
-        folder = find_weights(model_id)
-        if folder is None:
-            from huggingface_hub import snapshot_download
+    def from_pretrained(  # type: ignore[override]
+        cls,
+        name: str | Path,
+        *,
+        revision: str | None = None,
+        cache_dir: str | Path | None = None,
+        force_download: bool = False,
+        local_files_only: bool = False,
+        token: str | bool | None = None,
+    ) -> TextToImageGan:
+        """Load a shipped name, a folder, or an id on the hub.
 
-            known = ("revision", "cache_dir", "force_download", "local_files_only", "token")
-            asked = {key: options[key] for key in known if options.get(key) is not None}
-            folder = Path(snapshot_download(model_id, **asked))
+        Raises ``GeneratorError`` if there is none or it does not fit.
+        """
+        folder = find_weights(str(name))
+        if folder is None:
+            folder = _fetch(
+                str(name),
+                revision=revision,
+                cache_dir=cache_dir,
+                force_download=force_download,
+                local_files_only=local_files_only,
+                token=token,
+            )
         return cls.from_folder(folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
         """Weights in float16, which is finer than the bf16 that they were trained in."""
         save_network(save_directory, self.net)
         self.text.save_pretrained(save_directory)
+
+
+def _fetch(name: str, **options: Any) -> Path:
+    """A snapshot of a repository on the hub."""
+    import huggingface_hub
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(huggingface_hub.snapshot_download(name, **options))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        raise GeneratorError(
+            f"{missing_weights(name)}. On the hub it cannot be fetched either: "
+            f"{' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def to_pixels(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from training_helpers import request
 
 from gandiff.experiments.datasets import SceneImages
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.ranks import ALONE, Ranks
@@ -28,7 +30,9 @@ CONFIG = GanConfig(
     heads=2,
     d_features=16,
 )
-RECIPE = GanRecipe(lazy=2, reading=0.0, mismatches=2)
+# Steps are small: what rounding leaves of a gradient, Adam makes as large as any other.
+SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "reading_lr": 1e-4}
+RECIPE = GanRecipe(lazy=2, reading=0.0, mismatches=2, **SMALL_STEPS)
 
 
 def encoder() -> TextEncoder:
@@ -68,3 +72,17 @@ def run(one: GanTrainer, steps: int) -> list[dict[str, float]]:
 def states(one: GanTrainer) -> dict[str, Any]:
     parts = {"g": one.g, "d": one.d, "ema": one.ema, "g_opt": one.g_opt, "d_opt": one.d_opt}
     return {name: part.state_dict() for name, part in parts.items()}
+
+
+def small_training(asked: Any, ranks: Ranks) -> None:
+    """What the children run: a small GAN, without ticks."""
+    torch.set_num_threads(1)
+    data = SceneImages(16, seed=3)
+    trainer = GanTrainer(asked, RECIPE, CONFIG, encoder(), data, ranks)
+    trainer.loop.run(trainer.step)
+
+
+def refusing(asked: Any, ranks: Ranks) -> None:
+    if ranks.rank == 1:
+        raise RequestError("the second process has no data")
+    time.sleep(60)

@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from gandiff.experiments import decoding
 from gandiff.experiments.datasets import (
     CaptionedBatch,
     CaptionedImages,
-    FolderImages,
+    FileImages,
     SceneImages,
     open_data,
 )
@@ -59,19 +61,31 @@ def joined(parts: list[CaptionedBatch]) -> tuple[np.ndarray, list[str]]:
 
 def test_a_batch_is_its_positions(data: CaptionedImages) -> None:
     whole = data.batch(3, 6)
-    images, captions = joined([data.batch(3, 2), data.batch(5, 4, wrong=False)])
+    images, captions = joined([data.batch(3, 2), data.batch(5, 4)])
     np.testing.assert_array_equal(images, whole.images)
     assert captions == whole.captions
-    again = data.batch(3, 6)
-    assert again.wrong == whole.wrong
-    np.testing.assert_array_equal(again.wrong_certain, whole.wrong_certain)
+    first, again = (data.batch(3, 6, wrong=2) for _ in range(2))
+    assert again.wrong == first.wrong
+    np.testing.assert_array_equal(again.mismatch, first.mismatch)
+
+
+def test_rows_of_a_batch_are_those_of_the_whole(data: CaptionedImages) -> None:
+    whole, part = data.batch(2, 6, wrong=2), data.batch(2, 6, wrong=2, rows=range(3, 5))
+    np.testing.assert_array_equal(part.images, whole.images[3:5])
+    assert part.captions == whole.captions
+    assert part.wrong == whole.wrong[3:5]
+    np.testing.assert_array_equal(part.mismatch, whole.mismatch[3:5])
+    np.testing.assert_array_equal(part.fit, whole.fit[3:5])
 
 
 def test_a_batch_has_its_shapes(data: CaptionedImages) -> None:
-    batch = data.batch(0, 5)
+    batch = data.batch(0, 5, wrong=3)
     assert batch.images.shape == (5, 16, 16, 3)
     assert batch.images.dtype == np.uint8
-    assert len(batch.captions) == len(batch.wrong) == len(batch.wrong_certain) == 5
+    assert len(batch.captions) == len(batch.wrong) == 5
+    assert {len(row) for row in batch.wrong} == {3}
+    assert batch.mismatch.shape == (5, 3)
+    assert data.batch(0, 5).mismatch.shape == (5, 0)
     assert batch.fit.shape == (5, 5)
     assert np.diagonal(batch.fit).all()
     assert all(isinstance(caption, str) for caption in data.captions(4))
@@ -85,19 +99,21 @@ def test_another_seed_shows_other_pictures(folder: Path) -> None:
 
 
 def test_scenes_know_which_captions_fit() -> None:
-    batch = SceneImages(16, seed=1).batch(100, 40)
+    batch = SceneImages(16, seed=1).batch(100, 40, wrong=2)
     seeds = scene_seeds("train", (1 << 28) + 100, 40)
     scenes = sample_scenes(seeds)
     facts = caption_facts(scenes, seeds)
     for j in range(40):
         caption = facts[np.full(40, j)]
         np.testing.assert_array_equal(batch.fit[:, j], fits(caption, scenes))
-    assert batch.wrong_certain.mean() > 0.9
-    assert all(wrong != right for wrong, right in zip(batch.wrong, batch.captions, strict=True))
+    assert batch.mismatch.mean() > 0.9
+    for wrong, right in zip(batch.wrong, batch.captions, strict=True):
+        assert right not in wrong
+    assert any(first != second for first, second in batch.wrong)
 
 
 def test_words_are_learned_from_captions_that_belong_to_no_picture() -> None:
-    shown = set(SceneImages(16).batch(0, 50, wrong=False).captions)
+    shown = set(SceneImages(16).batch(0, 50).captions)
     assert len(shown & set(SceneImages(16).captions(50))) < 10
 
 
@@ -109,7 +125,7 @@ def test_scenes_refuse_seeds_whose_pictures_belong_to_others(seed: int) -> None:
 
 
 def test_a_pass_shows_every_picture_once(folder: Path) -> None:
-    data = FolderImages(folder, 16)
+    data = FileImages(folder, 16)
     passes = [data.batch(start, COUNT).images[:, 0, 0, 0] for start in range(0, 30, COUNT)]
     for shown in passes:
         assert sorted(shown) == [40 * i for i in range(COUNT)]
@@ -119,12 +135,12 @@ def test_a_pass_shows_every_picture_once(folder: Path) -> None:
 
 
 def test_pictures_keep_their_captions_and_wrong_ones_are_told(folder: Path) -> None:
-    batch = FolderImages(folder, 16).batch(0, COUNT)
+    batch = FileImages(folder, 16).batch(0, COUNT, wrong=4)
     for image, caption in zip(batch.images, batch.captions, strict=True):
         assert caption == f"picture {min(image[0, 0, 0] // 40, 4)}"
-    assert sorted(batch.wrong) == sorted(batch.captions)
-    for right, wrong, certain in zip(batch.captions, batch.wrong, batch.wrong_certain, strict=True):
-        assert certain == (right != wrong)
+    for right, wrong, known in zip(batch.captions, batch.wrong, batch.mismatch, strict=True):
+        assert set(wrong) <= set(batch.captions)
+        assert known.tolist() == [one != right for one in wrong]
     same = [[a == b for b in batch.captions] for a in batch.captions]
     np.testing.assert_array_equal(batch.fit, same)
     assert batch.fit.sum() == COUNT + 2
@@ -136,7 +152,7 @@ def test_captions_may_lie_beside_the_pictures(tmp_path: Path) -> None:
         picture(i).save(tmp_path / name)
     for name, text in (("b", " two\n"), ("a", "one"), ("deep/c", "three")):
         (tmp_path / f"{name}.txt").write_text(text)
-    assert FolderImages(tmp_path, 16).captions(9) == ["one", "two", "three"]
+    assert FileImages(tmp_path, 16).captions(9) == ["one", "two", "three"]
 
 
 def test_pictures_are_cropped_to_the_middle(tmp_path: Path) -> None:
@@ -144,7 +160,7 @@ def test_pictures_are_cropped_to_the_middle(tmp_path: Path) -> None:
     wide[:, 20:40] = 200
     Image.fromarray(wide).save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("bright")
-    assert (FolderImages(tmp_path, 16).images > 190).all()
+    assert (FileImages(tmp_path, 16).batch(0, 1).images > 190).all()
 
 
 def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,9 +168,9 @@ def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFix
     whole = (folder / "2.png").read_bytes()
     (folder / "2.png").write_bytes(whole[: len(whole) // 2])
     (folder / "3.png").unlink()
-    data = FolderImages(folder, 16)
+    data = FileImages(folder, 16)
     warning = capsys.readouterr().err.strip().splitlines()[-1]
-    assert "3 images could not be read" in warning
+    assert "3 of 6 images could not be read" in warning
     assert all(name in warning for name in ("1.png", "2.png", "3.png"))
     assert data.count == 3
     assert data.captions(9) == ["picture 0", "picture 4", "picture 4"]
@@ -174,9 +190,127 @@ def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFix
 def test_bad_listings_are_refused(folder: Path, rows: list[object], says: str) -> None:
     write_listing(folder, rows)
     with pytest.raises(RequestError) as refused:
-        FolderImages(folder, 16)
+        FileImages(folder, 16)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_several_captions_take_turns(tmp_path: Path) -> None:
+    for i in range(4):
+        picture(i).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(f"first of {i}\n\nsecond of {i}\n")
+    data = FileImages(tmp_path, 16)
+    passes = [set(data.batch(start, 4).captions) for start in (0, 4, 8)]
+    assert passes[0] == passes[2] == {f"first of {i}" for i in range(4)}
+    assert passes[1] == {f"second of {i}" for i in range(4)}
+    assert len(data.captions(99)) == 8
+    batch = data.batch(0, 4, wrong=5)
+    assert (batch.fit == np.eye(4, dtype=bool)).all()
+
+
+def coco(folder: Path, images: int = 4) -> Path:
+    """Captions as COCO publishes them, two for each picture."""
+    (folder / "annotations").mkdir(parents=True)
+    (folder / "val2017").mkdir()
+    for i in range(images):
+        picture(i).save(folder / "val2017" / f"{i:012d}.jpg")
+    content = {
+        "images": [{"id": 10 + i, "file_name": f"{i:012d}.jpg"} for i in range(images)],
+        "annotations": [
+            {"id": 2 * i + k, "image_id": 10 + i, "caption": f"caption {k} of {i}"}
+            for i in range(images)
+            for k in (0, 1)
+        ],
+    }
+    path = folder / "annotations" / "captions_val2017.json"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_coco_captions_find_their_pictures(tmp_path: Path) -> None:
+    path = coco(tmp_path / "coco")
+    for source in (path, tmp_path / "coco"):
+        data = open_data(str(source), 16)
+        assert data.count == 4
+        batch = data.batch(0, 4)
+        for image, caption in zip(batch.images, batch.captions, strict=True):
+            assert caption == f"caption 0 of {round(int(image[0, 0, 0]) / 40)}"
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        (lambda f: f.write_text("{"), "is no COCO captions file"),
+        (lambda f: f.write_text('{"images": []}'), "is no COCO captions file"),
+        (lambda f: shutil.rmtree(f.parent.parent / "val2017"), "the images of .* are not there"),
+        (
+            lambda f: shutil.copy(f, f.with_name("captions_train2017.json")),
+            "has captions in captions_train2017.json, captions_val2017.json; give one",
+        ),
+    ],
+)
+def test_bad_coco_folders_are_refused(tmp_path: Path, change: Any, says: str) -> None:
+    change(coco(tmp_path / "coco"))
+    with pytest.raises(RequestError, match=says):
+        open_data(str(tmp_path / "coco"), 16)
+
+
+def test_pictures_without_captions_are_counted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (folder / "metadata.jsonl").unlink()
+    with pytest.raises(RequestError, match="it has 6 images without captions; write a metadata"):
+        open_data(str(folder), 16)
+    (folder / "0.txt").write_text("one")
+    assert open_data(str(folder), 16).count == 1
+    assert "5 of 6 images in" in capsys.readouterr().err
+
+
+def test_one_in_twenty_of_many_is_held_out(tmp_path: Path) -> None:
+    for i in range(100):
+        Image.new("RGB", (8, 8), (i, 2 * i, 99)).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(f"picture {i}")
+    data = FileImages(tmp_path, 8)
+    held = data.held_out(50)
+    assert (len(held.images), data.count) == (5, 95)
+    shown = {caption for start in range(0, 190, 95) for caption in data.batch(start, 95).captions}
+    assert len(shown) == 95
+    assert not shown & set(held.captions)
+    assert set(FileImages(tmp_path, 8, seed=9).held_out(50).captions) == set(held.captions)
+    assert not set(held.captions) & set(data.captions(200))
+
+
+def test_few_pictures_are_all_trained_on(folder: Path) -> None:
+    data = FileImages(folder, 16)
+    assert data.count == COUNT
+    assert len(data.held_out(9).images) == 0
+
+
+def test_many_pictures_are_decoded_by_workers_to_the_same(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FileImages(folder, 16).batch(0, COUNT)
+    monkeypatch.setattr(decoding, "_FEW", 2)
+    monkeypatch.setattr(decoding.os, "cpu_count", lambda: 2)
+    np.testing.assert_array_equal(FileImages(folder, 16).batch(0, COUNT).images, whole.images)
+
+
+def test_more_than_fits_into_memory_is_kept_in_a_file(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = FileImages(folder, 16).batch(0, 5)
+    (folder / "bad.png").write_bytes(b"")
+    with (folder / "metadata.jsonl").open("a") as listing:
+        listing.write('{"file_name": "bad.png", "text": "bad"}\n')
+    monkeypatch.setattr(decoding, "_IN_MEMORY", 10)
+    monkeypatch.setenv("GANDIFF_CACHE", str(tmp_path / "cache"))
+    first = FileImages(folder, 16)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+    monkeypatch.setattr(decoding, "read_square", None)  # nothing is decoded again
+    again = FileImages(folder, 16)
+    for data in (first, again):
+        assert data.count == COUNT
+        np.testing.assert_array_equal(data.batch(0, 5).images, whole.images)
 
 
 @pytest.mark.parametrize("name", ["metadata.jsonl", "0.txt"])
@@ -184,7 +318,7 @@ def test_captions_that_are_no_text_are_refused(folder: Path, name: str) -> None:
     (folder / "metadata.jsonl").unlink()
     (folder / name).write_bytes(b"a \xff")
     with pytest.raises(RequestError, match=rf"{name}: expected UTF-8 text; byte 2 is not"):
-        FolderImages(folder, 16)
+        FileImages(folder, 16)
 
 
 def test_folders_that_are_none_or_empty_are_refused(tmp_path: Path, folder: Path) -> None:
@@ -200,7 +334,7 @@ def test_folders_that_are_none_or_empty_are_refused(tmp_path: Path, folder: Path
 
 
 def test_fewer_images_than_a_batch_are_refused(folder: Path) -> None:
-    data = FolderImages(folder, 16)
+    data = FileImages(folder, 16)
     for ask in (lambda: data.batch(0, COUNT + 1), lambda: data.require(COUNT + 1)):
         with pytest.raises(RequestError, match="has 6 images, fewer than a batch of 7"):
             ask()

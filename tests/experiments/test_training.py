@@ -19,7 +19,7 @@ from gandiff.experiments.scenes import sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
 from gandiff.experiments.scenes_render import render, save_image_folder
 from gandiff.experiments.training import diffusion, gan, judges, text
-from gandiff.experiments.training.loop import CHECKPOINT
+from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.settings import GanSettings
@@ -84,7 +84,15 @@ def test_a_trained_gan_says_how_it_was_made(gan_folder: Path) -> None:
     assert facts["seconds"] >= 0.3
     assert facts["images"] == 4 * facts["steps"]
     assert set(facts["text"]) >= {"seconds", "images", "validation"}
-    assert facts["curve"][-1].keys() >= {"seconds", "kimg", "d_loss", "g_loss", "r1"}
+    assert facts["curve"][-1].keys() >= {"seconds", "kimg", "d_loss", "g_loss"}
+    assert facts["ticks"][-1].keys() >= {"score", "all", "unstated_coverage", "fd", "recall", "r_v"}
+    assert [row["truncation_psi"] for row in facts["truncation"]] == [0.0, 0.25, 0.5, 0.7, 1.0]
+    assert facts["neighbours"]["ratio"] > 0
+    assert facts["precision"] in ("bfloat16", "float32")
+    assert facts["finished"]
+    pictures = {path.name for path in (gan_folder / "samples").iterdir()}
+    assert {"reals.png", "truncation.png", "neighbours.png"} < pictures
+    assert (gan_folder / "best" / "model.safetensors").is_file()
     card = (gan_folder / "README.md").read_text(encoding="utf-8")
     assert "`gandiff train gan --minutes 0.005`" in card
     assert f"{facts['images']:,} in {facts['steps']:,} steps, batch 4" in card
@@ -219,10 +227,10 @@ def test_a_gan_that_diverges_ends_with_an_error(gan_folder: Path, tmp_path: Path
     shutil.copytree(gan_folder, out)
     (out / CHECKPOINT).unlink()
     (out / "model.safetensors").unlink()
+    recipe = gan.GanRecipe(lr=1e20, lr_end=1e20, reading=0.0)
     with pytest.raises(RequestError, match=r"training the GAN became non-finite \(.* = (nan|inf)"):
-        gan.train(request(out, minutes=1.0), gan.GanRecipe(lr=1e20, lr_end=1e20))
+        gan.train(request(out, minutes=1.0), recipe)
     assert not (out / "model.safetensors").exists()
-    assert not (out / CHECKPOINT).exists()
 
 
 def test_the_recipe_is_recorded(gan_folder: Path) -> None:

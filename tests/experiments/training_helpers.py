@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training import diffusion, judges, scene_clip, text
+from gandiff.experiments.training import diffusion, gan_watch_scenes, judges, scene_clip, text
 from gandiff.experiments.training.request import TrainingRequest
 
 
@@ -21,6 +21,7 @@ def little_to_check(pictures: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (text, scene_clip):
             patch.setattr(module, "_CAPTIONS", 500)
+        patch.setattr(gan_watch_scenes, "_PROMPTS", pictures)
         checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
         for module, name in (*checks, (diffusion, "check_vae")):
             patch.setattr(module, name, functools.partial(getattr(module, name), n=pictures))
@@ -29,7 +30,7 @@ def little_to_check(pictures: int) -> Iterator[None]:
 
 def request(out: Path, **changes: Any) -> TrainingRequest:
     return TrainingRequest(
-        **{"out": out, "minutes": 0.005, "batch_size": 4, "quiet": True, **changes}
+        **{"out": out, "minutes": 0.005, "batch_size": 4, "ticks": 2, "quiet": True, **changes}
     )
 
 

@@ -10,6 +10,7 @@ import torch
 from gandiff.models.gan.augment import augment
 from gandiff.models.gan.losses import (
     angular_distance,
+    energy_score,
     matching,
     non_saturating,
     relativistic,
@@ -77,6 +78,34 @@ def test_matching_without_a_mismatch_is_nothing() -> None:
     assert nothing.item() == 0
     (gradient,) = torch.autograd.grad(nothing, right)
     assert (gradient == 0).all()
+
+
+def test_energy_score_is_lowest_for_the_true_distribution() -> None:
+    """Of generators with too little, right and too much variation, and of one that is off."""
+    n = 20_000
+    real = torch.randn(n, 3)
+
+    def score(spread: float, shift: float = 0.0) -> float:
+        made, sibling = (spread * torch.randn(2, n, 3) + shift).unbind(0)
+        return energy_score(real, made, sibling, n).item()
+
+    right = score(1.0)
+    assert right < score(0.0)
+    assert right < score(0.5)
+    assert right < score(1.5)
+    assert right < score(1.0, shift=0.5)
+    # E|X - Y| of two Gaussians in three dimensions is 4 / sqrt(pi).
+    assert right == pytest.approx(0.5 * 4 / math.sqrt(math.pi), rel=0.02)
+
+
+def test_energy_score_drives_siblings_apart_even_where_they_coincide() -> None:
+    made = torch.zeros(2, 3, requires_grad=True)
+    loss = energy_score(torch.ones(2, 3), made, made.detach() + 1e-3, 2)
+    (gradient,) = torch.autograd.grad(loss, made)
+    assert gradient.isfinite().all()
+    alone = energy_score(torch.ones(2, 3), made, made, 2)
+    (same,) = torch.autograd.grad(alone, made)
+    assert same.isfinite().all()
 
 
 def test_penalty_of_a_linear_function_is_its_slope() -> None:

@@ -82,7 +82,15 @@ def test_an_id_is_fetched_as_a_snapshot(toy_gan: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", snapshot)
     assert TextToImageGan.from_pretrained("me/my-gan", revision="v2").config.z_width == 16
-    assert asked == {"repo_id": "me/my-gan", "revision": "v2"}
+    assert (asked["repo_id"], asked["revision"]) == ("me/my-gan", "v2")
+
+
+def test_an_id_that_cannot_be_fetched_is_one_line() -> None:
+    with pytest.raises(GeneratorError) as refused:
+        TextToImageGan.from_pretrained("me/nothing", local_files_only=True)
+    assert "no weights at 'me/nothing'" in str(refused.value)
+    assert "On the hub it cannot be fetched either" in str(refused.value)
+    assert "\n" not in str(refused.value)
 
 
 def test_it_paints_pil_images_by_seed(gan: TextToImageGan) -> None:

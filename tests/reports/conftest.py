@@ -227,6 +227,7 @@ def _info(name: str) -> dict[str, Any]:
             "images": 348_000,
             "device": "cpu, 2 cores",
             "curve": curve,
+            **(_gan_health() if gan else {}),
         },
         "licence": "Apache-2.0",
         "source": f"models/pretrained/{'gan' if gan else 'diffusion'}-scenes",
@@ -234,6 +235,31 @@ def _info(name: str) -> dict[str, Any]:
         "abilities": ["text"] if gan else ["text", "trace"],
         "settings": {"truncation_psi": 1.0} if gan else {"num_inference_steps": 20},
     }
+
+
+def _gan_health() -> dict[str, Any]:
+    """What ticks measured, an alarm, the truncation sweep and the nearest neighbours."""
+    ticks = [
+        {
+            "seconds": 70.0 * k,
+            "kimg": 14.5 * k,
+            "score": 0.03 * k,
+            "all": 0.035 * k,
+            "unstated_coverage": 0.9 - 0.2 / k,
+            "diversity": 0.6 + 0.01 * k,
+            "fd": 4000.0 / k,
+            "recall": 0.02 * k,
+            "r_v": 0.01 * k,
+        }
+        for k in range(1, 25)
+    ]
+    alarm = {"kimg": 130.5, "text": "starved generator: raise gamma & <b>wait</b>"}
+    sweep = [
+        {"truncation_psi": psi, "score": 0.6, "all": 0.9 - 0.1 * psi, "fd": 900.0 - 600 * psi}
+        for psi in (0.0, 0.5, 1.0)
+    ]
+    near = {"searched": 4096, "median_distance": 1.25, "ratio": 0.97}
+    return {"ticks": ticks, "events": [alarm], "truncation": sweep, "neighbours": near}
 
 
 def _record(shape: Shape) -> dict[str, Any]:

@@ -35,6 +35,7 @@ def test_every_figure_is_there_as_png_and_svg(drawings):
         "scores_by_category",
         "training_gan",
         "training_ddim-20",
+        "training_health_gan",
     ]
     for drawing in drawings:
         pixels = np.asarray(Image.open(io.BytesIO(drawing.png)).convert("L"))

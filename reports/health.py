@@ -1,0 +1,131 @@
+"""How a model's training went, beside its losses: what its ticks measured, and its alarms."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from gandiff.reports.curves import training_curves
+from gandiff.reports.palette import Look
+from gandiff.reports.plotting import FAINT, INK
+from gandiff.reports.run_data import RunData
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+# Of what ticks measure: shares, which belong into one picture, and the distance of another scale.
+_SHARES = {
+    "all": "all facts right",
+    "unstated_coverage": "coverage of what is open",
+    "diversity": "diversity",
+    "variation": "variation within prompts",
+    "recall": "recall",
+    "r_v": "r_v (1: memorised)",
+}
+_LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
+_SWEPT = ("all", "unstated_coverage", "diversity", "variation", "fd", "recall")
+
+
+@dataclasses.dataclass(frozen=True)
+class Health:
+    """One model's training: measurements by kimg, alarms as they came, the truncation sweep."""
+
+    title: str
+    generator: str
+    ticks: Sequence[Mapping[str, float]]
+    events: Sequence[tuple[float, str]]
+    sweep: tuple[Sequence[str], Sequence[Sequence[str]]] | None
+    neighbours: str | None
+
+    def line(self, name: str) -> list[tuple[float, float]]:
+        """(kimg, value) of one measurement."""
+        return [(t["kimg"], t[name]) for t in self.ticks if name in t and math.isfinite(t[name])]
+
+
+def training_health(run: RunData) -> list[Health]:
+    """The models whose training kept such a record."""
+    found = []
+    for curve in training_curves(run.generators):
+        record = curve.record
+        ticks = [tick for tick in _rows(record.get("ticks")) if "kimg" in tick]
+        events = [
+            (float(event.get("kimg") or 0.0), str(event.get("text")))
+            for event in record.get("events") or ()
+            if isinstance(event, dict)
+        ]
+        health = Health(
+            title=curve.title,
+            generator=curve.generators[0],
+            ticks=ticks,
+            events=events,
+            sweep=_sweep(_rows(record.get("truncation"))),
+            neighbours=_neighbours(record.get("neighbours")),
+        )
+        if ticks or events or health.sweep:
+            found.append(health)
+    return found
+
+
+def _rows(value: Any) -> list[dict[str, float]]:
+    """The numbers of each row; a record is read from a file that anybody may have written."""
+    return [
+        {k: float(v) for k, v in row.items() if isinstance(v, int | float)}
+        for row in value or ()
+        if isinstance(row, dict)
+    ]
+
+
+def _sweep(
+    rows: Sequence[Mapping[str, float]],
+) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:
+    rows = [row for row in rows if "truncation_psi" in row]
+    names = [name for name in _SWEPT if any(name in row for row in rows)]
+    if not names:
+        return None
+    head = ["psi", *(_SHARES.get(name, "Fréchet distance") for name in names)]
+    return head, [
+        [f"{row['truncation_psi']:g}", *(f"{row[n]:.3g}" if n in row else "" for n in names)]
+        for row in rows
+    ]
+
+
+def _neighbours(found: Any) -> str | None:
+    if not isinstance(found, dict) or "searched" not in found:
+        return None
+    text = f"Nearest of {found['searched']:,} training pictures: median distance "
+    text += f"{found.get('median_distance')}"
+    if "ratio" in found:
+        text += (
+            f", {found['ratio']} times that of held-out pictures (far below 1 would be memorising)"
+        )
+    return text + "."
+
+
+def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
+    """Shares over images shown in the first panel, the Fréchet distance in the second."""
+    shares, distance = axes
+    lines: Iterator[Any] = iter(_LINES)
+    for i, (name, label) in enumerate(_SHARES.items()):
+        line = health.line(name)
+        if len(line) > 1:
+            shares.plot(
+                *zip(*line, strict=True),
+                color=look.colour if i % 2 == 0 else INK,
+                linestyle=next(lines),
+                linewidth=1.4,
+                label=label,
+            )
+    shares.set_ylabel("share")
+    fd = health.line("fd")
+    if len(fd) > 1:
+        distance.plot(*zip(*fd, strict=True), color=look.colour, linewidth=1.6)
+        if min(v for _, v in fd) > 0:
+            distance.set_yscale("log")
+    distance.set_ylabel("Fréchet distance")
+    for one in axes:
+        one.grid(color=FAINT, alpha=0.2)
+        for kimg, _ in health.events:
+            one.axvline(kimg, color=FAINT, linewidth=0.8, linestyle=":")
+    distance.set_xlabel("thousand images shown")

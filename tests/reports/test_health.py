@@ -1,0 +1,67 @@
+"""How a training went: what the record of a model becomes, and records that say nothing."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+
+from gandiff.reports.document import write_report
+from gandiff.reports.figures import draw_figures
+from gandiff.reports.health import training_health
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import GeneratorFacts
+
+
+@pytest.fixture(scope="module")
+def run(run_folder):
+    return load_run(run_folder)
+
+
+def of(record):
+    return {"gan": GeneratorFacts(name="gan", info={"training": record})}
+
+
+def test_one_model_has_one_health_however_many_generators_use_it(run):
+    (health,) = training_health(run)
+    assert health.title.startswith("gan")
+    assert len(health.ticks) == 24
+    assert health.line("fd")[:2] == [(14.5, 4000.0), (29.0, 2000.0)]
+    assert health.line("nothing") == []
+    assert health.events == [(130.5, "starved generator: raise gamma & <b>wait</b>")]
+    head, rows = health.sweep
+    assert list(head) == ["psi", "all facts right", "Fréchet distance"]
+    assert [row[0] for row in rows] == ["0", "0.5", "1"]
+    assert "0.97 times that of held-out pictures" in health.neighbours
+
+
+def test_the_report_tells_alarms_and_the_sweep(make_run):
+    report = write_report(make_run(prompts=3, generators=("gan", "ddim-20")))
+    page = report.html.read_text(encoding="utf-8")
+    assert "at 130 thousand images: starved generator: raise gamma &amp; &lt;b&gt;wait" in page
+    assert "Truncation of gan" in page
+    assert "<b>wait</b>" not in page
+    text = report.markdown.read_text(encoding="utf-8")
+    assert "### gan: alarms, truncation, neighbours" in text
+    assert "| psi | all facts right | Fréchet distance |" in text
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        None,
+        {},
+        {"ticks": None, "events": None, "truncation": None, "neighbours": None},
+        {"ticks": [3, "x", {"score": 1.0}], "events": ["x"], "truncation": [{}], "neighbours": []},
+    ],
+)
+def test_records_that_say_nothing_give_nothing(run, record):
+    assert training_health(dataclasses.replace(run, generators=of(record))) == []
+
+
+def test_a_tick_alone_is_no_picture(run):
+    one = {"ticks": [{"kimg": 3.0, "fd": 2.0, "note": "x"}]}
+    changed = dataclasses.replace(run, generators=of(one), results=[], scores=[])
+    (health,) = training_health(changed)
+    assert health.ticks == [{"kimg": 3.0, "fd": 2.0}]
+    assert draw_figures(changed) == []
