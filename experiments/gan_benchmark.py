@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
@@ -97,10 +98,11 @@ class Training:
         self.z, self.text = torch.randn(batch, config.z_width), toy_text(batch)
         self.real = torch.randn(batch, 3, resolution, resolution)
 
-    def step(self) -> None:
-        """One update of each network."""
+    def round(self) -> None:
+        """As many updates of each network as share one taking of the penalties."""
         with the_usual_way() if self.usual else contextlib.nullcontext():
-            self._step()
+            for _ in range(_LAZY):
+                self._step()
 
     def _step(self) -> None:
         n, text = self.batch, self.text
@@ -158,13 +160,7 @@ def training_rows(resolution: int, batch: int, pairs: int) -> Iterator[str]:
     usual = Training(resolution, batch, "float32", usual=True)
     for dtype in ("float32", "bfloat16"):
         ours = Training(resolution, batch, dtype)
-        # Eight steps are one round with its penalties.
-        a, b = interleaved(
-            lambda ours=ours: [ours.step() for _ in range(_LAZY)],  # type: ignore[misc]
-            lambda: [usual.step() for _ in range(_LAZY)],  # type: ignore[func-returns-value,arg-type]
-            pairs,
-            f"training at {resolution} px in {dtype}",
-        )
+        a, b = interleaved(ours.round, usual.round, pairs, f"training at {resolution} px, {dtype}")
         ratios = sorted(y / x for x, y in zip(a, b, strict=True))
         rate, other = (batch * _LAZY / statistics.median(t) for t in (a, b))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
@@ -174,20 +170,23 @@ def training_rows(resolution: int, batch: int, pairs: int) -> Iterator[str]:
         )
 
 
-class _Products(TorchDispatchMode):
-    """Notes every convolution and matrix product that is computed."""
+def products_of(net: nn.Module, z: Tensor, text: TextFeatures) -> list[Callable[[], Any]]:
+    """Every convolution and matrix product of one call, each to be done again alone."""
+    calls: list[Callable[[], Any]] = []
+    Mode: Any = TorchDispatchMode  # its signatures are untyped
 
-    def __init__(self) -> None:
-        super().__init__()
-        self.calls: list[tuple[Any, tuple[Any, ...]]] = []
+    class Noting(Mode):  # type: ignore[misc]
+        def __torch_dispatch__(
+            self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+        ) -> Any:
+            if str(func).startswith(_PRODUCTS):
+                kept = [a.detach().clone() if isinstance(a, Tensor) else a for a in args]
+                calls.append(functools.partial(func, *kept))
+            return func(*args, **(kwargs or {}))
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        if str(func).startswith(_PRODUCTS):
-            kept = tuple(a.detach().clone() if isinstance(a, Tensor) else a for a in args)
-            self.calls.append((func, kept))
-        return func(*args, **(kwargs or {}))
+    with Noting():
+        net(z, text)
+    return calls
 
 
 def generation_row(resolution: int, batch: int, pairs: int, *, compiled: bool) -> str:
@@ -196,31 +195,33 @@ def generation_row(resolution: int, batch: int, pairs: int, *, compiled: bool) -
     net: nn.Module = GeneratorNetwork(gan_config(resolution, _TEXT)).eval().requires_grad_(False)
     z, text = torch.randn(batch, 64), toy_text(batch)
     with torch.inference_mode():
-        with _Products() as products:
-            net(z, text)
+        products = products_of(net, z, text)
         run: Any = torch.compile(net) if compiled else net
-        a, b = interleaved(
-            lambda: run(z, text),
-            lambda: [func(*args) for func, args in products.calls],  # type: ignore[arg-type,return-value]
-            pairs,
-            f"generation at {resolution} px",
-        )
+
+        def paint() -> None:
+            run(z, text)
+
+        def multiply() -> None:
+            for product in products:
+                product()
+
+        a, b = interleaved(paint, multiply, pairs, f"generation at {resolution} px")
     ratio = statistics.median(x / y for x, y in zip(a, b, strict=True))
     how = "compiled" if compiled else "eager"
     return (
         f"{resolution:>4} px  {how:<9} {batch / statistics.median(a):>8.0f} images/s   "
-        f"{ratio:.2f} times its {len(products.calls)} bare products"
+        f"{ratio:.2f} times its {len(products)} bare products"
     )
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Print both tables."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])  # type: ignore[union-attr]
+    parser = argparse.ArgumentParser(description="How fast the GAN trains and paints.")
     parser.add_argument("--resolutions", type=int, nargs="+", default=[32, 64, 128])
     parser.add_argument("--batch", type=int, default=32)
     parser.add_argument("--pairs", type=int, default=15)
     parser.add_argument("--compiled", action="store_true", help="also compiled generation")
-    chosen = parser.parse_args()
+    chosen = parser.parse_args(argv)
     keep_freed_memory()
     print(f"training, batch {chosen.batch}, {torch.get_num_threads()} threads")
     for resolution in chosen.resolutions:

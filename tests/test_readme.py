@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 import pytest
 import toys
+from PIL import Image
 
 from gandiff import compare
-from gandiff.experiments import interval_coverage, overhead, peer_benchmark
+from gandiff.experiments import gan_benchmark, interval_coverage, overhead, peer_benchmark
 from gandiff.experiments.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -156,6 +157,11 @@ def measure_speed(line: str) -> None:
     peer_benchmark.main(["--images", "7", "--side", "32", "--only", "gandiff"])
 
 
+def measure_gan(line: str) -> None:
+    assert line == "python -m gandiff.experiments.gan_benchmark"
+    gan_benchmark.main(["--resolutions", "8", "--batch", "2", "--pairs", "1"])
+
+
 def simulate(line: str) -> None:
     assert line == "python -m gandiff.experiments.interval_coverage --simulations 500"
     interval_coverage.main(["--simulations", "2", "--prompts", "24"])
@@ -169,6 +175,7 @@ WAYS: tuple[tuple[str, Callable[[str], None]], ...] = (
     (r"python -m gandiff\.experiments\.overhead", measure_overhead),
     (r"python -m gandiff\.experiments\.peer_benchmark.*", measure_speed),
     (r"python -m gandiff\.experiments\.interval_coverage.*", simulate),
+    (r"python -m gandiff\.experiments\.gan_benchmark", measure_gan),
     (r"gandiff .*", gandiff),
 )
 
@@ -279,6 +286,8 @@ def test_training(folder: Path) -> None:
     assert main(["validate", "mine.yaml", "--set", setting]) == 0
     from diffusers import StableDiffusionPipeline
 
+    for name in ("truncation", "prompts", "noise", "mixing"):
+        assert Image.open(folder / "runs" / f"{name}.png").size[1] > 90
     pipeline = StableDiffusionPipeline.from_pretrained("runs/my-diffusion")
     assert type(pipeline) is StableDiffusionPipeline
 

@@ -74,7 +74,7 @@ def interpolate(
     if len(chosen) < 2:
         raise RequestError(f"--seeds {seeds}: needed are two, such as 0,1")
     if space == "prompts" and len(prompts) == 2:
-        grid = editing.interpolate_prompts(_load(weights), *prompts, chosen, steps)
+        grid = editing.interpolate_prompts(_load(weights), prompts[0], prompts[1], chosen, steps)
     elif space == "prompts" and len(prompts) > 2:
         raise RequestError(f"between prompts two are needed, got {len(prompts)}")
     else:

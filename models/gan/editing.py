@@ -99,16 +99,15 @@ def mix_styles(
         there = [_read_one(gan, p, s, 1) for p, s in fine]
         styles = torch.cat([w for w, _ in there])
         text = TextFeatures(
-            *(torch.cat([getattr(t, name) for _, t in there]) for name in _TENSORS),
+            torch.cat([t.tokens for _, t in there]),
+            torch.cat([t.pooled for _, t in there]),
+            torch.cat([t.mask for _, t in there]),
             [n for _, t in there for n in t.truncated],
         )
         count = levels - crossover
         w = [here[0]] * crossover + [styles] * count
         rows.append(to_pixels(gan.net.synthesise(w, [here[1]] * crossover + [text] * count)))
     return np.stack(rows)
-
-
-_TENSORS = ("tokens", "pooled", "mask")
 
 
 def slerp(a: Float[Tensor, "n z"], b: Float[Tensor, "n z"], t: float) -> Float[Tensor, "n z"]:
