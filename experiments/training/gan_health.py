@@ -85,8 +85,8 @@ def _collapsed(
         if value is not None and value < 0.25 and fraction >= _WARM_UP:
             return Alarm(
                 "collapse within prompts",
-                f"pictures of one prompt vary {value:.0%} as much as real ones ({name}): raise "
-                "gamma, lower the weight of matching, or go back to the best checkpoint",
+                f"pictures of one prompt vary {value:.0%} as much as real ones ({name}): raise the "
+                "weight of the energy score (--set energy=2) or gamma, and start again",
             )
     return None
 

@@ -1,0 +1,84 @@
+"""``gandiff explore``: pictures that are written, and requests that are refused in one line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from gandiff.experiments.cli import main
+from gandiff.experiments.pictures import tile
+
+ONE, TWO = "a red star", "a blue ring on white"
+CELL = 96 + 2  # 32 px, three times enlarged, and the gap
+
+
+def explore(toy_gan: Path, out: Path, *words: str) -> tuple[int, int]:
+    """Run the command; columns and rows of the picture."""
+    assert main(["explore", *words, "--weights", str(toy_gan), "--out", str(out)]) == 0
+    width, height = Image.open(out).size
+    assert width % CELL == height % CELL == 0
+    return width // CELL, height // CELL
+
+
+@pytest.mark.parametrize(
+    ("words", "shape"),
+    [
+        (["truncation", ONE, TWO], (5, 2)),
+        (["truncation", ONE, "--psi", "0,1"], (2, 1)),
+        (["interpolate", ONE, TWO], (8, 2)),
+        (["interpolate", ONE, TWO, "--seeds", "1,2,3", "--steps", "4"], (4, 3)),
+        (["interpolate", ONE], (8, 1)),
+        (["interpolate", ONE, TWO, "--space", "z", "--steps", "3"], (3, 2)),
+        (["interpolate", ONE, TWO, "--space", "w", "--steps", "3"], (3, 2)),
+        (["mix", ONE, TWO, "a heart"], (3, 3)),
+        (["mix", ONE, TWO, "--crossover", "2"], (2, 2)),
+    ],
+)
+def test_pictures_are_written(
+    toy_gan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    shape: tuple[int, int],
+) -> None:
+    out = tmp_path / "deep" / "picture.png"
+    assert explore(toy_gan, out, *words) == shape
+    assert np.asarray(Image.open(out)).std() > 5
+    assert capsys.readouterr().out == f"written: {out}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover is 9, needed is 1 to 2"),
+        (["truncation", ONE, "--psi", "a,b"], "'a,b' is no list of numbers such as 0,0.5,1"),
+        (["interpolate", ONE, "--seeds", "3"], "--seeds 3: needed are two, such as 0,1"),
+        (["interpolate", ONE, TWO, "a heart"], "between prompts two are needed, got 3"),
+    ],
+)
+def test_what_cannot_be_painted_is_refused(
+    toy_gan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    says: str,
+) -> None:
+    out = tmp_path / "x.png"
+    assert main(["explore", *words, "--weights", str(toy_gan), "--out", str(out)]) == 2
+    assert capsys.readouterr().err.strip() == f"error: {says}"
+    assert not out.exists()
+
+
+def test_tiles_keep_their_places() -> None:
+    pictures = np.zeros((6, 4, 4, 3), np.uint8)
+    pictures[4] = 200
+    laid = tile(pictures, 3)
+    side = 4 * 24 + 2
+    assert laid.shape == (2 * side, 3 * side, 3)
+    inside = laid[side + 1 : 2 * side - 1, side + 1 : 2 * side - 1]
+    assert (inside == 200).all()
+    assert (laid[1 : side - 1, 1 : side - 1] == 0).all()
+    assert (laid[0] == 255).all()
