@@ -38,12 +38,14 @@ class CaptionedBatch(NamedTuple):
 class CaptionedImages(abc.ABC):
     """Batches by position: the same position gives the same pictures, so training goes on exactly.
 
-    ``count`` is how many different pictures there are; None for an endless stream.
+    ``count`` is how many different pictures there are; None for an endless stream. ``hard`` says
+    that a wrong caption differs from the right one in a stated fact and in nothing else.
     """
 
     name: str
     resolution: int
     count: int | None
+    hard: bool = False
 
     @abc.abstractmethod
     def batch(
@@ -73,6 +75,8 @@ class CaptionedImages(abc.ABC):
 
 class SceneImages(CaptionedImages):
     """The scenes of the training split; never a held-out pair. The seed chooses the stretch."""
+
+    hard = True
 
     def __init__(self, resolution: int = 32, seed: int = 0) -> None:
         if not 0 <= seed < _SEEDS:

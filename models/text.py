@@ -19,6 +19,10 @@ from gandiff.models.generator import GeneratorError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
+_FILES = {  # what must be there, one of each line
+    "text_encoder": ("config.json",),
+    "tokenizer": ("tokenizer.json", "vocab.json", "spiece.model"),
+}
 LONGEST = 128  # tokens of a caption, where the tokenizer itself sets no limit
 _KINDS = {"clip": "CLIPTextModel", "clip_text_model": "CLIPTextModel", "t5": "T5EncoderModel"}
 
@@ -160,9 +164,8 @@ class TextEncoder:
 
         Raises ``GeneratorError`` if one of them is missing or cannot be read.
         """
-        for part, file in (("text_encoder", "config.json"), ("tokenizer", None)):
-            here = folder / part
-            if not (here / file).is_file() if file else not here.is_dir():
+        for part, files in _FILES.items():
+            if not any((folder / part / file).is_file() for file in files):
                 raise GeneratorError(
                     f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
                 )

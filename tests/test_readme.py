@@ -287,7 +287,8 @@ def test_training(folder: Path) -> None:
     from diffusers import StableDiffusionPipeline
 
     for name in ("truncation", "prompts", "noise", "mixing"):
-        assert Image.open(folder / "runs" / f"{name}.png").size[1] > 90
+        with Image.open(folder / "runs" / f"{name}.png") as picture:
+            assert picture.size[1] > 90
     pipeline = StableDiffusionPipeline.from_pretrained("runs/my-diffusion")
     assert type(pipeline) is StableDiffusionPipeline
 

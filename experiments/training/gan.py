@@ -9,6 +9,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import UInt8
+
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.pictures import tile, write_png
@@ -94,8 +97,7 @@ class Ticks:
         if trainer.ranks.first and not trainer.request.resume:
             shutil.rmtree(self.folder, ignore_errors=True)
             self.folder.mkdir(parents=True)
-            reals = trainer.data.held_out(_GRID * _GRID).images
-            write_png(self.folder / "reals.png", tile(reals[: len(reals) // _GRID * _GRID], _GRID))
+            write_png(self.folder / "reals.png", tile(_reals(trainer.data), _GRID))
 
     def __call__(self) -> tuple[float, dict[str, float]]:
         """The score and what was measured."""
@@ -119,6 +121,15 @@ class Ticks:
             if alarm.name not in self._ringing:
                 loop.note(f"{alarm.name}: {alarm.text}")
         self._ringing = {alarm.name for alarm in found}
+
+
+def _reals(data: CaptionedImages) -> UInt8[np.ndarray, "n h w 3"]:
+    """Whole rows of held-out pictures, or of training ones where there are too few."""
+    held = data.held_out(_GRID * _GRID).images
+    if len(held) < _GRID:
+        held = data.batch(0, min(_GRID * _GRID, data.count or _GRID)).images
+    columns = min(_GRID, len(held))
+    return np.concatenate([held] * _GRID)[: max(1, len(held) // columns) * _GRID]
 
 
 def finish(trainer: GanTrainer, watch: Watch) -> None:

@@ -274,7 +274,11 @@ class GanTrainer:
             fake, m = fakes[i] if fakes else self._make(part), len(part.real)
             h = self._see(fake, torch.cat([part.draws[1], part.draws[0][part.twice]]))
             judged = self._judge(h[:m], part)
-            match = matching(judged.right, judged.others, part.mismatch, n)
+            # Captions of other pictures speak of what this one leaves open, and keeping away from
+            # all of them would settle it. Captions that differ in a stated fact alone do not.
+            k = part.wrong.shape[1] if self.data.hard else 0
+            others, wrong = judged.others[:, -k:], part.mismatch[:, -k:]  # all of them for k = 0
+            match = matching(judged.right, others, wrong, n)
             if self.recipe.loss == "relativistic":
                 loss = relativistic(judged.logits, real_logits[i], n)
             else:

@@ -18,7 +18,8 @@ CELL = 96 + 2  # 32 px, three times enlarged, and the gap
 def explore(toy_gan: Path, out: Path, *words: str) -> tuple[int, int]:
     """Run the command; columns and rows of the picture."""
     assert main(["explore", *words, "--weights", str(toy_gan), "--out", str(out)]) == 0
-    width, height = Image.open(out).size
+    with Image.open(out) as picture:
+        width, height = picture.size
     assert width % CELL == height % CELL == 0
     return width // CELL, height // CELL
 
@@ -46,7 +47,8 @@ def test_pictures_are_written(
 ) -> None:
     out = tmp_path / "deep" / "picture.png"
     assert explore(toy_gan, out, *words) == shape
-    assert np.asarray(Image.open(out)).std() > 5
+    with Image.open(out) as picture:
+        assert np.asarray(picture).std() > 5
     assert capsys.readouterr().out == f"written: {out}\n"
 
 

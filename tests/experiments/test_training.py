@@ -37,7 +37,7 @@ def _little_to_check() -> Iterator[None]:
 @pytest.fixture(scope="module")
 def gan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("gan") / "deep" / "out"
-    return gan.train(request(out, command="gandiff train gan --minutes 0.005"))
+    return gan.train(request(out, kimg=0.04, command="gandiff train gan --kimg 0.04"))
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +79,7 @@ def test_a_trained_gan_loads_and_draws(gan_folder: Path) -> None:
 
 def test_a_trained_gan_says_how_it_was_made(gan_folder: Path) -> None:
     facts = read(gan_folder)
-    assert facts["command"] == "gandiff train gan --minutes 0.005"
+    assert facts["command"] == "gandiff train gan --kimg 0.04"
     assert (facts["data"], facts["resolution"], facts["batch_size"]) == ("scenes", 32, 4)
     assert facts["seconds"] >= 0.3
     assert facts["images"] == 4 * facts["steps"]
@@ -94,7 +94,7 @@ def test_a_trained_gan_says_how_it_was_made(gan_folder: Path) -> None:
     assert {"reals.png", "truncation.png", "neighbours.png"} < pictures
     assert (gan_folder / "best" / "model.safetensors").is_file()
     card = (gan_folder / "README.md").read_text(encoding="utf-8")
-    assert "`gandiff train gan --minutes 0.005`" in card
+    assert "`gandiff train gan --kimg 0.04`" in card
     assert f"{facts['images']:,} in {facts['steps']:,} steps, batch 4" in card
 
 
