@@ -107,7 +107,7 @@ class Ticks:
         score, found = self.watch(trainer)
         self._warn({"score": score, **found})
         if score > trainer.loop.at.best:
-            save(trainer.request.out / BEST_FOLDER, trainer)
+            save(trainer.request.out / BEST_FOLDER, trainer, best={"score": score, **found})
         return score, found
 
     def _warn(self, latest: Mapping[str, float]) -> None:

@@ -21,7 +21,9 @@ class GanRecipe:
     relativistic loss), taken every ``lazy`` steps and scaled up by it. ``mismatches`` is how many
     captions that do not fit each picture is judged with, beside those of its batch, and
     ``matching`` the weight of that loss in both networks. ``energy`` weighs the energy score, for
-    which every second caption is painted twice: it keeps pictures of one caption different.
+    which every second caption is painted twice: it keeps pictures of one caption different. For
+    ``silent`` of the pictures the caption is empty, in both networks: there the noise must decide
+    everything, and what it learns to decide serves captions that leave something open.
     ``augment`` is DiffAugment, for small finite data only.
     """
 
@@ -37,6 +39,7 @@ class GanRecipe:
     mismatches: int = 3
     matching: float = 1.0
     energy: float = 1.0
+    silent: float = 0.2
     ema_halflife_images: float = 10_000.0
     augment: bool = False
     minibatch_std: bool = False
@@ -48,8 +51,9 @@ class GanRecipe:
         for name in ("gamma", "gamma_end", "lr", "lr_end", "reading_lr", "ema_halflife_images"):
             if not getattr(self, name) > 0:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
-        if not 0 <= self.reading < 1:
-            raise RequestError(f"reading must be from 0 to below 1, got {self.reading}")
+        for name in ("reading", "silent"):
+            if not 0 <= getattr(self, name) < 1:
+                raise RequestError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
         for name in ("mismatches", "matching", "energy", "guidance_weight"):

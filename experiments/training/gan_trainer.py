@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
@@ -43,7 +44,8 @@ class Part(NamedTuple):
     captions: Tensor  # n t; all captions of the batch
     own: Tensor  # m; which of them is whose
     wrong: Tensor  # m k t
-    mismatch: Tensor  # m (n + k); True where a caption does not fit
+    mismatch: Tensor  # m (n + k); True where a caption does not fit the real picture
+    told: Tensor  # m; False where the caption is empty
     draws: Tensor  # 2 m 8; the random numbers of augmentation, for reals and fakes
     words: list[str]  # the m captions
 
@@ -122,8 +124,10 @@ class GanTrainer:
     def _parts(self, n: int) -> list[Part]:
         at, request, device = self.loop.at.position, self.request, self.request.device
         rows = self.ranks.share(n)
-        batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
         draw = torch.Generator().manual_seed((request.seed << 40) + at)
+        silent = torch.rand(n, generator=draw) < (self.recipe.silent if self.fraction >= 0 else 0)
+        batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
+        batch = _silence(batch, silent.numpy())
         z, more = torch.randn(2, n, self.g.config.z_width, generator=draw).to(device)
         draws = torch.rand(2, n, 8, generator=draw)
         if self.fraction >= 0:
@@ -146,6 +150,7 @@ class GanTrainer:
                 every[a:b],
                 wrong[a:b],
                 mismatch[a:b],
+                ~silent[rows.start + a : rows.start + b].to(device),
                 draws[:, rows.start + a : rows.start + b].to(device),
                 batch.captions[rows.start + a : rows.start + b],
             )
@@ -278,6 +283,7 @@ class GanTrainer:
             # all of them would settle it. Captions that differ in a stated fact alone do not.
             k = part.wrong.shape[1] if self.data.hard else 0
             others, wrong = judged.others[:, -k:], part.mismatch[:, -k:]  # all of them for k = 0
+            wrong = wrong & part.told[:, None]  # nothing contradicts an empty caption
             match = matching(judged.right, others, wrong, n)
             if self.recipe.loss == "relativistic":
                 loss = relativistic(judged.logits, real_logits[i], n)
@@ -317,6 +323,12 @@ class GanTrainer:
             raise NonFiniteError(f"norm of the {type(net).__name__}'s gradient = {size}")
         optimizer.step()
         return size
+
+
+def _silence(batch: CaptionedBatch, silent: Bool[np.ndarray, " n"]) -> CaptionedBatch:
+    """The batch with some captions empty; an empty caption fits every picture."""
+    captions = ["" if quiet else c for c, quiet in zip(batch.captions, silent, strict=True)]
+    return batch._replace(captions=captions, fit=batch.fit | silent[None, :])
 
 
 def _p_caption(judged: Judged, part: Part, n: int) -> float:

@@ -125,6 +125,18 @@ def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
     assert second.own.tolist() == [2, 3]
 
 
+def test_some_captions_are_empty_and_contradict_nothing(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(reading=0.0, silent=0.5, **SMALL_STEPS), batch_size=16)
+    (part,) = one._parts(16)
+    quiet = [i for i, words in enumerate(part.words) if not words]
+    assert 2 < len(quiet) < 14
+    assert part.told.tolist() == [bool(words) for words in part.words]
+    assert not part.mismatch[:, quiet].any()
+    assert part.mismatch[quiet].any()  # the real picture still contradicts other captions
+    one.recipe = GanRecipe(reading=0.9, silent=0.5)
+    assert all(one._parts(16)[0].words)  # reading needs captions
+
+
 def test_every_step_tells_what_diagnostics_need(tmp_path: Path) -> None:
     one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.25))
     reading, _, penalised, plain, *_ = run(one, 6)
@@ -213,6 +225,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         ({"lr": 0.0}, "lr must be above 0"),
         ({"lazy": 0}, "lazy must be at least 1, got 0"),
         ({"reading": 1.0}, "reading must be from 0 to below 1"),
+        ({"silent": 1.0}, "silent must be from 0 to below 1"),
         ({"mismatches": -1}, "mismatches must be at least 0"),
         ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),
         ({"loss": "hinge"}, "loss must be one of relativistic, non-saturating, got hinge"),
