@@ -47,7 +47,8 @@ def test_there_are_the_documented_commands() -> None:
     running = {"run", "generate", "score", "stats", "report", "replay"}
     comparing = {"compare", "power"}
     training = {"train gan", "train diffusion", "train judges", "train text"}
-    assert set(commands()) == looking | running | comparing | training
+    exploring = {"explore truncation", "explore interpolate", "explore mix"}
+    assert set(commands()) == looking | running | comparing | training | exploring
 
 
 @pytest.mark.parametrize("words", ["", *commands()])
@@ -63,7 +64,7 @@ def test_help_has_examples_that_can_be_typed(
         if line.endswith(" --help"):
             continue
         arguments = shlex.split(line)[1:]
-        name = " ".join(arguments[:2]) if arguments[0] == "train" else arguments[0]
+        name = " ".join(arguments[:2]) if arguments[0] in ("train", "explore") else arguments[0]
         # Raises if an option is unknown, an argument is missing or a value does not fit.
         known[name].make_context(name, arguments[len(name.split()) :])
 

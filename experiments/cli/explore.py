@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gandiff.experiments.cli.output import examples, show_path
+from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
 
 if TYPE_CHECKING:
     from gandiff.models.gan.editing import Grid
@@ -36,12 +36,14 @@ def truncation(
     weights: Weights = "gan-scenes",
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("truncation.png"),
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """A row for each prompt, a column for each psi, from the mean picture to full variety."""
     from gandiff.models.gan import editing
 
     psis = _numbers(psi)
-    _write(out, editing.truncation(_load(weights), prompts, psis, seed))
+    _write(out, editing.truncation(_load(weights), prompts, psis, seed), quiet, as_json)
 
 
 @app.command(
@@ -62,6 +64,8 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures in a row.")] = 8,
     weights: Weights = "gan-scenes",
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("interpolation.png"),
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Pictures on the way from one noise to another, or from one prompt to another.
 
@@ -82,7 +86,7 @@ def interpolate(
         grid = editing.interpolate_noise(
             _load(weights), prompts, (chosen[0], chosen[1]), steps, where
         )
-    _write(out, grid)
+    _write(out, grid, quiet, as_json)
 
 
 @app.command(epilog=examples('gandiff explore mix "a red star" "a blue ring" --crossover 2'))
@@ -94,6 +98,8 @@ def mix(
     weights: Weights = "gan-scenes",
     seed: Seed = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("mixing.png"),
+    quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Coarse levels by the row's prompt, fine ones by the column's; all prompts against all."""
     from gandiff.experiments.errors import RequestError
@@ -104,7 +110,7 @@ def mix(
         grid = editing.mix_styles(_load(weights), each, each, crossover)
     except ValueError as error:
         raise RequestError(f"--crossover {crossover}: {error}") from error
-    _write(out, grid)
+    _write(out, grid, quiet, as_json)
 
 
 def _load(weights: str) -> TextToImageGan:
@@ -123,10 +129,13 @@ def _numbers(text: str) -> list[float]:
         raise RequestError(f"{text!r} is no list of numbers such as 0,0.5,1") from error
 
 
-def _write(out: Path, grid: Grid) -> None:
+def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:
     from gandiff.experiments.pictures import tile, write_png
 
     rows, columns = grid.shape[:2]
     out.parent.mkdir(parents=True, exist_ok=True)
     write_png(out, tile(grid.reshape(rows * columns, *grid.shape[2:]), columns))
-    typer.echo(f"written: {show_path(out)}")
+    if as_json:
+        echo_json({"out": out, "rows": rows, "columns": columns})
+    elif not quiet:
+        typer.echo(f"written: {show_path(out)}")

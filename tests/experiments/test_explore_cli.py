@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,16 @@ def test_pictures_are_written(
     with Image.open(out) as picture:
         assert np.asarray(picture).std() > 5
     assert capsys.readouterr().out == f"written: {out}\n"
+
+
+def test_as_json_it_tells_the_shape(
+    toy_gan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "x.png"
+    explore(toy_gan, out, "truncation", ONE, TWO, "--json")
+    assert json.loads(capsys.readouterr().out) == {"out": str(out), "rows": 2, "columns": 5}
+    explore(toy_gan, out, "truncation", ONE, "--quiet")
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(

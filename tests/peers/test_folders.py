@@ -33,7 +33,9 @@ def test_torch_fidelity(ours: dict[str, float], folders: Folders, inception_file
     theirs = peers.torch_fidelity(*folders, inception_file, subset_size=10)
     assert ours["fd(encoder=inception)"] == pytest.approx(theirs["fid"], rel=1e-4)
     kid = ours["kid(encoder=inception,subset_size=10)"]
-    assert kid == pytest.approx(theirs["kid"], rel=1e-5)  # they sum in float32
+    # They sum in float32, whose rounding is another on each processor (3e-6 and 1.04e-5 were seen);
+    # in float64 the next test holds the same sums to 1e-6.
+    assert kid == pytest.approx(theirs["kid"], rel=1e-4)
 
 
 def test_torch_fidelity_in_float64(
