@@ -136,7 +136,7 @@ def save_toy_gan(folder: Path, seed: int = 0) -> Path:
     from gandiff.models.text import TextEncoder
 
     config = GanConfig(
-        text_width=32, z_width=16, style_width=32, g_widths=(32, 24, 16), d_widths=(16, 16, 8)
+        text_width=32, z_width=16, style_width=32, g_widths=(32, 24, 16, 8), d_widths=(16, 16, 8)
     )
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

@@ -56,8 +56,23 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
-def restore(path: Path, saved: Mapping[str, Any], parts: Mapping[str, Stateful]) -> None:
-    """Give every part its state back; raises ``RequestError`` if one does not fit."""
+def restore(
+    path: Path,
+    saved: Mapping[str, Any],
+    parts: Mapping[str, Stateful],
+    networks: Mapping[str, object] | None = None,
+) -> None:
+    """Give every part its state back; raises ``RequestError`` if one does not fit.
+
+    ``networks`` is what the networks are now; it says which number of theirs differs.
+    """
+    before = saved.get("networks")
+    differs = describe_difference(before, networks or {}) if before is not None else ""
+    if differs:
+        raise RequestError(
+            f"{path} holds a {saved['label']} of another architecture: {differs}; "
+            "use the options that it was started with, or another --out"
+        )
     try:
         for name, part in parts.items():
             part.load_state_dict(saved["state"][name])
@@ -66,6 +81,21 @@ def restore(path: Path, saved: Mapping[str, Any], parts: Mapping[str, Stateful])
             f"{path} does not fit the {saved['label']} asked for; "
             "use the --resolution and --data that it was started with"
         ) from error
+
+
+def describe_difference(saved: Mapping[str, object], wanted: Mapping[str, object]) -> str:
+    """Which fields of two configurations differ, in words; empty if none does."""
+    names = [*wanted, *(name for name in saved if name not in wanted)]
+    missing = "nothing"
+    return "; ".join(
+        f"{name} is {saved.get(name, missing)} there and {wanted.get(name, missing)} here"
+        for name in names
+        if _plain(saved.get(name, missing)) != _plain(wanted.get(name, missing))
+    )
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple | list) else value
 
 
 def numbered(folder: Path) -> list[Path]:

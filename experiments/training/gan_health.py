@@ -86,7 +86,7 @@ def _collapsed(
             return Alarm(
                 "collapse within prompts",
                 f"pictures of one prompt vary {value:.0%} as much as real ones ({name}): raise the "
-                "weight of the energy score (--set energy=2) or gamma, and start again",
+                "weight of the energy score (--set energy=8) or gamma, and start again",
             )
     return None
 

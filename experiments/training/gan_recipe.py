@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from gandiff.experiments.errors import RequestError, did_you_mean
 
@@ -17,28 +17,34 @@ class GanRecipe:
     """How both networks are trained; raises ``RequestError`` for numbers that cannot work.
 
     For ``reading`` of the budget the discriminator only learns which caption fits which picture,
-    which costs a fifth of a full step; then both networks train. ``gamma`` weighs R1 (and R2 of the
-    relativistic loss), taken every ``lazy`` steps and scaled up by it. ``mismatches`` is how many
-    captions that do not fit each picture is judged with, beside those of its batch, and
-    ``matching`` the weight of that loss in both networks. ``energy`` weighs the energy score, for
-    which every second caption is painted twice: it keeps pictures of one caption different. For
-    ``silent`` of the pictures the caption is empty, in both networks: there the noise must decide
-    everything, and what it learns to decide serves captions that leave something open.
-    ``augment`` is DiffAugment, for small finite data only.
+    which costs a fifth of a full step; for ``sketching`` of it the generator learns by the energy
+    score alone; then both networks compete. ``gamma`` weighs R1 (and R2 of the relativistic loss),
+    taken every ``lazy`` steps and scaled up by it. ``g_lr_scale`` times the learning rate is the
+    generator's. ``mismatches`` is how many captions that do not fit each picture is judged with,
+    beside those of its batch, and ``matching`` the weight of that loss in both networks. ``energy``
+    weighs the energy score, for which every second caption is painted twice: it keeps pictures of
+    one caption different, and falls to ``energy_end`` as they take shape. For ``silent`` of the
+    pictures the caption is empty, in both networks: there the noise must decide everything, and
+    what it learns to decide serves captions that leave something open. ``augment`` is DiffAugment,
+    for small finite data only.
     """
 
     loss: Loss = "relativistic"
-    reading: float = 0.06
+    reading: float = 0.05
     reading_lr: float = 8e-3
+    reading_lr_end: float = 2e-3
+    sketching: float = 0.1
     lr: float = 8e-3
     lr_end: float = 2e-4
+    g_lr_scale: float = 0.6
     betas: tuple[float, float] = (0.0, 0.99)
     gamma: float = 1.0
-    gamma_end: float = 0.1
+    gamma_end: float = 0.3
     lazy: int = 8
     mismatches: int = 3
     matching: float = 1.0
-    energy: float = 1.0
+    energy: float = 3.0
+    energy_end: float = 1.0
     silent: float = 0.2
     ema_halflife_images: float = 10_000.0
     augment: bool = False
@@ -48,34 +54,47 @@ class GanRecipe:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
-        for name in ("gamma", "gamma_end", "lr", "lr_end", "reading_lr", "ema_halflife_images"):
+        rates = ("lr", "lr_end", "g_lr_scale", "reading_lr", "reading_lr_end")
+        for name in ("gamma", "gamma_end", *rates, "ema_halflife_images"):
             if not getattr(self, name) > 0:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("reading", "silent"):
+        for name in ("reading", "sketching", "silent"):
             if not 0 <= getattr(self, name) < 1:
                 raise RequestError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        if not self.reading + self.sketching < 1:
+            raise RequestError(
+                f"reading and sketching must leave a part of the budget, got {self.reading} and "
+                f"{self.sketching}"
+            )
+        if self.sketching and not self.energy:
+            raise RequestError("sketching needs energy above 0; with energy=0 set sketching=0")
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
-        for name in ("mismatches", "matching", "energy", "guidance_weight"):
+        for name in ("mismatches", "matching", "energy", "energy_end", "guidance_weight"):
             if getattr(self, name) < 0:
                 raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
             raise RequestError(f"betas must be from 0 to below 1, got {self.betas}")
 
 
+_PLAIN: dict[str, Any] = dict.fromkeys(
+    ("reading", "sketching", "energy", "energy_end", "silent"), 0.0
+)
+_PLAIN["g_lr_scale"] = 1.0
+
 RECIPES: dict[str, GanRecipe] = {
     "default": GanRecipe(),
     # Huang et al. 2024, as they write it: both penalties at every step.
-    "relativistic": GanRecipe(reading=0.0, lazy=1, lr=2e-3),
+    "relativistic": GanRecipe(lazy=1, lr=2e-3, **_PLAIN),
     # Karras et al. 2020, with captions that do not fit: lazy R1, minibatch deviation.
     "non-saturating": GanRecipe(
         loss="non-saturating",
-        reading=0.0,
         lr=2.5e-3,
         lazy=16,
         gamma=0.01,
         gamma_end=0.01,
         minibatch_std=True,
+        **_PLAIN,
     ),
 }
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
+import dataclasses
 import math
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
-from jaxtyping import Bool
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
-from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr, to_tensor
+from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr
 from gandiff.experiments.training.checkpoints import Stateful
+from gandiff.experiments.training.gan_batch import Batches, Part
+from gandiff.experiments.training.gan_energy import Energy, describe
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.guidance import Guidance
 from gandiff.experiments.training.loop import Loop, NonFiniteError
@@ -25,44 +26,30 @@ from gandiff.models.gan.augment import augment
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.losses import (
-    energy_score,
     matching,
     non_saturating,
     relativistic,
+    zero_centred_penalties,
 )
 from gandiff.models.gan.synthesis import GeneratorNetwork
-from gandiff.models.text import TextEncoder, TextFeatures
-
-
-class Part(NamedTuple):
-    """A share of the batch: what is judged, and with which captions."""
-
-    real: Tensor  # m 3 h w
-    z: Tensor  # m + s z; behind the pictures of all captions, second ones of some
-    twice: Tensor  # s; rows whose caption is painted twice
-    text: TextFeatures  # m captions
-    captions: Tensor  # n t; all captions of the batch
-    own: Tensor  # m; which of them is whose
-    wrong: Tensor  # m k t
-    mismatch: Tensor  # m (n + k); True where a caption does not fit the real picture
-    told: Tensor  # m; False where the caption is empty
-    draws: Tensor  # 2 m 8; the random numbers of augmentation, for reals and fakes
-    words: list[str]  # the m captions
+from gandiff.models.text import TextEncoder
 
 
 class Judged(NamedTuple):
-    """Logits of pictures: with their own captions, and matches with others."""
+    """What the discriminator says of pictures and their captions, and how well others would fit."""
 
-    logits: Tensor  # m
-    right: Tensor  # m
-    others: Tensor  # m (n + k)
+    logits: Float[Tensor, " m"]  # adversarial
+    right: Float[Tensor, " m"]  # match with their own captions
+    others: Float[Tensor, "m n_and_k"]  # and with others
+    seen: Float[Tensor, "m s"]  # what the matching head sees
 
 
 class GanTrainer:
     """Both networks, their optimisers and one step.
 
-    What is random in a step follows from its position in the data, so a resumed run sees what an
-    undisturbed one would, and several processes see what one would.
+    A training has three phases: the discriminator reads (it learns which caption fits a real
+    picture), the generator sketches (it learns what captions decide and what they leave open, by
+    the energy score alone), and both compete.
     """
 
     def __init__(
@@ -79,13 +66,15 @@ class GanTrainer:
         self.precise = Precise(request.dtype, request.device)
         self.encoder = encoder.to(request.device, torch.float32)
         endless = data.count is None
-        self.read_captions = self.encoder.encode if endless else CaptionCache(self.encoder)
+        read = self.encoder.encode if endless else CaptionCache(self.encoder)
+        self.draw = Batches(request, recipe, data, read, config.z_width, ranks)
         self.guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
-        self.g_opt = _adam(self.g, recipe)
-        self.d_opt = _adam(self.d, recipe)
+        self.energy = Energy(self.d.match.width)
+        self.g_opt = _adam(self.g, recipe, recipe.g_lr_scale)
+        self.d_opt = _adam(self.d, recipe, 1.0)
         parts: dict[str, Stateful] = {
             "g": self.g,
             "d": self.d,
@@ -93,77 +82,73 @@ class GanTrainer:
             "g_opt": self.g_opt,
             "d_opt": self.d_opt,
         }
-        self._spread = 1.0
-        self.loop = Loop(request, "GAN", parts, ranks)
+        self.loop = Loop(request, "GAN", parts, ranks, networks=dataclasses.asdict(config))
 
     @property
     def fraction(self) -> float:
-        """How much of the budget after reading is spent; below 0 while the discriminator reads."""
-        return (self.loop.fraction - self.recipe.reading) / (1 - self.recipe.reading)
+        """How much of the competition's budget is spent; below 0 while it has not begun."""
+        before = self.recipe.reading + self.recipe.sketching
+        return (self.loop.fraction - before) / (1 - before)
 
     def step(self) -> tuple[int, dict[str, float]]:
-        """One update of each network; while the discriminator reads, of that alone."""
-        n, recipe = self.request.batch_size, self.recipe
-        parts = self._parts(n)
-        if self.fraction < 0:
-            read = self.loop.fraction / recipe.reading
-            set_lr(self.d_opt, cosine(read, recipe.reading_lr, recipe.lr))
+        """One update of what the phase trains."""
+        n, recipe, spent = self.request.batch_size, self.recipe, self.loop.fraction
+        reads = spent < recipe.reading
+        z, parts = self.draw(self.loop.at.position, silent=0.0 if reads else recipe.silent)
+        if reads:
+            lr = cosine(spent / recipe.reading, recipe.reading_lr, recipe.reading_lr_end)
+            set_lr(self.d_opt, lr)
             return n, self._read(parts, n)
+        with torch.no_grad():
+            self.g.track_mean(self.g.map(z))
+        losses = self._sketch(parts, n) if self.fraction < 0 else self._compete(parts, n)
+        self.ema.update(self.g, n, self.loop.at.images + n)
+        return n, losses
+
+    # The phases.
+
+    def _read(self, parts: list[Part], n: int) -> dict[str, float]:
+        """The discriminator learns which caption fits a real picture."""
+        self.d_opt.zero_grad(set_to_none=True)
+        out, moments = {"match_real": 0.0, "p_caption": 0.0}, self._no_moments()
+        for part in parts:
+            judged = self._judge(self._see(part.real, part.draws[0]), part)
+            loss = matching(judged.right, judged.others, part.mismatch, n)
+            torch.autograd.backward(loss)
+            out["match_real"] += float(loss.detach())
+            out["p_caption"] += _p_caption(judged, part, n)
+            moments += self._moments(part, judged)
+        self._apply(self.d, self.d_opt)
+        self._measure(moments, n)
+        # The competition begins with what was read.
+        self.d.judge.project.load_state_dict(self.d.match.state_dict())
+        return out
+
+    def _sketch(self, parts: list[Part], n: int) -> dict[str, float]:
+        """The generator learns by the energy score; the discriminator goes on reading."""
+        set_lr(self.d_opt, self.recipe.reading_lr_end)
+        set_lr(self.g_opt, self.recipe.lr)
+        out = self._read(parts, n) | {"energy": 0.0}
+        self.d.requires_grad_(False)
+        self.g_opt.zero_grad(set_to_none=True)
+        for part in parts:
+            fake = self._make(part)
+            loss = self._energy(fake, self._see(fake, _twice(part)), part, n)
+            torch.autograd.backward(loss)
+            out["energy"] += float(loss.detach())
+        self.d.requires_grad_(True)
+        out["grad_g"] = self._apply(self.g, self.g_opt)
+        return out
+
+    def _compete(self, parts: list[Part], n: int) -> dict[str, float]:
+        """One update of each network."""
         for optimizer in (self.g_opt, self.d_opt):
-            set_lr(optimizer, cosine(self.fraction, recipe.lr, recipe.lr_end))
+            set_lr(optimizer, cosine(self.fraction, self.recipe.lr, self.recipe.lr_end))
         # Fakes are made once for both updates, unless they would have to be kept for many parts.
         fakes = [self._make(part) for part in parts] if len(parts) == 1 else []
         seen = [fake[: len(part.real)].detach() for fake, part in zip(fakes, parts, strict=False)]
         losses, real_logits = self._update_d(parts, seen, n)
-        losses |= self._update_g(parts, fakes, real_logits, n)
-        self.ema.update(self.g, n, self.loop.at.images + n)
-        return n, losses
-
-    # What a step works on.
-
-    def _parts(self, n: int) -> list[Part]:
-        at, request, device = self.loop.at.position, self.request, self.request.device
-        rows = self.ranks.share(n)
-        draw = torch.Generator().manual_seed((request.seed << 40) + at)
-        silent = torch.rand(n, generator=draw) < (self.recipe.silent if self.fraction >= 0 else 0)
-        batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
-        batch = _silence(batch, silent.numpy())
-        z, more = torch.randn(2, n, self.g.config.z_width, generator=draw).to(device)
-        draws = torch.rand(2, n, 8, generator=draw)
-        if self.fraction >= 0:
-            with torch.no_grad():
-                self.g.track_mean(self.g.map(z))
-        own = range(rows.start, rows.stop)
-        edges = np.linspace(0, len(own), request.accumulate + 1).astype(int)
-        text, wrong = self._features(batch, rows)
-        real = to_tensor(batch.images, device)
-        mismatch = torch.from_numpy(np.concatenate([~batch.fit, batch.mismatch], 1)).to(device)
-        every = torch.arange(rows.start, rows.stop, device=device)
-        second = every % 2 == 0 if self.recipe.energy else every < 0
-        return [
-            Part(
-                real[a:b],
-                torch.cat([z[rows.start + a : rows.start + b], more[every[a:b][second[a:b]]]]),
-                second[a:b].nonzero()[:, 0],
-                text.rows(slice(rows.start + a, rows.start + b)),
-                text.pooled,
-                every[a:b],
-                wrong[a:b],
-                mismatch[a:b],
-                ~silent[rows.start + a : rows.start + b].to(device),
-                draws[:, rows.start + a : rows.start + b].to(device),
-                batch.captions[rows.start + a : rows.start + b],
-            )
-            for a, b in itertools.pairwise(edges)
-            if b > a
-        ]
-
-    def _features(self, batch: CaptionedBatch, rows: range) -> tuple[TextFeatures, Tensor]:
-        flat = [text for row in batch.wrong for text in row]
-        features = self.read_captions(batch.captions + flat)
-        n, k = len(batch.captions), self.recipe.mismatches
-        wrong = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
-        return features.rows(slice(0, n)), wrong
+        return losses | self._update_g(parts, fakes, real_logits, n)
 
     def _make(self, part: Part, *, once: bool = False) -> Tensor:
         """Pictures of all captions, and behind them second ones of some unless only ``once``."""
@@ -181,39 +166,37 @@ class GanTrainer:
             return self.d.features(images)
 
     def _judge(self, h: Tensor, part: Part) -> Judged:
-        """Logits of pictures that belong to the part's captions, in turn, from their features."""
-        judge = self.d.judge
-        seen = judge.image(h)
-        in_batch = seen @ judge.read(part.captions).T
+        """Pictures that belong to the part's captions, in turn, from their features."""
+        d = self.d
         own = part.own.repeat(len(h) // len(part.own))
+        logits, seen = d.judge(h, part.captions[own]), d.match.image(h)
+        in_batch = seen @ d.match.read(part.captions).T
         right = in_batch.gather(1, own[:, None])[:, 0]
-        if len(h) > len(part.own):  # the other captions matter for real pictures alone
-            seen, in_batch = seen[: len(part.own)], in_batch[: len(part.own)]
-        wrong = torch.einsum("nd,nkd->nk", seen, judge.read(part.wrong))
-        return Judged(judge.real(h)[:, 0] + right, right, torch.cat([in_batch, wrong], 1))
+        first = slice(0, len(part.own))  # the other captions matter for these pictures alone
+        wrong = torch.einsum("nd,nkd->nk", seen[first], d.match.read(part.wrong))
+        return Judged(logits, right, torch.cat([in_batch[first], wrong], 1), seen)
+
+    # The unit of the energy score: how far apart real pictures are.
+
+    def _no_moments(self) -> Tensor:
+        return torch.zeros(2, self.energy.width, device=self.request.device)
+
+    def _moments(self, part: Part, judged: Judged) -> Tensor:
+        real = judged.seen[: len(part.real)].detach()
+        return self.energy.moments(describe(part.real, real))
+
+    def _measure(self, moments: Tensor, n: int) -> None:
+        self.ranks.add([moments])
+        self.energy.measure(moments, n)
 
     # The updates.
-
-    def _read(self, parts: list[Part], n: int) -> dict[str, float]:
-        """The discriminator learns which caption fits a real picture."""
-        self.d_opt.zero_grad(set_to_none=True)
-        out = {"match_real": 0.0, "p_caption": 0.0}
-        for part in parts:
-            judged = self._judge(self._see(part.real, part.draws[0]), part)
-            loss = matching(judged.right, judged.others, part.mismatch, n)
-            torch.autograd.backward(loss)
-            out["match_real"] += float(loss.detach())
-            out["p_caption"] += _p_caption(judged, part, n)
-        self._apply(self.d, self.d_opt)
-        return out
 
     def _update_d(
         self, parts: list[Part], fakes: list[Tensor], n: int
     ) -> tuple[dict[str, float], list[Tensor]]:
-        recipe, penalise = self.recipe, self.loop.at.steps % self.recipe.lazy == 0
+        penalise = self.loop.at.steps % self.recipe.lazy == 0
         names = ("d_loss", "p_real_above_fake", "match_real", "p_caption")
-        out, logits = dict.fromkeys(names, 0.0), []
-        moments = torch.zeros(self.d.config.d_features + 1, device=self.request.device)
+        out, logits, moments = dict.fromkeys(names, 0.0), [], self._no_moments()
         self.d_opt.zero_grad(set_to_none=True)
         for i, part in enumerate(parts):
             if fakes:
@@ -221,25 +204,21 @@ class GanTrainer:
             else:
                 with torch.no_grad():
                     fake = self._make(part, once=True)
-            loss, h, real, measured = self._d_loss(part, fake, n, penalise)
+            loss, judged, measured = self._d_loss(part, fake, n, penalise)
             torch.autograd.backward(loss)
-            logits.append(real)
-            moments += torch.cat([h.sum(0), h.square().sum()[None]])
+            logits.append(judged.logits[: len(part.real)].detach())
+            moments += self._moments(part, judged)
             for name, value in measured.items():
                 out[name] = out.get(name, 0.0) + value
         out["grad_d"] = self._apply(self.d, self.d_opt)
-        self.ranks.add([moments])
-        variance = float(moments[-1] / n - (moments[:-1] / n).square().sum())
-        # The distance of two pictures, were they drawn at random.
-        self._spread = math.sqrt(max(2 * variance, 1e-6))
-        if not penalise:
-            return out, logits
-        out["gamma"] = cosine(self.fraction, recipe.gamma, recipe.gamma_end)
+        self._measure(moments, n)
+        if penalise:
+            out["gamma"] = cosine(self.fraction, self.recipe.gamma, self.recipe.gamma_end)
         return out, logits
 
     def _d_loss(
         self, part: Part, fake: Tensor, n: int, penalise: bool
-    ) -> tuple[Tensor, Tensor, Tensor, dict[str, float]]:
+    ) -> tuple[Tensor, Judged, dict[str, float]]:
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(penalise)
         if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
@@ -261,11 +240,10 @@ class GanTrainer:
         }
         if penalise:
             gamma = cosine(self.fraction, recipe.gamma, recipe.gamma_end) * recipe.lazy
-            (slope,) = torch.autograd.grad(judged.logits.sum(), images, create_graph=True)
-            r1, r2 = (0.5 * s.float().square().sum() / n for s in (slope[:m], slope[m:]))
+            r1, r2 = zero_centred_penalties(judged.logits, images, n, (slice(m), slice(m, None)))
             loss = loss + gamma * (r1 + r2 if pair else r1)
             out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
-        return loss, h[:m].detach(), real.detach(), out
+        return loss, judged, out
 
     def _update_g(
         self, parts: list[Part], fakes: list[Tensor], real_logits: list[Tensor], n: int
@@ -277,7 +255,7 @@ class GanTrainer:
         out = {"g_loss": 0.0, "match_fake": 0.0}
         for i, part in enumerate(parts):
             fake, m = fakes[i] if fakes else self._make(part), len(part.real)
-            h = self._see(fake, torch.cat([part.draws[1], part.draws[0][part.twice]]))
+            h = self._see(fake, _twice(part))
             judged = self._judge(h[:m], part)
             # Captions of other pictures speak of what this one leaves open, and keeping away from
             # all of them would settle it. Captions that differ in a stated fact alone do not.
@@ -291,8 +269,9 @@ class GanTrainer:
                 loss = non_saturating(judged.logits, None, n)
             loss = loss + self.recipe.matching * match
             if self.recipe.energy:
-                energy = self._energy(h, part, n)
-                loss = loss + self.recipe.energy * energy
+                energy = self._energy(fake, h, part, n)
+                weight = cosine(self.fraction, self.recipe.energy, self.recipe.energy_end)
+                loss = loss + weight * energy
                 out["energy"] = out.get("energy", 0.0) + float(energy.detach())
             if self.guidance is not None:
                 angle = self.guidance.loss(fake[:m], part.words, n)
@@ -305,14 +284,14 @@ class GanTrainer:
         out["grad_g"] = self._apply(self.g, self.g_opt)
         return out
 
-    def _energy(self, h: Tensor, part: Part, n: int) -> Tensor:
-        """The energy score of the captions that were painted twice, in the unit of real pictures'
-        spread.
-        """
+    def _energy(self, fake: Tensor, h: Tensor, part: Part, n: int) -> Tensor:
+        """The energy score of the captions that were painted twice."""
+        m, rows, image = len(part.real), part.twice, self.d.match.image
         with torch.no_grad():
-            real = self._see(part.real[part.twice], part.draws[0][part.twice])
-        made, sibling = h[part.twice], h[len(part.real) :]
-        return energy_score(real / self._spread, made / self._spread, sibling / self._spread, n)
+            seen = image(self._see(part.real[rows], part.draws[0][rows]))
+            real = describe(part.real[rows], seen)
+        made = describe(fake, image(h))
+        return self.energy(real, made[:m][rows], made[m:], n)
 
     def _apply(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """Add up the gradients of all processes and take the step; returns their norm."""
@@ -325,10 +304,9 @@ class GanTrainer:
         return size
 
 
-def _silence(batch: CaptionedBatch, silent: Bool[np.ndarray, " n"]) -> CaptionedBatch:
-    """The batch with some captions empty; an empty caption fits every picture."""
-    captions = ["" if quiet else c for c, quiet in zip(batch.captions, silent, strict=True)]
-    return batch._replace(captions=captions, fit=batch.fit | silent[None, :])
+def _twice(part: Part) -> Tensor:
+    """The random numbers of augmentation for fakes and the second ones behind them."""
+    return torch.cat([part.draws[1], part.draws[0][part.twice]])
 
 
 def _p_caption(judged: Judged, part: Part, n: int) -> float:
@@ -339,6 +317,6 @@ def _p_caption(judged: Judged, part: Part, n: int) -> float:
     return float((better.sum(1) / hard.sum(1).clamp(min=1)).sum()) / n
 
 
-def _adam(net: nn.Module, recipe: GanRecipe) -> torch.optim.Optimizer:
-    arguments: dict[str, Any] = {"lr": recipe.lr, "betas": recipe.betas, "fused": True}
-    return torch.optim.Adam(net.parameters(), **arguments)
+def _adam(net: nn.Module, recipe: GanRecipe, scale: float) -> torch.optim.Optimizer:
+    group: dict[str, Any] = {"params": list(net.parameters()), "scale": scale}
+    return torch.optim.Adam([group], lr=recipe.lr, betas=recipe.betas, fused=True)

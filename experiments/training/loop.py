@@ -65,6 +65,7 @@ class Loop:
 
     ``seconds`` and ``images`` count over resumed runs too. ``fraction`` of the budget spent, in
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
+    ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
     """
 
     def __init__(
@@ -73,8 +74,10 @@ class Loop:
         label: str,
         state: Mapping[str, Stateful],
         ranks: Ranks = ALONE,
+        networks: Mapping[str, object] | None = None,
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
+        self.networks = dict(networks or {})
         self.at = Counters()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
@@ -235,7 +238,8 @@ class Loop:
             "curve": self.progress.curve,
             "events": self.events,
         }
-        write_checkpoint(path, {"label": self.label, "progress": progress, "state": state})
+        content = {"label": self.label, "networks": self.networks, "progress": progress}
+        write_checkpoint(path, {**content, "state": state})
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -253,7 +257,7 @@ class Loop:
         self.at.resumed += 1
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
-        restore(path, saved, self.state)
+        restore(path, saved, self.state, self.networks)
         progress = dict(saved["progress"])
         self.progress.curve = progress.pop("curve")
         self.events = progress.pop("events", [])

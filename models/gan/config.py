@@ -13,17 +13,18 @@ from gandiff.models.weights import read_json
 MODEL, CONFIG, WEIGHTS = "gandiff.gan", "config.json", "model.safetensors"
 
 SMALLEST, LARGEST = 8, 1024  # px
-_G_WIDTHS = (128, 128, 64)  # channels of the generator from 4 to 16 px, for pictures of 32 px
-_D_WIDTHS = (128, 96, 64)  # of the discriminator
+_G_WIDTHS = (128, 128, 64, 16)  # channels of the generator from 4 to 32 px, for pictures of 32 px
+_D_WIDTHS = (128, 96, 64)  # of the discriminator, to 16 px
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GanConfig:
-    """What both networks are. Widths are channels, from 4 px up to half the resolution.
+    """What both networks are. Widths are channels, from 4 px up.
 
-    Both networks work at half the resolution at most and hand over 2 x 2 patches of pixels.
-    ``attention`` lists the sizes, in px, at which the generator reads the caption's tokens. Raises
-    ``ValueError`` for what does not fit together.
+    The generator's go up to the resolution, with few channels there; the discriminator's to half of
+    it, since its first layer reads patches of pixels. ``attention`` lists the sizes, in px, at
+    which the generator reads the caption's tokens. Raises ``ValueError`` for what does not fit
+    together.
     """
 
     resolution: int = 32  # px, a power of two
@@ -41,17 +42,17 @@ class GanConfig:
         """Check that everything fits."""
         for name in ("g_widths", "d_widths", "attention"):
             object.__setattr__(self, name, tuple(getattr(self, name)))
-        levels = levels_of(self.resolution)
-        for name in ("g_widths", "d_widths"):
+        halved = levels_of(self.resolution)
+        for name, levels in (("g_widths", halved + 1), ("d_widths", halved)):
             if len(getattr(self, name)) != levels:
                 raise ValueError(
                     f"{name} needs {levels} numbers for {self.resolution} px (from 4 px to "
-                    f"{self.resolution // 2} px), got {getattr(self, name)}"
+                    f"{2 ** (levels + 1)} px), got {getattr(self, name)}"
                 )
         for name in ("text_width", "z_width", "style_width", "heads", "d_features"):
             if not getattr(self, name) >= 1:
                 raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}")
-        sizes = [4 * 2**level for level in range(levels)]
+        sizes = [4 * 2**level for level in range(halved + 1)]
         for size in self.attention:
             if size not in sizes:
                 raise ValueError(f"attention at {size} px: the sizes are {sizes}")
@@ -79,9 +80,9 @@ def levels_of(resolution: int) -> int:
 def gan_config(resolution: int, text_width: int) -> GanConfig:
     """The default networks: above 32 px, wider where pictures are small, by one definition."""
     levels = levels_of(resolution)
-    extra = levels - len(_G_WIDTHS)
+    extra = levels - len(_D_WIDTHS)
     # Each doubling of the resolution adds a level at the coarse end, up to 256 channels there.
-    g = (*([min(256, _G_WIDTHS[0] * 2)] * max(0, extra)), *_G_WIDTHS)[-levels:]
+    g = (*([min(256, _G_WIDTHS[0] * 2)] * max(0, extra)), *_G_WIDTHS)[-levels - 1 :]
     d = (*([min(256, _D_WIDTHS[0] * 2)] * max(0, extra)), *_D_WIDTHS)[-levels:]
     attention = tuple(size for size in (8, 16) if 4 * size <= resolution)
     return GanConfig(
@@ -91,21 +92,6 @@ def gan_config(resolution: int, text_width: int) -> GanConfig:
         d_widths=d,
         attention=attention,
     )
-
-
-def describe_difference(saved: dict[str, object], wanted: dict[str, object]) -> str:
-    """Which fields of two saved configurations differ, in words; empty if none does."""
-    names = [*wanted, *(name for name in saved if name not in wanted)]
-    missing = "nothing"
-    return "; ".join(
-        f"{name} is {saved.get(name, missing)} there and {wanted.get(name, missing)} here"
-        for name in names
-        if _plain(saved.get(name, missing)) != _plain(wanted.get(name, missing))
-    )
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple | list) else value
 
 
 def read_config(folder: Path) -> dict[str, Any]:

@@ -21,12 +21,12 @@ from gandiff.models.gan.layers import (
 _MATCH_WIDTH = 128
 
 
-class Judgement(nn.Module):
-    """A picture's features, judged with any caption: cheap to repeat with a wrong one."""
+class Projection(nn.Module):
+    """How well pictures fit captions: inner products (Miyato & Koyama 2018, equation 3)."""
 
     def __init__(self, features: int, text: int, width: int = _MATCH_WIDTH) -> None:
         super().__init__()
-        self.real = Linear(features, 1)
+        self.width = width
         self.image = Linear(features, width)
         self.text = nn.ModuleList([Linear(text, width), Linear(width, width)])
 
@@ -35,20 +35,33 @@ class Judgement(nn.Module):
         out: Tensor = self.text[1](activate(self.text[0](unit_variance(pooled))))
         return out / math.sqrt(out.shape[-1])
 
-    def match(
+    def forward(
         self, h: Float[Tensor, "n f"], pooled: Float[Tensor, "n k t"]
     ) -> Float[Tensor, "n k"]:
-        """How well picture i fits each of its k captions (Miyato & Koyama 2018, equation 3)."""
+        """Picture i with each of its k captions."""
         return torch.einsum("nd,nkd->nk", self.image(h), self.read(pooled))
 
+
+class Judgement(nn.Module):
+    """The adversarial logit of a picture's features: unconditional plus projection."""
+
+    def __init__(self, features: int, text: int) -> None:
+        super().__init__()
+        self.real = Linear(features, 1)
+        self.project = Projection(features, text)
+
     def forward(self, h: Float[Tensor, "n f"], pooled: Float[Tensor, "n t"]) -> Float[Tensor, " n"]:
-        """Unconditional logit plus projection."""
-        out: Tensor = self.real(h)[:, 0] + self.match(h, pooled[:, None])[:, 0]
+        """Logits of pictures with their captions."""
+        out: Tensor = self.real(h)[:, 0] + self.project(h, pooled[:, None])[:, 0]
         return out
 
 
 class Discriminator(nn.Module):
-    """A residual network that halves the size at each level, and the judgement on its features."""
+    """A residual network that halves the size at each level, and two heads on its features.
+
+    ``judge`` tells real from generated and is kept smooth by the penalties; ``match`` tells which
+    caption fits and must stay sharp, which the penalties would not let it.
+    """
 
     def __init__(self, config: GanConfig) -> None:
         super().__init__()
@@ -62,6 +75,7 @@ class Discriminator(nn.Module):
         self.last = Conv(widths[-1] + config.minibatch_std, widths[-1])
         self.dense = Linear(widths[-1] * 16, config.d_features)
         self.judge = Judgement(config.d_features, config.text_width)
+        self.match = Projection(config.d_features, config.text_width)
         self.to(memory_format=torch.channels_last)
 
     def features(self, x: Float[Tensor, "n 3 h w"]) -> Float[Tensor, "n f"]:

@@ -9,6 +9,8 @@ parts of a batch, on other processes or one after the other, add up to the whole
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float
@@ -73,16 +75,20 @@ def _distance(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor,
     return ((a - b).square().sum(1) + 1e-8).sqrt()
 
 
-def zero_centred_penalty(
-    logits: Float[Tensor, " n"], images: Float[Tensor, "n c h w"], rows: int
-) -> Float[Tensor, ""]:
-    """Half the squared gradient of the logits, summed over pixels.
+def zero_centred_penalties(
+    logits: Float[Tensor, " n"],
+    images: Float[Tensor, "n c h w"],
+    rows: int,
+    groups: Sequence[slice] = (slice(None),),
+) -> list[Float[Tensor, ""]]:
+    """Half the squared gradient of the logits, summed over pixels; one number for each group.
 
     R1 on reals, R2 on fakes: Mescheder et al. 2018, equation 9, without its weight. A square and
-    not a power of the norm, whose gradient is not a number where the penalty is zero.
+    not a power of the norm, whose gradient is not a number where the penalty is zero. Both groups
+    share one pass backwards; logit i must depend on picture i alone.
     """
     (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
-    return 0.5 * gradient.float().square().sum() / rows
+    return [0.5 * gradient[group].float().square().sum() / rows for group in groups]
 
 
 def angular_distance(a: Float[Tensor, "n d"], b: Float[Tensor, "n d"]) -> Float[Tensor, " n"]:

@@ -38,21 +38,21 @@ class Level(nn.Module):
         reads = size in config.attention
         self.read = CrossAttention(width, config.text_width, config.heads) if reads else None
         self.second = StyledLayer(width, width, style)
-        self.to_rgb = ModulatedConv(width, 12, style, kernel=1, demodulate=False)
+        self.to_rgb = ModulatedConv(width, 3, style, kernel=1, demodulate=False)
 
     def forward(
         self,
         x: Float[Tensor, "n i h w"],
         w: Float[Tensor, "n s"],
         text: TextFeatures,
-    ) -> tuple[Float[Tensor, "n o h2 w2"], Float[Tensor, "n 3 h3 w3"]]:
-        """Features of this size, and RGB of twice the size (Shi et al. 2016, equation 4)."""
+    ) -> tuple[Float[Tensor, "n o h2 w2"], Float[Tensor, "n 3 h2 w2"]]:
+        """Features of this size, and RGB."""
         x = self.first(x, w)
         if self.read is not None:
             x = self.read(x, text.tokens, text.mask)
         x = self.second(x, w)
         rgb, _ = self.to_rgb(x, w)
-        return x, F.pixel_shuffle(rgb.float(), 2)
+        return x, rgb.float()
 
 
 class GeneratorNetwork(nn.Module):

@@ -24,15 +24,15 @@ CONFIG = GanConfig(
     text_width=16,
     z_width=8,
     style_width=16,
-    g_widths=(16, 8),
+    g_widths=(16, 8, 4),
     d_widths=(16, 8),
     attention=(8,),
     heads=2,
     d_features=16,
 )
 # Steps are small: what rounding leaves of a gradient, Adam makes as large as any other.
-SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "reading_lr": 1e-4}
-RECIPE = GanRecipe(lazy=2, reading=0.0, mismatches=2, **SMALL_STEPS)
+SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "reading_lr": 1e-4, "reading_lr_end": 1e-4}
+RECIPE = GanRecipe(lazy=2, reading=0.0, sketching=0.0, mismatches=2, **SMALL_STEPS)
 
 
 def encoder() -> TextEncoder:

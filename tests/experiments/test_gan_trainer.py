@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_helpers import RECIPE, SMALL_STEPS, run, states, trainer
+from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
 from training_helpers import request
 
 from gandiff.experiments.datasets import SceneImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
+from gandiff.experiments.training.gan_batch import Part
 from gandiff.experiments.training.gan_recipe import (
     RECIPES,
     GanRecipe,
@@ -23,7 +25,7 @@ from gandiff.experiments.training.gan_recipe import (
 )
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.ranks import Ranks
-from gandiff.models.gan.config import gan_config
+from gandiff.models.gan.config import GanConfig, gan_config
 from gandiff.models.text import TextEncoder
 from gandiff.models.weights import PRETRAINED
 
@@ -52,13 +54,20 @@ def assert_close(a: Any, b: Any) -> None:
             )
 
 
+def drawn(one: GanTrainer, at: int = 0, silent: float = 0.0) -> Part:
+    """The process's share of a batch, in one part."""
+    (part,) = one.draw(at, silent=silent)[1]
+    return part
+
+
 RECIPES_TRIED = {
     "relativistic": RECIPE,
-    "reading first": GanRecipe(lazy=2, reading=0.4, mismatches=2, **SMALL_STEPS),
+    "reading first": GanRecipe(lazy=2, reading=0.4, sketching=0.0, mismatches=2, **SMALL_STEPS),
+    "sketching": GanRecipe(lazy=2, reading=0.2, sketching=0.3, **SMALL_STEPS),
     "non-saturating": recipe_of("non-saturating", lazy=2, **SMALL_STEPS),
-    "augmented": GanRecipe(lazy=2, reading=0.0, augment=True, **SMALL_STEPS),
-    "no energy": GanRecipe(lazy=2, reading=0.0, energy=0.0, **SMALL_STEPS),
-    "no mismatches": GanRecipe(lazy=2, reading=0.2, mismatches=0, **SMALL_STEPS),
+    "augmented": GanRecipe(lazy=2, reading=0.0, sketching=0.3, augment=True, **SMALL_STEPS),
+    "no energy": GanRecipe(lazy=2, reading=0.0, sketching=0.0, energy=0.0, **SMALL_STEPS),
+    "no mismatches": GanRecipe(lazy=2, reading=0.2, sketching=0.0, mismatches=0, **SMALL_STEPS),
 }
 
 
@@ -80,7 +89,7 @@ def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
     assert other.loop.at.images == whole.loop.at.images == 32
 
 
-@pytest.mark.parametrize("name", ["relativistic", "reading first", "augmented"])
+@pytest.mark.parametrize("name", ["relativistic", "reading first", "sketching", "augmented"])
 def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
     whole = trainer(tmp_path / "whole", RECIPES_TRIED[name])
     parts = trainer(tmp_path / "parts", RECIPES_TRIED[name], accumulate=2)
@@ -99,11 +108,11 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
     grads = []
     for one in (whole, *halves):
         one.ranks = Ranks(0, 1) if one is whole else one.ranks
-        parts = one._parts(4)
+        _, parts = one.draw(0, silent=0.2)
         assert sum(len(part.real) for part in parts) == (4 if one is whole else 2)
         one.d_opt.zero_grad()
         fake = [one._make(part, once=True).detach() for part in parts]
-        loss, *_ = one._d_loss(parts[0], fake[0], 4, penalise=True)
+        loss, _, _ = one._d_loss(parts[0], fake[0], 4, penalise=True)
         loss.backward()
         grads.append([p.grad.clone() for p in one.d.parameters()])
     for full, first, second in zip(*grads, strict=True):
@@ -111,8 +120,8 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
 
 
 def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
-    whole = trainer(tmp_path / "whole")._parts(4)[0]
-    second = trainer(tmp_path / "second", ranks=Ranks(1, 2))._parts(4)[0]
+    whole = drawn(trainer(tmp_path / "whole"))
+    second = drawn(trainer(tmp_path / "second", ranks=Ranks(1, 2)))
     assert torch.equal(second.real, whole.real[2:])
     assert torch.equal(second.z[:2], whole.z[2:4])
     # Every second caption of the common batch is painted twice.
@@ -126,21 +135,21 @@ def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
 
 
 def test_some_captions_are_empty_and_contradict_nothing(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(reading=0.0, silent=0.5, **SMALL_STEPS), batch_size=16)
-    (part,) = one._parts(16)
+    one = trainer(tmp_path, batch_size=16)
+    part = drawn(one, silent=0.5)
     quiet = [i for i, words in enumerate(part.words) if not words]
     assert 2 < len(quiet) < 14
     assert part.told.tolist() == [bool(words) for words in part.words]
     assert not part.mismatch[:, quiet].any()
     assert part.mismatch[quiet].any()  # the real picture still contradicts other captions
-    one.recipe = GanRecipe(reading=0.9, silent=0.5)
-    assert all(one._parts(16)[0].words)  # reading needs captions
+    assert all(drawn(one, silent=0.0).words)
 
 
 def test_every_step_tells_what_diagnostics_need(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.25))
-    reading, _, penalised, plain, *_ = run(one, 6)
+    one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.125, sketching=0.125))
+    reading, sketching, penalised, plain, *_ = run(one, 6)
     assert set(reading) == {"match_real", "p_caption"}
+    assert set(sketching) == {"match_real", "p_caption", "energy", "grad_g"}
     common = {
         "energy",
         "d_loss",
@@ -171,13 +180,50 @@ def test_reading_teaches_the_discriminator_to_read(tmp_path: Path) -> None:
     """Of captions that the shipped text encoder reads, over 6,400 pictures of 16 px."""
     text = TextEncoder.from_pretrained(PRETRAINED / "gan-scenes")
     asked = request(tmp_path, resolution=16, kimg=7.0, batch_size=32, dtype="float32")
-    config, recipe = gan_config(16, text.width), GanRecipe(reading=0.95)
+    config, recipe = gan_config(16, text.width), GanRecipe(reading=0.95, sketching=0.0)
     one = GanTrainer(asked, recipe, config, text, SceneImages(16))
     found = run(one, 200)
     first, last = found[:20], found[-20:]
     for name, better in (("match_real", -1), ("p_caption", 1)):
         before, after = (np.mean([step[name] for step in part]) for part in (first, last))
         assert better * (after - before) > 0.04, name
+
+
+def test_two_configurations_differ_in_named_fields() -> None:
+    a, b = vars(GanConfig()), vars(GanConfig(z_width=32, attention=()))
+    assert describe_difference(a, a) == ""
+    found = describe_difference(a, b)
+    assert "z_width is 64 there and 32 here" in found
+    assert "attention is (8,) there and () here" in found
+    assert "heads" not in found
+    assert describe_difference({**a, "attention": [8]}, a) == ""  # as JSON has it
+
+
+def test_a_checkpoint_of_other_networks_names_what_differs(tmp_path: Path) -> None:
+    run(trainer(tmp_path), 1)
+    wider = dataclasses.replace(CONFIG, z_width=12, d_widths=(24, 8))
+    asked = request(tmp_path, resolution=16, seed=3, kimg=0.032, dtype="float32", resume=True)
+    with pytest.raises(RequestError) as refused:
+        GanTrainer(asked, RECIPE, wider, encoder(), SceneImages(16, seed=3))
+    said = str(refused.value)
+    assert "z_width is 8 there and 12 here; d_widths is (16, 8) there and (24, 8) here" in said
+    assert "g_widths" not in said
+
+
+def test_the_competition_begins_with_what_was_read(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(reading=0.5, **SMALL_STEPS))
+    run(one, 3)
+    assert_equal(dict(one.d.judge.project.state_dict()), dict(one.d.match.state_dict()))
+
+
+def test_sketching_leaves_the_adversarial_logit_alone(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(reading=0.0, sketching=0.9, **SMALL_STEPS))
+    before = {k: v.clone() for k, v in one.g.state_dict().items()}
+    real = one.d.judge.real.weight.clone()
+    run(one, 3)
+    assert torch.equal(one.d.judge.real.weight, real)
+    with pytest.raises(AssertionError):
+        assert_equal(dict(one.g.state_dict()), before)
 
 
 def test_gradients_that_are_not_finite_are_gone_back_from(tmp_path: Path) -> None:
@@ -225,6 +271,8 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         ({"lr": 0.0}, "lr must be above 0"),
         ({"lazy": 0}, "lazy must be at least 1, got 0"),
         ({"reading": 1.0}, "reading must be from 0 to below 1"),
+        ({"reading": 0.5, "sketching": 0.5}, "reading and sketching must leave a part"),
+        ({"energy": 0.0}, "sketching needs energy above 0; with energy=0 set sketching=0"),
         ({"silent": 1.0}, "silent must be from 0 to below 1"),
         ({"mismatches": -1}, "mismatches must be at least 0"),
         ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),

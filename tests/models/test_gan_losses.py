@@ -14,7 +14,7 @@ from gandiff.models.gan.losses import (
     matching,
     non_saturating,
     relativistic,
-    zero_centred_penalty,
+    zero_centred_penalties,
 )
 
 
@@ -111,19 +111,19 @@ def test_energy_score_drives_siblings_apart_even_where_they_coincide() -> None:
 def test_penalty_of_a_linear_function_is_its_slope() -> None:
     slope = torch.randn(3, 4, 4)
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
-    penalty = zero_centred_penalty((images * slope).sum((1, 2, 3)), images, 5)
+    (penalty,) = zero_centred_penalties((images * slope).sum((1, 2, 3)), images, 5)
     torch.testing.assert_close(penalty, 0.5 * slope.square().sum())
 
 
 def test_penalty_trains_and_is_finite_without_a_slope() -> None:
     images = torch.randn(5, 3, 4, 4, requires_grad=True)
     weight = torch.zeros((), requires_grad=True)
-    penalty = zero_centred_penalty(weight * images.sum((1, 2, 3)), images, 5)
+    (penalty,) = zero_centred_penalties(weight * images.sum((1, 2, 3)), images, 5)
     (gradient,) = torch.autograd.grad(penalty, weight)
     assert penalty.item() == 0
     assert gradient.item() == 0
     steep = torch.tensor(2.0, requires_grad=True)
-    penalty = zero_centred_penalty(steep * images.sum((1, 2, 3)), images, 5)
+    (penalty,) = zero_centred_penalties(steep * images.sum((1, 2, 3)), images, 5)
     (gradient,) = torch.autograd.grad(penalty, steep)
     # d/da of a^2 / 2 per pixel, of which there are 48.
     assert (penalty.item(), gradient.item()) == (pytest.approx(96), pytest.approx(96))
@@ -166,7 +166,7 @@ def test_augmentation_can_be_differentiated_twice() -> None:
     images = torch.rand(4, 3, 8, 8, requires_grad=True)
     weight = torch.ones((), requires_grad=True)
     logits = (weight * augment(images, torch.rand(4, 8))).square().sum((1, 2, 3))
-    penalty = zero_centred_penalty(logits, images, 4)
+    (penalty,) = zero_centred_penalties(logits, images, 4)
     (gradient,) = torch.autograd.grad(penalty, weight)
     assert gradient.isfinite()
     assert gradient != 0

@@ -1,0 +1,89 @@
+"""The energy score in several views: what it looks at, and what it is lowest for."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from gandiff.experiments.training.gan_energy import Energy, describe, views
+
+
+def described(n: int, backgrounds: Tensor, seen: int = 16) -> Tensor:
+    """Plain pictures with some noise, and as many random features."""
+    images = backgrounds[:, :, None, None] + 0.1 * torch.randn(n, 3, 8, 8)
+    return describe(images, torch.randn(n, seen))
+
+
+def backgrounds(n: int, values: int) -> Tensor:
+    """Each picture's colour is one of so many."""
+    levels = torch.linspace(-1, 1, 4)[torch.randint(0, values, (n,))]
+    return levels[:, None].expand(n, 3)
+
+
+def test_views_cover_features_and_shrunk_pictures() -> None:
+    found = views(20)
+    columns = [columns for columns, _ in found]
+    assert columns[:3] == [slice(0, 8), slice(8, 16), slice(16, 20)]
+    assert columns[3:] == [slice(0, 20), slice(20, 212), slice(212, 224)]
+    assert math.isclose(sum(weight for _, weight in found[:3]), 1.0)
+    assert describe(torch.zeros(2, 3, 32, 32), torch.zeros(2, 20)).shape == (2, 224)
+    assert describe(torch.zeros(2, 3, 8, 8), torch.zeros(2, 20)).shape == (2, 224)
+
+
+def test_its_unit_is_the_distance_of_two_real_pictures() -> None:
+    torch.manual_seed(0)
+    real = described(4000, backgrounds(4000, 4))
+    scores = []
+    for scale in (1.0, 50.0):
+        energy = Energy(16)
+        energy.measure(energy.moments(real * scale), len(real))
+        first, second = (real * scale).split(2000)
+        scores.append(float(energy(first, second, second.roll(1, 0), 2000)))
+    assert scores[1] == pytest.approx(scores[0], rel=1e-4)
+    # E|X - Y| - E|Y - Y'| / 2 of equal distributions is half of E|X - Y|, which is at most the root
+    # of E|X - Y|^2, the unit, and near it in many dimensions.
+    assert 1.7 < scores[0] < 2.0
+
+
+def test_parts_of_a_batch_have_the_unit_of_the_whole() -> None:
+    torch.manual_seed(0)
+    real = described(12, backgrounds(12, 4))
+    whole, parts = Energy(16), Energy(16)
+    whole.measure(whole.moments(real), 12)
+    parts.measure(parts.moments(real[:5]) + parts.moments(real[5:]), 12)
+    made = torch.randn_like(real)
+    torch.testing.assert_close(
+        whole(real, made, made.flip(0), 12), parts(real, made, made.flip(0), 12)
+    )
+
+
+def test_pictures_that_all_have_one_background_score_worse() -> None:
+    torch.manual_seed(0)
+    n = 4000
+    real = described(n, backgrounds(n, 4))
+    energy = Energy(16)
+    energy.measure(energy.moments(real), n)
+
+    def score(values: int) -> float:
+        made, sibling = (described(n, backgrounds(n, values)) for _ in range(2))
+        return float(energy(real, made, sibling, n))
+
+    assert score(4) < score(3) < score(2) < score(1)
+
+
+def test_it_moves_pictures_of_one_background_towards_the_others() -> None:
+    """Where the network's features say nothing, the shrunk picture still does."""
+    torch.manual_seed(0)
+    n = 64
+    energy = Energy(4)
+    levels = torch.linspace(-1, 1, 4).repeat(n // 4)
+    real = describe(levels[:, None, None, None].expand(n, 3, 8, 8), torch.zeros(n, 4))
+    energy.measure(energy.moments(real), n)
+    images = torch.full((n, 3, 8, 8), -1.0, requires_grad=True)
+    made = describe(images, torch.zeros(n, 4))
+    torch.autograd.backward(energy(real, made, made.detach(), n))
+    assert images.grad is not None
+    assert float(images.grad.sum()) < 0  # a step against the gradient makes them brighter
