@@ -13,6 +13,9 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import UInt8
 
+from gandiff.models.folder import to_rgb
+
+_READER = 2  # goes up when the same files give other pixels
 _FEW = 512  # pictures that are not worth starting processes for
 _IN_MEMORY = 1 << 30  # bytes; more is kept in a file of the cache
 _CHUNK = 64
@@ -23,7 +26,8 @@ def decode(
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], list[int]]:
     """Squares of the pictures that can be read, and their places in ``paths``.
 
-    The largest square in the middle is resized with antialiasing (Lanczos), turned upright first.
+    The largest square in the middle is resized with antialiasing (Lanczos), turned upright first;
+    what is transparent becomes white.
     Files that cannot be read are counted and named on stderr. More than 1 GiB is kept in a file of
     the cache (``GANDIFF_CACHE``, else ``~/.cache/gandiff``) and found there the next time.
     """
@@ -92,7 +96,7 @@ def read_square(path: Path, resolution: int) -> UInt8[np.ndarray, "h w 3"] | str
             picture.draft(
                 "RGB", (2 * resolution, 2 * resolution)
             )  # JPEG: decode no more than needed
-            rgb = ImageOps.exif_transpose(picture).convert("RGB")
+            rgb = to_rgb(ImageOps.exif_transpose(picture))
             square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
             return np.asarray(square)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
@@ -108,7 +112,7 @@ def _cache_folder() -> Path:
 
 
 def _fingerprint(paths: Sequence[Path], resolution: int) -> str:
-    digest = hashlib.sha256(str(resolution).encode())
+    digest = hashlib.sha256(f"{_READER} {resolution}".encode())
     for path in paths:
         try:
             status = path.stat()

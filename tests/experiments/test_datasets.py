@@ -163,6 +163,18 @@ def test_pictures_are_cropped_to_the_middle(tmp_path: Path) -> None:
     assert (FileImages(tmp_path, 16).batch(0, 1).images > 190).all()
 
 
+def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
+    clear = np.zeros((16, 16, 4), np.uint8)  # black where nothing is drawn, as most programs leave it
+    clear[4:12, 4:12] = (200, 0, 0, 255)
+    Image.fromarray(clear).save(tmp_path / "a.png")
+    Image.fromarray(clear).quantize(2).save(tmp_path / "b.png")
+    for name in ("a", "b"):
+        (tmp_path / f"{name}.txt").write_text("a red square")
+    for image in FileImages(tmp_path, 16).batch(0, 2).images:
+        assert image[0, 0].tolist() == [255, 255, 255]
+        assert image[8, 8].tolist() == [200, 0, 0]
+
+
 def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "1.png").write_bytes(b"no picture")
     whole = (folder / "2.png").read_bytes()
