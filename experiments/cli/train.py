@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Any
 
 import typer
 
@@ -101,32 +101,13 @@ def gan(
     seed: options.Seed = 0,
     out: options.Out = None,
     resume: options.Resume = False,
-    recipe: Annotated[
-        str, typer.Option(help="default, relativistic or non-saturating.")
-    ] = "default",
-    numbers: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Change a number of the recipe: --set gamma=0.5; repeatable."),
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(help="Try values in short runs and recommend one: gamma=0.25,1,4."),
-    ] = None,
-    augment: Annotated[
-        bool, typer.Option("--augment", help="DiffAugment, for a few thousand images or less.")
-    ] = False,
-    text_encoder: Annotated[
-        str | None,
-        typer.Option(help="A CLIP or T5 text encoder, by id or folder; none trains a small one."),
-    ] = None,
-    guidance: Annotated[
-        str | None,
-        typer.Option(help="A CLIP model, as MODEL/WEIGHTS or a folder, that pulls to the caption."),
-    ] = None,
-    monitor: Annotated[
-        str | None,
-        typer.Option(help="Encoder that measures at each tick (default: scenes, or thumbnails)."),
-    ] = None,
+    recipe: options.Recipe = "default",
+    numbers: options.Numbers = None,
+    sweep: options.Sweep = None,
+    augment: options.Augment = False,
+    text_encoder: options.TextEncoder = None,
+    guidance: options.Guidance = None,
+    monitor: options.Monitor = None,
     batch_size: options.BatchSize = 32,
     accumulate: options.Accumulate = 1,
     processes: options.Processes = 1,

@@ -45,3 +45,28 @@ Keep = Annotated[int, typer.Option(help="How many checkpoints to keep beside the
 TensorBoard = Annotated[
     bool, typer.Option("--tensorboard", help="Also write the log for TensorBoard.")
 ]
+
+# Of the GAN alone.
+Recipe = Annotated[str, typer.Option(help="default, relativistic or non-saturating.")]
+Numbers = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Change a number of the recipe: --set gamma=0.5; repeatable."),
+]
+Sweep = Annotated[
+    str | None, typer.Option(help="Try values in short runs and recommend one: gamma=0.25,1,4.")
+]
+Augment = Annotated[
+    bool, typer.Option("--augment", help="DiffAugment, for a few thousand images or less.")
+]
+TextEncoder = Annotated[
+    str | None,
+    typer.Option(help="A CLIP or T5 text encoder, by id or folder; none trains a small one."),
+]
+Guidance = Annotated[
+    str | None,
+    typer.Option(help="A CLIP model, as MODEL/WEIGHTS or a folder, that pulls to the caption."),
+]
+Monitor = Annotated[
+    str | None,
+    typer.Option(help="Encoder that measures at each tick (default: scenes, or thumbnails)."),
+]

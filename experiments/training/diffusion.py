@@ -17,7 +17,8 @@ from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import Ema, cosine, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request, open_checked
-from gandiff.experiments.training.loop import Loop, write_json
+from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,

@@ -28,8 +28,8 @@ from gandiff.experiments.training.gan_inspect import (
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.gan_watch import Watch, grid
-from gandiff.experiments.training.loop import write_json
 from gandiff.experiments.training.ranks import Ranks, launch
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.model import save_network

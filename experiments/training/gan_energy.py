@@ -64,9 +64,8 @@ class Energy:
         n: int,
     ) -> Float[Tensor, ""]:
         """The score of captions that were painted twice, from descriptions."""
-        scores = [
-            weight
-            * energy_score(*(part[:, columns] / spread for part in (real, made, sibling)), rows=n)
-            for (columns, weight), spread in zip(self.views, self._spreads, strict=True)
-        ]
+        scores = []
+        for (columns, weight), spread in zip(self.views, self._spreads, strict=True):
+            x, y, z = (part[:, columns] / spread for part in (real, made, sibling))
+            scores.append(weight * energy_score(x, y, z, n))
         return torch.stack(scores).sum()

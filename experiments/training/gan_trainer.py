@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
 
 from gandiff.experiments.datasets import CaptionedImages
@@ -15,6 +14,7 @@ from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm,
 from gandiff.experiments.training.checkpoints import Stateful
 from gandiff.experiments.training.gan_batch import Batches, Part
 from gandiff.experiments.training.gan_energy import Energy, describe
+from gandiff.experiments.training.gan_eye import Eye, Judged, p_caption
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.guidance import Guidance
 from gandiff.experiments.training.loop import Loop, NonFiniteError
@@ -22,7 +22,6 @@ from gandiff.experiments.training.precision import Precise
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import CaptionCache
-from gandiff.models.gan.augment import augment
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.losses import (
@@ -33,15 +32,6 @@ from gandiff.models.gan.losses import (
 )
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
-
-
-class Judged(NamedTuple):
-    """What the discriminator says of pictures and their captions, and how well others would fit."""
-
-    logits: Float[Tensor, " m"]  # adversarial
-    right: Float[Tensor, " m"]  # match with their own captions
-    others: Float[Tensor, "m n_and_k"]  # and with others
-    seen: Float[Tensor, "m s"]  # what the matching head sees
 
 
 class GanTrainer:
@@ -71,6 +61,7 @@ class GanTrainer:
         self.guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
+        self.eye = Eye(self.d, self.precise, augmented=recipe.augment)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
         self.energy = Energy(self.d.match.width)
         self.g_opt = _adam(self.g, recipe, recipe.g_lr_scale)
@@ -112,11 +103,11 @@ class GanTrainer:
         self.d_opt.zero_grad(set_to_none=True)
         out, moments = {"match_real": 0.0, "p_caption": 0.0}, self._no_moments()
         for part in parts:
-            judged = self._judge(self._see(part.real, part.draws[0]), part)
+            judged = self.eye.judge(self.eye.see(part.real, part.draws[0]), part)
             loss = matching(judged.right, judged.others, part.mismatch, n)
             torch.autograd.backward(loss)
             out["match_real"] += float(loss.detach())
-            out["p_caption"] += _p_caption(judged, part, n)
+            out["p_caption"] += p_caption(judged, part, n)
             moments += self._moments(part, judged)
         self._apply(self.d, self.d_opt)
         self._measure(moments, n)
@@ -133,7 +124,7 @@ class GanTrainer:
         self.g_opt.zero_grad(set_to_none=True)
         for part in parts:
             fake = self._make(part)
-            loss = self._energy(fake, self._see(fake, _twice(part)), part, n)
+            loss = self._energy(fake, self.eye.see(fake, _twice(part)), part, n)
             torch.autograd.backward(loss)
             out["energy"] += float(loss.detach())
         self.d.requires_grad_(True)
@@ -157,24 +148,6 @@ class GanTrainer:
         with self.precise():
             made: Tensor = self.g(part.z[:m] if once else part.z, text).float()
         return made
-
-    def _see(self, images: Tensor, draws: Tensor) -> Tensor:
-        """The discriminator's features of pictures, float32."""
-        if self.recipe.augment:
-            images = augment(images, draws)
-        with self.precise():
-            return self.d.features(images)
-
-    def _judge(self, h: Tensor, part: Part) -> Judged:
-        """Pictures that belong to the part's captions, in turn, from their features."""
-        d = self.d
-        own = part.own.repeat(len(h) // len(part.own))
-        logits, seen = d.judge(h, part.captions[own]), d.match.image(h)
-        in_batch = seen @ d.match.read(part.captions).T
-        right = in_batch.gather(1, own[:, None])[:, 0]
-        first = slice(0, len(part.own))  # the other captions matter for these pictures alone
-        wrong = torch.einsum("nd,nkd->nk", seen[first], d.match.read(part.wrong))
-        return Judged(logits, right, torch.cat([in_batch[first], wrong], 1), seen)
 
     # The unit of the energy score: how far apart real pictures are.
 
@@ -222,11 +195,11 @@ class GanTrainer:
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(penalise)
         if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
-            both = [self._see(images[i * m : (i + 1) * m], part.draws[i]) for i in (0, 1)]
+            both = [self.eye.see(images[i * m : (i + 1) * m], part.draws[i]) for i in (0, 1)]
             h = torch.cat(both)
         else:
-            h = self._see(images, part.draws.flatten(0, 1))
-        judged = self._judge(h, part)
+            h = self.eye.see(images, part.draws.flatten(0, 1))
+        judged = self.eye.judge(h, part)
         real, made = judged.logits[:m], judged.logits[m:]
         match = matching(judged.right[:m], judged.others, part.mismatch, n)
         pair = recipe.loss == "relativistic"
@@ -236,7 +209,7 @@ class GanTrainer:
             "d_loss": float(loss.detach()),
             "p_real_above_fake": float((real > made).float().sum()) / n,
             "match_real": float(match.detach()),
-            "p_caption": _p_caption(judged, part, n),
+            "p_caption": p_caption(judged, part, n),
         }
         if penalise:
             gamma = cosine(self.fraction, recipe.gamma, recipe.gamma_end) * recipe.lazy
@@ -255,8 +228,8 @@ class GanTrainer:
         out = {"g_loss": 0.0, "match_fake": 0.0}
         for i, part in enumerate(parts):
             fake, m = fakes[i] if fakes else self._make(part), len(part.real)
-            h = self._see(fake, _twice(part))
-            judged = self._judge(h[:m], part)
+            h = self.eye.see(fake, _twice(part))
+            judged = self.eye.judge(h[:m], part)
             # Captions of other pictures speak of what this one leaves open, and keeping away from
             # all of them would settle it. Captions that differ in a stated fact alone do not.
             k = part.wrong.shape[1] if self.data.hard else 0
@@ -288,7 +261,7 @@ class GanTrainer:
         """The energy score of the captions that were painted twice."""
         m, rows, image = len(part.real), part.twice, self.d.match.image
         with torch.no_grad():
-            seen = image(self._see(part.real[rows], part.draws[0][rows]))
+            seen = image(self.eye.see(part.real[rows], part.draws[0][rows]))
             real = describe(part.real[rows], seen)
         made = describe(fake, image(h))
         return self.energy(real, made[:m][rows], made[m:], n)
@@ -307,14 +280,6 @@ class GanTrainer:
 def _twice(part: Part) -> Tensor:
     """The random numbers of augmentation for fakes and the second ones behind them."""
     return torch.cat([part.draws[1], part.draws[0][part.twice]])
-
-
-def _p_caption(judged: Judged, part: Part, n: int) -> float:
-    """Share of pictures that fit their caption better than the hard wrong ones, on average."""
-    hard = part.mismatch[:, -part.wrong.shape[1] :] if part.wrong.shape[1] else part.mismatch
-    others = judged.others[:, -hard.shape[1] :]
-    better = (judged.right[: len(others), None] > others) & hard
-    return float((better.sum(1) / hard.sum(1).clamp(min=1)).sum()) / n
 
 
 def _adam(net: nn.Module, recipe: GanRecipe, scale: float) -> torch.optim.Optimizer:

@@ -23,7 +23,8 @@ from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import Loop, write_json
+from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 DESIGNS: dict[str, dict[str, Any]] = {

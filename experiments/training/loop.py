@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import signal
 import threading
@@ -27,6 +26,7 @@ from gandiff.experiments.training.checkpoints import (
 )
 from gandiff.experiments.training.progress import LOG, Progress
 from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.records import processor
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -290,22 +290,3 @@ class Loop:
             "curve": losses[::every],
             "ticks": [row for row in rows if "score" in row],
         }
-
-
-def processor() -> str:
-    """The processor's name, as well as the system tells it."""
-    import platform
-
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Write readable JSON through a temporary name."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)

@@ -21,7 +21,8 @@ from gandiff.experiments.scenes import LABELS
 from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
-from gandiff.experiments.training.loop import Loop, write_json
+from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer, token_ids
 

@@ -24,8 +24,9 @@ from gandiff.experiments.scenes_captions import caption_facts, captions
 from gandiff.experiments.training.averaging import cosine, set_lr
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import Loop, write_json
+from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.gan.layers import unit_variance
 from gandiff.models.generator import GeneratorError

@@ -164,7 +164,9 @@ def test_pictures_are_cropped_to_the_middle(tmp_path: Path) -> None:
 
 
 def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
-    clear = np.zeros((16, 16, 4), np.uint8)  # black where nothing is drawn, as most programs leave it
+    clear = np.zeros(
+        (16, 16, 4), np.uint8
+    )  # black where nothing is drawn, as most programs leave it
     clear[4:12, 4:12] = (200, 0, 0, 255)
     Image.fromarray(clear).save(tmp_path / "a.png")
     Image.fromarray(clear).quantize(2).save(tmp_path / "b.png")

@@ -22,8 +22,8 @@ from training_helpers import read, request
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
-from gandiff.experiments.training.loop import write_json
 from gandiff.experiments.training.ranks import launch
+from gandiff.experiments.training.records import write_json
 
 
 def small(out: Path, **changes: Any) -> Any:

@@ -20,7 +20,8 @@ from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import BEST, numbered
 from gandiff.experiments.training.checks import check_request
-from gandiff.experiments.training.loop import Loop, NonFiniteError, write_json
+from gandiff.experiments.training.loop import Loop, NonFiniteError
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 Step = Callable[[], tuple[int, dict[str, float]]]
