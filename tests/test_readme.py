@@ -20,7 +20,7 @@ import toys
 from PIL import Image
 
 from gandiff import compare
-from gandiff.experiments import gan_benchmark, interval_coverage, overhead, peer_benchmark
+from gandiff.experiments import gan_benchmark, interval_coverage, overhead, peer_benchmark, seeds
 from gandiff.experiments.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -37,6 +37,7 @@ SMALL = {
         "metrics:": "timing: {warmup: 0, repeats: 1, batch_sizes: [1]}\nmetrics:",
     },
     "my_models.py": {},
+    "emoji.py": {},
     "python": {
         '"prompts": 8': '"prompts": 2',
         "samples_per_prompt=2,": "samples_per_prompt=2,\n"
@@ -147,6 +148,35 @@ def train(line: str) -> None:
     assert list(out.rglob("*.safetensors"))
 
 
+def fetch_emoji(line: str) -> None:
+    """The parts of the package that the page uses: two emoji, one of them in two skin tones."""
+    assert line == "npm pack emoji-datasource-google"
+    images = Path("package", "img", "google", "64")
+    images.mkdir(parents=True)
+    toys.save_toy_images(images, ["1f600.png", "1f44b.png", "1f44b-1f3fb.png", "1f91d-2.png"])
+    hands = {
+        "1F3FB": {"image": "1f44b-1f3fb.png"},
+        "1F3FB-1F3FF": {"image": "1f91d-2.png"},
+        "1F3FC": {"image": "not-drawn.png"},
+    }
+    rows = [
+        {"image": "1f600.png", "name": "GRINNING FACE"},
+        {"image": "1f44b.png", "name": "WAVING HAND", "skin_variations": hands},
+    ]
+    Path("package", "emoji.json").write_text(json.dumps(rows), encoding="utf-8")
+
+
+def list_emoji(line: str) -> None:
+    subprocess.run([sys.executable, line.split()[1]], check=True)
+    listing = Path("emoji", "metadata.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {row["file_name"]: row["text"] for row in map(json.loads, listing)} == {
+        "1f44b-1f3fb.png": "waving hand, light skin",
+        "1f44b.png": "waving hand",
+        "1f600.png": "grinning face",
+        "1f91d-2.png": "waving hand, light and dark skin",
+    }
+
+
 def measure_overhead(line: str) -> None:
     assert line == "python -m gandiff.experiments.overhead"
     overhead.main(["--pairs", "1", "--prompts", "2", "--batch-size", "2"])
@@ -162,6 +192,10 @@ def measure_gan(line: str) -> None:
     gan_benchmark.main(["--resolutions", "8", "--batch", "2", "--pairs", "1"])
 
 
+def spread_over_seeds(line: str) -> None:
+    assert seeds.main(line.split()[3:]) == 0
+
+
 def simulate(line: str) -> None:
     assert line == "python -m gandiff.experiments.interval_coverage --simulations 500"
     interval_coverage.main(["--simulations", "2", "--prompts", "24"])
@@ -172,10 +206,14 @@ WAYS: tuple[tuple[str, Callable[[str], None]], ...] = (
     (r"\. \.venv/bin/activate", lambda _: None),  # the environment that the tests run in
     (r"gandiff replay \S+ KEY", replay),
     (r"gandiff train .*", train),
+    (r"npm pack \S+", fetch_emoji),
+    (r"tar xzf emoji-datasource-google-\*\.tgz", lambda _: None),
+    (r"python emoji\.py", list_emoji),
     (r"python -m gandiff\.experiments\.overhead", measure_overhead),
     (r"python -m gandiff\.experiments\.peer_benchmark.*", measure_speed),
     (r"python -m gandiff\.experiments\.interval_coverage.*", simulate),
     (r"python -m gandiff\.experiments\.gan_benchmark", measure_gan),
+    (r"python -m gandiff\.experiments\.seeds .*", spread_over_seeds),
     (r"gandiff .*", gandiff),
 )
 
@@ -197,7 +235,7 @@ def test_the_page_has_only_blocks_that_are_run() -> None:
     found = blocks()
     assert {b.language for b in found} <= {"sh", "yaml", "python"}
     assert all(b.file for b in found if b.language == "yaml")
-    assert {b.file for b in found if b.file} == {"mine.yaml", "my_models.py"}
+    assert {b.file for b in found if b.file} == {"mine.yaml", "my_models.py", "emoji.py"}
     assert {b.section for b in found if b.language == "sh"} == TESTED
     assert len(python_blocks()) == 1
     words = " ".join(shlex.split(" ".join(commands("Compare your own models"))))

@@ -1,0 +1,90 @@
+"""What trainings that differ in nothing but their seed reach: one table with mean and spread.
+
+    python -m gandiff.experiments.seeds runs/seed-1 runs/seed-2 runs/seed-3
+
+The numbers are those of the last tick, which every training measures on the same validation
+captions. The deviation is that of the sample (n - 1).
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.store import read_json
+from gandiff.experiments.training.gan_health import alarms
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+RECORD = "training.json"
+# What must be the same for a spread to be one over seeds.
+_COMMON = ("data", "resolution", "batch_size", "precision", "recipe")
+
+
+def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
+    """A row for each measurement, a column for each seed, mean and standard deviation.
+
+    Raises ``RequestError`` for folders without the record of a finished training, with the same
+    seed twice, or trained in different ways.
+    """
+    import pandas as pd
+
+    if len(folders) < 2:
+        raise RequestError(f"a spread needs two trainings or more, got {len(folders)}")
+    records = {folder: _read(folder) for folder in folders}
+    first, *others = folders
+    for folder in others:
+        for name in _COMMON:
+            a, b = (records[one].get(name) for one in (first, folder))
+            if a != b:
+                raise RequestError(f"{name} is {a} in {first} and {b} in {folder}")
+    seeds = [record["seed"] for record in records.values()]
+    if len(set(seeds)) < len(seeds):
+        raise RequestError(f"two of these trainings have the same seed: {seeds}")
+    columns = {f"seed {record['seed']}": record["ticks"][-1] for record in records.values()}
+    table = pd.DataFrame(columns)
+    mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
+    return table.assign(mean=mean, sd=deviation)
+
+
+def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
+    """Which alarms of the GAN ring at the end of each training; none is the good news."""
+    found = {}
+    for folder in folders:
+        record = _read(folder)
+        found[folder] = [one.name for one in alarms(record["ticks"], record["curve"], 1.0)]
+    return found
+
+
+def _read(folder: Path) -> Mapping[str, Any]:
+    path = folder / RECORD
+    if not path.is_file():
+        raise RequestError(f"{folder} has no {RECORD}; give folders that 'gandiff train' wrote")
+    record: dict[str, Any] = read_json(path)
+    if not record.get("ticks"):
+        raise RequestError(f"{path} has no measurement; give trainings that were measured")
+    if not record.get("finished", True):
+        raise RequestError(f"{folder} is not finished; go on with: {record['command']} --resume")
+    return record
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table, and what rings."""
+    folders = [Path(text) for text in (sys.argv[1:] if argv is None else argv)]
+    try:
+        table, ringing = over_seeds(folders), last_alarms(folders)
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table.to_string(float_format=lambda value: f"{value:.4g}"))
+    for folder, names in ringing.items():
+        print(f"{folder}: {', '.join(names) or 'no alarm'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

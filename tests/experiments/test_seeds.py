@@ -1,0 +1,82 @@
+"""The spread over seeds, from training records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.seeds import main, over_seeds
+
+
+def write(folder: Path, seed: int, score: float, changes: dict[str, Any] | None = None) -> Path:
+    tick = {"kimg": 10.0, "score": score, "diversity": 0.9}
+    record = {
+        "command": f"gandiff train gan --seed {seed}",
+        "seed": seed,
+        "data": "scenes",
+        "recipe": {"gamma": 1.0},
+        "finished": True,
+        "curve": [],
+        "ticks": [{**tick, "score": 0.0}, tick],
+    }
+    out = folder / f"seed-{seed}"
+    out.mkdir(exist_ok=True)
+    (out / "training.json").write_text(json.dumps(record | (changes or {})), encoding="utf-8")
+    return out
+
+
+def test_mean_and_deviation_of_the_last_tick(tmp_path: Path) -> None:
+    folders = [write(tmp_path, i, score) for i, score in ((1, 0.2), (2, 0.4), (3, 0.6))]
+    table = over_seeds(folders)
+    assert list(table.columns) == ["seed 1", "seed 2", "seed 3", "mean", "sd"]
+    assert table.loc["score"].tolist() == pytest.approx([0.2, 0.4, 0.6, 0.4, 0.2])
+    assert table.loc["diversity", "sd"] == 0
+
+
+def test_it_prints_the_table_and_what_rings(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = [write(tmp_path, i, 0.5) for i in (1, 2)]
+    collapsed = {"ticks": [{"kimg": 10.0, "score": 0.5, "diversity": 0.1}]}
+    folders.append(write(tmp_path, 3, 0.5, collapsed))
+    assert main([str(folder) for folder in folders]) == 0
+    said = capsys.readouterr().out
+    assert "seed-1: no alarm" in said
+    assert "seed-3: collapse within prompts" in said
+    assert "diversity" in said
+
+
+@pytest.mark.parametrize(
+    ("seed", "changes", "says"),
+    [
+        (2, {"recipe": {"gamma": 2.0}}, "recipe is {'gamma': 1.0} in "),
+        (2, {"data": "photos"}, "data is scenes in "),
+        (
+            2,
+            {"finished": False},
+            "is not finished; go on with: gandiff train gan --seed 2 --resume",
+        ),
+        (2, {"ticks": []}, "has no measurement"),
+        (2, {"seed": 1}, "have the same seed: [1, 1]"),
+    ],
+)
+def test_what_is_no_spread_over_seeds_is_refused(
+    tmp_path: Path, seed: int, changes: dict[str, Any], says: str
+) -> None:
+    folders = [write(tmp_path, 1, 0.5), write(tmp_path, seed, 0.5, changes)]
+    with pytest.raises(RequestError) as refused:
+        over_seeds(folders)
+    assert says in str(refused.value)
+
+
+def test_one_training_or_none_is_refused_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([str(write(tmp_path, 1, 0.5))]) == 2
+    assert "a spread needs two trainings or more, got 1" in capsys.readouterr().err
+    assert main([str(tmp_path), str(tmp_path)]) == 2
+    assert "has no training.json" in capsys.readouterr().err
