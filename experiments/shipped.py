@@ -16,6 +16,7 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import read_json, write_atomically
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+_ORACLE = "gandiff.experiments.scene_oracle:paint"
 _MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 
 
@@ -31,13 +32,17 @@ def write_scores(run: Path) -> list[Path]:
         raise RequestError(f"{run} is no finished run; start with: gandiff run FILE")
     table = pd.read_parquet(run / "results.parquet")
     by_folder: dict[str, dict[str, Any]] = {}
+    perfect = {}
+    asked = record["comparison"]["generators"]
     for name, facts in record["generators"].items():
         settings = facts["settings"]
         folder = settings.get("weights") or settings.get("pipeline")
+        rows: Sequence[Mapping[str, Any]] = table[table["generator"] == name].to_dict("records")
+        if asked[name].get("type") == _ORACLE:
+            perfect = _entry(facts, rows)["metrics"]
         if folder and (PRETRAINED / str(folder)).is_dir():
-            rows: Sequence[Mapping[str, Any]] = table[table["generator"] == name].to_dict("records")
             by_folder.setdefault(str(folder), {})[name] = _entry(facts, rows)
-    return [_write(record, folder, entries) for folder, entries in by_folder.items()]
+    return [_write(record, folder, entries, perfect) for folder, entries in by_folder.items()]
 
 
 def _entry(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -64,7 +69,9 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _write(record: Mapping[str, Any], folder: str, entries: Mapping[str, Any]) -> Path:
+def _write(
+    record: Mapping[str, Any], folder: str, entries: Mapping[str, Any], perfect: Mapping[str, Any]
+) -> Path:
     path = PRETRAINED / folder / "scores.json"
     suite = record["suite"]
     data = {
@@ -74,11 +81,26 @@ def _write(record: Mapping[str, Any], folder: str, entries: Mapping[str, Any]) -
         "seed": record["comparison"]["seed"],
         "packages": {k: record["environment"]["packages"].get(k) for k in ("torch", "diffusers")},
         "generators": entries,
+        "perfect": perfect,  # what real scenes get in the place of a model
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
     return path
 
 
+def table_of(path: Path) -> str:
+    """The values of a ``scores.json`` beside those of real scenes, a line for each metric."""
+    data: dict[str, Any] = read_json(path)
+    lines = []
+    for name, entry in data["generators"].items():
+        lines.append(f"{path.parent.name}: {name}")
+        for metric, row in entry["metrics"].items():
+            real = data["perfect"].get(metric, {}).get("value")
+            beside = f"{real:>12.4g}" if real is not None else ""
+            lines.append(f"  {metric:<44}{row['value']:>12.4g}{beside}")
+    return "\n".join(lines)
+
+
 if __name__ == "__main__":
     for written in write_scores(Path(sys.argv[1])):
         print(written)
+        print(table_of(written))

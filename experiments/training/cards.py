@@ -13,13 +13,22 @@ def _cost(record: Mapping[str, Any]) -> str:
     resumed = f"; resumed {times} time{'s' if times > 1 else ''}" if times else ""
     machine = f"{record.get('threads', '?')} threads, {record.get('cpu', 'unknown processor')}"
     return (
-        f"- Command: `{record['command']}`\n"
+        f"{_commands(record)}"
         f"- Seed: {record['seed']}\n"
         f"- Cost: {minutes:.1f} minutes of wall time on {record['device']} ({machine}, "
         f"shared with other work){resumed}\n"
         f"- Images shown: {record['images']:,} in {record['steps']:,} steps, "
         f"batch {record['batch_size']}\n"
     )
+
+
+def _commands(record: Mapping[str, Any]) -> str:
+    """The command of each start: a training that went on may have done so with other options."""
+    first, *later = record.get("commands") or [{"command": record["command"]}]
+    lines = [f"- Command: `{first['command']}`\n"]
+    for start in later:
+        lines.append(f"- From {start['images']:,} images on: `{start['command']}`\n")
+    return "".join(lines)
 
 
 def judge_card(name: str, record: Mapping[str, Any]) -> str:

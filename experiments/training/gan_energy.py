@@ -2,8 +2,9 @@
 
 A score in one long vector hardly moves when one attribute of a picture collapses. The views are
 what the matching head of the discriminator sees (whole, and in groups of a few numbers, so that
-each group is a proper score of what it tells) and the picture itself at a few pixels, which needs
-no network and leads from one background to another without a barrier.
+each group is a proper score of what it tells) and the picture itself at a few pixels, in bands
+(Burt & Adelson 1983): they need no network, lead from one background to another without a barrier,
+and tell where things lie apart from what is behind them.
 """
 
 from __future__ import annotations
@@ -16,13 +17,17 @@ from torch import Tensor
 from gandiff.models.gan.losses import energy_score
 
 _GROUP = 8  # numbers of a small view
-_COARSE = (8, 2)  # px
+_COARSE = (1, 2, 4, 8)  # px; each has what the one before lacks
 
 
 def describe(images: Float[Tensor, "n 3 h w"], seen: Float[Tensor, "n s"]) -> Float[Tensor, "n d"]:
-    """What the views look at, side by side: ``seen`` (s numbers) and the pictures, shrunk."""
-    shrunk = [F.adaptive_avg_pool2d(images.float(), side).flatten(1) for side in _COARSE]
-    return torch.cat([seen, *shrunk], 1)
+    """What the views look at, side by side: ``seen`` (s numbers) and the bands."""
+    bands, below = [], torch.zeros_like(images[..., :1, :1], dtype=torch.float32)
+    for side in _COARSE:
+        shrunk = F.adaptive_avg_pool2d(images.float(), side)
+        bands.append((shrunk - F.interpolate(below, size=(side, side))).flatten(1))
+        below = shrunk
+    return torch.cat([seen, *bands], 1)
 
 
 def views(seen: int) -> list[tuple[slice, float]]:

@@ -23,10 +23,10 @@ class GanRecipe:
     generator's. ``mismatches`` is how many captions that do not fit each picture is judged with,
     beside those of its batch, and ``matching`` the weight of that loss in both networks. ``energy``
     weighs the energy score, for which every second caption is painted twice: it keeps pictures of
-    one caption different, and falls to ``energy_end`` as they take shape. For ``silent`` of the
-    pictures the caption is empty, in both networks: there the noise must decide everything, and
-    what it learns to decide serves captions that leave something open. ``augment`` is DiffAugment,
-    for small finite data only.
+    one caption different; it ends at ``energy_end``. For ``silent`` of the pictures the caption is
+    empty, in both networks: there the noise must decide everything, and what it learns to decide
+    serves captions that leave something open. ``augment`` is DiffAugment, for small finite data
+    only.
     """
 
     loss: Loss = "relativistic"
@@ -44,7 +44,7 @@ class GanRecipe:
     mismatches: int = 3
     matching: float = 1.0
     energy: float = 3.0
-    energy_end: float = 1.0
+    energy_end: float = 3.0
     silent: float = 0.2
     ema_halflife_images: float = 10_000.0
     augment: bool = False

@@ -26,7 +26,7 @@ from gandiff.experiments.training.checkpoints import (
 )
 from gandiff.experiments.training.progress import LOG, Progress
 from gandiff.experiments.training.ranks import ALONE, Ranks
-from gandiff.experiments.training.records import processor
+from gandiff.experiments.training.records import Counters, processor
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -35,29 +35,6 @@ _ROLLBACKS = 3  # in a row, without a checkpoint in between
 
 class NonFiniteError(Exception):
     """A loss or a gradient is not a finite number."""
-
-
-@dataclasses.dataclass
-class Counters:
-    """How far a training is; saved with it.
-
-    ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
-    batch that broke the training is not met again.
-    """
-
-    seconds: float = 0.0
-    images: int = 0
-    steps: int = 0
-    skipped: int = 0
-    resumed: int = 0
-    rollbacks: int = 0
-    ticks: int = 0
-    best: float = -math.inf
-
-    @property
-    def position(self) -> int:
-        """Where in the data the next batch starts."""
-        return self.images + self.skipped
 
 
 class Loop:
@@ -95,6 +72,8 @@ class Loop:
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             (request.out / LOG).unlink(missing_ok=True)
+        behind = {"images": self.at.images, "seconds": round(self.at.seconds, 1)}
+        self.at.commands.append({"command": request.command, **behind})
 
     @property
     def fraction(self) -> float:
@@ -162,11 +141,15 @@ class Loop:
             self.progress.log(self.at.seconds, self.at.images, self.fraction)
 
     def _tick_is_due(self) -> bool:
-        return math.floor(self.fraction * self.request.ticks + 1e-9) > self.at.ticks
+        return self._ticks_so_far() > self.at.ticks
+
+    def _ticks_so_far(self) -> int:
+        """How many the spent part of the budget holds."""
+        return math.floor(self.fraction * self.request.ticks + 1e-9)
 
     def _tick(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
         start = time.perf_counter()
-        self.at.ticks = math.floor(self.fraction * self.request.ticks + 1e-9)
+        self.at.ticks = self._ticks_so_far()
         score, best = -math.inf, False
         if self.ranks.first:
             score, measured = tick()
@@ -223,6 +206,7 @@ class Loop:
         self.at.skipped = now.position - self.at.images + self.request.batch_size
         self.at.seconds = now.seconds + seconds
         self.at.rollbacks = now.rollbacks + 1
+        self.at.commands, self.at.resumed = now.commands, now.resumed
         self.note(f"not finite ({why}); went back to {self.at.images / 1000:.1f} kimg")
 
     def save(self) -> None:
@@ -255,6 +239,7 @@ class Loop:
             )
         self._restore(saved, path)
         self.at.resumed += 1
+        self.at.ticks = self._ticks_so_far()  # the budget may be a larger one now
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)
@@ -272,6 +257,7 @@ class Loop:
         every = max(1, math.ceil(len(losses) / 60))
         return {
             "command": request.command,
+            "commands": self.at.commands,
             "data": request.data,
             "seed": request.seed,
             "seconds": round(self.at.seconds, 1),

@@ -1,8 +1,10 @@
-"""What training records say of the machine, and how they are written."""
+"""What training records say of progress and machine, and how they are written."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import math
 import platform
 from pathlib import Path
 from typing import Any
@@ -23,3 +25,28 @@ def write_json(path: Path, data: Any) -> None:
     temporary = path.with_suffix(path.suffix + ".tmp")
     temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
     temporary.replace(path)
+
+
+@dataclasses.dataclass
+class Counters:
+    """How far a training is; saved with it.
+
+    ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
+    batch that broke the training is not met again. ``commands`` has the command line of each start,
+    with the images and seconds that were behind it.
+    """
+
+    seconds: float = 0.0
+    images: int = 0
+    steps: int = 0
+    skipped: int = 0
+    resumed: int = 0
+    rollbacks: int = 0
+    ticks: int = 0
+    best: float = -math.inf
+    commands: list[dict[str, Any]] = dataclasses.field(default_factory=list)
+
+    @property
+    def position(self) -> int:
+        """Where in the data the next batch starts."""
+        return self.images + self.skipped

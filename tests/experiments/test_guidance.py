@@ -68,7 +68,7 @@ def test_its_loss_falls_along_its_gradient(other_clip: Path) -> None:
 
 
 def test_a_guided_training_records_its_guide(other_clip: Path, tmp_path: Path) -> None:
-    recipe = GanRecipe(reading=0.0, guidance=str(other_clip), **SMALL_STEPS)
+    recipe = GanRecipe(reading=0.0, sketching=0.0, guidance=str(other_clip), **SMALL_STEPS)
     one = trainer(tmp_path, recipe)
     assert all("guidance" in losses for losses in run(one, 2))
     saved = json.loads(json.dumps(one.recipe.__dict__))

@@ -87,10 +87,11 @@ def test_the_record_says_what_was_done(tmp_path: Path) -> None:
 
 
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
-    loop, _, step = make(tmp_path)
+    loop, _, step = make(tmp_path, command="gandiff train toy")
     loop.run(step)
     before = (loop.at.seconds, loop.at.images, loop.at.steps, list(loop.progress.curve))
-    more, net, step = make(tmp_path, resume=True, minutes=0.002)
+    again = "gandiff train toy --minutes 0.002 --resume"
+    more, net, step = make(tmp_path, resume=True, minutes=0.002, command=again)
     assert (more.at.seconds, more.at.images, more.at.steps, more.progress.curve) == before
     assert net.weight.item() == loop.at.steps
     assert 0 < more.fraction < 1
@@ -98,6 +99,9 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert more.at.steps > loop.at.steps
     assert net.weight.item() == more.at.steps
     assert more.record()["resumed"] == 1
+    behind = {"images": before[1], "seconds": round(before[0], 1)}
+    first = {"command": "gandiff train toy", "images": 0, "seconds": 0.0}
+    assert more.record()["commands"] == [first, {"command": again, **behind}]
 
 
 def test_ctrl_c_saves(tmp_path: Path) -> None:
@@ -227,6 +231,15 @@ def test_a_resumed_run_keeps_its_ticks(tmp_path: Path) -> None:
     more.run(step, lambda: (0.5, {"score": 0.5}))
     assert [row["score"] for row in more.record()["ticks"]] == [1.0] * 5 + [0.5] * 5
     assert more.at.best == 1.0
+
+
+def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
+    loop.run(step, lambda: (1.0, {"score": 1.0}))
+    more, _, step = make(tmp_path, kimg=0.06, ticks=5, resume=True)
+    at = []
+    more.run(step, lambda: (float(bool(at.append(more.at.images))), {"score": 0.0}))
+    assert at == [36, 48, 60]
 
 
 def test_norm_is_that_of_all_together() -> None:

@@ -105,6 +105,14 @@ def test_cards_tell_the_record() -> None:
     assert "A summary." in generator_card("a-gan", "A summary.", RECORD)
 
 
+def test_a_card_has_the_command_of_each_start() -> None:
+    later = {"command": "gandiff train gan --resume", "images": 7_000, "seconds": 60.0}
+    first = {"command": "gandiff train gan", "images": 0, "seconds": 0.0}
+    card = generator_card("a-gan", "A summary.", {**RECORD, "commands": [first, later]})
+    assert "- Command: `gandiff train gan`\n" in card
+    assert "- From 7,000 images on: `gandiff train gan --resume`\n" in card
+
+
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_shipped_judges_read_clean_scenes(name: str) -> None:
     if not (PRETRAINED / f"scene-classifier-{name}" / "model.safetensors").is_file():

@@ -1,0 +1,68 @@
+"""The generator that cannot be beaten, and what is written about shipped ones beside it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from gandiff.experiments import shipped
+from gandiff.experiments.api import run_comparison
+from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.scene_oracle import paint
+from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.models.weights import PRETRAINED
+
+
+def test_a_picture_depends_on_prompt_and_seed_alone() -> None:
+    texts = [one["text"] for one in scene_suite("test", 3)]
+    together = paint(texts, [5, 6, 7], known=3)
+    assert [image.shape for image in together] == [(32, 32, 3)] * 3
+    assert (paint(texts[2:], [7], known=3)[0] == together[2]).all()
+    assert (paint(texts[2:], [8], known=3)[0] != together[2]).any()
+    assert paint(texts[:1], [5], known=3, resolution=64)[0].shape == (64, 64, 3)
+
+
+def test_other_prompts_are_refused() -> None:
+    with pytest.raises(LookupError, match="'a cat' is not among the first 3 prompts"):
+        paint(["a cat"], [0], known=3)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped GAN beside the oracle, on few prompts."""
+    out = tmp_path_factory.mktemp("oracle") / "run"
+    asked = {
+        "name": "oracle",
+        "suite": {"name": "scenes", "split": "test", "prompts": 200},
+        "samples_per_prompt": 2,
+        "batch_size": 60,
+        "generators": {
+            "gan": {"type": "gan", "weights": "gan-scenes"},
+            "oracle": {"type": "gandiff.experiments.scene_oracle:paint"},
+        },
+        "reference": {"type": "scenes", "images": 400},
+        "metrics": ["scene_accuracy", "unstated", "fd(encoder=scenes)"],
+        "timing": {"warmup": 0, "repeats": 1, "batch_sizes": [1]},
+    }
+    run_comparison(comparison_from_dict(asked), out, quiet=True)
+    return out
+
+
+def test_it_is_right_and_varied_and_near_real_scenes(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copytree(PRETRAINED / "gan-scenes", tmp_path / "gan-scenes")
+    monkeypatch.setattr(shipped, "PRETRAINED", tmp_path)
+    (path,) = shipped.write_scores(run)
+    data = json.loads(path.read_text())
+    ours, perfect = data["generators"]["gan"]["metrics"], data["perfect"]
+    assert perfect["scene_accuracy/all"]["value"] > 0.98
+    assert perfect["unstated/coverage"]["value"] == pytest.approx(1.0, abs=0.2)
+    assert perfect["fd(encoder=scenes)"]["value"] < ours["fd(encoder=scenes)"]["value"]
+    assert "latency_seconds" not in perfect
+    printed = shipped.table_of(path)
+    assert "gan-scenes: gan" in printed
+    assert "scene_accuracy/all" in printed
