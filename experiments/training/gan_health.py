@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 _WARM_UP = 0.2  # of the budget, before which little is expected
 
@@ -17,6 +17,19 @@ class Alarm:
     text: str
 
 
+@dataclasses.dataclass(frozen=True)
+class _Seen:
+    ticks: Sequence[Mapping[str, float]]
+    losses: Sequence[Mapping[str, float]]
+    fraction: float
+
+    def tick(self, name: str) -> list[float]:
+        return [row[name] for row in self.ticks if name in row]
+
+    def loss(self, name: str) -> list[float]:
+        return [row[name] for row in self.losses if name in row]
+
+
 def alarms(
     ticks: Sequence[Mapping[str, float]],
     losses: Sequence[Mapping[str, float]],
@@ -25,106 +38,92 @@ def alarms(
     """What is wrong at the last tick; ``ticks`` are measurements, ``losses`` logged rows."""
     if not ticks:
         return []
-    checks = (_starved, _blind, _deaf, _collapsed, _memorising, _worse, _steep)
-    found = [check(ticks, losses, fraction) for check in checks]
-    return [alarm for alarm in found if alarm is not None]
+    seen = _Seen(ticks, losses, fraction)
+    found = [(name, check(seen)) for name, check in _CHECKS.items()]
+    return [Alarm(name, text) for name, text in found if text is not None]
 
 
-def _column(rows: Sequence[Mapping[str, float]], name: str) -> list[float]:
-    return [row[name] for row in rows if name in row]
-
-
-def _starved(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
+def _starved(seen: _Seen) -> str | None:
     """Always above is normal while the score rises: only standing still makes it starvation."""
-    wins, scores = _column(losses, "p_real_above_fake")[-20:], _column(ticks, "score")
+    wins, scores = seen.loss("p_real_above_fake")[-20:], seen.tick("score")
     if len(scores) < 6 or len(wins) < 5 or min(wins) < 0.98:
         return None
     if max(scores[-5:]) > max(scores[:-5]):
         return None
-    return Alarm(
-        "starved generator",
+    return (
         f"the discriminator tells real from fake in {min(wins):.0%} of pairs and the score has not "
-        "risen for 5 ticks: raise gamma (twice to four times) or lower the learning rate",
+        "risen for 5 ticks: raise gamma (twice to four times) or lower the learning rate"
     )
 
 
-def _blind(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
-    wins, scores = _column(losses, "p_real_above_fake")[-20:], _column(ticks, "score")
-    if fraction < _WARM_UP or len(wins) < 5 or max(wins) > 0.55 or scores[-1] > 0.9:
+def _blind(seen: _Seen) -> str | None:
+    wins, scores = seen.loss("p_real_above_fake")[-20:], seen.tick("score")
+    if seen.fraction < _WARM_UP or len(wins) < 5 or max(wins) > 0.55 or scores[-1] > 0.9:
         return None
-    return Alarm(
-        "blind discriminator",
+    return (
         f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma "
-        "or widen the discriminator",
+        "or widen the discriminator"
     )
 
 
-def _deaf(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
-    reads = _column(losses, "p_caption")[-5:]
-    if fraction < _WARM_UP or not reads or statistics.fmean(reads) >= 0.6:
+def _deaf(seen: _Seen) -> str | None:
+    reads = seen.loss("p_caption")[-5:]
+    if seen.fraction < _WARM_UP or not reads or statistics.fmean(reads) >= 0.6:
         return None
-    return Alarm(
-        "deaf discriminator",
+    return (
         f"a right caption beats a wrong one in {statistics.fmean(reads):.0%} of cases: pictures "
         "cannot follow captions that it does not read; let it read longer (--set reading=0.15) or "
-        "check that captions describe the pictures",
+        "check that captions describe the pictures"
     )
 
 
-def _collapsed(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
+def _collapsed(seen: _Seen) -> str | None:
     for name in ("diversity", "unstated_coverage"):
-        value = ticks[-1].get(name)
-        if value is not None and value < 0.25 and fraction >= _WARM_UP:
-            return Alarm(
-                "collapse within prompts",
+        value = seen.ticks[-1].get(name)
+        if value is not None and value < 0.25 and seen.fraction >= _WARM_UP:
+            return (
                 f"pictures of one prompt vary {value:.0%} as much as real ones ({name}): raise the "
-                "weight of the energy score (--set energy=8) or gamma, and start again",
+                "weight of the energy score (--set energy=8) or gamma, and start again"
             )
     return None
 
 
-def _memorising(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
-    recent = _column(ticks, "r_v")[-3:]
+def _memorising(seen: _Seen) -> str | None:
+    recent = seen.tick("r_v")[-3:]
     if len(recent) < 3 or min(recent) < 0.5:
         return None
-    return Alarm(
-        "memorising",
+    return (
         f"pictures that it never saw look like fakes to the discriminator (r_v {recent[-1]:.2f}): "
-        "the data are too few for this long a run; use --augment or stop earlier",
+        "the data are too few for this long a run; use --augment or stop earlier"
     )
 
 
-def _worse(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
-    distances = _column(ticks, "fd")
+def _worse(seen: _Seen) -> str | None:
+    distances = seen.tick("fd")
     if len(distances) < 5 or min(distances[-3:]) < 1.5 * min(distances):
         return None
-    return Alarm(
-        "getting worse",
+    return (
         f"the Fréchet distance is {distances[-1] / min(distances):.1f} times that of the best tick "
-        "for 3 ticks: the best model is kept; go on from it with a lower learning rate",
+        "for 3 ticks: the best model is kept; go on from it with a lower learning rate"
     )
 
 
-def _steep(
-    ticks: Sequence[Mapping[str, float]], losses: Sequence[Mapping[str, float]], fraction: float
-) -> Alarm | None:
-    slopes = _column(losses, "r1")
+def _steep(seen: _Seen) -> str | None:
+    slopes = seen.loss("r1")
     if len(slopes) < 20 or slopes[-1] < 10 * statistics.median(slopes):
         return None
-    return Alarm(
-        "steep discriminator",
+    return (
         f"R1 is {slopes[-1] / statistics.median(slopes):.0f} times its median: lower the learning "
-        "rate or raise gamma",
+        "rate or raise gamma"
     )
+
+
+_CHECKS: Mapping[str, Callable[[_Seen], str | None]] = {
+    "starved generator": _starved,
+    "blind discriminator": _blind,
+    "deaf discriminator": _deaf,
+    "collapse within prompts": _collapsed,
+    "memorising": _memorising,
+    "getting worse": _worse,
+    "steep discriminator": _steep,
+}
