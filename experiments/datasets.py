@@ -100,7 +100,8 @@ class SceneImages(CaptionedImages):
         fit = fits(facts[j], drawn[i]).reshape(len(own), n)
         texts, mismatch = [], np.zeros((len(own), wrong), bool)
         for k in range(wrong):
-            other = mismatched(facts, np.random.default_rng([self.seed, start, k]))[own]
+            draw = np.random.default_rng([self.seed, start, k])
+            other = mismatched(facts, draw, held_out=False)[own]
             texts.append(captions(other, seeds[own]))
             mismatch[:, k] = ~fits(other, drawn)
         by_row = [list(row) for row in zip(*texts, strict=True)] if wrong else [[] for _ in own]

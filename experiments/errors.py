@@ -10,7 +10,8 @@ import difflib
 import errno
 from collections.abc import Iterable
 
-RESUME_HINT = "The work so far is kept; run the same command again to go on"
+_KEPT = "The work so far is kept; "
+RESUME_HINT = f"{_KEPT}run the same command again to go on"
 
 
 class RequestError(Exception):
@@ -64,10 +65,15 @@ def environment_failure(error: BaseException) -> EnvironmentFailure | None:
         return EnvironmentFailure(f"{_DISK[error.errno]}{where}. {RESUME_HINT}")
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return EnvironmentFailure(
-            f"memory ran out ({_first_line(error)}); use a smaller batch_size in a new run folder, "
+            f"memory ran out ({_first_line(error)}); use a smaller batch size in a new folder, "
             f"or free memory. {RESUME_HINT}"
         )
     return None
+
+
+def with_command(failure: EnvironmentFailure, command: str) -> str:
+    """What a failure says, with the command that goes on in place of "the same command"."""
+    return str(failure).replace(RESUME_HINT, f"{_KEPT}go on with: {command}")
 
 
 _DISK = {

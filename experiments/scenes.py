@@ -230,29 +230,36 @@ def fits(facts: Facts, scenes: Scenes) -> np.ndarray:
     return np.asarray(ok & ((facts.relation < 0) | (facts.relation == scenes.relation)))
 
 
-def mismatched(facts: Facts, rng: np.random.Generator) -> Facts:
+def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True) -> Facts:
     """Change exactly one stated fact of each caption: the hardest wrong captions there are.
 
     A scene that fits the old caption does not fit the new one, but for one case: a caption of one
     object that leaves open a second may now name the second. ``fits`` tells; whoever needs
-    certainty leaves those out.
+    certainty leaves those out. Without ``held_out`` no change makes a held-out pair: what trains a
+    generator must not meet one, not even as what is wrong.
     """
     new = Facts(*(getattr(facts, f.name).copy() for f in dataclasses.fields(facts)))
     stated = np.stack([_of(facts, kind, mention) >= 0 for kind, mention in _CHANGEABLE], 1)
     chosen = np.argmax(np.where(stated, rng.random(stated.shape), -1.0), 1)
     for i, (kind, mention) in enumerate(_CHANGEABLE):
         rows = np.flatnonzero(chosen == i)
-        old, labels = _of(facts, kind, mention)[rows], len(LABELS[kind])
-        other = (old + rng.integers(1, labels, len(rows))) % labels
-        if kind == "shape":
-            # A shape that no mention has; the canonical order is restored below.
-            partner = facts.shape[rows, 1 - mention]
-            clash = (facts.mentions[rows] == 2) & (other == partner)
-            other = np.where(clash, (other + 1) % labels, other)
-            other = np.where(other == old, (other + 1) % labels, other)
-        _of(new, kind, mention)[rows] = other
+        barred = _barred(facts[rows], kind, mention, held_out=held_out)
+        _of(new, kind, mention)[rows] = np.argmax(rng.random(barred.shape) - barred, 1)
     _restore_order(new)
     return new
+
+
+def _barred(facts: Facts, kind: str, mention: int, *, held_out: bool) -> np.ndarray:
+    """Which labels (n, l) a fact cannot change to."""
+    labels = np.arange(len(LABELS[kind]))[None]
+    barred = labels == _of(facts, kind, mention)[:, None]
+    if kind == "shape":  # that of the other mention: captions have no two objects of one shape
+        barred = barred | (labels == facts.shape[:, 1 - mention, None])
+        if not held_out:
+            barred = barred | (HELD_OUT_COLOUR[labels] == facts.colour[:, mention, None])
+    elif kind == "colour" and not held_out:
+        barred = barred | (labels == HELD_OUT_COLOUR[facts.shape[:, mention, None]])
+    return np.asarray(barred)
 
 
 # What may be changed, and of which mention; the last two belong to the whole caption.

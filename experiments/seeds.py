@@ -8,6 +8,7 @@ captions. The deviation is that of the sample (n - 1).
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,9 +17,12 @@ from typing import TYPE_CHECKING, Any
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import read_json
 from gandiff.experiments.training.gan_health import alarms
+from gandiff.experiments.training.progress import LOG
 
 if TYPE_CHECKING:
     import pandas as pd
+
+Rows = Sequence[Mapping[str, float]]
 
 RECORD = "training.json"
 # What must be the same for a spread to be one over seeds.
@@ -55,9 +59,35 @@ def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
     """Which alarms of the GAN ring at the end of each training; none is the good news."""
     found = {}
     for folder in folders:
-        record = _read(folder)
-        found[folder] = [one.name for one in alarms(record["ticks"], record["curve"], 1.0)]
+        ticks, losses = _rows(folder, _read(folder))
+        found[folder] = [one.name for one in alarms(ticks, losses, 1.0)]
     return found
+
+
+def _rows(folder: Path, record: Mapping[str, Any]) -> tuple[Rows, Rows]:
+    """Measurements and losses: all that were logged, or what the record kept where no log is left.
+
+    Alarms look at the last few rows, which of the record's thinned curve would be much of the
+    training.
+    """
+    logged = _logged(folder / LOG)
+    ticks = [row for row in logged if "score" in row]
+    losses = [row for row in logged if "score" not in row]
+    return ticks or record["ticks"], losses or record["curve"]
+
+
+def _logged(path: Path) -> list[dict[str, float]]:
+    """The rows of a log in order of images shown, without those that were trained anew."""
+    rows: list[dict[str, float]] = []
+    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
+        try:
+            row = json.loads(line)
+        except ValueError:  # a training that was killed may leave half a line
+            continue
+        while rows and rows[-1]["kimg"] > row["kimg"]:  # it went back to a checkpoint
+            rows.pop()
+        rows.append(row)
+    return rows
 
 
 def _read(folder: Path) -> Mapping[str, Any]:

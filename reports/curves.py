@@ -8,15 +8,42 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK
+from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
 from gandiff.reports.run_data import GeneratorFacts
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_NOT_LOSSES = frozenset({"seconds", "kimg", "images", "step", "steps", "epoch", "lr", "stage"})
-_MOST = 6  # lines in one picture
+# Where a training is and what was set, not what was seen.
+_NOT_SEEN = frozenset(
+    {"seconds", "kimg", "images", "step", "steps", "epoch", "lr", "stage", "gamma"}
+)
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)))
+_MOST = 2 * len(_LINES)  # lines in one panel that can be told apart, in two colours
+
+# Each panel's y label, and what it shows in this order.
+LOSSES, SHARES, SLOPES, OTHERS = (
+    "loss",
+    "share of pairs",
+    "penalty, gradient norm",
+    "as reported",
+)
+_KNOWN = {
+    LOSSES: ("loss", "d_loss", "g_loss", "match_real", "match_fake", "energy", "guidance", "mse"),
+    SHARES: ("p_real_above_fake", "p_caption"),
+    SLOPES: ("r1", "r2", "grad_d", "grad_g"),
+    OTHERS: (),
+}
+_LABELS = {
+    "p_real_above_fake": "real above fake",
+    "p_caption": "right caption above wrong",
+    "r1": "R1",
+    "r2": "R2",
+    "grad_d": "discriminator's gradient",
+    "grad_g": "generator's gradient",
+}
+
+Line = Sequence[tuple[float, float]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +53,31 @@ class Curve:
     generators: tuple[str, ...]
     record: Mapping[str, Any]
     facts: GeneratorFacts
-    lines: Mapping[str, Sequence[tuple[float, float]]]
+    lines: Mapping[str, Line]
 
     @property
     def title(self) -> str:
         """The generators that use this model."""
         return ", ".join(self.generators)
+
+    @property
+    def panels(self) -> dict[str, dict[str, Line]]:
+        """Lines that share a scale, by their y label; panels without a line are left out."""
+        found: dict[str, dict[str, Line]] = {}
+        for label, names in _KNOWN.items():
+            first = [name for name in names if name in self.lines]
+            keys = [*first, *(k for k in self.lines if k not in names and _panel(k) == label)]
+            if keys:
+                found[label] = {key: self.lines[key] for key in keys[:_MOST]}
+        return found
+
+
+def _panel(key: str) -> str:
+    """Where a quantity belongs that has another name than those of our own trainings."""
+    for label, names in _KNOWN.items():
+        if key in names:
+            return label
+    return LOSSES if "loss" in key else OTHERS
 
 
 def training_curves(generators: Mapping[str, GeneratorFacts]) -> list[Curve]:
@@ -51,32 +97,40 @@ def _curve(group: Sequence[GeneratorFacts]) -> Curve:
         if not _finite(seconds):
             continue
         for key, value in moment.items():
-            if key not in _NOT_LOSSES and _finite(value):
+            if key not in _NOT_SEEN and _finite(value):
                 lines.setdefault(key, []).append((float(seconds), float(value)))
     kept = {k: v for k, v in lines.items() if len(v) > 1}
-    return Curve(tuple(f.name for f in group), record, group[0], dict(list(kept.items())[:_MOST]))
+    return Curve(tuple(f.name for f in group), record, group[0], kept)
 
 
 def _finite(value: object) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def draw_curves(axes: Axes, curve: Curve, look: Look) -> None:
-    """Draw every quantity of a training run over time."""
+def draw_curves(axes: Sequence[Axes], curve: Curve, look: Look) -> None:
+    """Draw every quantity of a training run over time; ``axes`` has one for each panel."""
     last = max(t for line in curve.lines.values() for t, _ in line)
     unit, factor = ("h", 3600.0) if last > 2 * 3600 else ("min", 60.0) if last > 120 else ("s", 1.0)
-    for i, (key, line) in enumerate(curve.lines.items()):
-        axes.plot(
-            [t / factor for t, _ in line],
-            [v for _, v in line],
-            color=look.colour if i % 2 == 0 else INK,
-            linestyle=_LINES[i],
-            linewidth=1.6 if i % 2 == 0 else 1.2,
-            label=key.replace("_", " "),
-        )
-    values = [v for line in curve.lines.values() for _, v in line]
-    if min(values) > 0 and max(values) / min(values) > 50:
-        axes.set_yscale("log")
-    axes.set_xlabel(f"training time ({unit})")
-    axes.set_ylabel("loss")
-    axes.grid(color=FAINT, alpha=0.2)
+    for one, (label, lines) in zip(axes, curve.panels.items(), strict=True):
+        for i, (key, line) in enumerate(lines.items()):
+            one.plot(
+                [t / factor for t, _ in line],
+                [v for _, v in line],
+                color=look.colour if i % 2 == 0 else INK,
+                linestyle=_LINES[i // 2],
+                linewidth=1.6 if i % 2 == 0 else 1.2,
+                label=_LABELS.get(key, key.replace("_", " ")),
+            )
+        _scale(one, label, [v for line in lines.values() for _, v in line])
+        one.set_ylabel(label)
+        one.grid(color=FAINT, alpha=0.2)
+        legend_above(one)
+    axes[-1].set_xlabel(f"training time ({unit})")
+
+
+def _scale(axes: Axes, label: str, values: Sequence[float]) -> None:
+    if label == SHARES:
+        axes.axhline(0.5, color=FAINT, linewidth=1.0, linestyle=":", label="guessing")
+        axes.set_ylim(min(0.45, *values), max(1.02, *values))
+    else:
+        log_if_wide(axes, values, 50.0)

@@ -235,9 +235,8 @@ def _curves(run: RunData) -> Iterator[Drawing]:
 
 
 def _training(curve: Curve, look: Look) -> Drawing:
-    figure, axes = _canvas(2.9)
+    figure, axes = _stack([2.0] * len(curve.panels))
     draw_curves(axes, curve, look)
-    figure.legend(loc="outside lower center", ncols=2)
     return _finish(
         figure,
         f"training_{_slug(curve.generators[0])}",
@@ -246,22 +245,33 @@ def _training(curve: Curve, look: Look) -> Drawing:
     )
 
 
+def _stack(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
+    """Panels above each other with one x axis; ``heights`` in inches."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(heights),
+        1,
+        figsize=(WIDTH, 0.9 + sum(heights)),
+        layout="constrained",
+        sharex=True,
+        squeeze=False,
+        height_ratios=list(heights),
+    )
+    return figure, list(axes[:, 0])
+
+
 def _slug(name: str) -> str:
     return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
 
 
 def _health(run: RunData) -> Iterator[Drawing]:
-    from matplotlib import pyplot as plt
-
     styles = looks(run.generators)
     for health in training_health(run):
-        if len(health.ticks) < 2:
+        if not health.panels:
             continue
-        figure, axes = plt.subplots(
-            2, 1, figsize=(WIDTH, 4.4), layout="constrained", sharex=True, height_ratios=(3, 2)
-        )
+        figure, axes = _stack([2.4 if len(names) > 1 else 1.4 for names in health.panels])
         draw_health(axes, health, styles[health.generator])
-        figure.legend(loc="outside lower center", ncols=2)
         yield _finish(
             figure,
             f"training_health_{_slug(health.generator)}",

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK
+from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
 from gandiff.reports.run_data import RunData
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of what ticks measure: shares, which belong into one picture, and the distance of another scale.
+# Of what ticks measure: what lies between 0 and about 1 and belongs into one panel, and what has a
+# scale of its own.
 _SHARES = {
     "all": "all facts right",
     "unstated_coverage": "coverage of what is open",
@@ -24,8 +25,9 @@ _SHARES = {
     "recall": "recall",
     "r_v": "r_v (1: memorised)",
 }
+_APART = {"fd": "Fréchet distance", "reverse_kl": "reverse KL (nats)"}
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
-_SWEPT = ("all", "unstated_coverage", "diversity", "variation", "fd", "recall")
+_SWEPT = ("all", "unstated_coverage", "diversity", "variation", "reverse_kl", "fd", "recall")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,6 +44,13 @@ class Health:
     def line(self, name: str) -> list[tuple[float, float]]:
         """(kimg, value) of one measurement."""
         return [(t["kimg"], t[name]) for t in self.ticks if name in t and math.isfinite(t[name])]
+
+    @property
+    def panels(self) -> list[dict[str, str]]:
+        """What to draw, as names and labels: shares together, then each of another scale alone."""
+        groups = [_SHARES, *({name: label} for name, label in _APART.items())]
+        drawn = [{n: t for n, t in group.items() if len(self.line(n)) > 1} for group in groups]
+        return [group for group in drawn if group]
 
 
 def training_health(run: RunData) -> list[Health]:
@@ -84,7 +93,7 @@ def _sweep(
     names = [name for name in _SWEPT if any(name in row for row in rows)]
     if not names:
         return None
-    head = ["psi", *(_SHARES.get(name, "Fréchet distance") for name in names)]
+    head = ["psi", *((_SHARES | _APART)[name] for name in names)]
     return head, [
         [f"{row['truncation_psi']:g}", *(f"{row[n]:.3g}" if n in row else "" for n in names)]
         for row in rows
@@ -104,28 +113,24 @@ def _neighbours(found: Any) -> str | None:
 
 
 def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
-    """Shares over images shown in the first panel, the Fréchet distance in the second."""
-    shares, distance = axes
-    lines: Iterator[Any] = iter(_LINES)
-    for i, (name, label) in enumerate(_SHARES.items()):
-        line = health.line(name)
-        if len(line) > 1:
-            shares.plot(
-                *zip(*line, strict=True),
+    """Draw each panel over images shown; ``axes`` has one for each, dotted lines are alarms."""
+    for one, names in zip(axes, health.panels, strict=True):
+        for i, (name, label) in enumerate(names.items()):
+            one.plot(
+                *zip(*health.line(name), strict=True),
                 color=look.colour if i % 2 == 0 else INK,
-                linestyle=next(lines),
+                linestyle=_LINES[i],
                 linewidth=1.4,
                 label=label,
             )
-    shares.set_ylabel("share")
-    fd = health.line("fd")
-    if len(fd) > 1:
-        distance.plot(*zip(*fd, strict=True), color=look.colour, linewidth=1.6)
-        if min(v for _, v in fd) > 0:
-            distance.set_yscale("log")
-    distance.set_ylabel("Fréchet distance")
-    for one in axes:
         one.grid(color=FAINT, alpha=0.2)
         for kimg, _ in health.events:
             one.axvline(kimg, color=FAINT, linewidth=0.8, linestyle=":")
-    distance.set_xlabel("thousand images shown")
+        if names.keys() <= _APART.keys():
+            ((name, label),) = names.items()
+            one.set_ylabel(label)
+            log_if_wide(one, [value for _, value in health.line(name)], 10.0)
+        else:
+            one.set_ylabel("share or ratio")
+            legend_above(one)
+    axes[-1].set_xlabel("thousand images shown")

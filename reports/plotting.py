@@ -137,6 +137,21 @@ def format_ticks(axis: Axis, metric: str, unit: str) -> None:
         axis.set_minor_locator(NullLocator())
 
 
+def log_if_wide(axes: Axes, values: Sequence[float], ratio: float) -> None:
+    """Make the y axis logarithmic where positive values span more than ``ratio``."""
+    if min(values) > 0 and max(values) / min(values) > ratio:
+        axes.set_yscale("log")
+        # matplotlib's own labels are mathematics, which the style leaves unread.
+        format_ticks(axes.yaxis, "", "")
+
+
+def legend_above(axes: Axes) -> None:
+    """Name the lines of one panel above it, in columns that fit its width."""
+    longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+    columns = 3 if longest <= 12 else 2
+    axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2)
+
+
 def family_legend(figure: Figure, points: Sequence[Point], line: str | None) -> None:
     """Name the colours of the families, and the dashed line if there is one."""
     from matplotlib.lines import Line2D

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import re
 import shlex
@@ -15,7 +16,7 @@ import typer.main
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments import api
 from gandiff.experiments.cli import app, main
-from gandiff.experiments.errors import EnvironmentFailure, RequestError
+from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.models.generator import GeneratorError
 
 ROOT = Path(__file__).parents[1]
@@ -211,9 +212,65 @@ def test_an_interruption_tells_how_to_go_on(
     assert shown.err == "interrupted; go on with: gandiff run 'my file.yaml' --limit 2\n"
 
 
-def test_an_interrupted_training_goes_on_by_being_resumed(
+def training(error: BaseException, *, saves: bool) -> Any:
+    """A training that ends with this error, before or after its first checkpoint."""
+
+    def train(request: Any, *_: object) -> None:
+        if saves:
+            request.out.mkdir(parents=True)
+            (request.out / "checkpoint.pt").touch()
+        raise error
+
+    return train
+
+
+@pytest.mark.parametrize("saves", [True, False])
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (KeyboardInterrupt(), 130),
+        (OSError(errno.ENOSPC, "No space left"), 1),
+        (MemoryError("12 GiB"), 1),
+        (environment_failure(MemoryError("of another process")), 1),
+    ],
+)
+def test_a_training_that_ends_early_tells_how_to_go_on(
+    error: BaseException,
+    code: int,
+    saves: bool,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("gandiff.experiments.training.gan.train", training(error, saves=saves))
+    assert main(["train", "gan", "--seed", "3"]) == code
+    # Without a checkpoint --resume would be refused.
+    resume = " --resume" if saves else ""
+    said = capsys.readouterr().err
+    assert said.endswith(f"go on with: gandiff train gan --seed 3{resume}\n")
+    assert "same command again" not in said
+
+
+@pytest.mark.parametrize("begun", [True, False])
+def test_a_sweep_goes_on_once_a_trial_has_begun(
+    begun: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def sweep(request: Any, *_: object, **__: object) -> None:
+        trial = dataclasses.replace(request, out=request.out / "gamma=2")
+        training(KeyboardInterrupt(), saves=begun)(trial)
+
+    monkeypatch.setattr("gandiff.experiments.training.gan_sweep.sweep_recipes", sweep)
+    assert main(["train", "gan", "--sweep", "gamma=1,2"]) == 130
+    resume = " --resume" if begun else ""
+    said = capsys.readouterr().err
+    assert said == f"interrupted; go on with: gandiff train gan --sweep gamma=1,2{resume}\n"
+
+
+def test_a_run_that_fails_goes_on_by_itself(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("gandiff.experiments.training.gan.train", failing(KeyboardInterrupt()))
-    assert main(["train", "gan", "--seed", "3"]) == 130
-    assert capsys.readouterr().err.endswith("gandiff train gan --seed 3 --resume\n")
+    monkeypatch.setattr(api, "run", failing(OSError(errno.ENOSPC, "No space left")))
+    assert main(["run", SCENES, "--limit", "2"]) == 1
+    assert capsys.readouterr().err == (
+        "error: the disk is full. The work so far is kept; "
+        f"go on with: gandiff run {SCENES} --limit 2\n"
+    )

@@ -93,7 +93,7 @@ def _interrupted() -> Outcome:
 def _explain(error: Exception) -> Outcome:
     # Imported here: a command line that goes well needs none of these.
     from gandiff.evaluate.result import MetricError
-    from gandiff.experiments.errors import RequestError, environment_failure
+    from gandiff.experiments.errors import RequestError, environment_failure, with_command
     from gandiff.models.generator import GeneratorError
 
     if isinstance(error, typer.TyperException):
@@ -104,7 +104,8 @@ def _explain(error: Exception) -> Outcome:
         return Outcome(WRONG_REQUEST, f"error: {error.strerror}: {one_line(error.filename)}")
     failure = environment_failure(error)
     if failure is not None:
-        return Outcome(FAILED, f"error: {one_line(failure)}")
+        said = with_command(failure, command_that_goes_on())
+        return Outcome(FAILED, f"error: {one_line(said)}")
     if isinstance(error, OSError):
         return Outcome(FAILED, f"error: {one_line(error)}")
     return Outcome(

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from gandiff.experiments.cli import train_options as options
-from gandiff.experiments.cli.invocation import this_command
+from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
 
 app = typer.Typer(
@@ -28,6 +28,15 @@ _HELP = {
     "text": "Train the text encoder that conditions the generators.",
 }
 
+_CHECKPOINTS = {  # below --out; where one is, --resume can go on
+    "gan": ("checkpoint.pt",),
+    "text": ("checkpoint.pt",),
+    "diffusion": ("checkpoint.pt", "state/vae/checkpoint.pt", "state/unet/checkpoint.pt"),
+    "judges": tuple(
+        f"scene-{name}/checkpoint.pt" for name in ("classifier-a", "classifier-b", "clip")
+    ),
+}
+
 
 def _epilog(kind: str, *more: str) -> str:
     return examples(
@@ -41,9 +50,15 @@ def _epilog(kind: str, *more: str) -> str:
 def _request(kind: str, out: Path | None, **chosen: Any) -> Any:
     from gandiff.experiments.training.request import TrainingRequest
 
-    return TrainingRequest(
-        out=out or Path("runs", f"train-{kind}"), command=this_command(), **chosen
-    )
+    out = out or Path("runs", f"train-{kind}")
+    leaves_checkpoints([out / name for name in _CHECKPOINTS[kind]])
+    return TrainingRequest(out=out, command=this_command(), **chosen)
+
+
+def _refuse_unfinished(kind: str, request: Any) -> None:
+    from gandiff.experiments.training.checks import refuse_unfinished
+
+    refuse_unfinished(request, *_CHECKPOINTS[kind])
 
 
 def _done(out: Path, as_json: bool) -> None:
@@ -78,6 +93,8 @@ def _add(kind: str, about: str) -> None:
             device=device,
             quiet=quiet,
         )
+        if kind != "judges":  # which have a record each
+            _refuse_unfinished(kind, request)
         import_module(f"gandiff.experiments.training.{kind}").train(request)
         _done(request.out, as_json)
 
@@ -151,11 +168,14 @@ def gan(
     if guidance is not None:
         changes["guidance"] = guidance
     chosen = recipe_of(recipe, **changes)
-    if sweep is None:
+    if sweep is None:  # which trains again what is not finished
+        _refuse_unfinished("gan", request)
         train(request, chosen)
         _done(request.out, as_json)
         return
-    found = sweep_recipes(request, chosen, *read_sweep(sweep))
+    name, values = read_sweep(sweep)
+    leaves_checkpoints([request.out / f"{name}={value}" / "checkpoint.pt" for value in values])
+    found = sweep_recipes(request, chosen, name, values, fixed=changes)
     if as_json:
         echo_json(found)
     else:

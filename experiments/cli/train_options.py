@@ -17,7 +17,9 @@ Resolution = Annotated[int, typer.Option(help="Side of the images in px.")]
 Minutes = Annotated[float, typer.Option(help="How long to train, in wall time.")]
 Kimg = Annotated[
     float | None,
-    typer.Option(help="Thousands of images to train on, in place of --minutes: repeatable."),
+    typer.Option(
+        help="Thousands of images to train on, in place of --minutes: the same machine repeats it."
+    ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts.")]
 Out = Annotated[
@@ -50,7 +52,11 @@ TensorBoard = Annotated[
 Recipe = Annotated[str, typer.Option(help="default, relativistic or non-saturating.")]
 Numbers = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Change a number of the recipe: --set gamma=0.5; repeatable."),
+    typer.Option(
+        "--set",
+        help="Change a number of the recipe: --set gamma=0.5; gamma_end and other ends move along "
+        "unless they are set, too. Repeatable.",
+    ),
 ]
 Sweep = Annotated[
     str | None, typer.Option(help="Try values in short runs and recommend one: gamma=0.25,1,4.")

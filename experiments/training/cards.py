@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-_HEAD = "---\nlicense: apache-2.0\nlibrary_name: gandiff\n"
+_HEAD = "library_name: gandiff\n"
+_LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
 
 
 def _cost(record: Mapping[str, Any]) -> str:
@@ -15,8 +16,7 @@ def _cost(record: Mapping[str, Any]) -> str:
     return (
         f"{_commands(record)}"
         f"- Seed: {record['seed']}\n"
-        f"- Cost: {minutes:.1f} minutes of wall time on {record['device']} ({machine}, "
-        f"shared with other work){resumed}\n"
+        f"- Cost: {minutes:.1f} minutes of wall time on {record['device']} ({machine}){resumed}\n"
         f"- Images shown: {record['images']:,} in {record['steps']:,} steps, "
         f"batch {record['batch_size']}\n"
     )
@@ -35,7 +35,7 @@ def judge_card(name: str, record: Mapping[str, Any]) -> str:
     """Card of a judge."""
     rows = "\n".join(f"| {k} | {v:.4f} |" for k, v in record["validation"].items())
     return (
-        f"{_HEAD}---\n\n# {name}\n\n"
+        f"---\n{_LICENCE}{_HEAD}---\n\n# {name}\n\n"
         "A judge of procedural scenes: it scores what generators make and never conditions one.\n"
         "It was trained on scenes from seeds of its own, with every (shape, colour) pair, half of\n"
         "them blurred, noised or resampled. Its weights are frozen: their sha256 is in the\n"
@@ -48,15 +48,24 @@ def judge_card(name: str, record: Mapping[str, Any]) -> str:
 
 
 def generator_card(name: str, summary: str, record: Mapping[str, Any]) -> str:
-    """Card of a generator; the scores of a shipped one are in ``scores.json`` beside it."""
+    """Card of a generator; ``record`` is its training record.
+
+    It names a licence only where everything in the model was made from scenes: those of a user's
+    pictures and of others' text encoders are not known here.
+    """
+    scenes, given = record["data"] == "scenes", (record.get("text") or {}).get("source")
+    licence = _LICENCE if scenes and given is None else ""
+    reader = f"- Text encoder: that of `{given}`, as it was\n" if given is not None else ""
+    unseen = " The held-out (shape, colour) pairs were never shown to it." if scenes else ""
     return (
-        f"{_HEAD}pipeline_tag: text-to-image\n---\n\n# {name}\n\n{summary}\n"
+        f"---\n{licence}{_HEAD}pipeline_tag: text-to-image\n---\n\n# {name}\n\n{summary}\n"
         f"\n## Training\n\n{_cost(record)}"
-        f"- Data: {record['data']} at {record['resolution']} px\n\n"
+        f"- Data: {record['data']} at {record['resolution']} px\n{reader}\n"
         "## Scores\n\n"
-        "The shipped weights have a `scores.json` beside this card, with intervals and protocols,\n"
-        "as `gandiff run experiments/comparisons/shipped.yaml` measures them.\n\n"
+        "If a `scores.json` lies beside this card, it holds scores with intervals and protocols.\n"
+        "Models that ship with gandiff have one, as\n"
+        "`gandiff run experiments/comparisons/shipped.yaml` measures it.\n\n"
         "## Use\n\n"
         "It draws pictures like those it was trained on, from captions like theirs, and nothing\n"
-        "else. Of scenes, the held-out (shape, colour) pairs were never shown to it.\n"
+        f"else.{unseen}\n"
     )

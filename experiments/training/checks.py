@@ -2,10 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gandiff.evaluate.encoders import check_encoder
+from gandiff.evaluate.result import MetricError
+from gandiff.experiments.captioned_files import list_captioned
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
+from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text_record import TEXT_LABEL, TEXT_RECORD
+
+T = TypeVar("T")
+_JUDGE_SIDE = 32  # px, of the scenes that the judges read
+_SEEDS = 1 << 23  # torch takes 64 bits, of which batches need 40 for their place in the data
 
 
 def check_request(request: TrainingRequest, *checkpoints: str) -> None:
@@ -22,6 +39,9 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
         if getattr(request, name) < 1:
             option = name.replace("_", "-")
             raise RequestError(f"--{option} must be at least 1, got {getattr(request, name)}")
+    # Scenes have fewer seeds; what opens them says so.
+    if request.data != "scenes" and not 0 <= request.seed < _SEEDS:
+        raise RequestError(f"--seed must be from 0 to {_SEEDS - 1}, got {request.seed}")
     parts = request.accumulate * request.processes
     if request.batch_size % parts:
         raise RequestError(
@@ -55,8 +75,114 @@ def check_device(device: str) -> None:
         raise RequestError(f"--device {device}: torch finds no such device here; use cpu")
 
 
-def open_checked(request: TrainingRequest) -> CaptionedImages:
-    """Open the data; raises ``RequestError`` if there is none or less than one batch of it."""
+def check_monitor(request: TrainingRequest) -> None:
+    """Raise ``RequestError`` for an encoder that cannot measure this training, by its name alone.
+
+    Scenes at the judges' size are measured by a judge, which cannot be replaced.
+    """
+    name = request.monitor
+    if name is None:
+        return
+    if judged(request) and name != "scenes":
+        raise RequestError(
+            f"--monitor {name}: scenes at {request.resolution} px are measured by their judge; "
+            "leave out --monitor, or train at another --resolution"
+        )
+    try:
+        encoder = check_encoder(name)
+    except MetricError as error:
+        raise RequestError(f"--monitor {name}: {error}") from error
+    if encoder.partition("+")[0] == "lpips":
+        raise RequestError(
+            "--monitor lpips: it is a distance between two images and has no features; give an "
+            "encoder that has, such as inception"
+        )
+
+
+def judged(request: TrainingRequest) -> bool:
+    """Whether the training is of scenes at the size that the judges read."""
+    return request.data == "scenes" and request.resolution == _JUDGE_SIDE
+
+
+def check_data(request: TrainingRequest) -> None:
+    """Raise ``RequestError`` for data that are not there, without opening a picture.
+
+    For the process that starts others: the first of them says everything else.
+    """
+    with _silence():
+        if request.data == "scenes":
+            open_data(request.data, request.resolution, request.seed)
+        else:
+            list_captioned(Path(request.data).expanduser())
+
+
+def open_checked(request: TrainingRequest, ranks: Ranks = ALONE) -> CaptionedImages:
+    """Open the data; raises ``RequestError`` if there is none or less than one batch of it.
+
+    The first process opens them before the others: it alone warns, and what it leaves in the cache
+    of decoded pictures is found there.
+    """
+    data = first_alone(ranks, lambda: _open(request))
+    if data is None:
+        with _silence():
+            data = _open(request)
+    return data
+
+
+def _open(request: TrainingRequest) -> CaptionedImages:
     data = open_data(request.data, request.resolution, request.seed)
     data.require(request.batch_size)
     return data
+
+
+def first_alone(ranks: Ranks, work: Callable[[], T]) -> T | None:
+    """What the first process makes while the others wait, which get None.
+
+    If it fails the others end without a word: the first one says why.
+    """
+    if not ranks.first:
+        (well,) = ranks.agree(0.0)
+        if not well:
+            raise SystemExit
+        return None
+    well = 0.0
+    try:
+        done = work()
+        well = 1.0
+        return done
+    finally:
+        ranks.agree(well)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """Drop what is said on stderr: another process says it."""
+    with contextlib.redirect_stderr(io.StringIO()):
+        yield
+
+
+def refuse_unfinished(request: TrainingRequest, *checkpoints: str) -> None:
+    """Raise ``RequestError`` if a fresh training would overwrite one that is not finished.
+
+    ``checkpoints`` are the files below ``request.out`` that one training leaves. It is finished if
+    the record that a training writes at its end counts the images of all of them.
+    """
+    if request.resume:
+        return
+    saved = [read_checkpoint(p) for name in checkpoints if (p := request.out / name).is_file()]
+    held = sum(one["progress"].get("images", 0) for one in saved)
+    labels = ", ".join(one["label"] for one in saved)
+    record = _record(request.out / (TEXT_RECORD if labels == TEXT_LABEL else "training.json"))
+    if held > (record.get("images", 0) if record.get("finished", True) else 0):
+        raise RequestError(
+            f"{request.out} holds a training that is not finished ({labels}, "
+            f"{held / 1000:,.1f} kimg); go on with --resume, or give another --out, or delete it"
+        )
+
+
+def _record(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

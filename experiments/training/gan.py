@@ -12,13 +12,21 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from gandiff.evaluate.result import MetricError
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.pictures import tile, write_png
 from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import CHECKPOINT
-from gandiff.experiments.training.checks import check_request, open_checked
+from gandiff.experiments.training.checks import (
+    check_data,
+    check_monitor,
+    check_request,
+    first_alone,
+    judged,
+    open_checked,
+)
 from gandiff.experiments.training.gan_health import alarms
 from gandiff.experiments.training.gan_inspect import (
     nearest_neighbours,
@@ -28,6 +36,7 @@ from gandiff.experiments.training.gan_inspect import (
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.gan_watch import Watch, grid
+from gandiff.experiments.training.guidance import check_guidance
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
@@ -36,7 +45,6 @@ from gandiff.models.gan.model import save_network
 
 SAMPLES, BEST_FOLDER = "samples", "best"
 _GRID = 8  # rows and columns
-_JUDGE_SIDE = 32  # px, of the scenes that the judges read
 
 
 def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
@@ -50,8 +58,11 @@ def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
         gan_config(request.resolution, 1)
     except ValueError as error:
         raise RequestError(f"--resolution {request.resolution}: {error}") from error
-    data = open_checked(request)
-    text.ensure(request, data)
+    check_monitor(request)
+    if recipe.guidance:
+        check_guidance(recipe.guidance)
+    if request.processes > 1:
+        check_data(request)
     launch(train_networks, request, recipe)
     return request.out
 
@@ -59,30 +70,40 @@ def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
 def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) -> None:
     """Train both networks in this process, one of ``ranks.count``; the first one writes."""
     keep_freed_memory()
-    data = open_checked(request)
-    encoder = text.ensure(request, data)
-    # Resumed while the text encoder trained, there is no state of the GAN yet.
-    resume = request.resume and (request.out / CHECKPOINT).is_file()
-    request = dataclasses.replace(request, resume=resume)
+    data = open_checked(request, ranks)
+    # Before the text encoder is trained: what cannot measure is refused before anything is written.
+    watch = first_alone(ranks, lambda: watch_for(request, data))
+    encoder = text.ensure(request, data, ranks)
+    # Resumed while the text encoder trained, there is no state of the GAN yet. The first process
+    # looks before it writes one.
+    (there,) = ranks.agree(float((request.out / CHECKPOINT).is_file()))
+    request = dataclasses.replace(request, resume=request.resume and bool(there))
     config = dataclasses.replace(
         gan_config(request.resolution, encoder.width), minibatch_std=recipe.minibatch_std
     )
     trainer = GanTrainer(request, recipe, config, encoder, data, ranks)
-    watch = watch_for(request, data)
-    trainer.loop.run(trainer.step, Ticks(trainer, watch))
-    if ranks.first:
+    trainer.loop.run(trainer.step, _elsewhere if watch is None else Ticks(trainer, watch))
+    if watch is not None:
         finish(trainer, watch)
 
 
+def _elsewhere() -> tuple[float, dict[str, float]]:
+    """The tick of all processes but the first; the loop calls that of the first alone."""
+    raise AssertionError("only the first process measures")
+
+
 def watch_for(request: TrainingRequest, data: CaptionedImages) -> Watch:
-    """What measures the generator at each tick."""
-    if request.data == "scenes" and request.resolution == _JUDGE_SIDE:
+    """What measures the generator at each tick; raises ``RequestError`` for what cannot."""
+    if judged(request):
         from gandiff.experiments.training.gan_watch_scenes import SceneWatch
 
         return SceneWatch()
     from gandiff.experiments.training.gan_watch_files import FileWatch
 
-    return FileWatch(data, request.monitor, request.device)
+    try:
+        return FileWatch(data, request.monitor, request.device)
+    except MetricError as error:  # an encoder that cannot read pictures of this size, or none
+        raise RequestError(f"--monitor {request.monitor}: {error}") from error
 
 
 class Ticks:
@@ -94,9 +115,11 @@ class Ticks:
         captions = watch.captions[:: watch.per_prompt]
         self.prompts = captions[:_GRID]
         self.folder = trainer.request.out / SAMPLES
-        if trainer.ranks.first and not trainer.request.resume:
-            shutil.rmtree(self.folder, ignore_errors=True)
-            self.folder.mkdir(parents=True)
+        if not trainer.request.resume:
+            for old in (self.folder, trainer.request.out / BEST_FOLDER):
+                shutil.rmtree(old, ignore_errors=True)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not trainer.request.resume:
             write_png(self.folder / "reals.png", tile(_reals(trainer.data), _GRID))
 
     def __call__(self) -> tuple[float, dict[str, float]]:
@@ -173,6 +196,7 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
 
 
 def text_record(folder: Path) -> dict[str, Any]:
-    """What training the text encoder cost and reached."""
-    record: dict[str, Any] = json.loads((folder / "text_training.json").read_text(encoding="utf-8"))
-    return {k: record[k] for k in ("seconds", "images", "validation")}
+    """What training the text encoder cost and reached, and how many captions it cuts."""
+    record: dict[str, Any] = json.loads((folder / text.RECORD).read_text(encoding="utf-8"))
+    told = {k: record[k] for k in ("source", "captions") if k in record}
+    return {k: record[k] for k in ("seconds", "images", "validation")} | told

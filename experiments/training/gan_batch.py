@@ -35,7 +35,7 @@ class Part(NamedTuple):
     wrong: Float[Tensor, "m k t"]
     mismatch: Bool[Tensor, "m n_and_k"]  # True where a caption does not fit the real picture
     told: Bool[Tensor, " m"]  # False where the caption is empty
-    draws: Float[Tensor, "2 m 8"]  # the random numbers of augmentation, for reals and fakes
+    draws: Float[Tensor, "3 m 8"]  # the random numbers of augmentation: reals, fakes, second fakes
     words: list[str]  # the m captions
 
 
@@ -63,7 +63,7 @@ class Batches:
         batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
         batch = _silence(batch, quiet.numpy())
         z, more = torch.randn(2, n, self._z_width, generator=draw).to(device)
-        draws = torch.rand(2, n, 8, generator=draw)
+        draws = torch.rand(3, n, 8, generator=draw)
         text, wrong = self._features(batch, rows)
         real = to_tensor(batch.images, device)
         mismatch = torch.from_numpy(np.concatenate([~batch.fit, batch.mismatch], 1)).to(device)

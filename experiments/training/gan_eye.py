@@ -20,6 +20,7 @@ class Judged(NamedTuple):
     logits: Float[Tensor, " m"]  # adversarial
     right: Float[Tensor, " m"]  # match with their own captions
     others: Float[Tensor, "m n_and_k"]  # and with others
+    heard: Float[Tensor, "m k_and_1"]  # adversarial logits of the wrong captions, then the right
     seen: Float[Tensor, "m s"]  # what the matching head sees
 
 
@@ -47,12 +48,28 @@ class Eye:
         right = in_batch.gather(1, own[:, None])[:, 0]
         first = slice(0, len(part.own))  # the other captions matter for these pictures alone
         wrong = torch.einsum("nd,nkd->nk", seen[first], d.match.read(part.wrong))
-        return Judged(logits, right, torch.cat([in_batch[first], wrong], 1), seen)
+        with torch.no_grad():
+            own_last = torch.cat([part.wrong, part.captions[part.own][:, None]], 1)
+            heard = d.judge.project(h[first], own_last)
+        return Judged(logits, right, torch.cat([in_batch[first], wrong], 1), heard, seen)
 
 
-def p_caption(judged: Judged, part: Part, n: int) -> float:
-    """Share of pictures that fit their caption better than the hard wrong ones, on average."""
-    hard = part.mismatch[:, -part.wrong.shape[1] :] if part.wrong.shape[1] else part.mismatch
+def p_caption(judged: Judged, part: Part, n: int) -> dict[str, float]:
+    """How often a picture goes better with its own caption than with the hard wrong ones.
+
+    ``p_caption`` by the matching head, ``p_caption_judge`` by the adversarial logit. They add up
+    over parts of a batch with ``captions_judged``, the share of pictures that had a wrong caption.
+    """
+    k = part.wrong.shape[1]
+    hard = part.mismatch[:, -k:] if k else part.mismatch
+    compared = hard.sum(1)
+
+    def share(right: Tensor, others: Tensor) -> float:
+        better = ((right[:, None] > others) & hard).sum(1)
+        return float((better / compared.clamp(min=1)).sum()) / n
+
     others = judged.others[:, -hard.shape[1] :]
-    better = (judged.right[: len(others), None] > others) & hard
-    return float((better.sum(1) / hard.sum(1).clamp(min=1)).sum()) / n
+    out = {"p_caption": share(judged.right[: len(others)], others)}
+    if k:
+        out["p_caption_judge"] = share(judged.heard[:, -1], judged.heard[:, :-1])
+    return out | {"captions_judged": float((compared > 0).sum()) / n}

@@ -8,6 +8,16 @@ from collections.abc import Callable, Mapping, Sequence
 
 _WARM_UP = 0.2  # of the budget, before which little is expected
 
+# What tells that pictures of one prompt are alike: below which value, beside which pictures.
+# ``variation`` compares with pictures of all prompts, so what captions settle lowers it in health,
+# too: real scenes reach 0.70 in thumbnails, those of a twentieth of the prompts only 0.20 or less.
+# A quarter of that is as far from health as a quarter is for the ratios whose healthy value is 1.
+_VARIES: Mapping[str, tuple[float, str]] = {
+    "diversity": (0.25, "real ones"),
+    "unstated_coverage": (0.25, "real ones"),
+    "variation": (0.05, "real ones of all prompts"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class Alarm:
@@ -78,11 +88,13 @@ def _deaf(seen: _Seen) -> str | None:
 
 
 def _collapsed(seen: _Seen) -> str | None:
-    for name in ("diversity", "unstated_coverage"):
+    if seen.fraction < _WARM_UP:
+        return None
+    for name, (least, real) in _VARIES.items():
         value = seen.ticks[-1].get(name)
-        if value is not None and value < 0.25 and seen.fraction >= _WARM_UP:
+        if value is not None and value < least:
             return (
-                f"pictures of one prompt vary {value:.0%} as much as real ones ({name}): raise the "
+                f"pictures of one prompt vary {value:.0%} as much as {real} ({name}): raise the "
                 "weight of the energy score (--set energy=8) or gamma, and start again"
             )
     return None

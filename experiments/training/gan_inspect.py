@@ -48,12 +48,10 @@ def nearest_neighbours(
     """
     captions = watch.captions[:: watch.per_prompt][:_QUERIES]
     made = paint(trainer, captions)
-    n = min(_SEARCHED, trainer.data.count or _SEARCHED)
-    start = max(0, trainer.loop.at.position - n)
-    train = _pictures(trainer, start, n)
+    train = _searched(trainer)
     distances = _distances(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {
-        "searched": n,
+        "searched": len(train),
         "median_distance": round(float(np.median(distances.min(1))), 4),
     }
     held = trainer.data.held_out(_QUERIES).images
@@ -66,8 +64,15 @@ def nearest_neighbours(
     return facts, tile(rows.reshape(-1, *made.shape[1:]), rows.shape[1])
 
 
-def _pictures(trainer: GanTrainer, start: int, n: int) -> UInt8[np.ndarray, "n h w 3"]:
-    step = 256
+def _searched(trainer: GanTrainer) -> UInt8[np.ndarray, "n h w 3"]:
+    """Training pictures, each of them once: the latest of an endless stream, else those of a pass.
+
+    Finite data are drawn pass by pass in new orders, so a stretch that spans two passes would have
+    some pictures twice and others never; the first pass begins at 0.
+    """
+    count, step = trainer.data.count, 256
+    n = min(_SEARCHED, count or _SEARCHED)
+    start = max(0, trainer.loop.at.position - n) if count is None else 0
     parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
     return np.concatenate(parts)
 

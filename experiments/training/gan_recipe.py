@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any, Literal, get_args
+from collections.abc import Container, Mapping, Sequence
+from typing import Any, Final, Literal, get_args
 
 from gandiff.experiments.errors import RequestError, did_you_mean
 
 Loss = Literal["relativistic", "non-saturating"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
+ENDS: Final = {name: f"{name}_end" for name in ("reading_lr", "lr", "gamma", "energy")}
+
+
+def _check_loss(loss: str) -> None:
+    if loss not in LOSSES:
+        raise RequestError(f"loss must be one of {', '.join(LOSSES)}, got {loss}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,6 +60,7 @@ class GanRecipe:
 
     def __post_init__(self) -> None:
         """Check the numbers."""
+        _check_loss(self.loss)
         rates = ("lr", "lr_end", "g_lr_scale", "reading_lr", "reading_lr_end")
         for name in ("gamma", "gamma_end", *rates, "ema_halflife_images"):
             if not getattr(self, name) > 0:
@@ -100,17 +107,42 @@ RECIPES: dict[str, GanRecipe] = {
 
 
 def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
-    """A named recipe with some numbers changed; None changes nothing."""
+    """A named recipe with some numbers changed, as ``changed`` does; None changes nothing.
+
+    Raises ``RequestError`` for an unknown name and for numbers that cannot work.
+    """
     if name not in RECIPES:
         raise RequestError(f"no recipe is named {name!r}{did_you_mean(name, RECIPES)}")
-    given = {key: value for key, value in changes.items() if value is not None}
+    return changed(RECIPES[name], changes)
+
+
+def changed(
+    recipe: GanRecipe, changes: Mapping[str, object], fixed: Container[str] = ()
+) -> GanRecipe:
+    """A recipe with some numbers changed; None changes nothing.
+
+    ``reading_lr``, ``lr``, ``gamma`` and ``energy`` are where a schedule starts; its end
+    (``lr_end`` and so on) is scaled by the same factor unless it is among the changes, or named in
+    ``fixed``. Where both were 0 the end is what is given, where the start alone was, the end stays.
+    Raises ``RequestError`` for numbers that there are not or that cannot work.
+    """
+    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     known = {field.name: field for field in dataclasses.fields(GanRecipe)}
     for key in given:
         if key not in known:
             raise RequestError(f"a recipe has no {key!r}{did_you_mean(key, known)}")
-    if given.get("loss", LOSSES[0]) not in LOSSES:
-        raise RequestError(f"loss must be one of {', '.join(LOSSES)}, got {given['loss']}")
-    return dataclasses.replace(RECIPES[name], **given)  # type: ignore[arg-type]
+    _check_loss(given.get("loss", recipe.loss))  # before a type checker does
+    for name, end in ENDS.items():
+        if name in given and end not in given and end not in fixed:
+            start, last = getattr(recipe, name), getattr(recipe, end)
+            given[end] = _scaled(last, start, given[name])
+    return dataclasses.replace(recipe, **given)
+
+
+def _scaled(end: float, start: float, new: float) -> float:
+    if start:
+        return end if new == start else new * (end / start)
+    return end or new
 
 
 def read_numbers(assignments: Sequence[str]) -> dict[str, object]:

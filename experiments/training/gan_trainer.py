@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -14,7 +13,9 @@ from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm,
 from gandiff.experiments.training.checkpoints import Stateful
 from gandiff.experiments.training.gan_batch import Batches, Part
 from gandiff.experiments.training.gan_energy import Energy, describe
-from gandiff.experiments.training.gan_eye import Eye, Judged, p_caption
+from gandiff.experiments.training.gan_eye import Eye, Judged
+from gandiff.experiments.training.gan_objectives import Objectives, twice
+from gandiff.experiments.training.gan_phase import Phase, add, whole
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.guidance import Guidance
 from gandiff.experiments.training.loop import Loop, NonFiniteError
@@ -24,12 +25,6 @@ from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import CaptionCache
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
-from gandiff.models.gan.losses import (
-    matching,
-    non_saturating,
-    relativistic,
-    zero_centred_penalties,
-)
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
@@ -58,22 +53,31 @@ class GanTrainer:
         endless = data.count is None
         read = self.encoder.encode if endless else CaptionCache(self.encoder)
         self.draw = Batches(request, recipe, data, read, config.z_width, ranks)
-        self.guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
         self.eye = Eye(self.d, self.precise, augmented=recipe.augment)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
         self.energy = Energy(self.d.match.width)
-        self.g_opt = _adam(self.g, recipe, recipe.g_lr_scale)
-        self.d_opt = _adam(self.d, recipe, 1.0)
+        guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
+        self.loss = Objectives(recipe, self.eye, self.energy, guidance, hard=data.hard)
+        self.g_opt, self.d_opt = _adam(self.g, recipe), _adam(self.d, recipe)
+        self.phase = Phase()
         parts: dict[str, Stateful] = {
             "g": self.g,
             "d": self.d,
             "ema": self.ema,
             "g_opt": self.g_opt,
             "d_opt": self.d_opt,
+            "phase": self.phase,
         }
-        self.loop = Loop(request, "GAN", parts, ranks, networks=dataclasses.asdict(config))
+        self.loop = Loop(
+            request,
+            "GAN",
+            parts,
+            ranks,
+            networks=dataclasses.asdict(config),
+            recipe=dataclasses.asdict(recipe),
+        )
 
     @property
     def fraction(self) -> float:
@@ -81,18 +85,26 @@ class GanTrainer:
         before = self.recipe.reading + self.recipe.sketching
         return (self.loop.fraction - before) / (1 - before)
 
+    def _between(self, start: float, end: float) -> float:
+        return cosine(max(0.0, self.fraction), start, end)
+
     def step(self) -> tuple[int, dict[str, float]]:
         """One update of what the phase trains."""
         n, recipe, spent = self.request.batch_size, self.recipe, self.loop.fraction
-        reads = spent < recipe.reading
+        phase = self.phase.reach(recipe, spent)
+        reads = phase == Phase.READING
         z, parts = self.draw(self.loop.at.position, silent=0.0 if reads else recipe.silent)
+        for optimizer, scale in ((self.g_opt, recipe.g_lr_scale), (self.d_opt, 1.0)):
+            # Here and not once: a checkpoint may come from another recipe.
+            optimizer.param_groups[0].update(betas=recipe.betas, scale=scale)
         if reads:
             lr = cosine(spent / recipe.reading, recipe.reading_lr, recipe.reading_lr_end)
             set_lr(self.d_opt, lr)
-            return n, self._read(parts, n)
+            return n, whole(self._read(parts, n), self.ranks, self.request.device)
         with torch.no_grad():
             self.g.track_mean(self.g.map(z))
-        losses = self._sketch(parts, n) if self.fraction < 0 else self._compete(parts, n)
+        update = self._sketch if phase == Phase.SKETCHING else self._compete
+        losses = whole(update(parts, n), self.ranks, self.request.device)
         self.ema.update(self.g, n, self.loop.at.images + n)
         return n, losses
 
@@ -101,13 +113,12 @@ class GanTrainer:
     def _read(self, parts: list[Part], n: int) -> dict[str, float]:
         """The discriminator learns which caption fits a real picture."""
         self.d_opt.zero_grad(set_to_none=True)
-        out, moments = {"match_real": 0.0, "p_caption": 0.0}, self._no_moments()
+        out: dict[str, float] = {}
+        moments = self._no_moments()
         for part in parts:
-            judged = self.eye.judge(self.eye.see(part.real, part.draws[0]), part)
-            loss = matching(judged.right, judged.others, part.mismatch, n)
+            loss, judged, measured = self.loss.reading(part, n)
             torch.autograd.backward(loss)
-            out["match_real"] += float(loss.detach())
-            out["p_caption"] += p_caption(judged, part, n)
+            add(out, measured)
             moments += self._moments(part, judged)
         self._apply(self.d, self.d_opt)
         self._measure(moments, n)
@@ -124,7 +135,7 @@ class GanTrainer:
         self.g_opt.zero_grad(set_to_none=True)
         for part in parts:
             fake = self._make(part)
-            loss = self._energy(fake, self.eye.see(fake, _twice(part)), part, n)
+            loss = self.loss.spread(fake, self.eye.see(fake, twice(part)), part, n)
             torch.autograd.backward(loss)
             out["energy"] += float(loss.detach())
         self.d.requires_grad_(True)
@@ -134,7 +145,7 @@ class GanTrainer:
     def _compete(self, parts: list[Part], n: int) -> dict[str, float]:
         """One update of each network."""
         for optimizer in (self.g_opt, self.d_opt):
-            set_lr(optimizer, cosine(self.fraction, self.recipe.lr, self.recipe.lr_end))
+            set_lr(optimizer, self._between(self.recipe.lr, self.recipe.lr_end))
         # Fakes are made once for both updates, unless they would have to be kept for many parts.
         fakes = [self._make(part) for part in parts] if len(parts) == 1 else []
         seen = [fake[: len(part.real)].detach() for fake, part in zip(fakes, parts, strict=False)]
@@ -167,9 +178,10 @@ class GanTrainer:
     def _update_d(
         self, parts: list[Part], fakes: list[Tensor], n: int
     ) -> tuple[dict[str, float], list[Tensor]]:
+        gamma = self._between(self.recipe.gamma, self.recipe.gamma_end)
         penalise = self.loop.at.steps % self.recipe.lazy == 0
-        names = ("d_loss", "p_real_above_fake", "match_real", "p_caption")
-        out, logits, moments = dict.fromkeys(names, 0.0), [], self._no_moments()
+        out: dict[str, float] = {}
+        logits, moments = [], self._no_moments()
         self.d_opt.zero_grad(set_to_none=True)
         for i, part in enumerate(parts):
             if fakes:
@@ -177,46 +189,16 @@ class GanTrainer:
             else:
                 with torch.no_grad():
                     fake = self._make(part, once=True)
-            loss, judged, measured = self._d_loss(part, fake, n, penalise)
+            loss, judged, measured = self.loss.of_d(part, fake, n, gamma if penalise else None)
             torch.autograd.backward(loss)
             logits.append(judged.logits[: len(part.real)].detach())
             moments += self._moments(part, judged)
-            for name, value in measured.items():
-                out[name] = out.get(name, 0.0) + value
+            add(out, measured)
         out["grad_d"] = self._apply(self.d, self.d_opt)
         self._measure(moments, n)
         if penalise:
-            out["gamma"] = cosine(self.fraction, self.recipe.gamma, self.recipe.gamma_end)
+            out["gamma"] = gamma
         return out, logits
-
-    def _d_loss(
-        self, part: Part, fake: Tensor, n: int, penalise: bool
-    ) -> tuple[Tensor, Judged, dict[str, float]]:
-        recipe, m = self.recipe, len(part.real)
-        images = torch.cat([part.real, fake]).requires_grad_(penalise)
-        if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
-            both = [self.eye.see(images[i * m : (i + 1) * m], part.draws[i]) for i in (0, 1)]
-            h = torch.cat(both)
-        else:
-            h = self.eye.see(images, part.draws.flatten(0, 1))
-        judged = self.eye.judge(h, part)
-        real, made = judged.logits[:m], judged.logits[m:]
-        match = matching(judged.right[:m], judged.others, part.mismatch, n)
-        pair = recipe.loss == "relativistic"
-        against = relativistic(real, made, n) if pair else non_saturating(real, made, n)
-        loss = against + recipe.matching * match
-        out = {
-            "d_loss": float(loss.detach()),
-            "p_real_above_fake": float((real > made).float().sum()) / n,
-            "match_real": float(match.detach()),
-            "p_caption": p_caption(judged, part, n),
-        }
-        if penalise:
-            gamma = cosine(self.fraction, recipe.gamma, recipe.gamma_end) * recipe.lazy
-            r1, r2 = zero_centred_penalties(judged.logits, images, n, (slice(m), slice(m, None)))
-            loss = loss + gamma * (r1 + r2 if pair else r1)
-            out |= {"r1": float(r1.detach()), "r2": float(r2.detach())}
-        return loss, judged, out
 
     def _update_g(
         self, parts: list[Part], fakes: list[Tensor], real_logits: list[Tensor], n: int
@@ -225,46 +207,16 @@ class GanTrainer:
         # reals, and they only weigh the gradient.
         self.d.requires_grad_(False)
         self.g_opt.zero_grad(set_to_none=True)
-        out = {"g_loss": 0.0, "match_fake": 0.0}
+        energy = self._between(self.recipe.energy, self.recipe.energy_end)
+        out: dict[str, float] = {}
         for i, part in enumerate(parts):
-            fake, m = fakes[i] if fakes else self._make(part), len(part.real)
-            h = self.eye.see(fake, _twice(part))
-            judged = self.eye.judge(h[:m], part)
-            # Captions of other pictures speak of what this one leaves open, and keeping away from
-            # all of them would settle it. Captions that differ in a stated fact alone do not.
-            k = part.wrong.shape[1] if self.data.hard else 0
-            others, wrong = judged.others[:, -k:], part.mismatch[:, -k:]  # all of them for k = 0
-            wrong = wrong & part.told[:, None]  # nothing contradicts an empty caption
-            match = matching(judged.right, others, wrong, n)
-            if self.recipe.loss == "relativistic":
-                loss = relativistic(judged.logits, real_logits[i], n)
-            else:
-                loss = non_saturating(judged.logits, None, n)
-            loss = loss + self.recipe.matching * match
-            if self.recipe.energy:
-                energy = self._energy(fake, h, part, n)
-                weight = cosine(self.fraction, self.recipe.energy, self.recipe.energy_end)
-                loss = loss + weight * energy
-                out["energy"] = out.get("energy", 0.0) + float(energy.detach())
-            if self.guidance is not None:
-                angle = self.guidance.loss(fake[:m], part.words, n)
-                loss = loss + self.recipe.guidance_weight * angle
-                out["guidance"] = out.get("guidance", 0.0) + float(angle.detach())
+            fake = fakes[i] if fakes else self._make(part)
+            loss, measured = self.loss.of_g(part, fake, real_logits[i], n, energy)
             torch.autograd.backward(loss)
-            out["g_loss"] += float(loss.detach())
-            out["match_fake"] += float(match.detach())
+            add(out, measured)
         self.d.requires_grad_(True)
         out["grad_g"] = self._apply(self.g, self.g_opt)
         return out
-
-    def _energy(self, fake: Tensor, h: Tensor, part: Part, n: int) -> Tensor:
-        """The energy score of the captions that were painted twice."""
-        m, rows, image = len(part.real), part.twice, self.d.match.image
-        with torch.no_grad():
-            seen = image(self.eye.see(part.real[rows], part.draws[0][rows]))
-            real = describe(part.real[rows], seen)
-        made = describe(fake, image(h))
-        return self.energy(real, made[:m][rows], made[m:], n)
 
     def _apply(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """Add up the gradients of all processes and take the step; returns their norm."""
@@ -277,11 +229,5 @@ class GanTrainer:
         return size
 
 
-def _twice(part: Part) -> Tensor:
-    """The random numbers of augmentation for fakes and the second ones behind them."""
-    return torch.cat([part.draws[1], part.draws[0][part.twice]])
-
-
-def _adam(net: nn.Module, recipe: GanRecipe, scale: float) -> torch.optim.Optimizer:
-    group: dict[str, Any] = {"params": list(net.parameters()), "scale": scale}
-    return torch.optim.Adam([group], lr=recipe.lr, betas=recipe.betas, fused=True)
+def _adam(net: nn.Module, recipe: GanRecipe) -> torch.optim.Optimizer:
+    return torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)

@@ -15,26 +15,39 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from gandiff.evaluate.extractors.clip import SCENES, open_encoder
+from gandiff.evaluate.extractors.clip import SCENES, _resolve, open_encoder
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import RequestError
 from gandiff.models.gan.losses import angular_distance
 
 
 def check_guidance(model: str) -> None:
-    """Raise ``RequestError`` for a model that judges."""
+    """Raise ``RequestError`` for a model that judges, is not known or has no weights.
+
+    Nothing is loaded; published weights that are not in the cache are fetched.
+    """
     folder = Path(model.removeprefix("local-dir:"))
-    same = folder.is_dir() and (folder / "open_clip_config.json").is_file()
-    if model == "scenes" or (same and _weights(folder) == _weights(SCENES)):
+    if model == "scenes" or (folder.is_dir() and _same_weights(folder, SCENES)):
         raise RequestError(
             "the scene CLIP judges and must not guide: a generator that was trained on its scores "
             "makes them worthless; give another CLIP model"
         )
+    try:
+        _resolve(_variant(model), None)
+    except MetricError as error:
+        raise RequestError(f"--guidance {model}: {error}") from error
 
 
-def _weights(folder: Path) -> bytes | None:
-    file = folder / "open_clip_model.safetensors"
-    return file.read_bytes() if file.is_file() else None
+def _variant(model: str) -> str:
+    """How the encoder ``clip`` names it."""
+    return f"local-dir:{model}" if Path(model).is_dir() else model
+
+
+def _same_weights(folder: Path, other: Path) -> bool:
+    a, b = (path / "open_clip_model.safetensors" for path in (folder, other))
+    if not a.is_file() or a.stat().st_size != b.stat().st_size:
+        return False
+    return a.read_bytes() == b.read_bytes()
 
 
 class Guidance:
@@ -42,9 +55,9 @@ class Guidance:
 
     def __init__(self, model: str, device: str) -> None:
         check_guidance(model)
-        name = f"local-dir:{model}" if Path(model).is_dir() else model
+        variant = _variant(model)
         try:
-            self.encoder = open_encoder(name="clip", variant=name, source=None, device=device)
+            self.encoder = open_encoder(name="clip", variant=variant, source=None, device=device)
         except MetricError as error:
             raise RequestError(f"--guidance {model}: {error}") from error
         self.device = device

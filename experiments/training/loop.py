@@ -12,21 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
     Stateful,
     keep_latest,
+    numbered,
     read_checkpoint,
     restore,
     write_checkpoint,
 )
 from gandiff.experiments.training.progress import LOG, Progress
 from gandiff.experiments.training.ranks import ALONE, Ranks
-from gandiff.experiments.training.records import Counters, processor
+from gandiff.experiments.training.records import Counters, training_record
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -43,6 +42,7 @@ class Loop:
     ``seconds`` and ``images`` count over resumed runs too. ``fraction`` of the budget spent, in
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
+    ``recipe`` goes into the record of the start, since a training may go on by another one.
     """
 
     def __init__(
@@ -52,13 +52,14 @@ class Loop:
         state: Mapping[str, Stateful],
         ranks: Ranks = ALONE,
         networks: Mapping[str, object] | None = None,
+        recipe: Mapping[str, object] | None = None,
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
         self.at = Counters()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
-        self._stop = False
+        self._asked = self._stop = self._midway = False
         if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
         self.progress = Progress(
@@ -71,9 +72,14 @@ class Loop:
             self._load()
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
-            (request.out / LOG).unlink(missing_ok=True)
-        behind = {"images": self.at.images, "seconds": round(self.at.seconds, 1)}
-        self.at.commands.append({"command": request.command, **behind})
+            for old in (request.out / LOG, request.out / BEST, *numbered(request.out)):
+                old.unlink(missing_ok=True)
+        start = {
+            "command": request.command,
+            "images": self.at.images,
+            "seconds": round(self.at.seconds, 1),
+        }
+        self.at.commands.append(start | ({"recipe": dict(recipe)} if recipe else {}))
 
     @property
     def fraction(self) -> float:
@@ -87,7 +93,8 @@ class Loop:
         step: Callable[[], tuple[int, dict[str, float]]],
         tick: Callable[[], tuple[float, dict[str, float]]] | None = None,
     ) -> None:
-        """Call ``step`` until the budget is spent; Ctrl-C ends the step and saves.
+        """Call ``step`` until the budget is spent; Ctrl-C ends the step and saves, a second one
+        stops at once, at the state saved last.
 
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the last checkpoint is gone back to and the batch passed
@@ -95,7 +102,7 @@ class Loop:
         returns a score (higher is better) and what to log. Raises ``RequestError`` if going back
         does not help.
         """
-        self._stop = False
+        self._asked = self._stop = False
         with self._interruptible():
             self.progress.open(self.fraction)
             try:
@@ -112,7 +119,8 @@ class Loop:
                         self.save()
                 self.save()
             except KeyboardInterrupt:  # raised by hand, or by a second Ctrl-C
-                self.save()
+                if not self._midway:
+                    self.save()
                 raise
             finally:
                 self.progress.close()
@@ -121,6 +129,7 @@ class Loop:
 
     def _one(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
         start = time.perf_counter()
+        self._midway = True  # what a broken step leaves behind is no state to go on from
         try:
             shown, losses = step()
             # Of several processes each sees its own losses; they must agree on going back, so
@@ -130,11 +139,13 @@ class Loop:
                     raise NonFiniteError(f"{name} = {value}")
         except NonFiniteError as error:
             self._roll_back(str(error), time.perf_counter() - start)
+            self._midway = False
             return
         self.at.images += shown
         self.at.steps += 1
+        self._midway = False
         spent = self.at.seconds + time.perf_counter() - start
-        self.at.seconds, stop = self.ranks.agree(spent, float(self._stop))
+        self.at.seconds, stop = self.ranks.agree(spent, float(self._asked))
         self._stop = bool(stop)
         self.progress.watch(losses)
         if self.ranks.first and (self.progress.due(self.at.seconds) or self.fraction >= 1.0):
@@ -179,7 +190,7 @@ class Loop:
         before = signal.getsignal(signal.SIGINT)
 
         def ask(*_: object) -> None:
-            self._stop = True
+            self._asked = True  # all processes stop after the same step
             signal.signal(signal.SIGINT, signal.default_int_handler)
 
         # Where the signal is ignored (a background job of a shell), it stays so.
@@ -222,8 +233,21 @@ class Loop:
             "curve": self.progress.curve,
             "events": self.events,
         }
-        content = {"label": self.label, "networks": self.networks, "progress": progress}
-        write_checkpoint(path, {**content, "state": state})
+        content = {
+            "label": self.label,
+            "networks": self.networks,
+            "asked": self._origin(),
+            "progress": progress,
+            "state": state,
+        }
+        write_checkpoint(path, content)
+
+    def _origin(self) -> dict[str, Any]:
+        """What cannot change while a training goes on: it would meet other pictures.
+
+        Of a folder its name alone, which it keeps where it is moved to.
+        """
+        return {"data": Path(self.request.data).name, "seed": self.request.seed}
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -237,6 +261,13 @@ class Loop:
                 f"{path} is a checkpoint of {saved['label']!r}, not of {self.label!r}; "
                 "give another --out"
             )
+        asked = self._origin()
+        for name, before in saved.get("asked", {}).items():
+            if before != asked[name]:
+                raise RequestError(
+                    f"{path} is of a training with --{name} {before}, not {asked[name]}; "
+                    "give what it was started with, or another --out"
+                )
         self._restore(saved, path)
         self.at.resumed += 1
         self.at.ticks = self._ticks_so_far()  # the budget may be a larger one now
@@ -252,27 +283,5 @@ class Loop:
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""
-        request, rows = self.request, self.progress.curve
-        losses = [row for row in rows if "score" not in row]
-        every = max(1, math.ceil(len(losses) / 60))
-        return {
-            "command": request.command,
-            "commands": self.at.commands,
-            "data": request.data,
-            "seed": request.seed,
-            "seconds": round(self.at.seconds, 1),
-            "images": self.at.images,
-            "steps": self.at.steps,
-            "resumed": self.at.resumed,
-            "rollbacks": self.at.rollbacks,
-            "batch_size": request.batch_size,
-            "processes": self.ranks.count,
-            "device": request.device,
-            "resolution": request.resolution,
-            "threads": torch.get_num_threads(),
-            "cpu": processor(),
-            **facts,
-            "events": self.events,
-            "curve": losses[::every],
-            "ticks": [row for row in rows if "score" in row],
-        }
+        rows = self.progress.curve
+        return training_record(self.request, self.at, self.ranks.count, self.events, rows, facts)

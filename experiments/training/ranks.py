@@ -8,14 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 import datetime
+import math
 import multiprocessing
 import os
 import signal
+import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -27,6 +30,11 @@ from gandiff.experiments.errors import EnvironmentFailure, RequestError, environ
 
 _PATIENCE = datetime.timedelta(minutes=30)  # others wait while the first one evaluates
 _INTERRUPTED, _FAILED, _REFUSED = 130, 1, 2
+# From the parent: stop as if Ctrl-C had been pressed. Windows lacks it, and there a console does
+# without what is written here for terminals.
+_STOP: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGINT)
+_SAVING = 120.0  # s, once one of several that were asked to stop has
+_TELLING = 2.0  # s for the others to say what is wrong, once one has failed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,14 +80,10 @@ ALONE = Ranks()
 def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     """Call ``work(request, ranks, *arguments)`` in ``request.processes`` processes.
 
-    One process is this one. A ``torchrun`` that started us decides instead, where there is one. An
-    error or Ctrl-C in one of them is raised here.
+    One process is this one. An error in one of several is raised here. Ctrl-C asks all of them to
+    stop, waits until they have, and is raised then; a second one ends them at once.
     """
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        ranks = Ranks(int(os.environ["RANK"]), int(os.environ["WORLD_SIZE"]))
-        _join("env://", ranks, request.device)
-        work(dataclasses.replace(request, device=_own_device(request.device)), ranks, *arguments)
-    elif request.processes == 1:
+    if request.processes == 1:
         work(request, ALONE, *arguments)
     else:
         with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
@@ -95,66 +99,146 @@ def _launch_children(
         context.Process(target=_child, args=(rank, folder, work, request, arguments))
         for rank in range(request.processes)
     ]
-    with _pass_on_interrupts(children):
-        for child in children:
-            child.start()
-        while any(child.is_alive() for child in children):
-            time.sleep(0.05)
-            if any(child.exitcode for child in children):  # the others would wait for it for ever
-                time.sleep(2.0)
-                for child in children:
-                    child.terminate()
-    codes = [child.exitcode for child in children]
-    if _INTERRUPTED in codes:
-        raise KeyboardInterrupt
+    with _interrupts() as presses:
+        with _out_of_reach():
+            for child in children:
+                child.start()
+        _wait(children, presses, folder)
     for kind, error in (("refused", RequestError), ("failed", EnvironmentFailure)):
         said = sorted(folder.glob(f"{kind}-*"))
         if said:
             raise error(said[0].read_text(encoding="utf-8"))
+    codes = [child.exitcode for child in children]
+    if presses or _INTERRUPTED in codes:
+        raise KeyboardInterrupt
     if any(codes):
         raise RuntimeError(f"a training process ended with {next(c for c in codes if c)}")
 
 
-def _child(rank: int, folder: Path, work: Any, request: Any, arguments: tuple[Any, ...]) -> None:
-    ranks = Ranks(rank, request.processes)
-    os.environ.setdefault("LOCAL_RANK", str(rank))
-    _join((folder / "meeting").as_uri(), ranks, request.device)
-    if request.device == "cpu":
-        torch.set_num_threads(max(1, torch.get_num_threads() // ranks.count))
-    own = dataclasses.replace(request, device=_own_device(request.device))
-    try:
-        work(own, ranks, *arguments)
-    except KeyboardInterrupt:
-        raise SystemExit(_INTERRUPTED) from None
-    except RequestError as error:
-        (folder / f"refused-{rank}").write_text(str(error), encoding="utf-8")
-        raise SystemExit(_REFUSED) from None
-    except Exception as error:
-        failure = environment_failure(error)
-        if failure is None:
-            raise
-        (folder / f"failed-{rank}").write_text(str(failure), encoding="utf-8")
-        raise SystemExit(_FAILED) from None
-    torch.distributed.destroy_process_group()
+def _wait(children: Sequence[BaseProcess], presses: Sequence[float], folder: Path) -> None:
+    """Wait for all; pass the first Ctrl-C on; end those that would wait for one that ended."""
+    told, until = False, math.inf
+    while any(child.is_alive() for child in children):
+        time.sleep(0.05)
+        if presses and not told:
+            told = True
+            for child in children:
+                if child.pid is not None and child.is_alive():
+                    os.kill(child.pid, _STOP)
+        codes = [child.exitcode for child in children]
+        if any(codes) and until == math.inf:
+            # Before they met, one waits for the other and has nothing to save.
+            met = all((folder / f"met-{rank}").exists() for rank in range(len(children)))
+            stopping = met and (told or _INTERRUPTED in codes)
+            until = time.monotonic() + (_SAVING if stopping else _TELLING)
+        if len(presses) > 1 or time.monotonic() > until:
+            for child in children:
+                child.kill()
 
 
 @contextmanager
-def _pass_on_interrupts(children: Sequence[BaseProcess]) -> Iterator[None]:
-    """Ctrl-C here asks the children to stop, and waits until they have saved."""
-    if threading.current_thread() is not threading.main_thread():
+def _interrupts() -> Iterator[list[float]]:
+    """When Ctrl-C was pressed meanwhile; where the signal is ignored, it stays so."""
+    presses: list[float] = []
+    before = signal.getsignal(signal.SIGINT)
+    if not _in_main_thread() or before is signal.SIG_IGN:
+        yield presses
+        return
+    signal.signal(signal.SIGINT, lambda *_: presses.append(time.monotonic()))
+    try:
+        yield presses
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def _out_of_reach() -> Iterator[None]:
+    """Processes that are started meanwhile do not get the Ctrl-C of the terminal.
+
+    A terminal signals all its processes at once. With what is passed on a child would get two, and
+    the second one breaks its step off. They stay in the terminal's group all the same, and so are
+    halted and hung up with us. What asks them to stop waits until they listen.
+    """
+    if sys.platform == "win32" or not _in_main_thread():  # nobody passes anything on
         yield
         return
-
-    def pass_on(*_: object) -> None:
-        for child in children:
-            if child.pid is not None and child.is_alive():
-                os.kill(child.pid, signal.SIGINT)
-
-    before = signal.signal(signal.SIGINT, pass_on)
+    resource_tracker.ensure_running()  # started by the first child, it would lift the block
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, _STOP})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()
+
+
+def _child(rank: int, folder: Path, work: Any, request: Any, arguments: tuple[Any, ...]) -> None:
+    try:
+        _end_with_parent()
+        asked = _listen()
+        _take_part(Ranks(rank, request.processes), folder, work, request, arguments, asked)
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def _take_part(
+    ranks: Ranks,
+    folder: Path,
+    work: Any,
+    request: Any,
+    arguments: tuple[Any, ...],
+    asked: threading.Event,
+) -> None:
+    _join((folder / "meeting").as_uri(), ranks, request.device)
+    (folder / f"met-{ranks.rank}").touch()
+    if request.device == "cpu":
+        torch.set_num_threads(max(1, torch.get_num_threads() // ranks.count))
+    own = dataclasses.replace(request, device=_own_device(request.device, ranks.rank))
+    try:
+        work(own, ranks, *arguments)
+    except RequestError as error:
+        (folder / f"refused-{ranks.rank}").write_text(str(error), encoding="utf-8")
+        raise SystemExit(_REFUSED) from None
+    except Exception as error:
+        failure = environment_failure(error)
+        if failure is not None:
+            (folder / f"failed-{ranks.rank}").write_text(str(failure), encoding="utf-8")
+            raise SystemExit(_FAILED) from None
+        if asked.is_set():  # another one was quicker to stop, and left this one's message unheard
+            raise SystemExit(_INTERRUPTED) from None
+        raise
+    torch.distributed.destroy_process_group()
+
+
+def _listen() -> threading.Event:
+    """From here on do what Ctrl-C would do when the parent asks to stop; set once it has."""
+    asked = threading.Event()
+    if sys.platform == "win32":
+        return asked
+
+    def stop(*_: object) -> None:
+        asked.set()
+        usual = signal.getsignal(signal.SIGINT)
+        if callable(usual):
+            usual(signal.SIGINT, None)
+
+    signal.signal(_STOP, stop)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {_STOP})
+    return asked
+
+
+def _end_with_parent() -> None:
+    """End at once if the parent is gone: nobody else would ever stop this process."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def watch() -> None:
+        parent.join()
+        os._exit(_FAILED)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _join(meeting: str, ranks: Ranks, device: str) -> None:
@@ -167,9 +251,8 @@ def _join(meeting: str, ranks: Ranks, device: str) -> None:
     )
 
 
-def _own_device(device: str) -> str:
+def _own_device(device: str, rank: int) -> str:
     if device != "cuda":
         return device
-    own = int(os.environ.get("LOCAL_RANK", "0"))
-    torch.cuda.set_device(own)
-    return f"cuda:{own}"
+    torch.cuda.set_device(rank)
+    return f"cuda:{rank}"

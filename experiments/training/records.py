@@ -6,8 +6,13 @@ import dataclasses
 import json
 import math
 import platform
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from gandiff.experiments.training.request import TrainingRequest
+
+_POINTS = 60  # of a curve
 
 
 def processor() -> str:
@@ -50,3 +55,39 @@ class Counters:
     def position(self) -> int:
         """Where in the data the next batch starts."""
         return self.images + self.skipped
+
+
+def training_record(
+    request: TrainingRequest,
+    at: Counters,
+    processes: int,
+    events: Sequence[Mapping[str, Any]],
+    rows: Sequence[Mapping[str, float]],
+    facts: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What was asked, what it cost and how it went; the curve is thinned to 60 points."""
+    import torch
+
+    losses = [row for row in rows if "score" not in row]
+    every = max(1, math.ceil(len(losses) / _POINTS))
+    return {
+        "command": request.command,
+        "commands": at.commands,
+        "data": request.data,
+        "seed": request.seed,
+        "seconds": round(at.seconds, 1),
+        "images": at.images,
+        "steps": at.steps,
+        "resumed": at.resumed,
+        "rollbacks": at.rollbacks,
+        "batch_size": request.batch_size,
+        "processes": processes,
+        "device": request.device,
+        "resolution": request.resolution,
+        "threads": torch.get_num_threads(),
+        "cpu": processor(),
+        **facts,
+        "events": list(events),
+        "curve": losses[::every],
+        "ticks": [row for row in rows if "score" in row],
+    }

@@ -10,6 +10,8 @@ vector must tell which words occur.
 from __future__ import annotations
 
 import dataclasses
+import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -23,11 +25,20 @@ from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts, captions
 from gandiff.experiments.training.averaging import cosine, set_lr
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
-from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.checks import check_request, first_alone
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text_record import (
+    TEXT_LABEL,
+    TEXT_RECORD,
+    clear,
+    cut_facts,
+    difference,
+    made_facts,
+)
 from gandiff.models.gan.layers import unit_variance
 from gandiff.models.generator import GeneratorError
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
@@ -35,9 +46,9 @@ from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, b
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
 WORDING = 10.0  # weight of the distance between two wordings of the same facts
 KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
-RECORD = "text_training.json"
-_LABEL = "text encoder"
+RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
+_ALL = 1 << 30
 
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
@@ -95,11 +106,12 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
         optimizer.step()
         return size, {"loss": float(loss.detach())}
 
+    told = made_facts(encoder, data)
     loop.run(step)
     model.eval().requires_grad_(False)
     encoder.save_pretrained(request.out)
     scores = check(encoder, heads) if request.data == "scenes" else {}
-    write_json(request.out / RECORD, loop.record(validation=scores))
+    write_json(request.out / RECORD, loop.record(validation=scores, **told))
     return request.out
 
 
@@ -119,7 +131,7 @@ def _batch(
         wordings = [captions(facts, seeds[: n // 2], variant) for variant in (0, 1)]
         both = {name: torch.cat([v, v]) for name, v in fact_targets(facts).items()}
         return [text for wording in wordings for text in wording], both
-    known = data.captions(1 << 30)
+    known = data.captions(_ALL)
     texts = [
         known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)
     ]
@@ -141,42 +153,72 @@ def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str
     return out
 
 
-def ensure(request: TrainingRequest, data: CaptionedImages | None = None) -> TextEncoder:
-    """The text encoder in ``request.out``, trained first if it is not there.
+def ensure(request: TrainingRequest, data: CaptionedImages, ranks: Ranks = ALONE) -> TextEncoder:
+    """The text encoder in ``request.out``, made by the first process if it is not there.
 
-    Where the request names one, that is copied there instead.
+    It is trained on the captions of ``data``, or copied where the request names one. One that was
+    made from something else is made anew; a resumed training cannot go on with another, and raises
+    ``RequestError``.
     """
-    if request.text_encoder is not None:
-        return _given(request)
-    checkpoint = request.out / CHECKPOINT
-    if not (request.out / RECORD).is_file():
-        started = request.resume and checkpoint.is_file()
-        resume = started and read_checkpoint(checkpoint)["label"] == _LABEL
-        budget = {"minutes": min(MINUTES, request.minutes * 0.1)}
-        if request.kimg is not None:
-            budget = {"kimg": min(KCAPTIONS, request.kimg)}
-        alone = dataclasses.replace(request, processes=1, accumulate=1, resume=resume, **budget)  # type: ignore[arg-type]
-        train(alone, data)
-        checkpoint.unlink(missing_ok=True)
-        (request.out / LOG).unlink(missing_ok=True)
+    first_alone(ranks, lambda: _make_sure(request, data))
     return TextEncoder.from_pretrained(request.out)
 
 
-def _given(request: TrainingRequest) -> TextEncoder:
-    """The text encoder that the request names; its copy in ``request.out`` once it is there."""
+def _make_sure(request: TrainingRequest, data: CaptionedImages) -> None:
     record = request.out / RECORD
     if record.is_file():
-        return TextEncoder.from_pretrained(request.out)
+        facts = json.loads(record.read_text(encoding="utf-8"))
+        differs = difference(facts, request, data)
+        if differs is None:
+            found = cut_facts(TextEncoder.from_pretrained(request.out), data)
+            now = {k: v for k, v in facts.items() if k != "captions"} | found
+            if now != facts:
+                write_json(record, now)
+            return
+        where = f"the text encoder in {request.out} {differs.problem}"
+        if request.resume:
+            raise RequestError(f"--resume: {where}; {differs.remedy}, or start in another --out")
+        print(f"warning: {where}; it is made anew", file=sys.stderr)
+    if request.text_encoder is not None:
+        _copy_given(request, data)
+    else:
+        _train_part(request, data)
+
+
+def _train_part(request: TrainingRequest, data: CaptionedImages) -> None:
+    """Train the text encoder as the first part of the training of a generator."""
+    checkpoint, resume = request.out / CHECKPOINT, False
+    if request.resume and checkpoint.is_file():
+        label = read_checkpoint(checkpoint)["label"]
+        if label != _LABEL:  # it would be overwritten by that of a new text encoder
+            raise RequestError(
+                f"{request.out} holds a {label} and no {RECORD}, so the text encoder that it was "
+                "trained with cannot be told; copy that file back, or start in another --out"
+            )
+        resume = True
+    budget = {"minutes": min(MINUTES, request.minutes * 0.1)}
+    if request.kimg is not None:
+        budget = {"kimg": min(KCAPTIONS, request.kimg)}
+    alone = dataclasses.replace(request, processes=1, accumulate=1, resume=resume, **budget)  # type: ignore[arg-type]
+    clear(request.out)
+    train(alone, data)
+    checkpoint.unlink(missing_ok=True)
+    (request.out / LOG).unlink(missing_ok=True)
+
+
+def _copy_given(request: TrainingRequest, data: CaptionedImages) -> None:
+    """Put the text encoder that the request names into ``request.out``."""
     assert request.text_encoder is not None
     try:
         encoder = TextEncoder.from_source(request.text_encoder)
     except GeneratorError as error:
         raise RequestError(f"--text-encoder: {error}") from error
+    facts = {"source": request.text_encoder, "seconds": 0.0, "images": 0, "validation": {}}
+    facts |= cut_facts(encoder, data)
+    clear(request.out)
     request.out.mkdir(parents=True, exist_ok=True)
     encoder.save_pretrained(request.out)
-    facts = {"source": request.text_encoder, "seconds": 0.0, "images": 0, "validation": {}}
-    write_json(record, facts)
-    return encoder
+    write_json(request.out / RECORD, facts)
 
 
 class CaptionCache:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.layers import (
     Conv,
+    Halving,
     Linear,
     activate,
     minibatch_deviation,
@@ -71,7 +72,7 @@ class Discriminator(nn.Module):
         self.blocks, self.skips = nn.ModuleList(), nn.ModuleList()
         for before, after in itertools.pairwise(widths):
             self.blocks.append(nn.Sequential(Conv(before, before), Conv(before, after, stride=2)))
-            self.skips.append(nn.Conv2d(before, after, 2, stride=2, bias=False))
+            self.skips.append(Halving(before, after))
         self.last = Conv(widths[-1] + config.minibatch_std, widths[-1])
         self.dense = Linear(widths[-1] * 16, config.d_features)
         self.judge = Judgement(config.d_features, config.text_width)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import gc
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from gandiff.models.gan.config import read_config
@@ -17,7 +18,10 @@ from gandiff.models.generator import (
 )
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
-from gandiff.models.weights import combined_sha256, read_card, require_weights
+from gandiff.models.weights import combined_sha256, read_card, read_json, require_weights
+
+_READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
+_READERS["clip"] = _READERS["clip_text_model"]
 
 
 class GanGenerator(Generator):
@@ -33,6 +37,7 @@ class GanGenerator(Generator):
         self._folder = require_weights(settings.weights)
         self._config = read_config(self._folder)
         self._card = read_card(self._folder)
+        self._reader = _text_encoder_kind(self._folder)
         self._gan: Any = None
         self._parameters: int | None = None
 
@@ -45,7 +50,7 @@ class GanGenerator(Generator):
             family="gan",
             resolution=self._config["resolution"],
             parameters=self._parameters,
-            conditioning=f"CLIP text transformer, {self._config['text_width']} wide",
+            conditioning=f"{self._reader}, {self._config['text_width']} wide",
             training=self._card.training,
             training_images=training.get("images"),
             training_seconds=training.get("seconds"),
@@ -92,6 +97,13 @@ class GanGenerator(Generator):
         """Drop the networks."""
         self._gan = None
         gc.collect()
+
+
+def _text_encoder_kind(folder: Path) -> str:
+    """What reads the prompts, in words; a folder that lacks it is refused when it is loaded."""
+    file = folder / "text_encoder" / "config.json"
+    kind = read_json(file).get("model_type") if file.is_file() else None
+    return _READERS.get(str(kind), "text encoder")
 
 
 def _unused(request: GenerationRequest) -> str | None:

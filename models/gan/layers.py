@@ -66,6 +66,19 @@ class Conv(nn.Module):
         return F.leaky_relu(y, SLOPE)
 
 
+class Halving(nn.Module):
+    """A linear convolution that halves the size, with equalised learning rate, without bias."""
+
+    def __init__(self, inputs: int, outputs: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 2, 2))
+        self.scale = 1 / math.sqrt(inputs * 4)
+
+    def forward(self, x: Float[Tensor, "n i h w"]) -> Float[Tensor, "n o h2 w2"]:
+        """Apply."""
+        return F.conv2d(x, self.weight * self.scale, stride=2)
+
+
 class ModulatedConv(nn.Module):
     """conv(x * s) * d, with s from the style and d undoing its effect on the variance."""
 

@@ -44,7 +44,7 @@ def matching(
 ) -> Float[Tensor, ""]:
     """Cross-entropy of a picture's own caption among captions that do not fit it.
 
-    InfoNCE (van den Oord et al. 2018, equation 4) on the logits that the adversarial loss uses.
+    InfoNCE (van den Oord et al. 2018, equation 4), on the logits of the matching head.
     ``mismatch`` is True where the wrong caption is known not to fit; others are left out, and a
     picture with none of them has loss 0.
     """

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from huggingface_hub import ModelHubMixin
+from huggingface_hub import ModelCard, ModelHubMixin
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
@@ -25,18 +25,24 @@ from gandiff.models.pixels import to_uint8
 from gandiff.models.text import TextEncoder, TextFeatures
 from gandiff.models.weights import find_weights, missing_weights
 
+CARD, RECORD = "README.md", "training.json"  # what a trained folder tells of itself
+
 
 class TextToImageGan(
     ModelHubMixin,
     library_name="gandiff",
     tags=["gan", "text-to-image"],
-    license="apache-2.0",
     pipeline_tag="text-to-image",
 ):
-    """A generator network with the text encoder that conditions it; frozen."""
+    """A generator network with the text encoder that conditions it; frozen.
+
+    Loaded from a folder or the hub, it keeps the model card and the training record that lay there,
+    and writes them again where it is saved or pushed.
+    """
 
     def __init__(self, net: GeneratorNetwork, text: TextEncoder) -> None:
         self.net, self.text = net.eval().requires_grad_(False), text
+        self._told: dict[str, bytes] = {}
 
     @property
     def config(self) -> GanConfig:
@@ -126,7 +132,13 @@ class TextToImageGan(
                 f"{folder}: the text encoder is {text.width} wide, "
                 f"{CONFIG} says text_width {net.config.text_width}"
             )
-        return cls(net, text)
+        gan = cls(net, text)
+        gan._told = {
+            name: (folder / name).read_bytes()
+            for name in (CARD, RECORD)
+            if (folder / name).is_file()
+        }
+        return gan
 
     @classmethod
     def from_pretrained(  # type: ignore[override]
@@ -159,6 +171,16 @@ class TextToImageGan(
         """Weights in float16, which is finer than the bf16 that they were trained in."""
         save_network(save_directory, self.net)
         self.text.save_pretrained(save_directory)
+        # The mixin writes its own card only where there is none, so this one comes first.
+        for name, content in self._told.items():
+            (save_directory / name).write_bytes(content)
+
+    def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
+        """The card that this model was loaded with; without one, the hub client's template."""
+        if CARD in self._told:
+            text = self._told[CARD].decode("utf-8", errors="replace")
+            return ModelCard(text, ignore_metadata_errors=True)
+        return super().generate_model_card(*args, **kwargs)
 
 
 def _fetch(name: str, **options: Any) -> Path:

@@ -59,7 +59,7 @@ def run(one: GanTrainer, steps: int) -> list[dict[str, float]]:
         shown, losses = one.step()
         found.append(losses)
         if len(found) == steps:
-            one.loop._stop = True
+            one.loop._asked = True
         return shown, losses
 
     try:

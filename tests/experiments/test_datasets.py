@@ -20,7 +20,7 @@ from gandiff.experiments.datasets import (
     open_data,
 )
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import fits, sample_scenes, scene_seeds
+from gandiff.experiments.scenes import HELD_OUT_PAIRS, fits, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts
 
 COUNT = 6
@@ -110,6 +110,17 @@ def test_scenes_know_which_captions_fit() -> None:
     for wrong, right in zip(batch.wrong, batch.captions, strict=True):
         assert right not in wrong
     assert any(first != second for first, second in batch.wrong)
+
+
+def test_no_caption_of_scenes_has_a_held_out_pair() -> None:
+    """Not even a wrong one: the pairs never reach a generator."""
+    batch = SceneImages(8).batch(0, 2000, wrong=3)
+    everything = " ".join([*batch.captions, *(text for row in batch.wrong for text in row)])
+    assert len(everything) > 100_000
+    found = [
+        f"{colour} {shape}" for shape, colour in HELD_OUT_PAIRS if f"{colour} {shape}" in everything
+    ]
+    assert not found
 
 
 def test_words_are_learned_from_captions_that_belong_to_no_picture() -> None:

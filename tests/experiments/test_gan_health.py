@@ -83,6 +83,26 @@ def test_little_is_expected_of_the_beginning(name: str) -> None:
     assert alarms(sick_ticks, sick_losses, 0.1) == []
 
 
+@pytest.mark.parametrize(
+    ("changes", "rings"),
+    [
+        ({"variation": 0.01}, True),
+        ({"variation": 0.2}, False),  # captions that say much leave no more than this
+        ({"variation": 0.01, "score": -5.0, "fd": 5.0}, True),
+        ({"diversity": 0.2}, True),
+        ({"diversity": 0.3}, False),
+    ],
+)
+def test_pictures_of_one_prompt_that_are_alike_ring_on_any_data(
+    changes: dict[str, float], rings: bool
+) -> None:
+    bare: Rows = [{"score": -100.0 + k, "fd": 100.0 - k} for k in range(10)]
+    bare[-1] |= changes
+    found = alarms(bare, losses(), 0.5)
+    assert [one.name for one in found] == ["collapse within prompts"] * rings
+    assert all(f"({next(iter(changes))})" in one.text for one in found)
+
+
 def test_records_of_other_data_ring_where_they_can() -> None:
     """Pictures in files have no stated facts; what is not measured is not judged."""
     bare = [{"score": -100.0 + k, "fd": 100.0 - k} for k in range(10)]

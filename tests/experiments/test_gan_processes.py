@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import shutil
@@ -13,9 +12,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+import interrupt_helpers
+import psutil
 import pytest
 import torch
-from gan_helpers import encoder, refusing, small_training
+from gan_helpers import encoder, refusing, small_training, states, trainer
 from safetensors.torch import load_file
 from training_helpers import read, request
 
@@ -37,17 +38,23 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     one, two = (read_checkpoint(tmp_path / name / CHECKPOINT) for name in ("one", "two"))
     for counter in ("images", "steps", "skipped"):
         assert one["progress"][counter] == two["progress"][counter]
-    for part in ("g", "d", "ema"):
-        for name, value in one["state"][part].items():
+    apart, way = 0.0, 0.0  # how far the two ended from each other, and how far they came
+    start = states(trainer(tmp_path / "start"))
+    for part in ("g", "d"):
+        for name, before in start[part].items():
             if name == "judge.real.bias":  # a constant that the loss leaves open: only noise
                 continue
-            other = two["state"][part][name]
-            torch.testing.assert_close(other, value, rtol=1e-2, atol=5e-3, msg=f"{part}/{name}")
-    apart = [
-        (two["state"]["g"][name] - value).abs().mean() / value.abs().mean().clamp(min=1e-3)
-        for name, value in one["state"]["g"].items()
+            ended, other = one["state"][part][name], two["state"][part][name]
+            apart += float((other - ended).square().sum())
+            way += float((ended - before).square().sum())
+    # Adam's first steps enlarge what rounding leaves of a gradient near zero.
+    assert (apart / way) ** 0.5 < 0.1
+    logs = [
+        {k: v for row in saved["progress"]["curve"] for k, v in row.items() if k != "seconds"}
+        for saved in (one, two)
     ]
-    assert torch.stack(apart).mean() < 1e-3
+    assert {"p_real_above_fake", "p_caption", "d_loss", "g_loss", "grad_d"} <= set(logs[0])
+    assert logs[1] == {k: pytest.approx(v, rel=0.05, abs=0.05) for k, v in logs[0].items()}
 
 
 def test_an_error_in_one_of_them_is_the_error(tmp_path: Path) -> None:
@@ -102,21 +109,17 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     assert done.stdout == f"trained: {whole}\n"
 
 
-def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize("processes", ["1", "2"])
+def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path, processes: str) -> None:
     out = tmp_path / "out"
     save_text(out)
-    with subprocess.Popen(
-        [*command(out), "--kimg", "900"],
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
-    ) as child:
+    more = ["--kimg", "900", "--processes", processes]
+    with in_a_terminal([*command(out), *more]) as child:
         log = out / "training.jsonl"
         while not (log.is_file() and log.read_text().count("\n") >= 2):
             assert child.poll() is None
             time.sleep(0.05)
-        child.send_signal(signal.SIGINT)
+        press_ctrl_c(child)
         _, said = child.communicate(timeout=60)
     assert child.returncode == 130
     assert said.splitlines()[-1].startswith("interrupted; go on with: gandiff train gan")
@@ -124,6 +127,97 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path) -> None:
     assert "Traceback" not in said
     saved = read_checkpoint(out / CHECKPOINT)["progress"]
     assert saved["images"] == 8 * saved["steps"] > 0
+
+
+def in_a_terminal(line: list[str]) -> subprocess.Popen[str]:
+    """A program whose processes are a group of their own, which Ctrl-C reaches as a whole."""
+    return subprocess.Popen(
+        line,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+
+
+def press_ctrl_c(child: subprocess.Popen[str]) -> None:
+    os.killpg(child.pid, signal.SIGINT)
+
+
+def two_processes(name: str, out: Path) -> subprocess.Popen[str]:
+    return in_a_terminal([sys.executable, interrupt_helpers.__file__, name, str(out)])
+
+
+def children_in_a_step(child: subprocess.Popen[str], out: Path) -> list[psutil.Process]:
+    """The two that train, once both are within a step."""
+    files = [out / f"pid-{rank}" for rank in (0, 1)]
+    while not all(file.is_file() and file.read_text() for file in files):
+        assert child.poll() is None
+        time.sleep(0.05)
+    return [psutil.Process(int(file.read_text())) for file in files]
+
+
+def all_gone(processes: list[psutil.Process], seconds: float) -> bool:
+    end = time.monotonic() + seconds
+    while any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes):
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def test_ctrl_c_ends_the_step_of_all_processes_and_waits_for_the_checkpoint(tmp_path: Path) -> None:
+    with two_processes("counting", tmp_path) as child:
+        log = tmp_path / "training.jsonl"
+        while not (log.is_file() and log.read_text()):
+            assert child.poll() is None
+            time.sleep(0.05)
+        press_ctrl_c(child)
+        _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (130, "")
+    saved = read_checkpoint(tmp_path / CHECKPOINT)
+    steps = saved["progress"]["steps"]
+    assert saved["state"]["count"] == {"begun": steps, "ended": steps}
+    assert steps >= 1
+    kimg = 4 * (steps + 2) / 1000
+    more = request(tmp_path, kimg=kimg, processes=2, resume=True)
+    launch(interrupt_helpers.counting, more)
+    saved = read_checkpoint(tmp_path / CHECKPOINT)
+    assert saved["state"]["count"] == {"begun": steps + 2, "ended": steps + 2}
+    assert saved["progress"]["resumed"] == 1
+
+
+def test_ctrl_c_while_processes_start_ends_them(tmp_path: Path) -> None:
+    with two_processes("counting", tmp_path) as child:
+        assert child.stdout is not None
+        assert child.stdout.readline() == "launching\n"
+        time.sleep(0.5)
+        press_ctrl_c(child)
+        _, said = child.communicate(timeout=60)
+    assert (child.returncode, said) == (130, "")
+
+
+def test_a_second_ctrl_c_ends_them_at_once(tmp_path: Path) -> None:
+    with two_processes("stuck", tmp_path) as child:
+        training = children_in_a_step(child, tmp_path)
+        press_ctrl_c(child)
+        time.sleep(1.0)
+        assert child.poll() is None
+        press_ctrl_c(child)
+        _, said = child.communicate(timeout=20)
+    assert child.returncode == 130
+    assert "Traceback" not in said
+    assert all_gone(training, 5.0)
+    assert read_checkpoint(tmp_path / CHECKPOINT)["progress"]["steps"] == 0
+
+
+def test_processes_end_with_the_one_that_started_them(tmp_path: Path) -> None:
+    with two_processes("stuck", tmp_path) as child:
+        training = children_in_a_step(child, tmp_path)
+        child.kill()
+        assert all_gone(training, 20.0)
 
 
 def test_the_log_is_lines_of_json(tmp_path: Path) -> None:
@@ -147,8 +241,3 @@ def test_the_log_is_lines_of_json(tmp_path: Path) -> None:
     assert {"seconds", "kimg"} <= set(rows[0])
     again = subprocess.run(whole, capture_output=True, text=True, timeout=280)
     assert again.stdout == found.stdout  # nothing is trained twice
-
-
-def test_requests_are_values() -> None:
-    asked = small(Path("out"))
-    assert dataclasses.replace(asked, processes=2).processes == 2

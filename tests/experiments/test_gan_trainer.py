@@ -17,6 +17,8 @@ from gandiff.experiments.datasets import SceneImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
 from gandiff.experiments.training.gan_batch import Part
+from gandiff.experiments.training.gan_eye import p_caption
+from gandiff.experiments.training.gan_phase import Phase, whole
 from gandiff.experiments.training.gan_recipe import (
     RECIPES,
     GanRecipe,
@@ -45,13 +47,19 @@ def assert_equal(a: Any, b: Any, where: str = "") -> None:
         assert a == b, where
 
 
-def assert_close(a: Any, b: Any) -> None:
-    """Weights that were summed in another order: Adam's first steps enlarge rounding."""
-    for name in ("g", "d", "ema"):
-        for key, value in a[name].items():
-            torch.testing.assert_close(
-                value, b[name][key], rtol=1e-2, atol=2e-3, msg=f"{name}/{key}"
-            )
+def kept(one: GanTrainer) -> dict[str, torch.Tensor]:
+    """All weights of both networks and of the average, as they are now."""
+    nets = {"g": one.g, "d": one.d, "ema": one.ema.module}
+    return {
+        f"{n}/{k}": p.detach().clone() for n, net in nets.items() for k, p in net.named_parameters()
+    }
+
+
+def apart(start: Any, a: Any, b: Any) -> float:
+    """How far two trainings ended from each other, over how far they came."""
+    distance = sum((b[k] - v).square().sum() for k, v in a.items())
+    way = sum((v - start[k]).square().sum() for k, v in a.items())
+    return float((distance / way).sqrt())
 
 
 def drawn(one: GanTrainer, at: int = 0, silent: float = 0.0) -> Part:
@@ -93,12 +101,14 @@ def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
 def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
     whole = trainer(tmp_path / "whole", RECIPES_TRIED[name])
     parts = trainer(tmp_path / "parts", RECIPES_TRIED[name], accumulate=2)
+    start = kept(whole)
     for a, b in zip(run(whole, 5), run(parts, 5), strict=True):
         assert a.keys() == b.keys()
         for key, value in a.items():
             if not key.startswith("p_"):  # shares jump where two logits are nearly equal
                 assert b[key] == pytest.approx(value, rel=0.02, abs=0.02), key
-    assert_close(states(whole), states(parts))
+    # Adam's first steps enlarge what rounding leaves of a gradient near zero.
+    assert apart(start, kept(whole), kept(parts)) < 0.05
 
 
 def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
@@ -112,7 +122,7 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
         assert sum(len(part.real) for part in parts) == (4 if one is whole else 2)
         one.d_opt.zero_grad()
         fake = [one._make(part, once=True).detach() for part in parts]
-        loss, _, _ = one._d_loss(parts[0], fake[0], 4, penalise=True)
+        loss, _, _ = one.loss.of_d(parts[0], fake[0], 4, gamma=1.0)
         loss.backward()
         grads.append([p.grad.clone() for p in one.d.parameters()])
     for full, first, second in zip(*grads, strict=True):
@@ -148,22 +158,91 @@ def test_some_captions_are_empty_and_contradict_nothing(tmp_path: Path) -> None:
 def test_every_step_tells_what_diagnostics_need(tmp_path: Path) -> None:
     one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.125, sketching=0.125))
     reading, sketching, penalised, plain, *_ = run(one, 6)
-    assert set(reading) == {"match_real", "p_caption"}
-    assert set(sketching) == {"match_real", "p_caption", "energy", "grad_g"}
+    shares = {"p_caption", "p_caption_judge"}
+    assert set(reading) == {"match_real", *shares}
+    assert set(sketching) == {"match_real", "energy", "grad_g", *shares}
     common = {
         "energy",
         "d_loss",
         "g_loss",
         "p_real_above_fake",
-        "p_caption",
         "match_real",
         "match_fake",
+        *shares,
     }
     assert set(plain) == common | {"grad_d", "grad_g"}
     assert set(penalised) == set(plain) | {"r1", "r2", "gamma"}
     for losses in (reading, penalised, plain):
         assert all(math.isfinite(value) for value in losses.values())
-        assert 0 <= losses["p_caption"] <= 1
+        assert all(0 <= losses[name] <= 1 for name in shares)
+
+
+def test_captions_are_compared_where_there_is_a_wrong_one(tmp_path: Path) -> None:
+    """Pictures without one are left out of the share, and do not count as read wrongly."""
+    one = trainer(tmp_path, batch_size=8)
+    part = drawn(one)
+    half = part._replace(mismatch=part.mismatch & (torch.arange(8) < 4)[:, None])
+    judged = one.eye.judge(one.eye.see(part.real, part.draws[0]), part)
+    sure = judged._replace(right=judged.right + 1e6)  # reads everything right
+    assert whole(p_caption(sure, half, 8), one.ranks, "cpu")["p_caption"] == pytest.approx(1.0)
+    none = part._replace(mismatch=torch.zeros_like(part.mismatch))
+    assert whole(p_caption(sure, none, 8), one.ranks, "cpu") == {}
+
+
+def test_phases_have_no_way_back() -> None:
+    recipe, phase = GanRecipe(), Phase()
+    spent = (0.0, 0.04, 0.06, 0.2, 0.01, 0.9)
+    assert [phase.reach(recipe, s) for s in spent] == [0, 0, 1, 2, 2, 2]
+    again = Phase()
+    again.load_state_dict(phase.state_dict())
+    assert again.reach(recipe, 0.0) == Phase.COMPETING
+
+
+def test_a_larger_budget_does_not_lead_back_to_sketching(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, reading=0.2, sketching=0.3)
+    one = trainer(tmp_path, recipe)
+    run(one, 8)
+    real = one.d.judge.real.weight.clone()
+    more = trainer(tmp_path, recipe, kimg=0.32, resume=True)
+    assert more.loop.fraction < 0.2
+    (losses,) = run(more, 1)
+    assert "d_loss" in losses
+    assert not torch.equal(more.d.judge.real.weight, real)
+    apart = [
+        (a - b).abs().max()
+        for a, b in zip(more.d.judge.project.parameters(), more.d.match.parameters(), strict=True)
+    ]
+    assert max(apart) > 0
+
+
+def test_a_training_goes_on_by_the_recipe_that_is_given(tmp_path: Path) -> None:
+    run(trainer(tmp_path), 2)
+    other = dataclasses.replace(RECIPE, betas=(0.5, 0.9), g_lr_scale=0.25)
+    one = trainer(tmp_path, other, resume=True)
+    run(one, 1)
+    for optimizer in (one.g_opt, one.d_opt):
+        assert optimizer.param_groups[0]["betas"] == (0.5, 0.9)
+    g, d = (optimizer.param_groups[0]["lr"] for optimizer in (one.g_opt, one.d_opt))
+    assert g == pytest.approx(0.25 * d)
+    first, second = one.loop.record()["commands"]
+    assert first["recipe"]["betas"] == (0.0, 0.99)
+    assert second["recipe"]["betas"] == (0.5, 0.9)
+
+
+def test_other_data_or_another_seed_are_refused(tmp_path: Path) -> None:
+    run(trainer(tmp_path), 1)
+    with pytest.raises(RequestError, match="is of a training with --seed 3, not 4"):
+        trainer(tmp_path, seed=4, resume=True)
+    with pytest.raises(RequestError, match=r"is of a training with --data scenes, not .*photos"):
+        trainer(tmp_path, data=str(tmp_path / "photos"), resume=True)
+
+
+def test_without_hard_captions_the_generator_settles_nothing_that_is_open(tmp_path: Path) -> None:
+    """Captions of other scenes speak of what this one leaves open."""
+    one = trainer(tmp_path, dataclasses.replace(RECIPE, mismatches=0))
+    losses = run(one, 1)[0]
+    assert losses["match_fake"] == 0
+    assert losses["match_real"] > 0
 
 
 def test_while_it_reads_the_generator_rests(tmp_path: Path) -> None:
@@ -228,14 +307,14 @@ def test_sketching_leaves_the_adversarial_logit_alone(tmp_path: Path) -> None:
 
 def test_gradients_that_are_not_finite_are_gone_back_from(tmp_path: Path) -> None:
     one = trainer(tmp_path)
-    usual, calls = one._d_loss, []
+    usual, calls = one.loss.of_d, []
 
     def broken(*arguments: Any) -> Any:
         loss, *rest = usual(*arguments)
         calls.append(one.loop.at.position)
         return (loss * math.nan if len(calls) == 3 else loss), *rest
 
-    one._d_loss = broken  # type: ignore[method-assign]
+    one.loss.of_d = broken  # type: ignore[method-assign]
     run(one, 6)
     assert one.loop.at.rollbacks == 1
     assert calls[2] == 8

@@ -71,5 +71,14 @@ def test_a_guided_training_records_its_guide(other_clip: Path, tmp_path: Path) -
     recipe = GanRecipe(reading=0.0, sketching=0.0, guidance=str(other_clip), **SMALL_STEPS)
     one = trainer(tmp_path, recipe)
     assert all("guidance" in losses for losses in run(one, 2))
-    saved = json.loads(json.dumps(one.recipe.__dict__))
-    assert saved["guidance"] == str(other_clip)
+    (start,) = one.loop.record()["commands"]
+    assert json.loads(json.dumps(start["recipe"]))["guidance"] == str(other_clip)
+
+
+def test_an_empty_caption_guides_nowhere(other_clip: Path, tmp_path: Path) -> None:
+    recipe = GanRecipe(reading=0.0, sketching=0.0, guidance=str(other_clip), **SMALL_STEPS)
+    one = trainer(tmp_path, recipe)
+    (part,) = one.draw(0, silent=0.99)[1]
+    assert not part.told.any()
+    _, measured = one.loss.of_g(part, one._make(part), torch.zeros(4), 4, energy=1.0)
+    assert measured["guidance"] == 0.0

@@ -12,6 +12,7 @@ import pytest
 from gandiff.experiments.scenes import (
     BACKGROUNDS,
     COLOURS,
+    HELD_OUT_COLOUR,
     LABELS,
     RELATIONS,
     SHAPES,
@@ -194,6 +195,27 @@ def test_a_mismatch_can_change_anything_stated(facts: Facts) -> None:
         assert ((old >= 0) & (old != new)).any(1).mean() > 0.05
         assert np.array_equal(np.sort(old < 0), np.sort(new < 0))
         assert new.max() == len(LABELS[kind]) - 1
+
+
+def held_out(facts: Facts) -> np.ndarray:
+    """Whether a caption states a held-out pair."""
+    stated = (facts.shape >= 0) & (facts.colour >= 0)
+    return (stated & (facts.colour == HELD_OUT_COLOUR[np.maximum(facts.shape, 0)])).any(1)
+
+
+def test_a_mismatch_can_keep_away_from_held_out_pairs(facts: Facts, scenes: Scenes) -> None:
+    usual = facts[~held_out(facts)]
+    drawn = scenes[~held_out(facts)]
+    assert held_out(mismatched(usual, np.random.default_rng(2))).mean() > 0.02
+    kept = mismatched(usual, np.random.default_rng(2), held_out=False)
+    assert not held_out(kept).any()
+    assert fits(kept, drawn).mean() < 0.02
+    # All else is still made, and nothing much more often than the rest.
+    alone = usual.mentions == 1  # two may come in another order
+    pairs = np.stack([usual.colour[alone, 0], kept.colour[alone, 0]], 1)
+    _, counts = np.unique(pairs[pairs[:, 0] != pairs[:, 1]], axis=0, return_counts=True)
+    assert len(counts) == len(COLOURS) * (len(COLOURS) - 1)
+    assert counts.max() < 3 * counts.min()
 
 
 def test_a_mismatch_leaves_its_argument_alone(facts: Facts) -> None:

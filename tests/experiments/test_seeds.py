@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.seeds import main, over_seeds
+from gandiff.experiments.seeds import last_alarms, main, over_seeds
 
 
 def write(folder: Path, seed: int, score: float, changes: dict[str, Any] | None = None) -> Path:
@@ -48,6 +48,42 @@ def test_it_prints_the_table_and_what_rings(
     assert "seed-1: no alarm" in said
     assert "seed-3: collapse within prompts" in said
     assert "diversity" in said
+
+
+def log(folder: Path, rows: list[dict[str, float]], *, half: str = "") -> None:
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    (folder / "training.jsonl").write_text(text + half, encoding="utf-8")
+
+
+def wins(start: int, end: int, value: float) -> list[dict[str, float]]:
+    return [{"kimg": 0.1 * k, "p_real_above_fake": value} for k in range(start, end)]
+
+
+def test_alarms_look_at_all_rows_that_were_logged(tmp_path: Path) -> None:
+    """Of 600 rows the last 20 say that it guesses, though the thinned curve says otherwise."""
+    rows = wins(0, 560, 0.9) + wins(560, 600, 0.51)
+    thinned = {"curve": rows[::10], "ticks": [{"kimg": 60.0, "score": 0.5}]}
+    folder = write(tmp_path, 1, 0.5, thinned)
+    assert last_alarms([folder]) == {folder: []}
+    log(folder, [*rows, {"kimg": 60.0, "score": 0.5}], half='{"kimg": 60.1, "p_re')
+    assert last_alarms([folder]) == {folder: ["blind discriminator"]}
+
+
+def test_rows_that_were_trained_anew_are_not_counted(tmp_path: Path) -> None:
+    """After a killed training the log goes on from the checkpoint that was gone back to."""
+    folder = write(tmp_path, 1, 0.5)
+    collapsed = [{"kimg": 40.0, "score": 0.5, "diversity": 0.1}]
+    good = [{"kimg": 35.0, "score": 0.5, "diversity": 0.9}]
+    log(folder, [*wins(0, 300, 0.8), *collapsed])
+    assert last_alarms([folder]) == {folder: ["collapse within prompts"]}
+    log(folder, [*wins(0, 300, 0.8), *collapsed, *good, *wins(360, 380, 0.8)])
+    assert last_alarms([folder]) == {folder: []}
+
+
+def test_a_log_without_measurements_leaves_those_of_the_record(tmp_path: Path) -> None:
+    folder = write(tmp_path, 1, 0.5, {"ticks": [{"score": 0.5, "diversity": 0.1}]})
+    log(folder, wins(0, 10, 0.8))
+    assert last_alarms([folder]) == {folder: ["collapse within prompts"]}
 
 
 @pytest.mark.parametrize(

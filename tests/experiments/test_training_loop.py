@@ -6,6 +6,7 @@ import errno
 import itertools
 import json
 import math
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -108,14 +109,32 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
     def interrupted() -> tuple[int, dict[str, float]]:
-        if loop.at.steps == 5:
-            raise KeyboardInterrupt
+        if loop.at.steps == 4:
+            signal.raise_signal(signal.SIGINT)
         return step()
 
     with pytest.raises(KeyboardInterrupt):
         loop.run(interrupted)
     more, net, _ = make(tmp_path, minutes=10.0, resume=True)
     assert (more.at.steps, more.at.images, net.weight.item()) == (5, 15, 5.0)
+
+
+def test_a_second_ctrl_c_leaves_no_half_step_behind(tmp_path: Path) -> None:
+    loop, net, step = make(tmp_path, minutes=10.0)
+
+    def broken_off() -> tuple[int, dict[str, float]]:
+        if loop.at.steps == 5:
+            net.weight.add_(100)  # half of what the step does
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+        if loop.at.steps == 3:
+            loop.save()
+        return step()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(broken_off)
+    more, net, _ = make(tmp_path, minutes=10.0, resume=True)
+    assert (more.at.steps, net.weight.item()) == (3, 3.0)
 
 
 def test_checkpoints_are_written_now_and_then(

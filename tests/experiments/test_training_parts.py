@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 
 from gandiff.evaluate.extractors.scenes import PRETRAINED, heads_of, load_classifier
 from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
@@ -103,6 +104,22 @@ def test_cards_tell_the_record() -> None:
             assert fact in card
     assert "| all | 0.9877 |" in judge_card("a-judge", RECORD)
     assert "A summary." in generator_card("a-gan", "A summary.", RECORD)
+
+
+def test_a_card_says_what_is_known_and_no_more() -> None:
+    scenes = generator_card("a-gan", "A summary.", RECORD)
+    photos = generator_card("a-gan", "A summary.", {**RECORD, "data": "photos"})
+    given = generator_card("a-gan", "A summary.", {**RECORD, "text": {"source": "a/t5"}})
+    assert photos.startswith("---\nlibrary_name: gandiff\n")
+    assert [("icense" in card) for card in (scenes, photos, given)] == [True, False, False]
+    assert [("held-out" in card) for card in (scenes, photos)] == [True, False]
+    assert [("`a/t5`" in card) for card in (scenes, given)] == [False, True]
+    for card in (scenes, photos, given, judge_card("a-judge", RECORD)):
+        assert "other work" not in card
+        assert "shipped weights" not in card
+    for card in (scenes, photos):
+        assert "If a `scores.json` lies beside this card" in card
+        assert yaml.safe_load(card.split("---")[1])["library_name"] == "gandiff"
 
 
 def test_a_card_has_the_command_of_each_start() -> None:

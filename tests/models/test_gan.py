@@ -13,6 +13,7 @@ from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.layers import (
     GAIN,
     CrossAttention,
+    Halving,
     ModulatedConv,
     StyledLayer,
     double,
@@ -210,6 +211,23 @@ def test_levels_may_have_styles_and_texts_of_their_own(generator: GeneratorNetwo
     assert not torch.allclose(generator.synthesise([w, w, w.flip(0)], text), generator(z, text))
     with pytest.raises(ValueError, match="1 styles and 3 texts for 3 levels"):
         generator.synthesise([w], text)
+
+
+def test_every_weight_of_the_discriminator_learns_at_the_same_relative_rate() -> None:
+    """Drawn from a unit Gaussian and scaled where it is used (Karras et al. 2018, section 4.1)."""
+    torch.manual_seed(0)
+    weights = {k: p for k, p in Discriminator(gan_config(32, 96)).named_parameters() if p.ndim > 1}
+    assert any(name.startswith("skips") for name in weights)
+    for name, weight in weights.items():
+        assert weight.std().item() == pytest.approx(1.0, abs=0.2), name
+
+
+def test_a_halving_keeps_the_variance() -> None:
+    torch.manual_seed(0)
+    x = torch.randn(64, 32, 8, 8)
+    y = Halving(32, 48)(x)
+    assert y.shape == (64, 48, 4, 4)
+    assert y.std().item() == pytest.approx(1.0, abs=0.1)
 
 
 def test_attention_begins_as_nothing_and_reads_allowed_tokens() -> None:

@@ -63,6 +63,21 @@ def test_info_before_and_after_loading(toy_gan: Path) -> None:
     assert generator.info.conditioning == "CLIP text transformer, 32 wide"
 
 
+@pytest.mark.parametrize(
+    ("kind", "says"),
+    [
+        ("t5", "T5 encoder, 32 wide"),
+        ("clip", "CLIP text transformer, 32 wide"),
+        ("bert", "text encoder, 32 wide"),
+    ],
+)
+def test_info_names_the_kind_of_text_encoder(folder: Path, kind: str, says: str) -> None:
+    (folder / "text_encoder" / "config.json").write_text(json.dumps({"model_type": kind}))
+    assert make(folder).info.conditioning == says
+    shutil.rmtree(folder / "text_encoder")
+    assert make(folder).info.conditioning == "text encoder, 32 wide"
+
+
 def test_info_has_the_training_record(folder: Path) -> None:
     record = {"seconds": 12.5, "images": 640, "device": "cpu", "command": "gandiff train gan"}
     (folder / "training.json").write_text(json.dumps(record))

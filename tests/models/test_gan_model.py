@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 from gandiff.models.gan import editing
@@ -47,7 +49,50 @@ def test_it_comes_back_as_it_was_saved(gan: TextToImageGan, tmp_path: Path) -> N
     assert "library_name: gandiff" in card
 
 
-def test_it_is_pushed_with_everything(gan: TextToImageGan, monkeypatch: pytest.MonkeyPatch) -> None:
+CARD = "---\nlibrary_name: gandiff\npipeline_tag: text-to-image\n---\n\n# A star painter\n"
+
+
+def test_card_and_record_go_with_a_model(toy_gan: Path, tmp_path: Path) -> None:
+    folder = Path(shutil.copytree(toy_gan, tmp_path / "trained"))
+    (folder / "README.md").write_text(CARD, encoding="utf-8")
+    record = b'{"seconds": 12.5,\n "curve": []}\n'
+    (folder / "training.json").write_bytes(record)
+    for there, copy in (("trained", "first"), ("first", "second")):
+        TextToImageGan.from_pretrained(tmp_path / there).save_pretrained(tmp_path / copy)
+    loaded = TextToImageGan.from_pretrained(tmp_path / "second")
+    assert (tmp_path / "second" / "README.md").read_text(encoding="utf-8") == CARD
+    assert (tmp_path / "second" / "training.json").read_bytes() == record
+    card = loaded.generate_model_card()
+    assert "# A star painter" in card.text
+    assert (card.data.library_name, card.data.license) == ("gandiff", None)
+    # Over another model's card as over its weights.
+    other = Path(shutil.copytree(toy_gan, tmp_path / "other"))
+    loaded.save_pretrained(other)
+    assert (other / "README.md").read_text(encoding="utf-8") == CARD
+
+
+@pytest.mark.parametrize("card", [None, "# No front matter\n", "---\na: [\n---\n# Broken\n"])
+def test_a_model_without_card_gets_the_template_and_an_odd_one_is_kept(
+    toy_gan: Path, tmp_path: Path, card: str | None
+) -> None:
+    folder = Path(shutil.copytree(toy_gan, tmp_path / "trained"))
+    (folder / "README.md").unlink()
+    if card is not None:
+        (folder / "README.md").write_text(card, encoding="utf-8")
+    TextToImageGan.from_pretrained(folder).save_pretrained(tmp_path / "copy")
+    written = (tmp_path / "copy" / "README.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "copy" / "training.json").exists()
+    if card is not None:
+        assert written == card
+        return
+    data = ModelCard(written).data
+    assert (data.library_name, data.pipeline_tag) == ("gandiff", "text-to-image")
+    assert data.license is None  # nothing is known of what it was trained on
+
+
+def test_it_is_pushed_with_everything(
+    gan: TextToImageGan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Through the hub client's own upload, which is caught where it would leave the machine."""
     from huggingface_hub import HfApi
 
@@ -60,11 +105,16 @@ def test_it_is_pushed_with_everything(gan: TextToImageGan, monkeypatch: pytest.M
         sent["files"] = sorted(
             p.relative_to(folder_path).as_posix() for p in Path(folder_path).rglob("*")
         )
+        sent["card"] = (Path(folder_path) / "README.md").read_text(encoding="utf-8")
         sent["to"] = repo_id
         return "done"
 
     monkeypatch.setattr(HfApi, "upload_folder", upload)
-    assert gan.push_to_hub("me/my-gan", token="none") == "done"
+    gan.save_pretrained(tmp_path)
+    (tmp_path / "README.md").write_text(CARD, encoding="utf-8")
+    told = TextToImageGan.from_pretrained(tmp_path)
+    assert told.push_to_hub("me/my-gan", token="none") == "done"
+    assert sent["card"] == CARD
     assert sent["to"] == "me/my-gan"
     assert {"README.md", "config.json", "model.safetensors", "tokenizer/tokenizer.json"} <= set(
         sent["files"]
@@ -168,8 +218,8 @@ def test_mixing_with_itself_changes_nothing(gan: TextToImageGan) -> None:
         assert near(np.stack([grid[0, 0], grid[1, 1]]), plain)
         assert not near(grid[0, 1], plain[0])
         assert not near(grid[0, 1], plain[1])
-    with pytest.raises(ValueError, match="crossover is 3, needed is 1 to 2"):
-        editing.mix_styles(gan, each, each, 3)
+    with pytest.raises(ValueError, match="crossover is 4, needed is 1 to 3"):
+        editing.mix_styles(gan, each, each, 4)
 
 
 def test_what_is_no_gan_is_refused(tmp_path: Path, toy_pipeline: Path) -> None:

@@ -1,0 +1,118 @@
+"""The record beside a text encoder: what it was made from, and how many captions it cuts."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.models.text import TextEncoder
+
+TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
+_ALL = 1 << 30  # captions
+_CHUNK = 10_000  # captions that are read at once
+
+
+class Difference(NamedTuple):
+    """In what the text encoder that is there is not the one asked for, and what to do."""
+
+    problem: str
+    remedy: str
+
+
+def difference(
+    facts: Mapping[str, Any], request: TrainingRequest, data: CaptionedImages
+) -> Difference | None:
+    """What differs between a record and a request; None if nothing does.
+
+    Records of older versions lack some fields: what they do not say is taken to be right.
+    """
+    if not facts.keys() & {"source", "data"}:
+        return None
+    before, now = facts.get("source"), request.text_encoder
+    if not _same(before, now):
+        return _option("text-encoder", before, now)
+    if now is not None:
+        return None
+    found = _other_data(facts, request, data)
+    before = facts.get("seed", request.seed)
+    if found is None and before != request.seed:
+        return _option("seed", before, request.seed)
+    return found
+
+
+def _other_data(
+    facts: Mapping[str, Any], request: TrainingRequest, data: CaptionedImages
+) -> Difference | None:
+    before, now = facts.get("captions_sha256"), captions_digest(data)
+    old = facts.get("data")
+    # A folder may be called like the scenes.
+    place = old == request.data if "scenes" in (old, request.data) else _same(old, request.data)
+    if (place and None in (before, now)) or (now is not None and before == now):
+        return None
+    if not place:
+        return _option("data", old, request.data)
+    # What was begun goes on with the text encoder that it knows, though the folder has changed.
+    problem = f"was made from captions that {request.data} does not have now"
+    return None if request.resume else Difference(problem, "")
+
+
+def _option(name: str, before: object, now: object) -> Difference:
+    made, asked = (
+        f"without --{name}" if value is None else f"with --{name} {value}"
+        for value in (before, now)
+    )
+    remedy = f"leave out --{name}" if before is None else f"give --{name} {before}"
+    return Difference(f"was made {made} and is asked for {asked}", remedy)
+
+
+def _same(before: str | None, now: str | None) -> bool:
+    """Whether two names are the same, or two paths lead to the same place."""
+    if before is None or now is None or before == now:
+        return before == now
+    a, b = Path(before).expanduser(), Path(now).expanduser()
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def captions_digest(data: CaptionedImages) -> str | None:
+    """The sha256 of all captions of a folder, wherever it lies; None for endless data."""
+    if data.count is None:
+        return None
+    return hashlib.sha256("\n".join(data.captions(_ALL)).encode()).hexdigest()
+
+
+def made_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
+    """What the record of a new text encoder says of the captions that it learns from."""
+    digest = captions_digest(data)
+    return cut_facts(encoder, data) | ({"captions_sha256": digest} if digest else {})
+
+
+def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
+    """How many captions of a folder the encoder cuts, for the record and on stderr.
+
+    Nothing for endless data. ``count`` and ``cut`` are captions, ``tokens`` what it reads of each.
+    """
+    if data.count is None:
+        return {}
+    texts, limit = data.captions(_ALL), encoder.tokenizer.model_max_length
+    chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
+    cut = sum(unread > 0 for chunk in chunks for unread in encoder.truncated(chunk))
+    if cut:
+        print(
+            f"warning: {cut:,} of {len(texts):,} captions are longer than the {limit} tokens that "
+            "the text encoder reads; their ends are cut",
+            file=sys.stderr,
+        )
+    return {"captions": {"count": len(texts), "cut": cut, "tokens": limit}}
+
+
+def clear(folder: Path) -> None:
+    """Remove a text encoder: of another kind, some of its files would stay beside the new ones."""
+    (folder / TEXT_RECORD).unlink(missing_ok=True)
+    for part in ("text_encoder", "tokenizer"):
+        shutil.rmtree(folder / part, ignore_errors=True)
