@@ -66,7 +66,7 @@ def test_as_json_it_tells_the_shape(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover is 9, needed is 1 to 2"),
+        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover is 9, needed is 1 to 3"),
         (["truncation", ONE, "--psi", "a,b"], "'a,b' is no list of numbers such as 0,0.5,1"),
         (["interpolate", ONE, "--seeds", "3"], "--seeds 3: needed are two, such as 0,1"),
         (["interpolate", ONE, TWO, "a heart"], "between prompts two are needed, got 3"),

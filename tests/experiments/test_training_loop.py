@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -105,6 +105,15 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert more.record()["commands"] == [first, {"command": again, **behind}]
 
 
+@pytest.fixture
+def _ctrl_c_is_heard() -> Iterator[None]:
+    """Background jobs of a shell ignore the signal, and the tests may run in one."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_ctrl_c_saves(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
@@ -119,6 +128,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     assert (more.at.steps, more.at.images, net.weight.item()) == (5, 15, 5.0)
 
 
+@pytest.mark.usefixtures("_ctrl_c_is_heard")
 def test_a_second_ctrl_c_leaves_no_half_step_behind(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
