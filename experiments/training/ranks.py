@@ -209,7 +209,8 @@ def _take_part(
         if asked.is_set():  # another one was quicker to stop, and left this one's message unheard
             raise SystemExit(_INTERRUPTED) from None
         raise
-    torch.distributed.destroy_process_group()
+    finally:  # whatever ended it: a process that ends in a group aborts now and then
+        torch.distributed.destroy_process_group()
 
 
 def _listen() -> threading.Event:
