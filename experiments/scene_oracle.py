@@ -2,7 +2,7 @@
 
 In a comparison, ``type: gandiff.experiments.scene_oracle:paint`` gives the value of every metric
 that a perfect model of scenes would get, beside the models: the Fréchet distance of real scenes to
-real scenes at the same number, full accuracy, a diversity ratio of one.
+real scenes at the same number, full accuracy, a diversity ratio near one.
 """
 
 from __future__ import annotations

@@ -15,10 +15,10 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan_recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD
 
 _SHOWN = ("score", "all", "unstated_coverage", "diversity", "fd", "recall")
-_RECORD, _TEXT_RECORD = "training.json", "text_training.json"
-_TEXT = ("text_encoder", "tokenizer")
+_RECORD = "training.json"
 _PICTURES = 1000  # that a score of scenes is measured on
 # Of a Fréchet distance. That of thumbnails of 1000 pictures had a standard deviation of 4 to 20 %
 # over draws of the same distribution, the larger the nearer the distribution was to the real one.
@@ -123,7 +123,7 @@ def _trial(request: TrainingRequest, recipe: GanRecipe, value: str) -> Trial:
 
 
 def _begun(out: Path) -> bool:
-    return any((out / name).is_file() for name in (CHECKPOINT, _RECORD, _TEXT_RECORD))
+    return any((out / name).is_file() for name in (CHECKPOINT, _RECORD, TEXT_RECORD))
 
 
 def _goes_on(request: TrainingRequest, recipe: GanRecipe) -> bool:
@@ -156,13 +156,13 @@ def _options(command: str) -> list[list[str]]:
 
 def _share_text(out: Path) -> None:
     """Give a trial the text encoder that an earlier one trained."""
-    earlier = next((p.parent for p in out.parent.glob(f"*/{_TEXT_RECORD}")), None)
-    if earlier is None or (out / _TEXT_RECORD).is_file():
+    earlier = next((p.parent for p in out.parent.glob(f"*/{TEXT_RECORD}")), None)
+    if earlier is None or (out / TEXT_RECORD).is_file():
         return
     out.mkdir(parents=True, exist_ok=True)
-    for name in _TEXT:
+    for name in TEXT_PARTS:
         shutil.copytree(earlier / name, out / name, dirs_exist_ok=True)
-    shutil.copy2(earlier / _TEXT_RECORD, out)
+    shutil.copy2(earlier / TEXT_RECORD, out)
 
 
 def _read(path: Path) -> dict[str, Any] | None:

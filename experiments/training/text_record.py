@@ -14,6 +14,7 @@ from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder
 
 TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
+TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
 _ALL = 1 << 30  # captions
 _CHUNK = 10_000  # captions that are read at once
 
@@ -114,5 +115,5 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
 def clear(folder: Path) -> None:
     """Remove a text encoder: of another kind, some of its files would stay beside the new ones."""
     (folder / TEXT_RECORD).unlink(missing_ok=True)
-    for part in ("text_encoder", "tokenizer"):
+    for part in TEXT_PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)
