@@ -24,14 +24,16 @@ _SEEDS = 1 << 11  # so many stretches lie before the captions that text encoders
 class CaptionedBatch(NamedTuple):
     """Pictures of m rows of a batch of n, with the captions of all n.
 
-    ``wrong`` holds k wrong captions for each row, and ``mismatch`` says where they are known not to
-    fit; ``fit[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
+    ``wrong`` holds k wrong captions for each row; ``mismatch`` says where they are known not to fit
+    the picture, ``contradicts`` where no picture at all fits both them and the right caption.
+    ``fit[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
     """
 
     images: UInt8[np.ndarray, "m h w 3"]
     captions: list[str]
     wrong: list[list[str]]
     mismatch: Bool[np.ndarray, "m k"]
+    contradicts: Bool[np.ndarray, "m k"]
     fit: Bool[np.ndarray, "m n"]
 
 
@@ -87,7 +89,13 @@ class SceneImages(CaptionedImages):
         self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """Scenes; a wrong caption differs in one fact, the hardest kind there is."""
-        from gandiff.experiments.scenes import fits, mismatched, sample_scenes, scene_seeds
+        from gandiff.experiments.scenes import (
+            fits,
+            may_be_joined,
+            mismatched,
+            sample_scenes,
+            scene_seeds,
+        )
         from gandiff.experiments.scenes_captions import caption_facts, captions
         from gandiff.experiments.scenes_render import render
 
@@ -98,15 +106,17 @@ class SceneImages(CaptionedImages):
         drawn = scenes[own]
         i, j = np.divmod(np.arange(len(own) * n), n)
         fit = fits(facts[j], drawn[i]).reshape(len(own), n)
-        texts, mismatch = [], np.zeros((len(own), wrong), bool)
+        texts = []
+        mismatch, contradicts = np.zeros((2, len(own), wrong), bool)
         for k in range(wrong):
             draw = np.random.default_rng([self.seed, start, k])
             other = mismatched(facts, draw, held_out=False)[own]
             texts.append(captions(other, seeds[own]))
             mismatch[:, k] = ~fits(other, drawn)
+            contradicts[:, k] = ~may_be_joined(facts[own], other)
         by_row = [list(row) for row in zip(*texts, strict=True)] if wrong else [[] for _ in own]
         pictures = render(drawn, self.resolution)
-        return CaptionedBatch(pictures, captions(facts, seeds), by_row, mismatch, fit)
+        return CaptionedBatch(pictures, captions(facts, seeds), by_row, mismatch, contradicts, fit)
 
     def held_out(self, n: int) -> CaptionedBatch:
         """Scenes of the validation split."""
@@ -116,7 +126,7 @@ class SceneImages(CaptionedImages):
         drawn = training_batch(scene_seeds("validation", 1 << 30, n), self.resolution)
         none = np.zeros((n, 0), bool)
         return CaptionedBatch(
-            drawn.images, drawn.captions, [[] for _ in range(n)], none, np.eye(n, dtype=bool)
+            drawn.images, drawn.captions, [[] for _ in range(n)], none, none, np.eye(n, dtype=bool)
         )
 
     def captions(self, n: int) -> list[str]:
@@ -188,6 +198,7 @@ class FileImages(CaptionedImages):
             texts,
             wrong,
             mismatch.reshape(others.shape),
+            np.zeros(others.shape, bool),  # what words mean is not known
             fit.reshape(len(chosen), len(texts)),
         )
 

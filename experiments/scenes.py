@@ -234,9 +234,9 @@ def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True)
     """Change exactly one stated fact of each caption: the hardest wrong captions there are.
 
     A scene that fits the old caption does not fit the new one, but for one case: a caption of one
-    object that leaves open a second may now name the second. ``fits`` tells; whoever needs
-    certainty leaves those out. Without ``held_out`` no change makes a held-out pair: what trains a
-    generator must not meet one, not even as what is wrong.
+    object that leaves open a second may now name the second. ``fits`` tells of a scene, and
+    ``may_be_joined`` of the captions. Without ``held_out`` no change makes a held-out pair: what
+    trains a generator must not meet one, not even as what is wrong.
     """
     new = Facts(*(getattr(facts, f.name).copy() for f in dataclasses.fields(facts)))
     stated = np.stack([_of(facts, kind, mention) >= 0 for kind, mention in _CHANGEABLE], 1)
@@ -247,6 +247,15 @@ def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True)
         _of(new, kind, mention)[rows] = np.argmax(rng.random(barred.shape) - barred, 1)
     _restore_order(new)
     return new
+
+
+def may_be_joined(facts: Facts, changed: Facts) -> np.ndarray:
+    """Whether one scene can fit a caption and what ``mismatched`` made of it, as booleans (n,).
+
+    "A star" and "a ring" can: a star beside a ring.
+    """
+    open_second = (facts.mentions == 1) & (facts.count < 0)
+    return np.asarray(open_second & (facts.shape[:, 0] != changed.shape[:, 0]))
 
 
 def _barred(facts: Facts, kind: str, mention: int, *, held_out: bool) -> np.ndarray:

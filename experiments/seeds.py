@@ -26,7 +26,10 @@ Rows = Sequence[Mapping[str, float]]
 
 RECORD = "training.json"
 # What must be the same for a spread to be one over seeds.
-_COMMON = ("data", "resolution", "batch_size", "precision", "recipe")
+_COMMON = (
+    *("data", "resolution", "batch_size", "processes", "device", "precision", "budget", "recipe"),
+    "text_source",
+)
 
 
 def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
@@ -43,7 +46,7 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     first, *others = folders
     for folder in others:
         for name in _COMMON:
-            a, b = (records[one].get(name) for one in (first, folder))
+            a, b = (_asked(records[one], name) for one in (first, folder))
             if a != b:
                 raise RequestError(f"{name} is {a} in {first} and {b} in {folder}")
     seeds = [record["seed"] for record in records.values()]
@@ -53,6 +56,12 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
     return table.assign(mean=mean, sd=deviation)
+
+
+def _asked(record: Mapping[str, Any], name: str) -> Any:
+    if name == "text_source":  # None where a small one was trained
+        return record.get("text", {}).get("source")
+    return record.get(name)
 
 
 def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:

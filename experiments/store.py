@@ -168,7 +168,7 @@ def _line(entry: ImageEntry) -> str:
     return json.dumps(vars(entry), ensure_ascii=False) + "\n"
 
 
-def write_atomically(path: Path, data: bytes, *, durable: bool = False) -> None:
+def write_atomically(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
     """Write a file so that its name only ever stands for the whole; ``durable`` survives a power
     cut.
     """

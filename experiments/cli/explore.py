@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -40,9 +41,12 @@ def truncation(
     as_json: Json = False,
 ) -> None:
     """A row for each prompt, a column for each psi, from the mean picture to full variety."""
+    from gandiff.experiments.errors import RequestError
     from gandiff.models.gan import editing
 
     psis = _numbers(psi)
+    if not all(0 <= value <= 2 for value in psis):
+        raise RequestError(f"--psi {psi}: needed are numbers from 0 to 2")
     _write(out, editing.truncation(_load(weights), prompts, psis, seed), quiet, as_json)
 
 
@@ -59,7 +63,7 @@ def interpolate(
     ] = "0,1",
     space: Annotated[
         Literal["z", "w", "prompts"],
-        typer.Option(help="z or w between two seeds; prompts between the first two prompts."),
+        typer.Option(help="z or w between two seeds; prompts between two prompts."),
     ] = "prompts",
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures in a row.")] = 8,
     weights: Weights = "gan-scenes",
@@ -77,11 +81,15 @@ def interpolate(
     chosen = [int(number) for number in _numbers(seeds)]
     if len(chosen) < 2:
         raise RequestError(f"--seeds {seeds}: needed are two, such as 0,1")
+    if chosen != _numbers(seeds) or min(chosen) < 0:
+        raise RequestError(f"--seeds {seeds}: needed are whole numbers from 0 up")
     if space == "prompts" and len(prompts) == 2:
         grid = editing.interpolate_prompts(_load(weights), prompts[0], prompts[1], chosen, steps)
     elif space == "prompts" and len(prompts) > 2:
         raise RequestError(f"between prompts two are needed, got {len(prompts)}")
     else:
+        if len(chosen) > 2:
+            raise RequestError(f"--seeds {seeds}: between two noises two are needed")
         where: editing.Space = "w" if space == "w" else "z"
         grid = editing.interpolate_noise(
             _load(weights), prompts, (chosen[0], chosen[1]), steps, where
@@ -124,9 +132,12 @@ def _numbers(text: str) -> list[float]:
     from gandiff.experiments.errors import RequestError
 
     try:
-        return [float(part) for part in text.split(",")]
-    except ValueError as error:
-        raise RequestError(f"{text!r} is no list of numbers such as 0,0.5,1") from error
+        found = [float(part) for part in text.split(",")]
+    except ValueError:
+        found = [math.nan]
+    if not all(math.isfinite(number) for number in found):
+        raise RequestError(f"{text!r} is no list of numbers such as 0,0.5,1")
+    return found
 
 
 def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:

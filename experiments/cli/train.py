@@ -47,12 +47,13 @@ def _epilog(kind: str, *more: str) -> str:
     )
 
 
-def _request(kind: str, out: Path | None, **chosen: Any) -> Any:
+def _request(kind: str, out: Path | None, device: str, **chosen: Any) -> Any:
+    from gandiff.experiments.training.checks import chosen_device
     from gandiff.experiments.training.request import TrainingRequest
 
     out = out or Path("runs", f"train-{kind}")
     leaves_checkpoints([out / name for name in _CHECKPOINTS[kind]])
-    return TrainingRequest(out=out, command=this_command(), **chosen)
+    return TrainingRequest(out=out, device=chosen_device(device), command=this_command(), **chosen)
 
 
 def _refuse_unfinished(kind: str, request: Any) -> None:
@@ -77,7 +78,7 @@ def _add(kind: str, about: str) -> None:
         out: options.Out = None,
         resume: options.Resume = False,
         batch_size: options.BatchSize = 32,
-        device: options.Device = "cpu",
+        device: options.Device = "auto",
         quiet: Quiet = False,
         as_json: Json = False,
     ) -> None:
@@ -128,7 +129,7 @@ def gan(
     batch_size: options.BatchSize = 32,
     accumulate: options.Accumulate = 1,
     processes: options.Processes = 1,
-    device: options.Device = "cpu",
+    device: options.Device = "auto",
     dtype: options.Dtype = "auto",
     ticks: options.Ticks = 24,
     keep: options.Keep = 1,

@@ -13,8 +13,20 @@ Data = Annotated[
         help="'scenes', made as it goes; a folder of captioned images; or a COCO captions JSON."
     ),
 ]
-Resolution = Annotated[int, typer.Option(help="Side of the images in px.")]
-Minutes = Annotated[float, typer.Option(help="How long to train, in wall time.")]
+Resolution = Annotated[
+    int,
+    typer.Option(
+        help="Side of the images in px: a power of two from 8 to 1024, or for diffusion a multiple "
+        "of 8."
+    ),
+]
+Minutes = Annotated[
+    float,
+    typer.Option(
+        help="How long to train, in wall time over all starts; a new text encoder takes a tenth of "
+        "it on top, 3 minutes at most."
+    ),
+]
 Kimg = Annotated[
     float | None,
     typer.Option(
@@ -26,10 +38,16 @@ Out = Annotated[
     Path | None, typer.Option(help="Where the result goes (default: runs/train-<what>).")
 ]
 Resume = Annotated[
-    bool, typer.Option("--resume", help="Go on from the state in the output folder.")
+    bool,
+    typer.Option(
+        "--resume",
+        help="Go on from the state in the output folder; give the other options again, too.",
+    ),
 ]
 BatchSize = Annotated[int, typer.Option(help="Images in one step, over all processes.")]
-Device = Annotated[str, typer.Option(help="cpu, cuda or mps.")]
+Device = Annotated[
+    str, typer.Option(help="cpu, cuda or mps; auto is CUDA if there is one, else the CPU.")
+]
 Dtype = Annotated[
     Literal["auto", "float32", "bfloat16"],
     typer.Option(help="What to compute in; auto is bfloat16 where that is fast."),
@@ -49,7 +67,9 @@ TensorBoard = Annotated[
 ]
 
 # Of the GAN alone.
-Recipe = Annotated[str, typer.Option(help="default, relativistic or non-saturating.")]
+Recipe = Annotated[
+    str, typer.Option(help="default, relativistic or non-saturating; --set changes its numbers.")
+]
 Numbers = Annotated[
     list[str] | None,
     typer.Option(
@@ -59,7 +79,11 @@ Numbers = Annotated[
     ),
 ]
 Sweep = Annotated[
-    str | None, typer.Option(help="Try values in short runs and recommend one: gamma=0.25,1,4.")
+    str | None,
+    typer.Option(
+        help="Train with each of several values, each for the whole budget, and recommend one if "
+        "it leads by more than chance: gamma=0.25,1,4."
+    ),
 ]
 Augment = Annotated[
     bool, typer.Option("--augment", help="DiffAugment, for a few thousand images or less.")

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -66,6 +67,15 @@ def norm(tensors: Iterable[Tensor]) -> float:
     if not found:
         return 0.0
     return float(torch.stack([part.float() for part in torch._foreach_norm(found)]).norm())
+
+
+def noise_at(seed: int, position: int) -> torch.Generator:
+    """What is random at one position of the data of a training with this seed.
+
+    Both are mixed first: torch's generator on the CPU looks at the low 32 bits of a seed alone.
+    """
+    (mixed,) = np.random.SeedSequence([seed, position]).generate_state(1)
+    return torch.Generator().manual_seed(int(mixed))
 
 
 def to_tensor(images: Any, device: str) -> Tensor:

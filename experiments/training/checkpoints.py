@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import torch
 
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.store import write_atomically
 
 CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
 
@@ -34,13 +35,7 @@ def write_checkpoint(path: Path, content: Mapping[str, Any]) -> None:
     # Through memory, so that a full disk is an OSError as everywhere else.
     buffer = io.BytesIO()
     torch.save(dict(content), buffer)
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_bytes(buffer.getbuffer())
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(path, buffer.getbuffer(), durable=True)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
@@ -114,6 +109,6 @@ def keep_latest(folder: Path, keep: int, images: int) -> None:
         try:
             copy.hardlink_to(folder / CHECKPOINT)
         except OSError:
-            copy.write_bytes((folder / CHECKPOINT).read_bytes())
+            write_atomically(copy, (folder / CHECKPOINT).read_bytes())
     for old in numbered(folder)[: -(keep - 1) or None]:
         old.unlink(missing_ok=True)

@@ -14,11 +14,11 @@ from torch import Tensor
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
-from gandiff.experiments.training.averaging import Ema, cosine, set_lr, to_tensor
+from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
@@ -50,6 +50,8 @@ def train(request: TrainingRequest) -> Path:
         )
     data = open_checked(request)
     encoder = text.ensure(request, data).to(request.device, torch.float32)
+    if not request.resume:  # a record that stayed would say that this training is finished
+        (request.out / RECORD).unlink(missing_ok=True)
     vae, vae_record = train_vae(request, data)
     unet, unet_record = train_unet(request, data, encoder, vae)
     save_pipeline(request.out, vae, unet, encoder)
@@ -76,14 +78,13 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     ema = Ema(vae, 4000.0)
     loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer})
     size = min(request.batch_size, 32)
-    noise = torch.Generator().manual_seed(request.seed)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        batch = data.batch(loop.at.images, size, wrong=0)
+        batch = data.batch(loop.at.position, size, wrong=0)
         x = to_tensor(batch.images, request.device)
         posterior = vae.encode(x).latent_dist
-        y = vae.decode(posterior.sample(noise)).sample
+        y = vae.decode(posterior.sample(noise_at(request.seed, loop.at.position))).sample
         squared = F.mse_loss(y, x)
         loss = squared + 0.5 * F.l1_loss(y, x) + 1e-5 * posterior.kl().mean()
         optimizer.zero_grad(set_to_none=True)
@@ -159,12 +160,11 @@ def train_unet(
     alphas = schedule.alphas_cumprod
     snr = alphas / (1 - alphas)
     weights = (snr.clamp(max=SNR_GAMMA) / snr).to(request.device)
-    draw = torch.Generator()
 
     def step() -> tuple[int, dict[str, float]]:
         n = request.batch_size
         set_lr(optimizer, cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.at.steps + 1) / 100))
-        draw.manual_seed((request.seed << 40) + loop.at.images)
+        draw = noise_at(request.seed, loop.at.position)
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         silent = torch.rand(n, generator=draw) < P_NO_CAPTION

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import shutil
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,8 +41,10 @@ from gandiff.experiments.training.guidance import check_guidance
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text_record import TEXT_PARTS
 from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.model import save_network
+from gandiff.models.text import TextEncoder, parameter_count
 
 SAMPLES, BEST_FOLDER = "samples", "best"
 _GRID = 8  # rows and columns
@@ -128,6 +131,9 @@ class Ticks:
         name = f"kimg-{round(trainer.loop.at.images / 1000):06d}.png"
         write_png(self.folder / name, grid(trainer, self.prompts))
         score, found = self.watch(trainer)
+        at, asked = trainer.loop.at.ticks, trainer.request.ticks
+        told = ", ".join(f"{name} {found[name]:.3g}" for name in self.watch.told if name in found)
+        trainer.loop.progress.say(f"measured {at} of {asked}: {told}")
         self._warn({"score": score, **found})
         if score > trainer.loop.at.best:
             save(trainer.request.out / BEST_FOLDER, trainer, best={"score": score, **found})
@@ -168,13 +174,11 @@ def finish(trainer: GanTrainer, watch: Watch) -> None:
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     """Write the averaged generator, its config, the training record (with ``facts``), the card."""
     from gandiff.experiments.training.cards import generator_card
-    from gandiff.models.text import parameter_count
 
     folder.mkdir(parents=True, exist_ok=True)
     g: Any = trainer.ema.module
     save_network(folder, g)
-    if not (folder / "text_encoder").is_dir():
-        trainer.encoder.save_pretrained(folder)
+    _save_text(folder, trainer.encoder)
     record = trainer.loop.record(
         finished=trainer.loop.fraction >= 1,
         precision=trainer.precise.name,
@@ -193,6 +197,16 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     (folder / "README.md").write_text(
         generator_card(folder.name, summary, record), encoding="utf-8"
     )
+
+
+def _save_text(folder: Path, encoder: TextEncoder) -> None:
+    """Write what of the text encoder is not there yet; each part has its name once it is whole."""
+    missing = [part for part in TEXT_PARTS if not (folder / part).is_dir()]
+    if missing:
+        with tempfile.TemporaryDirectory(prefix=".text-", dir=folder) as made:
+            encoder.save_pretrained(Path(made))
+            for part in missing:
+                (Path(made) / part).rename(folder / part)
 
 
 def text_record(folder: Path) -> dict[str, Any]:

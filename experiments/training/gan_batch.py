@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
-from gandiff.experiments.training.averaging import to_tensor
+from gandiff.experiments.training.averaging import noise_at, to_tensor
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import TrainingRequest
@@ -34,6 +34,7 @@ class Part(NamedTuple):
     own: Tensor  # m; which of them is whose
     wrong: Float[Tensor, "m k t"]
     mismatch: Bool[Tensor, "m n_and_k"]  # True where a caption does not fit the real picture
+    contradicts: Bool[Tensor, "m k"]  # True where a wrong caption excludes the right one
     told: Bool[Tensor, " m"]  # False where the caption is empty
     draws: Float[Tensor, "3 m 8"]  # the random numbers of augmentation: reals, fakes, second fakes
     words: list[str]  # the m captions
@@ -58,7 +59,7 @@ class Batches:
         """The batch at a position, a share ``silent`` of its captions emptied."""
         n, device = self.request.batch_size, self.request.device
         rows = self.ranks.share(n)
-        draw = torch.Generator().manual_seed((self.request.seed << 40) + at)
+        draw = noise_at(self.request.seed, at)
         quiet = torch.rand(n, generator=draw) < silent
         batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
         batch = _silence(batch, quiet.numpy())
@@ -67,8 +68,9 @@ class Batches:
         text, wrong = self._features(batch, rows)
         real = to_tensor(batch.images, device)
         mismatch = torch.from_numpy(np.concatenate([~batch.fit, batch.mismatch], 1)).to(device)
+        contradicts = torch.from_numpy(batch.contradicts).to(device)
         every = torch.arange(rows.start, rows.stop, device=device)
-        second = every % 2 == 0 if self.recipe.energy else every < 0
+        second = every % 2 == 0 if self.recipe.paints_twice else every < 0
         parts = []
         edges = np.linspace(0, len(rows), self.request.accumulate + 1).astype(int)
         for a, b in itertools.pairwise(edges):
@@ -84,6 +86,7 @@ class Batches:
                 own=every[a:b],
                 wrong=wrong[a:b],
                 mismatch=mismatch[a:b],
+                contradicts=contradicts[a:b],
                 told=~quiet[within].to(device),
                 draws=draws[:, within].to(device),
                 words=batch.captions[within],

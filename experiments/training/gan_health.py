@@ -71,8 +71,7 @@ def _blind(seen: _Seen) -> str | None:
     if seen.fraction < _WARM_UP or len(wins) < 5 or max(wins) > 0.55 or scores[-1] > 0.9:
         return None
     return (
-        f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma "
-        "or widen the discriminator"
+        f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma"
     )
 
 
@@ -116,7 +115,8 @@ def _worse(seen: _Seen) -> str | None:
         return None
     return (
         f"the Fréchet distance is {distances[-1] / min(distances):.1f} times that of the best tick "
-        "for 3 ticks: the best model is kept; go on from it with a lower learning rate"
+        "for 3 ticks: the best model is kept in best/; to train on from there, copy "
+        "checkpoint-best.pt over checkpoint.pt and --resume with a lower learning rate"
     )
 
 

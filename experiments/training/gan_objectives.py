@@ -84,7 +84,7 @@ class Objectives:
             return loss + weight * value
 
         loss = count("match_fake", self._contradictions(judged, part, n), recipe.matching)
-        if recipe.energy:
+        if recipe.paints_twice:
             loss = count("energy", self.spread(fake, h, part, n), energy)
         if self.guidance is not None:
             told = part.told.nonzero()[:, 0]  # an empty caption leads nowhere
@@ -97,12 +97,14 @@ class Objectives:
         """The generator's matching loss.
 
         Captions of other pictures speak of what this one leaves open, and keeping away from all of
-        them would settle it. Captions that differ in a stated fact alone do not.
+        them would settle it; where it is known which captions contradict this one, those alone
+        count. Otherwise all that do not belong to the real picture do.
         """
-        k = part.wrong.shape[1]
-        first = judged.others.shape[1] - k if self.hard else 0
-        wrong = part.mismatch[:, first:] & part.told[:, None]  # nothing contradicts "" at all
-        return matching(judged.right, judged.others[:, first:], wrong, n)
+        others, wrong = judged.others, part.mismatch
+        if self.hard:
+            others, wrong = others[:, len(part.captions) :], part.contradicts
+        # Nothing contradicts "" at all.
+        return matching(judged.right, others, wrong & part.told[:, None], n)
 
     def spread(self, fake: Tensor, h: Tensor, part: Part, n: int) -> Tensor:
         """The energy score of the captions that were painted twice."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
@@ -28,11 +29,12 @@ class GanRecipe:
     taken every ``lazy`` steps and scaled up by it. ``g_lr_scale`` times the learning rate is the
     generator's. ``mismatches`` is how many captions that do not fit each picture is judged with,
     beside those of its batch, and ``matching`` the weight of that loss in both networks. ``energy``
-    weighs the energy score, for which every second caption is painted twice: it keeps pictures of
+    weighs the energy score of every second caption, which is painted twice: it keeps pictures of
     one caption different; it ends at ``energy_end``. For ``silent`` of the pictures the caption is
     empty, in both networks: there the noise must decide everything, and what it learns to decide
     serves captions that leave something open. ``augment`` is DiffAugment, for small finite data
-    only.
+    only. ``minibatch_std`` lets the discriminator see how much pictures of a group differ; groups
+    lie within the parts that ``--accumulate`` and ``--processes`` make.
     """
 
     loss: Loss = "relativistic"
@@ -63,7 +65,7 @@ class GanRecipe:
         _check_loss(self.loss)
         rates = ("lr", "lr_end", "g_lr_scale", "reading_lr", "reading_lr_end")
         for name in ("gamma", "gamma_end", *rates, "ema_halflife_images"):
-            if not getattr(self, name) > 0:
+            if not 0 < getattr(self, name) < math.inf:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
         for name in ("reading", "sketching", "silent"):
             if not 0 <= getattr(self, name) < 1:
@@ -73,15 +75,20 @@ class GanRecipe:
                 f"reading and sketching must leave a part of the budget, got {self.reading} and "
                 f"{self.sketching}"
             )
-        if self.sketching and not self.energy:
+        if self.sketching and not self.energy:  # it learns by nothing else
             raise RequestError("sketching needs energy above 0; with energy=0 set sketching=0")
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
         for name in ("mismatches", "matching", "energy", "energy_end", "guidance_weight"):
-            if getattr(self, name) < 0:
+            if not 0 <= getattr(self, name) < math.inf:
                 raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
             raise RequestError(f"betas must be from 0 to below 1, got {self.betas}")
+
+    @property
+    def paints_twice(self) -> bool:
+        """Whether every second caption is painted twice, for the energy score."""
+        return self.energy > 0 or self.energy_end > 0
 
 
 _PLAIN: dict[str, Any] = dict.fromkeys(

@@ -28,6 +28,9 @@ from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
+_ALL_CAPTIONS = 1 << 30
+_SHOWN = ("p_real_above_fake", "p_caption", "g_loss", "d_loss", "match_real", "energy")
+
 
 class GanTrainer:
     """Both networks, their optimisers and one step.
@@ -51,7 +54,8 @@ class GanTrainer:
         self.precise = Precise(request.dtype, request.device)
         self.encoder = encoder.to(request.device, torch.float32)
         endless = data.count is None
-        read = self.encoder.encode if endless else CaptionCache(self.encoder)
+        known = [] if endless else data.captions(_ALL_CAPTIONS)
+        read = self.encoder.encode if endless else CaptionCache(self.encoder, known)
         self.draw = Batches(request, recipe, data, read, config.z_width, ranks)
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
@@ -77,7 +81,13 @@ class GanTrainer:
             ranks,
             networks=dataclasses.asdict(config),
             recipe=dataclasses.asdict(recipe),
+            shown=_SHOWN,
         )
+        if recipe.minibatch_std and request.accumulate * ranks.count > 1:
+            self.loop.progress.say(
+                "minibatch deviation looks at groups within each part of a batch, so here it sees "
+                "other groups than one process would"
+            )
 
     @property
     def fraction(self) -> float:

@@ -22,7 +22,7 @@ from gandiff.models.text import TextFeatures
 if TYPE_CHECKING:
     from gandiff.experiments.training.gan_trainer import GanTrainer
 
-_SEED = 20_000  # of the noise, apart from what training draws
+_SEED = 20_000  # of the noise
 _CHUNK = 125  # pictures made at once
 _JUDGED, _FEW = 256, 5  # pictures of each kind that the discriminator is asked about; at least
 
@@ -32,6 +32,7 @@ class Watch(abc.ABC):
 
     captions: list[str]  # one for each picture; those of one prompt stand together
     per_prompt: int
+    told: tuple[str, ...]  # what of ``measure`` is said at every tick
 
     @abc.abstractmethod
     def measure(
@@ -65,29 +66,26 @@ def paint(
 
 @torch.no_grad()
 def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
-    """r_v: how much of the gap between seen pictures and fakes is there for unseen ones, too.
+    """r_v: how much of the gap between seen pictures and fakes is lost for unseen ones.
 
     (E D(train) - E D(held out)) / (E D(train) - E D(fake)), Karras et al. 2020b, equation 1: 0
-    where both are judged alike, 1 where unseen pictures are taken for fakes. It is a ratio of
-    differences, so the constant that a relativistic loss leaves open does not matter.
+    where both are judged alike, 1 where unseen pictures are taken for fakes. A relativistic loss
+    leaves a constant open for every caption, so each picture is compared with a fake of its own
+    caption: with gaps g = E (D(picture) - D(fake)) it is 1 - g(held out) / g(train).
     """
     unseen = trainer.data.held_out(_JUDGED)
     n = len(unseen.images)
     if n < _FEW:
         return {}
     seen = trainer.data.batch(max(0, trainer.loop.at.position - n), n)
-    fakes = paint(trainer, unseen.captions, _SEED + 1)
-    train, held, made = (
-        _logits(trainer, images, captions)
-        for images, captions in (
-            (seen.images, seen.captions),
-            (unseen.images, unseen.captions),
-            (fakes, unseen.captions),
-        )
+    seen_gap, unseen_gap = (
+        _logits(trainer, some.images, some.captions)
+        - _logits(trainer, paint(trainer, some.captions, _SEED + 1), some.captions)
+        for some in (seen, unseen)
     )
-    gap = float(train.mean() - made.mean())
-    r_v = float(train.mean() - held.mean()) / gap if abs(gap) > 1e-6 else 0.0
-    return {"r_v": r_v, "p_held_out_above_fake": float((held > made).float().mean())}
+    gap = float(seen_gap.mean())
+    r_v = 1 - float(unseen_gap.mean()) / gap if abs(gap) > 1e-6 else 0.0
+    return {"r_v": r_v, "p_held_out_above_fake": float((unseen_gap > 0).float().mean())}
 
 
 def _logits(

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 _REAL, _PER_PROMPT = 1000, 4  # pictures, at most
 _THUMBNAIL = 8  # px
 _NEAREST = 5
+_ENOUGH = 50  # held-out pictures, below which a distance to them says little
 
 
 class FileWatch(Watch):
@@ -30,11 +31,15 @@ class FileWatch(Watch):
     negative Fréchet distance.
     """
 
+    told = ("fd", "variation", "recall", "coverage", "r_v")
+
     def __init__(self, data: CaptionedImages, encoder: str | None, device: str = "cpu") -> None:
         self._encoder = _open(encoder, device)
         held = data.held_out(_REAL)
-        if len(held.images) < 2 * _NEAREST:
+        if len(held.images) < _ENOUGH:
             held = data.batch(0, min(_REAL, data.count or _REAL))
+        if len(held.images) < 2:
+            raise RequestError(f"{data.name} has one image; two are needed to measure anything")
         self.per_prompt = _PER_PROMPT
         prompts = list(dict.fromkeys(held.captions))[: max(1, _REAL // _PER_PROMPT)]
         self.captions = [prompt for prompt in prompts for _ in range(_PER_PROMPT)]
@@ -48,7 +53,9 @@ class FileWatch(Watch):
         """``variation`` is that within prompts relative to that among all real pictures."""
         features = self._features(pictures)
         fd = frechet_distance(GaussianStats.of(features), self._stats)
-        found = {"fd": fd, "variation": spread(features, self.per_prompt) / self._spread}
+        found = {"fd": fd}
+        if self._spread > 0:  # real pictures that are all the same have nothing to vary
+            found["variation"] = spread(features, self.per_prompt) / self._spread
         if min(len(features), len(self._real)) > _NEAREST:
             precision, recall, _, covered = manifold_values(features, self._real, _NEAREST)
             found |= {"precision": precision, "recall": recall, "coverage": covered}

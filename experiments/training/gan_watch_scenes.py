@@ -34,6 +34,8 @@ class SceneWatch(Watch):
     neither can be had at the other's cost.
     """
 
+    told = ("all", "held_out_all", "unstated_coverage", "diversity", "fd", "r_v")
+
     def __init__(self, per_prompt: int = _PER_PROMPT) -> None:
         self.per_prompt = per_prompt
         suite = scene_suite("validation", _PROMPTS)

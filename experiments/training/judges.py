@@ -114,7 +114,7 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.at.images, size)
+        seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
         batch = training_batch(seeds, request.resolution)
         logits = net(spoil(to_tensor(batch.images, "cpu"), generator).to(request.device))
         wanted = targets(batch.scenes)

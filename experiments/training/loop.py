@@ -7,7 +7,7 @@ import math
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
     Stateful,
+    describe_difference,
     keep_latest,
     numbered,
     read_checkpoint,
@@ -25,7 +26,7 @@ from gandiff.experiments.training.checkpoints import (
 )
 from gandiff.experiments.training.progress import LOG, Progress
 from gandiff.experiments.training.ranks import ALONE, Ranks
-from gandiff.experiments.training.records import Counters, training_record
+from gandiff.experiments.training.records import RECORD, Counters, training_record
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -43,6 +44,7 @@ class Loop:
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
     ``recipe`` goes into the record of the start, since a training may go on by another one.
+    ``shown`` are the losses that the progress bar has room for.
     """
 
     def __init__(
@@ -53,12 +55,14 @@ class Loop:
         ranks: Ranks = ALONE,
         networks: Mapping[str, object] | None = None,
         recipe: Mapping[str, object] | None = None,
+        shown: Sequence[str] = (),
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
         self.at = Counters()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
+        self._size = request.batch_size  # images of a step
         self._asked = self._stop = self._midway = False
         if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
@@ -67,12 +71,16 @@ class Loop:
             label,
             shown=ranks.first and not request.quiet,
             tensorboard=ranks.first and request.tensorboard,
+            names=shown,
         )
         if request.resume:
             self._load()
+            self._tell_changes(recipe or {})
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
-            for old in (request.out / LOG, request.out / BEST, *numbered(request.out)):
+            # A record that stayed would say that this training is finished.
+            stale = (request.out / name for name in (LOG, BEST, RECORD))
+            for old in (*stale, *numbered(request.out)):
                 old.unlink(missing_ok=True)
         start = {
             "command": request.command,
@@ -132,6 +140,7 @@ class Loop:
         self._midway = True  # what a broken step leaves behind is no state to go on from
         try:
             shown, losses = step()
+            self._size = shown
             # Of several processes each sees its own losses; they must agree on going back, so
             # their steps check the gradients, which are common.
             for name, value in losses.items() if self.ranks.count == 1 else ():
@@ -214,8 +223,8 @@ class Loop:
             )
         now = self.at
         self._restore(read_checkpoint(path), path)
-        self.at.skipped = now.position - self.at.images + self.request.batch_size
-        self.at.seconds = now.seconds + seconds
+        self.at.skipped = now.position - self.at.images + self._size
+        (self.at.seconds,) = self.ranks.agree(now.seconds + seconds)
         self.at.rollbacks = now.rollbacks + 1
         self.at.commands, self.at.resumed = now.commands, now.resumed
         self.note(f"not finite ({why}); went back to {self.at.images / 1000:.1f} kimg")
@@ -271,6 +280,13 @@ class Loop:
         self._restore(saved, path)
         self.at.resumed += 1
         self.at.ticks = self._ticks_so_far()  # the budget may be a larger one now
+
+    def _tell_changes(self, recipe: Mapping[str, object]) -> None:
+        """The recipe is not read from the checkpoint: options that are left out are the usual."""
+        before = self.at.commands[-1].get("recipe", recipe) if self.at.commands else recipe
+        differs = describe_difference(before, recipe)
+        if differs:
+            self.progress.say(f"goes on with another recipe than it had: {differs}")
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +20,20 @@ _SMOOTHING = 0.05
 class Progress:
     """Smooths losses and writes them where they can be followed; silent where ``shown`` is False.
 
-    ``curve`` holds the logged rows, for the training record.
+    ``curve`` holds the logged rows, for the training record. The bar shows the losses of ``names``
+    that the last step had, or the first few if there are none.
     """
 
-    def __init__(self, folder: Path, label: str, *, shown: bool, tensorboard: bool) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        label: str,
+        *,
+        shown: bool,
+        tensorboard: bool,
+        names: Sequence[str] = (),
+    ) -> None:
+        self.names, self._latest = names, set[str]()
         self.folder, self.label, self.shown = folder, label, shown
         self.curve: list[dict[str, float]] = []
         self._smooth: dict[str, float] = {}
@@ -53,6 +63,7 @@ class Progress:
 
     def watch(self, losses: Mapping[str, float]) -> None:
         """Take in one step's losses."""
+        self._latest = set(losses)
         for name, value in losses.items():
             old = self._smooth.get(name, value)
             self._smooth[name] = old + _SMOOTHING * (value - old)
@@ -89,13 +100,18 @@ class Progress:
             return
         left = seconds * (1 - fraction) / fraction if fraction > 0 else 0.0
         rate = images / max(seconds, 1e-9)
-        shown = ", ".join(f"{k} {v:.3g}" for k, v in list(self._smooth.items())[:6])
         self._bar.set_postfix_str(
             f"{images / 1000:.1f} kimg, {rate:.0f} images/s, {tqdm.format_interval(left)} left, "
-            f"{shown}",
+            f"{self.losses()}",
             refresh=False,
         )
         self._move(fraction)
+
+    def losses(self) -> str:
+        """What the bar says of them, smoothed."""
+        known = self._smooth.keys() & self._latest
+        names = [name for name in self.names if name in known] or list(self._smooth)
+        return ", ".join(f"{name} {self._smooth[name]:.3g}" for name in names[:6])
 
     def _move(self, fraction: float) -> None:
         self._bar.n = round(100 * min(1.0, fraction))

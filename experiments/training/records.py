@@ -12,6 +12,7 @@ from typing import Any
 
 from gandiff.experiments.training.request import TrainingRequest
 
+RECORD = "training.json"
 _POINTS = 60  # of a curve
 
 
@@ -73,6 +74,7 @@ def training_record(
     return {
         "command": request.command,
         "commands": at.commands,
+        "budget": {"kimg": request.kimg} if request.kimg else {"minutes": request.minutes},
         "data": request.data,
         "seed": request.seed,
         "seconds": round(at.seconds, 1),

@@ -82,7 +82,7 @@ def train_clip(request: TrainingRequest) -> Path:
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.at.images, size)
+        seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
         batch = training_batch(seeds, request.resolution)
         image = model.encode_image(spoil(to_tensor(batch.images, "cpu"), generator).to(device))
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))

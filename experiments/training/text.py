@@ -12,6 +12,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,7 @@ KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousand
 RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
 _ALL = 1 << 30
+_TOGETHER = 16  # captions that are encoded in one go
 
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
@@ -91,7 +93,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        texts, wanted = _batch(request, data, encoder, loop.at.images, size)
+        texts, wanted = _batch(request, data, encoder, loop.at.position, size)
         pooled = model(_ids(encoder, texts)).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
@@ -225,21 +227,24 @@ class CaptionCache:
     """Features of captions, kept by caption for data that come round again.
 
     Up to ``limit`` bytes; the oldest make room. Endless data are better encoded as they come.
+    ``known`` captions are encoded in groups that never change, others alone: the last bits of
+    features depend on what is encoded beside them, and must not depend on what is kept already.
     """
 
-    def __init__(self, encoder: TextEncoder, limit: int = 1 << 30) -> None:
+    def __init__(
+        self, encoder: TextEncoder, known: Sequence[str] = (), limit: int = 1 << 30
+    ) -> None:
         self._encoder, self._limit, self._bytes = encoder, limit, 0
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}
+        self._known = list(dict.fromkeys(known))
+        self._place = {caption: i for i, caption in enumerate(self._known)}
 
     def __call__(self, captions: list[str]) -> TextFeatures:
         """Features of these captions, padded to the longest."""
-        missing = [c for c in dict.fromkeys(captions) if c not in self._kept]
         fresh: dict[str, tuple[Tensor, Tensor]] = {}
-        if missing:
-            found = self._encoder.encode(missing)
-            for i, caption in enumerate(missing):
-                length = int(found.mask[i].sum())
-                fresh[caption] = (found.tokens[i, :length].clone(), found.pooled[i].clone())
+        for caption in captions:
+            if caption not in self._kept and caption not in fresh:
+                fresh |= self._encoded(self._group(caption))
         parts = [fresh.get(c) or self._kept[c] for c in captions]
         for caption, part in fresh.items():
             self._keep(caption, part)
@@ -249,7 +254,24 @@ class CaptionCache:
         pooled = torch.stack([p for _, p in parts])
         return TextFeatures(tokens, pooled, mask.to(tokens.device), [0] * len(captions))
 
+    def _group(self, caption: str) -> list[str]:
+        place = self._place.get(caption)
+        if place is None:
+            return [caption]
+        start = place - place % _TOGETHER
+        return self._known[start : start + _TOGETHER]
+
+    def _encoded(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        found = self._encoder.encode(captions)
+        lengths = found.mask.sum(1).tolist()
+        return {
+            caption: (found.tokens[i, : lengths[i]].clone(), found.pooled[i].clone())
+            for i, caption in enumerate(captions)
+        }
+
     def _keep(self, caption: str, part: tuple[Tensor, Tensor]) -> None:
+        if caption in self._kept:
+            return
         self._kept[caption] = part
         self._bytes += sum(t.nbytes for t in part)
         while self._bytes > self._limit and len(self._kept) > 1:

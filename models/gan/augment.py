@@ -1,6 +1,6 @@
 """Differentiable augmentation of what a discriminator sees (Zhao et al. 2020), for small data.
 
-Colour, translation and cutout, each drawn for a picture from eight uniform numbers, so that the
+Colour, translation and cutout, each drawn for a picture from seven uniform numbers, so that the
 same numbers give the same change on any device. All of it can be differentiated twice, as the
 gradient penalties need.
 """
@@ -17,7 +17,7 @@ SHIFT, CUTOUT = 1 / 8, 0.5  # of the side; the second as in the paper's section 
 def augment(
     images: Float[Tensor, "n 3 h w"], draws: Float[Tensor, "n 8"]
 ) -> Float[Tensor, "n 3 h w"]:
-    """Change each picture by its own eight numbers in [0, 1)."""
+    """Change each picture by its own numbers in [0, 1), of which the last one is not used."""
     images = _colour(images, draws[:, 0:3])
     images = _shift(images, draws[:, 3:5])
     return _cut_out(images, draws[:, 5:7])
@@ -33,7 +33,7 @@ def _colour(x: Tensor, u: Tensor) -> Tensor:
 
 
 def _shift(x: Tensor, u: Tensor) -> Tensor:
-    """Move by whole pixels; what comes in is black's opposite, the middle: zero."""
+    """Move by whole pixels; what comes in is zero, the middle of the range."""
     n, _, h, w = x.shape
     most = torch.tensor([h, w], device=x.device) * SHIFT
     by = ((u * 2 - 1) * most).round().long()  # n 2

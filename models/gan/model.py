@@ -168,7 +168,7 @@ class TextToImageGan(
         return cls.from_folder(folder)
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        """Weights in float16, which is finer than the bf16 that they were trained in."""
+        """Weights in float16, which is finer than the bf16 that training computes in."""
         save_network(save_directory, self.net)
         self.text.save_pretrained(save_directory)
         # The mixin writes its own card only where there is none, so this one comes first.
@@ -203,10 +203,20 @@ def to_pixels(pictures: Float[Tensor, "n 3 h w"]) -> UInt8[np.ndarray, "n h w 3"
 
 
 def save_network(folder: Path, net: GeneratorNetwork) -> None:
-    """Write ``model.safetensors`` and ``config.json``."""
-    from safetensors.torch import save_file
+    """Write ``model.safetensors`` and ``config.json``; on a full disk those before them stay."""
+    from safetensors.torch import save
 
     state = {name: t.detach().cpu().half().contiguous() for name, t in net.state_dict().items()}
-    save_file(state, folder / WEIGHTS)
     facts = {"model": MODEL, **dataclasses.asdict(net.config)}
-    (folder / CONFIG).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
+    _replace(folder / WEIGHTS, save(state))
+    _replace(folder / CONFIG, (json.dumps(facts, indent=1) + "\n").encode())
+
+
+def _replace(path: Path, data: bytes) -> None:
+    temporary = path.with_suffix(".tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise

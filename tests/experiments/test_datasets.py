@@ -20,7 +20,7 @@ from gandiff.experiments.datasets import (
     open_data,
 )
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import HELD_OUT_PAIRS, fits, sample_scenes, scene_seeds
+from gandiff.experiments.scenes import HELD_OUT_PAIRS, SHAPES, fits, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts
 
 COUNT = 6
@@ -110,6 +110,25 @@ def test_scenes_know_which_captions_fit() -> None:
     for wrong, right in zip(batch.wrong, batch.captions, strict=True):
         assert right not in wrong
     assert any(first != second for first, second in batch.wrong)
+
+
+def test_scenes_know_which_wrong_captions_leave_no_room_for_the_right_one() -> None:
+    """Beside a star there may be a ring where nothing is said of a second object."""
+    batch = SceneImages(8).batch(0, 3000, wrong=3)
+    assert not (batch.contradicts & ~batch.mismatch).any()  # the picture fits the right caption
+    room = [
+        (right, wrong)
+        for i, right in enumerate(batch.captions)
+        for k, wrong in enumerate(batch.wrong[i])
+        if not batch.contradicts[i, k]
+    ]
+    assert 100 < len(room) < 2000
+    shape = {name: i for i, name in enumerate(SHAPES)}
+    for right, wrong in room:
+        before, after = ([s for s in SHAPES if s in text] for text in (right, wrong))
+        assert len(before) == len(after) == 1
+        assert shape[before[0]] != shape[after[0]]
+        assert "only" not in right
 
 
 def test_no_caption_of_scenes_has_a_held_out_pair() -> None:

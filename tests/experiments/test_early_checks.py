@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from training_helpers import read, request
 
 from gandiff.experiments import datasets
+from gandiff.experiments.datasets import FileImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import gan
 from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
     check_request,
+    chosen_device,
     open_checked,
 )
 from gandiff.experiments.training.gan_recipe import GanRecipe
@@ -102,19 +105,32 @@ def test_a_seed_that_does_not_fit_is_refused_first(
     from importlib import import_module
 
     train = import_module(f"gandiff.experiments.training.{kind}").train
-    for seed in (20240101, 1 << 23, -1):
-        with pytest.raises(RequestError, match=f"--seed must be from 0 to 8388607, got {seed}"):
+    for seed in (1 << 32, -1):
+        with pytest.raises(RequestError, match=f"--seed must be from 0 to 4294967295, got {seed}"):
             train(small(tmp_path / "out", pictures, seed=seed))
     assert not (tmp_path / "out").exists()
 
 
 def test_the_largest_seed_works(pictures: str, tmp_path: Path) -> None:
-    import torch
-
-    asked = small(tmp_path / "out", pictures, seed=(1 << 23) - 1)
+    asked = small(tmp_path / "out", pictures, seed=(1 << 32) - 1)
     check_request(asked)
-    last = (1 << 40) - 1  # the last place in the data that batches have room for
-    assert torch.Generator().manual_seed((asked.seed << 40) + last)
+    assert FileImages(Path(pictures), 16, asked.seed).batch(0, 2).captions
+
+
+def test_more_processes_than_gpus_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    check_request(request(tmp_path / "out", device="cuda"))
+    with pytest.raises(RequestError, match="--processes 2: torch finds 1 GPUs, and each process"):
+        check_request(request(tmp_path / "out", device="cuda", processes=2))
+
+
+def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    for there, found in ((True, "cuda"), (False, "cpu")):
+        monkeypatch.setattr(torch.cuda, "is_available", lambda there=there: there)
+        assert (chosen_device("auto"), chosen_device("mps")) == (found, "mps")
 
 
 def test_pictures_are_opened_once(

@@ -13,6 +13,7 @@ import torch
 from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
 from training_helpers import request
 
+from gandiff.experiments import store
 from gandiff.experiments.datasets import SceneImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
@@ -335,7 +336,7 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(store.os, "fsync", full)
     with pytest.raises(OSError, match="No space left"):
         run(one, 2)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
@@ -348,6 +349,9 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         ({"gamma": 0.0}, "gamma must be above 0, got 0.0"),
         ({"gamma": -1.0}, "gamma must be above 0, got -1.0"),
         ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": math.inf}, "lr must be above 0, got inf"),
+        ({"gamma": math.nan}, "gamma must be above 0, got nan"),
+        ({"energy": math.nan}, "energy must be at least 0, got nan"),
         ({"lazy": 0}, "lazy must be at least 1, got 0"),
         ({"reading": 1.0}, "reading must be from 0 to below 1"),
         ({"reading": 0.5, "sketching": 0.5}, "reading and sketching must leave a part"),

@@ -18,6 +18,8 @@ def write(folder: Path, seed: int, score: float, changes: dict[str, Any] | None 
         "command": f"gandiff train gan --seed {seed}",
         "seed": seed,
         "data": "scenes",
+        "budget": {"minutes": 40.0},
+        "text": {"seconds": 180.0},
         "recipe": {"gamma": 1.0},
         "finished": True,
         "curve": [],
@@ -91,6 +93,8 @@ def test_a_log_without_measurements_leaves_those_of_the_record(tmp_path: Path) -
     [
         (2, {"recipe": {"gamma": 2.0}}, "recipe is {'gamma': 1.0} in "),
         (2, {"data": "photos"}, "data is scenes in "),
+        (2, {"budget": {"minutes": 5.0}}, "budget is {'minutes': 40.0} in "),
+        (2, {"text": {"source": "openai/clip"}}, "text_source is None in "),
         (
             2,
             {"finished": False},

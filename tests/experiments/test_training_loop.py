@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 
+from gandiff.experiments import store
 from gandiff.experiments.errors import RequestError, environment_failure
 from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
@@ -169,7 +170,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
     def full(*_: object) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", full)
+    monkeypatch.setattr(store.os, "fsync", full)
     with pytest.raises(OSError, match="No space left") as failed:
         loop.save()
     assert "the disk is full" in str(environment_failure(failed.value))
@@ -206,14 +207,58 @@ def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path
     loop.run(fragile)
     assert loop.fraction == 1.0
     assert met.count(9) == 1
-    assert met[3:6] == [9, 9 + loop.request.batch_size, 12 + loop.request.batch_size]
+    assert met[3:6] == [9, 12, 15]
     assert loop.at.rollbacks == 1
-    assert loop.at.skipped == 9 + loop.request.batch_size
+    assert loop.at.skipped == 9 + 3  # what was shown since, and the step that broke
     assert net.weight.item() == loop.at.steps
     record = loop.record()
     assert record["rollbacks"] == 1
     assert "norm of the gradient = nan" in record["events"][0]["text"]
     assert "went back to 0.0 kimg" in record["events"][0]["text"]
+
+
+def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> None:
+    """It would say that the new one is finished."""
+    loop, _, step = make(tmp_path)
+    loop.run(step)
+    write_json(tmp_path / "training.json", loop.record(finished=True))
+    make(tmp_path, resume=True)
+    assert (tmp_path / "training.json").is_file()
+    make(tmp_path)
+    assert not (tmp_path / "training.json").exists()
+
+
+def test_the_record_says_what_the_budget_was(tmp_path: Path) -> None:
+    assert make(tmp_path, kimg=0.5)[0].record()["budget"] == {"kimg": 0.5}
+    assert make(tmp_path, minutes=2.0)[0].record()["budget"] == {"minutes": 2.0}
+
+
+def test_going_on_by_another_recipe_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(recipe: dict[str, object], **changes: Any) -> str:
+        net = torch.nn.Linear(1, 1)
+        loop = Loop(request(tmp_path, quiet=False, **changes), "toy", {"net": net}, recipe=recipe)
+        loop.save()
+        return capsys.readouterr().err
+
+    assert start({"lr": 0.1, "betas": (0.0, 0.9)}) == ""
+    assert start({"lr": 0.1, "betas": (0.0, 0.9)}, resume=True) == ""
+    said = start({"lr": 0.2, "betas": (0.0, 0.9)}, resume=True)
+    assert said.strip() == (
+        "toy: goes on with another recipe than it had: lr is 0.1 there and 0.2 here"
+    )
+
+
+def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:
+    loop, _, _ = make(tmp_path)
+    loop.progress.names = ("b", "z", "a")
+    loop.progress.watch({"a": 1.0, "c": 5.0})
+    assert loop.progress.losses() == "a 1"
+    loop.progress.watch({"b": 2.0, "c": 5.0})
+    assert loop.progress.losses() == "b 2"
+    loop.progress.watch({"c": 5.0})
+    assert loop.progress.losses() == "a 1, c 5, b 2"
 
 
 def test_before_any_checkpoint_there_is_no_way_back(tmp_path: Path) -> None:

@@ -7,13 +7,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gandiff.experiments.gan_benchmark import the_usual_way, zero_insertion
+from gandiff.experiments.gan_benchmark import (
+    products_of,
+    the_usual_way,
+    toy_text,
+    zero_insertion,
+)
 from gandiff.models.gan.config import GanConfig, gan_config
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.layers import (
     GAIN,
     CrossAttention,
     Halving,
+    Linear,
     ModulatedConv,
     StyledLayer,
     double,
@@ -305,3 +311,17 @@ def test_bf16_is_near_and_finite() -> None:
     (slope,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
     torch.autograd.backward(slope.square().sum())
     assert all(p.grad.isfinite().all() for p in d.parameters() if p.grad is not None)
+
+
+def test_the_bare_products_of_a_generator_are_all_found() -> None:
+    """Each convolution and each matrix product of one call, so that a sum of them can be timed."""
+    config = gan_config(16, 96)
+    net = GeneratorNetwork(config).eval().requires_grad_(False)
+    found = products_of(net, torch.randn(2, config.z_width), toy_text(2))
+    for product in found:
+        product()
+    names = [str(product.func) for product in found]  # type: ignore[attr-defined]
+    convolutions = sum(isinstance(m, ModulatedConv) for m in net.modules())
+    linear = sum(isinstance(m, torch.nn.Linear | Linear) for m in net.modules())
+    assert sum("convolution" in name for name in names) >= convolutions > 4
+    assert sum("mm" in name for name in names) >= linear > 4

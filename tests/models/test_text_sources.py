@@ -129,7 +129,7 @@ def test_captions_are_encoded_once(encoder: TextEncoder, monkeypatch: pytest.Mon
         return usual(captions)
 
     monkeypatch.setattr(encoder, "encode", counted)
-    cache = CaptionCache(encoder)
+    cache = CaptionCache(encoder, CAPTIONS)
     first, again = cache([*CAPTIONS, CAPTIONS[0]]), cache(CAPTIONS[::-1])
     assert asked == [CAPTIONS]
     whole = usual(CAPTIONS)
@@ -149,3 +149,18 @@ def test_the_cache_forgets_the_oldest(encoder: TextEncoder) -> None:
     assert CAPTIONS[0] not in cache._kept
     assert cache._bytes <= 4 * (one.tokens.nbytes + one.pooled.nbytes)
     torch.testing.assert_close(cache(CAPTIONS).pooled, encoder.encode(CAPTIONS).pooled)
+
+
+@pytest.mark.parametrize("known", [0, 40], ids=["unknown", "known"])
+def test_features_do_not_depend_on_what_was_kept_before(encoder: TextEncoder, known: int) -> None:
+    """Not by one bit: a resumed training begins with an empty cache."""
+    every = [f"{'a small ' * (i % 4)}red star number {i}" for i in range(40)]
+    full, fresh = (CaptionCache(encoder, every[:known]) for _ in range(2))
+    for i in range(40):
+        full(every[i : i + 3])
+    asked = [every[i] for i in (3, 17, 39, 4, 3)]
+    before, after = full(asked), fresh(asked)
+    assert torch.equal(before.tokens, after.tokens)
+    assert torch.equal(before.pooled, after.pooled)
+    one = CaptionCache(encoder, every[:known])([every[17]])
+    assert torch.equal(one.pooled[0], before.pooled[1])

@@ -1,0 +1,220 @@
+"""What ticks measure: values where they are known, and pictures in their places."""
+
+from __future__ import annotations
+
+import errno
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import pytest
+import torch
+import toys
+from gan_helpers import trainer
+from jaxtyping import UInt8
+
+from gandiff.experiments.datasets import FileImages
+from gandiff.experiments.errors import RequestError
+from gandiff.experiments.scenes_captions import matching_scenes
+from gandiff.experiments.scenes_render import render
+from gandiff.experiments.training import gan, gan_watch, gan_watch_scenes
+from gandiff.experiments.training.gan import Ticks
+from gandiff.experiments.training.gan_trainer import GanTrainer
+from gandiff.experiments.training.gan_watch import Watch, discriminator_facts, grid, paint
+from gandiff.experiments.training.gan_watch_files import FileWatch
+from gandiff.experiments.training.gan_watch_scenes import SceneWatch
+
+NOBODY = cast(GanTrainer, None)  # these measurements do not ask the trainer
+
+
+@pytest.fixture
+def scenes(monkeypatch: pytest.MonkeyPatch) -> SceneWatch:
+    monkeypatch.setattr(gan_watch_scenes, "_PROMPTS", 60)
+    return SceneWatch()
+
+
+def right(watch: SceneWatch, seed: int = 1000) -> UInt8[np.ndarray, "n 32 32 3"]:
+    """Real scenes of the prompts, other ones than the watch compares with."""
+    drawn = [
+        render(matching_scenes(one, watch.per_prompt, seed + i), 32)
+        for i, one in enumerate(watch.expected)
+    ]
+    return np.concatenate(drawn)
+
+
+def test_real_scenes_are_as_good_as_can_be(scenes: SceneWatch) -> None:
+    score, found = scenes.measure(NOBODY, right(scenes))
+    assert found["all"] >= 0.99
+    assert found["held_out_all"] >= 0.95
+    assert found["diversity"] == pytest.approx(1, abs=0.07)
+    assert found["unstated_coverage"] == pytest.approx(1, abs=0.1)
+    assert found["reverse_kl"] < 0.1
+    assert min(found["recall"], found["coverage"]) > 0.8
+    assert score == pytest.approx(found["all"] * min(1, found["unstated_coverage"]))
+
+
+def test_one_picture_for_each_prompt_is_found_out(scenes: SceneWatch) -> None:
+    pictures = right(scenes)
+    repeated = np.repeat(pictures[:: scenes.per_prompt], scenes.per_prompt, 0)
+    good, bad = scenes.measure(NOBODY, pictures), scenes.measure(NOBODY, repeated)
+    assert bad[1]["all"] >= 0.98
+    assert bad[1]["diversity"] == pytest.approx(0, abs=1e-3)
+    assert bad[1]["unstated_coverage"] < 0.1
+    assert bad[0] < 0.1 < 0.9 < good[0]
+
+
+def test_pictures_of_other_prompts_are_wrong(scenes: SceneWatch) -> None:
+    pictures = right(scenes)
+    score, found = scenes.measure(NOBODY, np.roll(pictures, scenes.per_prompt, 0))
+    assert found["all"] < 0.2
+    assert score < 0.2
+    assert found["fd"] == pytest.approx(scenes.measure(NOBODY, pictures)[1]["fd"])
+
+
+def folder(path: Path, count: int, *, same: bool = False) -> FileImages:
+    names = [f"{i:03d}.png" for i in range(count)]
+    toys.save_toy_images(path, names)
+    for name in names:
+        (path / name).with_suffix(".txt").write_text(f"picture {name}", encoding="utf-8")
+        if same:
+            (path / name).write_bytes((path / names[0]).read_bytes())
+    return FileImages(path, 16)
+
+
+def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
+    data = folder(tmp_path / "photos", 32)
+    watch = FileWatch(data, None)
+    pictures = data.batch(0, 32).images
+    score, found = watch.measure(NOBODY, pictures)
+    assert found["fd"] == pytest.approx(0, abs=1e-3)
+    assert score == -found["fd"]
+    assert min(found["precision"], found["recall"], found["coverage"]) > 0.9
+    alike = np.repeat(pictures[:8], watch.per_prompt, 0)
+    worse, other = watch.measure(NOBODY, alike)
+    assert other["variation"] == pytest.approx(0, abs=1e-3)
+    assert worse < score
+
+
+def test_pictures_that_are_all_the_same_have_no_variation_to_compare_with(tmp_path: Path) -> None:
+    data = folder(tmp_path / "photos", 20, same=True)
+    pictures = data.batch(0, 20).images
+    assert "variation" not in FileWatch(data, None).measure(NOBODY, pictures)[1]
+
+
+def test_one_picture_cannot_be_measured_against(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="has one image; two are needed"):
+        FileWatch(folder(tmp_path / "photos", 1), None)
+
+
+@pytest.mark.parametrize(("held", "r_v"), [(4.0, 0.0), (1.0, 1.0), (2.5, 0.5)])
+def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, held: float, r_v: float
+) -> None:
+    """Real pictures that were seen get 4 and fakes 1, up to a number for each caption."""
+    one = trainer(tmp_path)
+    unseen = one.data.held_out(256)
+    made = {paint(one, some, gan_watch._SEED + 1).tobytes() for some in captions(one)}
+
+    def logits(_: Any, images: np.ndarray, captions: list[str]) -> torch.Tensor:
+        free = torch.tensor([float(len(caption)) for caption in captions])
+        if images.tobytes() in made:
+            return free + 1
+        return free + (held if images.tobytes() == unseen.images.tobytes() else 4.0)
+
+    monkeypatch.setattr(gan_watch, "_logits", logits)
+    found = discriminator_facts(one)
+    assert found["r_v"] == pytest.approx(r_v, abs=1e-5)
+    assert found["p_held_out_above_fake"] == float(held > 1)
+
+
+def captions(one: GanTrainer) -> list[list[str]]:
+    """Of the pictures that were seen last, and of those that never were."""
+    return [one.data.batch(0, 256).captions, one.data.held_out(256).captions]
+
+
+def test_a_grid_has_a_prompt_in_each_row_and_a_noise_in_each_column(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    torch.manual_seed(0)
+    with torch.no_grad():  # a fresh generator hears hardly anything
+        for p in one.ema.module.parameters():
+            p.add_(0.3 * torch.randn_like(p))
+    prompts = ["a red star", "a small heart on white", "a red star"]
+    picture = grid(one, prompts, columns=4)
+    height, width = picture.shape[0] // 3, picture.shape[1] // 4
+    assert min(height, width) >= one.g.config.resolution
+    cells = picture.reshape(3, height, 4, width, 3).swapaxes(1, 2)
+    np.testing.assert_array_equal(cells[0], cells[2])
+    assert (cells[0] != cells[1]).any()
+    assert all((cells[0, 0] != cells[0, i]).any() for i in (1, 2, 3))
+
+
+class Sorted(Watch):
+    """Gets better from tick to tick."""
+
+    told = ("fd", "unheard of", "recall")
+
+    def __init__(self) -> None:
+        self.captions, self.per_prompt, self.score = ["a star", "a ring"], 1, 0.0
+
+    def measure(
+        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
+    ) -> tuple[float, dict[str, float]]:
+        self.score += 1
+        return self.score, {"fd": 12.345, "recall": 0.5, "precision": 0.7}
+
+
+def test_a_tick_says_what_it_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = trainer(tmp_path, quiet=False, ticks=2)
+    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    one.loop.run(one.step, Ticks(one, Sorted()))
+    said = capsys.readouterr().err
+    assert "GAN: measured 1 of 2: fd 12.3, recall 0.5" in said
+    assert "GAN: measured 2 of 2" in said
+    assert "p_real_above_fake" in said
+
+
+def test_a_full_disk_at_a_tick_keeps_the_best_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tmp_path)
+    best = tmp_path / "best"
+    monkeypatch.setattr(gan, "text_record", lambda _: {})
+    gan.save(best, one)
+    before = {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()}
+    assert {"model.safetensors", "config.json", "training.json"} <= before.keys()
+    torch.nn.init.zeros_(one.ema.module.start.weight)
+    usual = Path.write_bytes
+
+    def full(path: Path, data: bytes) -> int:
+        usual(path, data[: len(data) // 2])
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "write_bytes", full)
+        with pytest.raises(OSError, match="No space left"):
+            gan.save(best, one)
+    assert {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()} == before
+    gan.save(best, one)
+    assert (best / "model.safetensors").read_bytes() != before["model.safetensors"]
+
+
+def test_a_text_encoder_has_its_name_once_it_is_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tmp_path / "run")
+
+    def broken(self: object, folder: Path) -> None:
+        (folder / "text_encoder").mkdir()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(one.encoder), "save_pretrained", broken)
+        with pytest.raises(OSError, match="No space left"):
+            gan._save_text(tmp_path, one.encoder)
+    assert not (tmp_path / "text_encoder").exists()
+    gan._save_text(tmp_path, one.encoder)
+    assert (tmp_path / "text_encoder" / "model.safetensors").is_file()
+    assert (tmp_path / "tokenizer").is_dir()
+    assert not list(tmp_path.glob(".text-*"))
