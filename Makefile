@@ -25,7 +25,7 @@ PROGRESS := awk '/^(Collecting|Installing|Successfully installed)/ { print subst
 
 help:
 	@echo "make bench       compare the shipped GAN with the shipped diffusion model (minutes)"
-	@echo "make bench-full  the same on the 2,000 prompts that the model cards quote (hours)"
+	@echo "make bench-full  GAN, diffusion and real scenes on 2,000 prompts (half an hour)"
 	@echo "make test        all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
 	@echo "make test-peers  our numbers beside those of other packages, which this installs"

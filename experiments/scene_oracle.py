@@ -1,4 +1,4 @@
-"""A generator that cannot be beaten: it draws a scene that the caption was written for.
+"""A perfect generator of scenes: it draws a scene that the caption was written for.
 
 In a comparison, ``type: gandiff.experiments.scene_oracle:paint`` gives the value of every metric
 that a perfect model of scenes would get, beside the models: the Fréchet distance of real scenes to

@@ -150,7 +150,7 @@ def train(line: str) -> None:
 
 def fetch_emoji(line: str) -> None:
     """The parts of the package that the page uses: two emoji, one of them in two skin tones."""
-    assert line == "npm pack emoji-datasource-google"
+    assert line == "npm pack emoji-datasource-google@16.0.0"
     images = Path("package", "img", "google", "64")
     images.mkdir(parents=True)
     toys.save_toy_images(images, ["1f600.png", "1f44b.png", "1f44b-1f3fb.png", "1f91d-2.png"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,11 @@ def _request(kind: str, out: Path | None, device: str, **chosen: Any) -> Any:
 def _refuse_unfinished(kind: str, request: Any) -> None:
     from gandiff.experiments.training.checks import refuse_unfinished
 
-    refuse_unfinished(request, *_CHECKPOINTS[kind])
+    if kind != "judges":
+        refuse_unfinished(request, *_CHECKPOINTS[kind])
+        return
+    for path in map(Path, _CHECKPOINTS[kind]):  # judges have a record each
+        refuse_unfinished(dataclasses.replace(request, out=request.out / path.parent), path.name)
 
 
 def _done(out: Path, as_json: bool) -> None:
@@ -94,8 +99,7 @@ def _add(kind: str, about: str) -> None:
             device=device,
             quiet=quiet,
         )
-        if kind != "judges":  # which have a record each
-            _refuse_unfinished(kind, request)
+        _refuse_unfinished(kind, request)
         import_module(f"gandiff.experiments.training.{kind}").train(request)
         _done(request.out, as_json)
 

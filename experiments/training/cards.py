@@ -33,6 +33,9 @@ def _commands(record: Mapping[str, Any]) -> str:
 
 def judge_card(name: str, record: Mapping[str, Any]) -> str:
     """Card of a judge."""
+    alone = ""
+    if " judges" in record["command"]:  # which trains three, one after the other
+        alone = "The command trains three judges; seed, cost and images are this one's share.\n"
     rows = "\n".join(f"| {k} | {v:.4f} |" for k, v in record["validation"].items())
     return (
         f"---\n{_LICENCE}{_HEAD}---\n\n# {name}\n\n"
@@ -40,7 +43,7 @@ def judge_card(name: str, record: Mapping[str, Any]) -> str:
         "It was trained on scenes from seeds of its own, with every (shape, colour) pair, half of\n"
         "them blurred, noised or resampled. Its weights are frozen: their sha256 is in the\n"
         "protocol of every number that it gives.\n\n"
-        f"## Training\n\n{_cost(record)}\n"
+        f"## Training\n\n{alone}{_cost(record)}\n"
         "## On unseen scenes of all pairs\n\n| what | value |\n| --- | --: |\n"
         f"{rows}\n\n"
         "The same command measures these at its end and writes them to `training.json`.\n"

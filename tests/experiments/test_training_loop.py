@@ -7,7 +7,7 @@ import itertools
 import json
 import math
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from loop_helpers import make, request
 
 from gandiff.experiments import store
 from gandiff.experiments.errors import RequestError, environment_failure
@@ -24,9 +25,6 @@ from gandiff.experiments.training.checkpoints import BEST, numbered
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.records import write_json
-from gandiff.experiments.training.request import TrainingRequest
-
-Step = Callable[[], tuple[int, dict[str, float]]]
 
 
 @pytest.fixture(autouse=True)
@@ -34,23 +32,6 @@ def _every_step_takes_a_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
     ticks = itertools.count()
     clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 1000)
     monkeypatch.setattr(loops, "time", clock)
-
-
-def request(out: Path, **changes: Any) -> TrainingRequest:
-    return TrainingRequest(**{"out": out, "minutes": 0.001, "quiet": True, **changes})
-
-
-def make(out: Path, label: str = "toy", **changes: Any) -> tuple[Loop, torch.nn.Linear, Step]:
-    """A loop around one weight that grows by one with each step of three images."""
-    net = torch.nn.Linear(1, 1, bias=False).requires_grad_(False)
-    net.weight.zero_()
-    loop = Loop(request(out, **changes), label, {"net": net})
-
-    def step() -> tuple[int, dict[str, float]]:
-        net.weight.add_(1)
-        return 3, {"loss": 1.0 / (1 + loop.at.steps)}
-
-    return loop, net, step
 
 
 def test_it_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
@@ -215,50 +196,6 @@ def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path
     assert record["rollbacks"] == 1
     assert "norm of the gradient = nan" in record["events"][0]["text"]
     assert "went back to 0.0 kimg" in record["events"][0]["text"]
-
-
-def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> None:
-    """It would say that the new one is finished."""
-    loop, _, step = make(tmp_path)
-    loop.run(step)
-    write_json(tmp_path / "training.json", loop.record(finished=True))
-    make(tmp_path, resume=True)
-    assert (tmp_path / "training.json").is_file()
-    make(tmp_path)
-    assert not (tmp_path / "training.json").exists()
-
-
-def test_the_record_says_what_the_budget_was(tmp_path: Path) -> None:
-    assert make(tmp_path, kimg=0.5)[0].record()["budget"] == {"kimg": 0.5}
-    assert make(tmp_path, minutes=2.0)[0].record()["budget"] == {"minutes": 2.0}
-
-
-def test_going_on_by_another_recipe_is_said(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def start(recipe: dict[str, object], **changes: Any) -> str:
-        net = torch.nn.Linear(1, 1)
-        loop = Loop(request(tmp_path, quiet=False, **changes), "toy", {"net": net}, recipe=recipe)
-        loop.save()
-        return capsys.readouterr().err
-
-    assert start({"lr": 0.1, "betas": (0.0, 0.9)}) == ""
-    assert start({"lr": 0.1, "betas": (0.0, 0.9)}, resume=True) == ""
-    said = start({"lr": 0.2, "betas": (0.0, 0.9)}, resume=True)
-    assert said.strip() == (
-        "toy: goes on with another recipe than it had: lr is 0.1 there and 0.2 here"
-    )
-
-
-def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:
-    loop, _, _ = make(tmp_path)
-    loop.progress.names = ("b", "z", "a")
-    loop.progress.watch({"a": 1.0, "c": 5.0})
-    assert loop.progress.losses() == "a 1"
-    loop.progress.watch({"b": 2.0, "c": 5.0})
-    assert loop.progress.losses() == "b 2"
-    loop.progress.watch({"c": 5.0})
-    assert loop.progress.losses() == "a 1, c 5, b 2"
 
 
 def test_before_any_checkpoint_there_is_no_way_back(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from training_helpers import request
 
 from gandiff.experiments.cli import main
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import gan
+from gandiff.experiments.training import gan, judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.checks import refuse_unfinished
 from gandiff.experiments.training.records import write_json
@@ -79,6 +79,17 @@ def test_a_training_in_parts_is_finished_as_a_whole(tmp_path: Path) -> None:
         refuse_unfinished(request(tmp_path), *names)
     write_json(tmp_path / "training.json", {"images": 4000})
     refuse_unfinished(request(tmp_path), *names)
+
+
+def test_judges_that_are_not_finished_are_not_overwritten(
+    empty_folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(judges, "train", lambda *_: None)
+    save(Path("out/scene-classifier-a"), 1000, "classifier a")
+    assert main(["train", "judges", "--out", "out"]) == 2
+    assert "scene-classifier-a holds a training that is not finished" in capsys.readouterr().err
+    write_json(Path("out/scene-classifier-a/training.json"), {"images": 1000})
+    assert main(["train", "judges", "--out", "out"]) == 0
 
 
 @pytest.mark.parametrize(

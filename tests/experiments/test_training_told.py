@@ -1,0 +1,57 @@
+"""What a training tells of itself: its record, its bar, what it says when it goes on."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from loop_helpers import make, request
+
+from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.records import write_json
+
+
+def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> None:
+    """It would say that the new one is finished."""
+    loop, _, step = make(tmp_path)
+    loop.run(step)
+    write_json(tmp_path / "training.json", loop.record(finished=True))
+    make(tmp_path, resume=True)
+    assert (tmp_path / "training.json").is_file()
+    make(tmp_path)
+    assert not (tmp_path / "training.json").exists()
+
+
+def test_the_record_says_what_the_budget_was(tmp_path: Path) -> None:
+    assert make(tmp_path, kimg=0.5)[0].record()["budget"] == {"kimg": 0.5}
+    assert make(tmp_path, minutes=2.0)[0].record()["budget"] == {"minutes": 2.0}
+
+
+def test_going_on_by_another_recipe_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def start(recipe: dict[str, object], **changes: Any) -> str:
+        net = torch.nn.Linear(1, 1)
+        loop = Loop(request(tmp_path, quiet=False, **changes), "toy", {"net": net}, recipe=recipe)
+        loop.save()
+        return capsys.readouterr().err
+
+    assert start({"lr": 0.1, "betas": (0.0, 0.9)}) == ""
+    assert start({"lr": 0.1, "betas": (0.0, 0.9)}, resume=True) == ""
+    said = start({"lr": 0.2, "betas": (0.0, 0.9)}, resume=True)
+    assert said.strip() == (
+        "toy: goes on with another recipe than it had: lr is 0.1 there and 0.2 here"
+    )
+
+
+def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:
+    loop, _, _ = make(tmp_path)
+    loop.progress.names = ("b", "z", "a")
+    loop.progress.watch({"a": 1.0, "c": 5.0})
+    assert loop.progress.losses() == "a 1"
+    loop.progress.watch({"b": 2.0, "c": 5.0})
+    assert loop.progress.losses() == "b 2"
+    loop.progress.watch({"c": 5.0})
+    assert loop.progress.losses() == "a 1, c 5, b 2"
