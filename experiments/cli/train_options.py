@@ -16,21 +16,21 @@ Data = Annotated[
 Resolution = Annotated[
     int,
     typer.Option(
-        help="Side of the images in px: a power of two from 8 to 1024, or for diffusion a multiple "
-        "of 8."
+        help="Side of the images in px. GAN: a power of two from 8 to 1024; diffusion: a multiple "
+        "of 8; judges: 32."
     ),
 ]
 Minutes = Annotated[
     float,
     typer.Option(
-        help="How long to train, in wall time over all starts; a new text encoder takes a tenth of "
-        "it on top, 3 minutes at most."
+        help="How long to train, in wall time, all starts together; the text encoder of a "
+        "generator takes a tenth of it on top, 3 minutes at most."
     ),
 ]
 Kimg = Annotated[
     float | None,
     typer.Option(
-        help="Thousands of images to train on, in place of --minutes: the same machine repeats it."
+        help="Thousands of images to train on, in place of --minutes: the same CPU repeats it."
     ),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Where every random choice starts.")]

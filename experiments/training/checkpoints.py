@@ -12,6 +12,8 @@ import torch
 
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import write_atomically
+from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.records import RECORD
 
 CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
 
@@ -96,6 +98,18 @@ def _plain(value: object) -> object:
 def numbered(folder: Path) -> list[Path]:
     """The checkpoints kept beside the latest one, oldest first."""
     return sorted(folder.glob("checkpoint-[0-9]*.pt"), key=lambda path: path.name)
+
+
+def clear_training(folder: Path, *more: str) -> None:
+    """Remove what an older training left, before a new one begins in its folder.
+
+    A checkpoint that stayed would be gone on from, a record would say that the new one is finished.
+    ``more`` are files of the same kind.
+    """
+    names = (CHECKPOINT, BEST, RECORD, LOG, *more)
+    unfinished = folder.glob("checkpoint*.tmp")  # of a process that was killed while it wrote
+    for old in (*(folder / name for name in names), *numbered(folder), *unfinished):
+        old.unlink(missing_ok=True)
 
 
 def keep_latest(folder: Path, keep: int, images: int) -> None:

@@ -53,11 +53,14 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     if request.tensorboard:
         check_tensorboard()
     check_device(request.device)
-    if request.device == "cuda" and request.processes > torch.cuda.device_count():
-        raise RequestError(
-            f"--processes {request.processes}: torch finds {torch.cuda.device_count()} GPUs, and "
-            "each process needs one of its own"
-        )
+    if request.processes > 1 and request.device.startswith("cuda"):
+        gpus = torch.cuda.device_count() if request.device == "cuda" else 1
+        if request.processes > gpus:
+            raise RequestError(
+                f"--processes {request.processes} --device {request.device}: each process needs a "
+                f"GPU of its own, and there {'are' if gpus != 1 else 'is'} {gpus}; give fewer "
+                "processes, or --device cpu"
+            )
     if request.out.exists() and not request.out.is_dir():
         raise RequestError(f"--out {request.out} is a file; give a folder")
     if request.resume and not any((request.out / name).is_file() for name in checkpoints):

@@ -15,10 +15,10 @@ from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor
-from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import RECORD, write_json
+from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
@@ -50,8 +50,10 @@ def train(request: TrainingRequest) -> Path:
         )
     data = open_checked(request)
     encoder = text.ensure(request, data).to(request.device, torch.float32)
-    if not request.resume:  # a record that stayed would say that this training is finished
-        (request.out / RECORD).unlink(missing_ok=True)
+    if not request.resume:
+        clear_training(request.out)
+        for phase in _PHASES:  # the second would be taken for that of this training, too
+            clear_training(request.out / _WORK / phase)
     vae, vae_record = train_vae(request, data)
     unet, unet_record = train_unet(request, data, encoder, vae)
     save_pipeline(request.out, vae, unet, encoder)
@@ -76,8 +78,8 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     vae = build_vae(request.resolution).to(request.device)
     optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0)
     ema = Ema(vae, 4000.0)
-    loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer})
     size = min(request.batch_size, 32)
+    loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer}, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.at.steps + 1) / 50))

@@ -202,6 +202,8 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
 def _save_text(folder: Path, encoder: TextEncoder) -> None:
     """Write what of the text encoder is not there yet; each part has its name once it is whole."""
     missing = [part for part in TEXT_PARTS if not (folder / part).is_dir()]
+    for left in folder.glob(".text-*"):  # by a process that was killed meanwhile
+        shutil.rmtree(left, ignore_errors=True)
     if missing:
         with tempfile.TemporaryDirectory(prefix=".text-", dir=folder) as made:
             encoder.save_pretrained(Path(made))

@@ -76,7 +76,10 @@ class GanRecipe:
                 f"{self.sketching}"
             )
         if self.sketching and not self.energy:  # it learns by nothing else
-            raise RequestError("sketching needs energy above 0; with energy=0 set sketching=0")
+            raise RequestError(
+                "sketching needs energy above 0; with energy=0 set sketching=0 (and energy_end=0, "
+                "unless the energy score is to come in later)"
+            )
         if self.lazy < 1:
             raise RequestError(f"lazy must be at least 1, got {self.lazy}")
         for name in ("mismatches", "matching", "energy", "energy_end", "guidance_weight"):

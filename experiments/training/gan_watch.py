@@ -32,7 +32,7 @@ class Watch(abc.ABC):
 
     captions: list[str]  # one for each picture; those of one prompt stand together
     per_prompt: int
-    told: tuple[str, ...]  # what of ``measure`` is said at every tick
+    told: tuple[str, ...] = ()  # what of ``measure`` is said at every tick
 
     @abc.abstractmethod
     def measure(

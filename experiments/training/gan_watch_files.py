@@ -26,9 +26,9 @@ _ENOUGH = 50  # held-out pictures, below which a distance to them says little
 class FileWatch(Watch):
     """Distribution and variation, in the features of an encoder or of thumbnails of 8 px.
 
-    Thumbnails need no weights; they see colour and layout, nothing fine. The pictures beside are
-    held-out ones, or those of training where there are too few to hold any out. The score is the
-    negative Fréchet distance.
+    Thumbnails need no weights; they see colour and layout, nothing fine. Captions and the pictures
+    beside are held-out ones, or those of training where fewer than 50 are held out. The score is
+    the negative Fréchet distance.
     """
 
     told = ("fd", "variation", "recall", "coverage", "r_v")
@@ -45,6 +45,7 @@ class FileWatch(Watch):
         self.captions = [prompt for prompt in prompts for _ in range(_PER_PROMPT)]
         self._real = self._features(held.images)
         self._spread = spread(self._real, len(self._real))
+        self._rounding = 1e-5 * float(np.abs(self._real).max())
         self._stats = GaussianStats.of(self._real)
 
     def measure(
@@ -54,7 +55,7 @@ class FileWatch(Watch):
         features = self._features(pictures)
         fd = frechet_distance(GaussianStats.of(features), self._stats)
         found = {"fd": fd}
-        if self._spread > 0:  # real pictures that are all the same have nothing to vary
+        if self._spread > self._rounding:  # pictures that are all the same have nothing to vary
             found["variation"] = spread(features, self.per_prompt) / self._spread
         if min(len(features), len(self._real)) > _NEAREST:
             precision, recall, _, covered = manifold_values(features, self._real, _NEAREST)

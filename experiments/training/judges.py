@@ -20,8 +20,8 @@ from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_o
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes_suite import training_batch
-from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
-from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
+from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
@@ -52,6 +52,9 @@ def train(request: TrainingRequest) -> Path:
         )
     if not 0 <= request.seed < _SEEDS:
         raise RequestError(f"--seed must be from 0 to {_SEEDS - 1} for judges, got {request.seed}")
+    if not request.resume:  # what an older training left would be taken for parts of this one
+        for name in (*DESIGNS, "clip"):
+            clear_training(part_of(request, name).out)
     for name in DESIGNS:
         train_classifier(part_of(request, name), name)
     train_clip(part_of(request, "clip"))
@@ -108,15 +111,16 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     heads = heads_of(LABELS)
     net = SceneClassifierNet(heads=heads, **DESIGNS[name]).to(request.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
-    loop = Loop(request, f"scene classifier {name}", {"net": net, "optimizer": optimizer})
-    generator = torch.Generator().manual_seed(request.seed)
     size = max(request.batch_size, 128)
+    parts = {"net": net, "optimizer": optimizer}
+    loop = Loop(request, f"scene classifier {name}", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
         seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
         batch = training_batch(seeds, request.resolution)
-        logits = net(spoil(to_tensor(batch.images, "cpu"), generator).to(request.device))
+        clean, noise = to_tensor(batch.images, "cpu"), noise_at(request.seed, loop.at.position)
+        logits = net(spoil(clean, noise).to(request.device))
         wanted = targets(batch.scenes)
         losses = [F.cross_entropy(logits[k], wanted[k].to(request.device)) for k in logits]
         loss = torch.stack(losses).sum()

@@ -17,16 +17,16 @@ from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
     Stateful,
+    clear_training,
     describe_difference,
     keep_latest,
-    numbered,
     read_checkpoint,
     restore,
     write_checkpoint,
 )
-from gandiff.experiments.training.progress import LOG, Progress
+from gandiff.experiments.training.progress import Progress
 from gandiff.experiments.training.ranks import ALONE, Ranks
-from gandiff.experiments.training.records import RECORD, Counters, training_record
+from gandiff.experiments.training.records import Counters, training_record
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -44,7 +44,8 @@ class Loop:
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
     ``recipe`` goes into the record of the start, since a training may go on by another one.
-    ``shown`` are the losses that the progress bar has room for.
+    ``shown`` are the losses that the progress bar has room for, ``size`` the images of a step where
+    that is not the request's batch.
     """
 
     def __init__(
@@ -56,13 +57,14 @@ class Loop:
         networks: Mapping[str, object] | None = None,
         recipe: Mapping[str, object] | None = None,
         shown: Sequence[str] = (),
+        size: int | None = None,
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
         self.at = Counters()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
-        self._size = request.batch_size  # images of a step
+        self._size = size or request.batch_size
         self._asked = self._stop = self._midway = False
         if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
@@ -78,10 +80,7 @@ class Loop:
             self._tell_changes(recipe or {})
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
-            # A record that stayed would say that this training is finished.
-            stale = (request.out / name for name in (LOG, BEST, RECORD))
-            for old in (*stale, *numbered(request.out)):
-                old.unlink(missing_ok=True)
+            clear_training(request.out)
         start = {
             "command": request.command,
             "images": self.at.images,

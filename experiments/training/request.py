@@ -14,7 +14,7 @@ class TrainingRequest:
     """One training; ``command`` goes into the model card.
 
     The budget is ``minutes`` of wall time, or ``kimg`` thousand images where that is given: only
-    the latter makes a run that can be repeated bit for bit, on the same machine with the same
+    the latter makes a run that can be repeated bit for bit, on the same CPU with the same
     settings. Another processor, another number of threads, and what ``dtype`` ``auto`` chooses
     there, round differently. ``batch_size`` counts the images of a step over all ``processes``,
     each of which works on its share in ``accumulate`` parts. ``data`` is ``scenes`` (the endless

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from gandiff.evaluate.extractors.scenes import heads_of
 from gandiff.experiments.scenes import LABELS
 from gandiff.experiments.scenes_suite import training_batch
-from gandiff.experiments.training.averaging import cosine, set_lr, to_tensor
+from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
@@ -76,15 +76,16 @@ def train_clip(request: TrainingRequest) -> Path:
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *extra.parameters()], lr=1e-3, weight_decay=1e-3
     )
-    loop = Loop(request, "scene CLIP", {"model": model, "heads": extra, "optimizer": optimizer})
-    generator = torch.Generator().manual_seed(request.seed)
     size = max(request.batch_size, _BATCH)
+    parts = {"model": model, "heads": extra, "optimizer": optimizer}
+    loop = Loop(request, "scene CLIP", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
         seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
         batch = training_batch(seeds, request.resolution)
-        image = model.encode_image(spoil(to_tensor(batch.images, "cpu"), generator).to(device))
+        clean, noise = to_tensor(batch.images, "cpu"), noise_at(request.seed, loop.at.position)
+        image = model.encode_image(spoil(clean, noise).to(device))
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))
         named = attribute_loss(extra, image, targets(batch.scenes))
         contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))

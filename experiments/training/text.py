@@ -78,6 +78,7 @@ def fact_classes() -> dict[str, int]:
 def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path:
     """Train a text encoder into ``request.out``; returns it. ``data`` is opened if not given."""
     check_request(request, CHECKPOINT)
+    request = dataclasses.replace(request, device="cpu")  # it is too small to gain from another
     torch.manual_seed(request.seed)
     data = data or open_data(request.data, request.resolution, request.seed)
     tokenizer = build_tokenizer(data.captions(_CAPTIONS))
@@ -88,8 +89,11 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *heads.parameters()], lr=1e-3, weight_decay=1e-2
     )
-    loop = Loop(request, _LABEL, {"model": model, "heads": heads, "optimizer": optimizer})
     size = 256
+    parts = {"model": model, "heads": heads, "optimizer": optimizer}
+    loop = Loop(request, _LABEL, parts, size=size)
+    if not request.resume:
+        (request.out / RECORD).unlink(missing_ok=True)
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
@@ -227,8 +231,9 @@ class CaptionCache:
     """Features of captions, kept by caption for data that come round again.
 
     Up to ``limit`` bytes; the oldest make room. Endless data are better encoded as they come.
-    ``known`` captions are encoded in groups that never change, others alone: the last bits of
-    features depend on what is encoded beside them, and must not depend on what is kept already.
+    ``known`` captions are encoded in groups that never change, others alone, and so are all where
+    not all of them can be kept: the last bits of features depend on what is encoded beside them,
+    and must not depend on what is kept already.
     """
 
     def __init__(
@@ -237,7 +242,8 @@ class CaptionCache:
         self._encoder, self._limit, self._bytes = encoder, limit, 0
         self._kept: dict[str, tuple[Tensor, Tensor]] = {}
         self._known = list(dict.fromkeys(known))
-        self._place = {caption: i for i, caption in enumerate(self._known)}
+        fit = len(self._known) * _bytes_each(encoder, self._known[:256]) <= limit
+        self._place = {caption: i for i, caption in enumerate(self._known if fit else ())}
 
     def __call__(self, captions: list[str]) -> TextFeatures:
         """Features of these captions, padded to the longest."""
@@ -277,3 +283,12 @@ class CaptionCache:
         while self._bytes > self._limit and len(self._kept) > 1:
             oldest = next(iter(self._kept))
             self._bytes -= sum(t.nbytes for t in self._kept.pop(oldest))
+
+
+def _bytes_each(encoder: TextEncoder, captions: Sequence[str]) -> float:
+    """About how much the features of a caption take."""
+    if not captions:
+        return 0.0
+    tokens = encoder.tokenizer(list(captions), truncation=True, verbose=False)["input_ids"]
+    vectors = 1 + sum(map(len, tokens)) / len(captions)
+    return vectors * encoder.width * 4  # float32

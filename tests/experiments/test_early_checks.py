@@ -123,8 +123,9 @@ def test_more_processes_than_gpus_are_refused(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     check_request(request(tmp_path / "out", device="cuda"))
-    with pytest.raises(RequestError, match="--processes 2: torch finds 1 GPUs, and each process"):
-        check_request(request(tmp_path / "out", device="cuda", processes=2))
+    for device in ("cuda", "cuda:0"):
+        with pytest.raises(RequestError, match="a GPU of its own, and there is 1; give fewer"):
+            check_request(request(tmp_path / "out", device=device, processes=2))
 
 
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

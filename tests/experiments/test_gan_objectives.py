@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -39,11 +40,10 @@ def test_penalties_are_scaled_up_by_how_seldom_they_are_taken(tmp_path: Path, na
 
 def test_the_generator_gains_what_the_discriminator_loses(tmp_path: Path) -> None:
     """Moved along the gradient that lowers its loss, fakes are judged more real."""
-    one, part, made = prepared(tmp_path, GanRecipe(energy=0.0, sketching=0.0, matching=0.0))
+    one, part, made = prepared(tmp_path, recipe_of(energy=0.0, sketching=0.0, matching=0.0))
     m = len(part.real)
     fake = made[:m].requires_grad_()
     real = one.eye.judge(one.eye.see(part.real, part.draws[0]), part).logits.detach()
-    part = part._replace(twice=part.twice[:0])
     loss, _ = one.loss.of_g(part, fake, real, m, 0.0)
     (slope,) = torch.autograd.grad(loss, fake)
     moved = fake.detach() - 1e-2 * slope / slope.norm()
@@ -108,15 +108,26 @@ def test_a_training_on_a_folder_goes_on_exactly(tmp_path: Path) -> None:
 
 
 def test_an_energy_score_may_come_in_later(tmp_path: Path) -> None:
-    late = GanRecipe(energy=0.0, energy_end=1.0, reading=0.0, sketching=0.0, **SMALL_STEPS)
-    losses = run(trainer(tmp_path / "late", late), 8)
-    assert all("energy" in row for row in losses)
-    never = GanRecipe(energy=0.0, energy_end=0.0, reading=0.0, sketching=0.0, **SMALL_STEPS)
-    one, other = (trainer(tmp_path / name, r) for name, r in (("a", late), ("b", never)))
-    run(one, 6)
-    run(other, 6)
-    ours, theirs = one.g.state_dict(), other.g.state_dict()
-    assert not all(torch.equal(ours[name], theirs[name]) for name in ours)
+    late = recipe_of(energy=0.0, energy_end=1.0, reading=0.0, sketching=0.0, **SMALL_STEPS)
+    one = trainer(tmp_path, late)
+    usual, weights = one.loss.of_g, []
+
+    def noted(part: Part, *rest: Any) -> Any:
+        weights.append(rest[-1])
+        return usual(part, *rest)
+
+    one.loss.of_g = noted  # type: ignore[method-assign]
+    assert all("energy" in row for row in run(one, 8))
+    assert weights[0] == 0
+    assert weights == sorted(weights)
+    assert weights[-1] > 0.9
+
+
+def test_the_energy_score_counts_by_its_weight(tmp_path: Path) -> None:
+    one, part, made = prepared(tmp_path)
+    real = torch.zeros(len(part.real))
+    (none, told), (three, _) = (one.loss.of_g(part, made, real, 4, w) for w in (0.0, 3.0))
+    assert float((three - none).detach()) == pytest.approx(3 * told["energy"], rel=1e-3)
 
 
 def test_noise_differs_from_seed_to_seed_and_from_place_to_place(tmp_path: Path) -> None:

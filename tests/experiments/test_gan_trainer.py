@@ -75,7 +75,7 @@ RECIPES_TRIED = {
     "sketching": GanRecipe(lazy=2, reading=0.2, sketching=0.3, **SMALL_STEPS),
     "non-saturating": recipe_of("non-saturating", lazy=2, **SMALL_STEPS),
     "augmented": GanRecipe(lazy=2, reading=0.0, sketching=0.3, augment=True, **SMALL_STEPS),
-    "no energy": GanRecipe(lazy=2, reading=0.0, sketching=0.0, energy=0.0, **SMALL_STEPS),
+    "no energy": recipe_of(lazy=2, reading=0.0, sketching=0.0, energy=0.0, **SMALL_STEPS),
     "no mismatches": GanRecipe(lazy=2, reading=0.2, sketching=0.0, mismatches=0, **SMALL_STEPS),
 }
 

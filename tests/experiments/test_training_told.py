@@ -20,7 +20,9 @@ def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> Non
     write_json(tmp_path / "training.json", loop.record(finished=True))
     make(tmp_path, resume=True)
     assert (tmp_path / "training.json").is_file()
+    (tmp_path / "checkpoint.pt.123.tmp").touch()  # of a process that was killed while it wrote
     make(tmp_path)
+    assert not list(tmp_path.glob("checkpoint*"))
     assert not (tmp_path / "training.json").exists()
 
 
@@ -55,3 +57,15 @@ def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:
     assert loop.progress.losses() == "b 2"
     loop.progress.watch({"c": 5.0})
     assert loop.progress.losses() == "a 1, c 5, b 2"
+
+
+def test_tensorboard_gets_losses_and_measurements(tmp_path: Path) -> None:
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    loop, _, step = make(tmp_path, tensorboard=True, kimg=0.03, ticks=1)
+    loop.run(step, lambda: (0.5, {"score": 0.5, "recall": 0.25}))
+    found = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
+    assert set(found.Tags()["scalars"]) == {"loss", "score", "recall"}
+    (score,) = found.Scalars("score")
+    assert (score.step, score.value) == (30, 0.5)
+    assert len(found.Scalars("loss")) >= 1

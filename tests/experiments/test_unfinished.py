@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from gan_helpers import encoder
 from training_helpers import request
 
 from gandiff.experiments.cli import main
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import gan, judges
+from gandiff.experiments.training import diffusion, gan, judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.checks import refuse_unfinished
 from gandiff.experiments.training.records import write_json
@@ -90,6 +91,32 @@ def test_judges_that_are_not_finished_are_not_overwritten(
     assert "scene-classifier-a holds a training that is not finished" in capsys.readouterr().err
     write_json(Path("out/scene-classifier-a/training.json"), {"images": 1000})
     assert main(["train", "judges", "--out", "out"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "first", "later"),
+    [
+        (diffusion, "train_vae", ["state/vae/checkpoint.pt", "state/unet/checkpoint.pt"]),
+        (judges, "train_classifier", ["scene-classifier-b/checkpoint.pt"]),
+    ],
+    ids=["diffusion", "judges"],
+)
+def test_parts_of_an_older_training_are_not_taken_for_parts_of_a_new_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any, first: str, later: list[str]
+) -> None:
+    """Interrupted before it has its own, a fresh start would go on from theirs."""
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for name in later:
+        save(tmp_path / "out", 1000, name=name)
+    monkeypatch.setattr(kind, first, interrupted)
+    monkeypatch.setattr("gandiff.experiments.training.text.ensure", lambda *_: encoder())
+    for resume in (True, False):
+        with pytest.raises(KeyboardInterrupt):
+            kind.train(request(tmp_path / "out", resolution=32, resume=resume))
+        assert [(tmp_path / "out" / name).is_file() for name in later] == [resume] * len(later)
 
 
 @pytest.mark.parametrize(
