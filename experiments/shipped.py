@@ -1,4 +1,4 @@
-"""Writes ``scores.json`` beside the shipped generators, from a run of ``comparisons/shipped.yaml``.
+"""Writes ``scores.json`` and the table on the card of the shipped generators.
 
 gandiff run experiments/comparisons/shipped.yaml
 python -m gandiff.experiments.shipped runs/shipped
@@ -14,6 +14,7 @@ from typing import Any
 
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import read_json, write_atomically
+from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
 _ORACLE = "gandiff.experiments.scene_oracle:paint"
@@ -84,6 +85,8 @@ def _write(
         "perfect": perfect,  # what real scenes get in the place of a model
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
+    card = path.with_name("README.md")
+    write_atomically(card, with_scores(card.read_text(encoding="utf-8"), data).encode())
     return path
 
 

@@ -15,6 +15,7 @@ from gandiff.experiments.config import (
     comparison_to_dict,
     load_comparison,
 )
+from gandiff.experiments.training.cards import with_scores
 from gandiff.models.weights import PRETRAINED, combined_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -31,6 +32,12 @@ def scores(name: str) -> dict[str, Any]:
 def test_scores_are_of_these_weights(name: str) -> None:
     for entry in scores(name)["generators"].values():
         assert entry["weights_sha256"] == combined_sha256(PRETRAINED / name)
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_cards_show_these_scores(name: str) -> None:
+    card = (PRETRAINED / name / "README.md").read_text(encoding="utf-8")
+    assert with_scores(card, scores(name)) == card
 
 
 @pytest.mark.parametrize("name", SHIPPED)

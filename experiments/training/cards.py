@@ -9,6 +9,44 @@ _HEAD = "library_name: gandiff\n"
 _LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
 
 
+_SCORES = "## Scores\n\n"
+_VALIDATION = ("all", "held_out_all", "unstated_coverage", "diversity", "fd", "recall", "coverage")
+
+
+def _measured(record: Mapping[str, Any]) -> str:
+    """What the last tick of a training measured, in a sentence."""
+    last = (record.get("ticks") or [{}])[-1]
+    found = ", ".join(f"{name} {last[name]:.3g}" for name in _VALIDATION if name in last)
+    return f"On validation captions at the end of the training: {found}.\n" if found else ""
+
+
+def with_scores(card: str, scores: Mapping[str, Any]) -> str:
+    """A card with what a ``scores.json`` holds in the place of its section on scores."""
+    head, _, rest = card.partition(_SCORES)
+    _, _, use = rest.partition("\n## ")
+    suite, samples = scores["suite"], scores["samples_per_prompt"]
+    lines = [
+        f"`gandiff run experiments/comparisons/shipped.yaml`: {suite['prompts']:,} test prompts, "
+        f"{samples} pictures of each.",
+        "Brackets hold 95 % intervals; `scores.json` has the protocol of each number, and real",
+        "scenes of the same prompts are what a perfect model would get.",
+    ]
+    for name, entry in scores["generators"].items():
+        lines += ["", f"| {name} | value | real scenes |", "| --- | --: | --: |"]
+        for metric, row in entry["metrics"].items():
+            real = scores["perfect"].get(metric, {}).get("value")
+            # Of what a model costs there is nothing to compare.
+            beside = "" if real is None or metric.isidentifier() else f"{real:.4g}"
+            lines.append(f"| `{metric}` | {_with_interval(row)} | {beside} |")
+    return f"{head}{_SCORES}" + "\n".join(lines) + f"\n\n## {use}"
+
+
+def _with_interval(row: Mapping[str, Any]) -> str:
+    if row["low"] is None or row["high"] is None:
+        return f"{row['value']:.4g}"
+    return f"{row['value']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"
+
+
 def _cost(record: Mapping[str, Any]) -> str:
     minutes, times = record["seconds"] / 60, record.get("resumed", 0)
     resumed = f"; resumed {times} time{'s' if times > 1 else ''}" if times else ""
@@ -64,11 +102,9 @@ def generator_card(name: str, summary: str, record: Mapping[str, Any]) -> str:
         f"---\n{licence}{_HEAD}pipeline_tag: text-to-image\n---\n\n# {name}\n\n{summary}\n"
         f"\n## Training\n\n{_cost(record)}"
         f"- Data: {record['data']} at {record['resolution']} px\n{reader}\n"
-        "## Scores\n\n"
-        "If a `scores.json` lies beside this card, it holds scores with intervals and protocols.\n"
-        "Models that ship with gandiff have one, as\n"
-        "`gandiff run experiments/comparisons/shipped.yaml` measures it.\n\n"
-        "## Use\n\n"
+        f"{_SCORES}{_measured(record)}"
+        "`gandiff run FILE` measures it on test captions, with a comparison file that names it.\n"
+        "\n## Use\n\n"
         "It draws pictures like those it was trained on, from captions like theirs, and nothing\n"
         f"else.{unseen}\n"
     )

@@ -18,7 +18,7 @@ from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts
 from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training import judges, scene_clip, text
-from gandiff.experiments.training.cards import generator_card, judge_card
+from gandiff.experiments.training.cards import generator_card, judge_card, with_scores
 from gandiff.experiments.training.request import TrainingRequest
 
 SEEDS = scene_seeds("judge_train", 0, 2000)
@@ -118,8 +118,40 @@ def test_a_card_says_what_is_known_and_no_more() -> None:
         assert "other work" not in card
         assert "shipped weights" not in card
     for card in (scenes, photos):
-        assert "If a `scores.json` lies beside this card" in card
+        assert "`gandiff run FILE`" in card
+        assert "validation captions" not in card
         assert yaml.safe_load(card.split("---")[1])["library_name"] == "gandiff"
+
+
+def test_a_card_has_what_the_last_tick_measured() -> None:
+    ticks = [{"all": 0.1, "fd": 900.0}, {"all": 0.91234, "shape": 0.9, "fd": 80.04}]
+    card = generator_card("a-gan", "A summary.", {**RECORD, "ticks": ticks})
+    assert "On validation captions at the end of the training: all 0.912, fd 80.\n" in card
+
+
+def test_scores_take_their_place_on_a_card() -> None:
+    card = generator_card("a-gan", "A summary.", RECORD)
+    scores = {
+        "suite": {"prompts": 2000},
+        "samples_per_prompt": 2,
+        "generators": {
+            "gan": {
+                "metrics": {
+                    "fd(encoder=scenes)": {"value": 81.6, "low": 58.6, "high": 104.6},
+                    "nfe": {"value": 1.0, "low": None, "high": None},
+                }
+            }
+        },
+        "perfect": {"fd(encoder=scenes)": {"value": 24.93}, "nfe": {"value": 1.0}},
+    }
+    written = with_scores(card, scores)
+    assert "| `fd(encoder=scenes)` | 81.6 [58.6, 104.6] | 24.93 |\n| `nfe` | 1 |  |\n" in written
+    assert "2,000 test prompts, 2 pictures of each" in written
+    assert (written.partition("## Scores")[0], written.partition("\n## Use")[2]) == (
+        card.partition("## Scores")[0],
+        card.partition("\n## Use")[2],
+    )
+    assert with_scores(written, scores) == written
 
 
 def test_a_card_has_the_command_of_each_start() -> None:
