@@ -21,7 +21,7 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
-from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
+from gandiff.experiments.training.checkpoints import CHECKPOINT, Stateful, clear_training
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
@@ -112,7 +112,7 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     net = SceneClassifierNet(heads=heads, **DESIGNS[name]).to(request.device)
     optimizer = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=1e-4)
     size = max(request.batch_size, 128)
-    parts = {"net": net, "optimizer": optimizer}
+    parts: dict[str, Stateful] = {"net": net, "optimizer": optimizer}
     loop = Loop(request, f"scene classifier {name}", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:

@@ -24,6 +24,7 @@ from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to
 from gandiff.experiments.training.checkpoints import BEST, numbered
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop, NonFiniteError
+from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import write_json
 
 
@@ -47,10 +48,10 @@ def test_it_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
 
 def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path)
-    (tmp_path / loops.LOG).write_text("of an older training\n")
+    (tmp_path / LOG).write_text("of an older training\n")
     loop, _, step = make(tmp_path)
     loop.run(step)
-    rows = [json.loads(line) for line in (tmp_path / loops.LOG).read_text().splitlines()]
+    rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     assert rows == loop.progress.curve
     assert set(rows[-1]) == {"seconds", "kimg", "loss"}
     assert 0 < rows[-1]["loss"] <= 1
