@@ -89,14 +89,9 @@ class SceneImages(CaptionedImages):
         self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """Scenes; a wrong caption differs in one fact, the hardest kind there is."""
-        from gandiff.experiments.scenes import (
-            fits,
-            may_be_joined,
-            mismatched,
-            sample_scenes,
-            scene_seeds,
-        )
+        from gandiff.experiments.scenes import fits, sample_scenes, scene_seeds
         from gandiff.experiments.scenes_captions import caption_facts, captions
+        from gandiff.experiments.scenes_mismatches import may_be_joined, mismatched
         from gandiff.experiments.scenes_render import render
 
         seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)

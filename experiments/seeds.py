@@ -18,13 +18,13 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import read_json
 from gandiff.experiments.training.gan_health import alarms
 from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.records import RECORD
 
 if TYPE_CHECKING:
     import pandas as pd
 
 Rows = Sequence[Mapping[str, float]]
 
-RECORD = "training.json"
 # What must be the same for a spread to be one over seeds.
 _COMMON = (
     *("data", "resolution", "batch_size", "processes", "device", "precision", "budget", "recipe"),

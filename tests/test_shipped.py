@@ -41,6 +41,14 @@ def test_cards_show_these_scores(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SHIPPED)
+def test_real_scenes_are_nearer_to_real_scenes(name: str) -> None:
+    perfect = scores(name)["perfect"]
+    for entry in scores(name)["generators"].values():
+        for metric in ("fd(encoder=scenes)", "kid(encoder=scenes)"):
+            assert 0 < perfect[metric]["value"] < entry["metrics"][metric]["value"]
+
+
+@pytest.mark.parametrize("name", SHIPPED)
 def test_the_two_judges_agree_within_two_points(name: str) -> None:
     for entry in scores(name)["generators"].values():
         metrics = entry["metrics"]

@@ -78,10 +78,11 @@ def interpolate(
     from gandiff.experiments.errors import RequestError
     from gandiff.models.gan import editing
 
-    chosen = [int(number) for number in _numbers(seeds)]
+    numbers = _numbers(seeds)
+    chosen = [int(number) for number in numbers]
     if len(chosen) < 2:
         raise RequestError(f"--seeds {seeds}: needed are two, such as 0,1")
-    if chosen != _numbers(seeds) or min(chosen) < 0:
+    if chosen != numbers or min(chosen) < 0:
         raise RequestError(f"--seeds {seeds}: needed are whole numbers from 0 up")
     if space == "prompts" and len(prompts) == 2:
         grid = editing.interpolate_prompts(_load(weights), prompts[0], prompts[1], chosen, steps)

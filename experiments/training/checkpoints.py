@@ -53,6 +53,22 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     return saved
 
 
+def refuse_another(
+    path: Path, saved: Mapping[str, Any], label: str, asked: Mapping[str, Any]
+) -> None:
+    """Raise ``RequestError`` if a checkpoint is of another training than the one asked for."""
+    if saved["label"] != label:
+        raise RequestError(
+            f"{path} is a checkpoint of {saved['label']!r}, not of {label!r}; give another --out"
+        )
+    for name, before in saved.get("asked", {}).items():
+        if before != asked[name]:
+            raise RequestError(
+                f"{path} is of a training with --{name} {before}, not {asked[name]}; "
+                "give what it was started with, or another --out"
+            )
+
+
 def restore(
     path: Path,
     saved: Mapping[str, Any],
@@ -100,13 +116,12 @@ def numbered(folder: Path) -> list[Path]:
     return sorted(folder.glob("checkpoint-[0-9]*.pt"), key=lambda path: path.name)
 
 
-def clear_training(folder: Path, *more: str) -> None:
+def clear_training(folder: Path) -> None:
     """Remove what an older training left, before a new one begins in its folder.
 
     A checkpoint that stayed would be gone on from, a record would say that the new one is finished.
-    ``more`` are files of the same kind.
     """
-    names = (CHECKPOINT, BEST, RECORD, LOG, *more)
+    names = (CHECKPOINT, BEST, RECORD, LOG)
     unfinished = folder.glob("checkpoint*.tmp")  # of a process that was killed while it wrote
     for old in (*(folder / name for name in names), *numbered(folder), *unfinished):
         old.unlink(missing_ok=True)

@@ -16,9 +16,11 @@ from gandiff.evaluate.result import MetricError
 from gandiff.experiments.captioned_files import list_captioned
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.experiments.provenance import resolve_device
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.records import RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_LABEL, TEXT_RECORD
 
@@ -87,9 +89,8 @@ def chosen_device(device: str) -> str:
     """Turn ``auto`` into CUDA where there is a GPU, else into the CPU: trainings were not tried on
     others. Other names stay.
     """
-    if device != "auto":
-        return device
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    found = resolve_device(device)
+    return "cpu" if device == "auto" and found == "mps" else found
 
 
 def check_monitor(request: TrainingRequest) -> None:
@@ -189,7 +190,7 @@ def refuse_unfinished(request: TrainingRequest, *checkpoints: str) -> None:
     saved = [read_checkpoint(p) for name in checkpoints if (p := request.out / name).is_file()]
     held = sum(one["progress"].get("images", 0) for one in saved)
     labels = ", ".join(one["label"] for one in saved)
-    record = _record(request.out / (TEXT_RECORD if labels == TEXT_LABEL else "training.json"))
+    record = _record(request.out / (TEXT_RECORD if labels == TEXT_LABEL else RECORD))
     if held > (record.get("images", 0) if record.get("finished", True) else 0):
         raise RequestError(
             f"{request.out} holds a training that is not finished ({labels}, "

@@ -18,7 +18,7 @@ from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
@@ -219,7 +219,7 @@ def _save_records(
         k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")
     }
     record["text"] = text_record(request.out)
-    write_json(request.out / "training.json", record)
+    write_json(request.out / RECORD, record)
     psnr = vae_record["reconstruction"]["psnr_db"]
     summary = (
         f"A latent diffusion model at {request.resolution} px, saved as a "

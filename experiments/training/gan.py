@@ -39,7 +39,7 @@ from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.gan_watch import Watch, grid
 from gandiff.experiments.training.guidance import check_guidance
 from gandiff.experiments.training.ranks import Ranks, launch
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_PARTS
 from gandiff.models.gan.config import gan_config
@@ -186,7 +186,7 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
         text=text_record(trainer.request.out),
         **facts,
     )
-    write_json(folder / "training.json", record)
+    write_json(folder / RECORD, record)
     summary = (
         f"A text-conditioned style-based GAN at {g.config.resolution} px: {parameter_count(g):,} "
         "parameters in the\n"

@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan_recipe import GanRecipe, changed, read_number
+from gandiff.experiments.training.records import RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD
 
 _SHOWN = ("score", "all", "unstated_coverage", "diversity", "fd", "recall")
-_RECORD = "training.json"
 _PICTURES = 1000  # that a score of scenes is measured on
 # Of a Fréchet distance. That of thumbnails of 1000 pictures had a standard deviation of 4 to 20 %
 # over draws of the same distribution, the larger the nearer the distribution was to the real one.
@@ -107,11 +107,11 @@ def sweep_recipes(
 def _trial(request: TrainingRequest, recipe: GanRecipe, value: str) -> Trial:
     from gandiff.experiments.training.gan import train
 
-    done = _read(request.out / _RECORD)
+    done = _read(request.out / RECORD)
     if not (done and done.get("finished") and _same(done, request, recipe)):
         _share_text(request.out)
         train(dataclasses.replace(request, resume=_goes_on(request, recipe)), recipe)
-        done = _read(request.out / _RECORD)
+        done = _read(request.out / RECORD)
     assert done is not None
     return Trial(
         value=value,
@@ -123,7 +123,7 @@ def _trial(request: TrainingRequest, recipe: GanRecipe, value: str) -> Trial:
 
 
 def _begun(out: Path) -> bool:
-    return any((out / name).is_file() for name in (CHECKPOINT, _RECORD, TEXT_RECORD))
+    return any((out / name).is_file() for name in (CHECKPOINT, RECORD, TEXT_RECORD))
 
 
 def _goes_on(request: TrainingRequest, recipe: GanRecipe) -> bool:

@@ -23,12 +23,12 @@ from gandiff.experiments.training.precision import Precise
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import CaptionCache
+from gandiff.experiments.training.text_record import ALL
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
-_ALL_CAPTIONS = 1 << 30
 _SHOWN = ("p_real_above_fake", "p_caption", "g_loss", "d_loss", "match_real", "energy")
 
 
@@ -54,7 +54,7 @@ class GanTrainer:
         self.precise = Precise(request.dtype, request.device)
         self.encoder = encoder.to(request.device, torch.float32)
         endless = data.count is None
-        known = [] if endless else data.captions(_ALL_CAPTIONS)
+        known = [] if endless else data.captions(ALL)
         read = self.encoder.encode if endless else CaptionCache(self.encoder, known)
         self.draw = Batches(request, recipe, data, read, config.z_width, ranks)
         self.g = GeneratorNetwork(config).to(request.device)

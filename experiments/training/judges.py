@@ -24,7 +24,7 @@ from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_
 from gandiff.experiments.training.checkpoints import CHECKPOINT, Stateful, clear_training
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 DESIGNS: dict[str, dict[str, Any]] = {
@@ -171,5 +171,5 @@ def save_judge(
     weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
     save_file(weights, folder / "model.safetensors")
     write_json(folder / "config.json", config)
-    write_json(folder / "training.json", record)
+    write_json(folder / RECORD, record)
     (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

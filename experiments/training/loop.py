@@ -21,6 +21,7 @@ from gandiff.experiments.training.checkpoints import (
     describe_difference,
     keep_latest,
     read_checkpoint,
+    refuse_another,
     restore,
     write_checkpoint,
 )
@@ -264,18 +265,7 @@ class Loop:
                 f"--resume found no {CHECKPOINT} in {self.request.out}; start without --resume"
             )
         saved = read_checkpoint(path)
-        if saved["label"] != self.label:
-            raise RequestError(
-                f"{path} is a checkpoint of {saved['label']!r}, not of {self.label!r}; "
-                "give another --out"
-            )
-        asked = self._origin()
-        for name, before in saved.get("asked", {}).items():
-            if before != asked[name]:
-                raise RequestError(
-                    f"{path} is of a training with --{name} {before}, not {asked[name]}; "
-                    "give what it was started with, or another --out"
-                )
+        refuse_another(path, saved, self.label, self._origin())
         self._restore(saved, path)
         self.at.resumed += 1
         self.at.ticks = self._ticks_so_far()  # the budget may be a larger one now

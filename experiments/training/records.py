@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.experiments.store import write_atomically
 from gandiff.experiments.training.request import TrainingRequest
 
 RECORD = "training.json"
@@ -28,9 +29,7 @@ def processor() -> str:
 
 def write_json(path: Path, data: Any) -> None:
     """Write readable JSON through a temporary name."""
-    temporary = path.with_suffix(path.suffix + ".tmp")
-    temporary.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    temporary.replace(path)
+    write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
 
 
 @dataclasses.dataclass

@@ -22,7 +22,7 @@ from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer, token_ids
 
@@ -133,8 +133,9 @@ def check_clip(
     model: Any, tokenizer: Any, request: TrainingRequest, n: int = 2000
 ) -> dict[str, float]:
     """How often a picture's own caption beats one that differs in one fact and does not fit."""
-    from gandiff.experiments.scenes import fits, mismatched
+    from gandiff.experiments.scenes import fits
     from gandiff.experiments.scenes_captions import captions
+    from gandiff.experiments.scenes_mismatches import mismatched
 
     model.eval()
     seeds = judge_seeds("judge_validation", request.seed, 0, n)
@@ -171,5 +172,5 @@ def save_clip(folder: Path, model: Any, tokenizer: Any, config: dict[str, Any], 
     )
     text = json.dumps({"model_cfg": config, "preprocess_cfg": _PREPROCESS}, indent=1)
     (folder / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
-    write_json(folder / "training.json", record)
+    write_json(folder / RECORD, record)
     (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

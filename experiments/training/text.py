@@ -33,6 +33,7 @@ from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import (
+    ALL,
     TEXT_LABEL,
     TEXT_RECORD,
     clear,
@@ -49,7 +50,6 @@ WORDING = 10.0  # weight of the distance between two wordings of the same facts
 KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
 RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
-_ALL = 1 << 30
 _TOGETHER = 16  # captions that are encoded in one go
 
 
@@ -137,7 +137,7 @@ def _batch(
         wordings = [captions(facts, seeds[: n // 2], variant) for variant in (0, 1)]
         both = {name: torch.cat([v, v]) for name, v in fact_targets(facts).items()}
         return [text for wording in wordings for text in wording], both
-    known = data.captions(_ALL)
+    known = data.captions(ALL)
     texts = [
         known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)
     ]

@@ -15,7 +15,7 @@ from gandiff.models.text import TextEncoder
 
 TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
-_ALL = 1 << 30  # captions
+ALL = 1 << 30  # captions
 _CHUNK = 10_000  # captions that are read at once
 
 
@@ -84,7 +84,7 @@ def captions_digest(data: CaptionedImages) -> str | None:
     """The sha256 of all captions of a folder, wherever it lies; None for endless data."""
     if data.count is None:
         return None
-    return hashlib.sha256("\n".join(data.captions(_ALL)).encode()).hexdigest()
+    return hashlib.sha256("\n".join(data.captions(ALL)).encode()).hexdigest()
 
 
 def made_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
     """
     if data.count is None:
         return {}
-    texts, limit = data.captions(_ALL), encoder.tokenizer.model_max_length
+    texts, limit = data.captions(ALL), encoder.tokenizer.model_max_length
     chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
     cut = sum(unread > 0 for chunk in chunks for unread in encoder.truncated(chunk))
     if cut:

@@ -20,7 +20,6 @@ from gandiff.experiments.scenes import (
     Facts,
     Scenes,
     fits,
-    mismatched,
     sample_scenes,
     scene_seeds,
 )
@@ -33,6 +32,7 @@ from gandiff.experiments.scenes_captions import (
     p_two_objects,
     unstated_distribution,
 )
+from gandiff.experiments.scenes_mismatches import mismatched
 from gandiff.experiments.scenes_suite import scene_suite
 
 N = 30_000
