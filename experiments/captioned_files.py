@@ -30,8 +30,9 @@ def list_captioned(source: Path) -> list[Captioned]:
 
     ``source`` is a folder with ``metadata.jsonl`` (Hugging Face's imagefolder: ``file_name``,
     ``text``), or with ``name.txt`` beside ``name.png`` (a caption a line), or with
-    ``annotations/captions_*.json``; or such a JSON file. Pictures without a caption are counted on
-    stderr. Raises ``RequestError`` if there are none with one.
+    ``annotations/captions_*.json``; or such a JSON file. Pictures without a caption, and those of
+    the folder that its ``metadata.jsonl`` does not name, are counted on stderr. Raises
+    ``RequestError`` if there are none with one, and for captions that are no text.
     """
     if source.is_file() and source.suffix == ".json":
         found = _coco(source)
@@ -74,13 +75,33 @@ def _listing(path: Path) -> list[Captioned]:
             raise RequestError(
                 f"{path}, line {number}: needs an object with file_name and text ({error})"
             ) from error
-        texts[str(name)] += _clean(text if isinstance(text, list) else [str(text)])
-    return [Captioned(path.parent / name, tuple(found)) for name, found in texts.items()]
+        where = f"{path}, line {number}"
+        texts[_text(name, f"{where}: file_name")] += _clean(
+            [_text(one, f"{where}: text") for one in (text if isinstance(text, list) else [text])]
+        )
+    listed = [Captioned(path.parent / name, tuple(found)) for name, found in texts.items()]
+    unlisted = set(_pictures(path.parent)) - {one.path for one in listed}
+    if unlisted:
+        print(
+            f"warning: {len(unlisted)} images in {path.parent} are not in {path.name} and are left "
+            "out",
+            file=sys.stderr,
+        )
+    return listed
+
+
+def _text(found: object, where: str) -> str:
+    if not isinstance(found, str):
+        raise RequestError(f"{where} is {json.dumps(found)[:60]}; needed is a string")
+    return found
 
 
 def _neighbours(folder: Path) -> list[Captioned]:
-    pictures = sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
-    return [Captioned(path, tuple(_beside(path))) for path in pictures]
+    return [Captioned(path, tuple(_beside(path))) for path in _pictures(folder)]
+
+
+def _pictures(folder: Path) -> list[Path]:
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
 
 
 def _beside(picture: Path) -> list[str]:
@@ -95,7 +116,8 @@ def _coco(path: Path) -> list[Captioned]:
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
         texts: dict[Any, list[str]] = defaultdict(list)
         for note in content["annotations"]:
-            texts[note["image_id"]].append(str(note["caption"]))
+            where = f"{path}: the caption of image {note['image_id']}"
+            texts[note["image_id"]].append(_text(note["caption"], where))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise RequestError(
             f"{path} is no COCO captions file: needed are 'images' (id, file_name) and "
@@ -120,8 +142,8 @@ def _coco_folder(path: Path, first: str) -> Path:
     raise RequestError(f"the images of {path} are not there: looked for {first!r} in {looked}")
 
 
-def _clean(texts: Iterable[Any]) -> list[str]:
-    return [text for text in (" ".join(str(t).split()) for t in texts) if text]
+def _clean(texts: Iterable[str]) -> list[str]:
+    return [text for text in (" ".join(t.split()) for t in texts) if text]
 
 
 def read_text(path: Path) -> str:

@@ -156,7 +156,8 @@ class FileImages(CaptionedImages):
         """A pass over all pictures in random order, then another in a new one.
 
         Never mirrored: a caption may say which side something is on. Of several captions each pass
-        takes the next. A wrong caption is that of another picture.
+        takes the next. A wrong caption is that of another picture, taken by the same turn: a
+        discriminator could else tell it by its style.
         """
         self.require(n)
         epochs, offsets = np.divmod(np.arange(start, start + n), len(self._kept))
@@ -168,19 +169,28 @@ class FileImages(CaptionedImages):
         own = list(rows) if rows is not None else list(range(n))
         draw = np.random.default_rng([self.seed, start, 1])
         others = draw.integers(len(self._kept), size=(n, wrong))
-        return self._make([chosen[i] for i in own], texts, self._kept[others[own]])
+        turns = [int(epochs[i]) for i in own]
+        return self._make([chosen[i] for i in own], texts, self._kept[others[own]], turns)
 
     def held_out(self, n: int) -> CaptionedBatch:
         """The first held-out pictures; none where there are too few to hold any out."""
         chosen = [int(i) for i in self._held[:n]]
         texts = [self._caption(i, 0) for i in chosen]
         none = np.zeros((len(chosen), 0), np.int64)
-        return self._make(chosen, texts, none)
+        return self._make(chosen, texts, none, [0] * len(chosen))
 
-    def _make(self, chosen: list[int], texts: list[str], others: np.ndarray) -> CaptionedBatch:
-        """Pictures ``chosen``; caption j fits picture i where it is one of its captions."""
+    def _make(
+        self, chosen: list[int], texts: list[str], others: np.ndarray, turns: list[int]
+    ) -> CaptionedBatch:
+        """Pictures ``chosen``; caption j fits picture i where it is one of its captions.
+
+        ``turns`` are the passes by which the captions of ``others``, a row each, are taken.
+        """
         fit = np.array([[text in self._texts[i] for text in texts] for i in chosen], bool)
-        wrong = [[self._caption(int(j), 0) for j in row] for row in others]
+        wrong = [
+            [self._caption(int(j), turn) for j in row]
+            for row, turn in zip(others, turns, strict=True)
+        ]
         mismatch = np.array(
             [
                 [text not in self._texts[i] for text in row]

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import json
+import math
 import multiprocessing
 import os
+import shutil
 import sys
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
+from PIL import Image, ImageOps
 
-from gandiff.models.folder import to_rgb
+from gandiff.experiments.errors import EnvironmentFailure
+from gandiff.experiments.store import write_atomically
+from gandiff.models.folder import READ_ERRORS, to_rgb, upright
 
 _READER = 2  # goes up when the same files give other pixels
 _FEW = 512  # pictures that are not worth starting processes for
 _IN_MEMORY = 1 << 30  # bytes; more is kept in a file of the cache
+_ABANDONED = 86400.0  # seconds without a further picture: the process that decoded was killed
+_NAME = 32  # hexadecimal digits
 _CHUNK = 64
 
 
@@ -29,50 +39,99 @@ def decode(
     The largest square in the middle is resized with antialiasing (Lanczos), turned upright first;
     what is transparent becomes white.
     Files that cannot be read are counted and named on stderr. More than 1 GiB is kept in a file of
-    the cache (``GANDIFF_CACHE``, else ``~/.cache/gandiff``) and found there the next time.
+    the cache (``GANDIFF_CACHE``, else ``~/.cache/gandiff``) and found there the next time. Raises
+    ``EnvironmentFailure`` if the disk has no room for it.
     """
-    size = len(paths) * resolution * resolution * 3
-    if size <= _IN_MEMORY:
+    unread: dict[int, str] = {}
+    if len(paths) * resolution * resolution * 3 > _IN_MEMORY:
+        squares, unread = _cached(paths, resolution)
+    else:
         squares = np.empty((len(paths), resolution, resolution, 3), np.uint8)
-        return _fill(squares, paths, resolution)
-    cached = _cache_folder() / f"{_fingerprint(paths, resolution)}.npy"
-    index = cached.with_suffix(".index.npy")
-    if not index.is_file():
-        cached.parent.mkdir(parents=True, exist_ok=True)
-        target = np.lib.format.open_memmap(
-            cached, mode="w+", dtype=np.uint8, shape=(len(paths), resolution, resolution, 3)
+        for i, square in enumerate(_readable(paths, resolution, unread)):
+            squares[i] = square
+    if unread:
+        _warn(paths, unread)
+    good = [place for place in range(len(paths)) if place not in unread]
+    return squares[: len(good)], good
+
+
+def _warn(paths: Sequence[Path], unread: Mapping[int, str]) -> None:
+    named = [f"{paths[place].name} ({why})" for place, why in unread.items()]
+    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+    print(
+        f"warning: {len(named)} of {len(paths)} images could not be read: "
+        f"{'; '.join(named[:5])}{more}",
+        file=sys.stderr,
+    )
+
+
+def _cached(
+    paths: Sequence[Path], resolution: int
+) -> tuple[UInt8[np.ndarray, "n h w 3"], dict[int, str]]:
+    """The squares in a file of the cache, and why the pictures at some places could not be read."""
+    name = _fingerprint(paths, resolution)
+    pixels, index = (_cache_folder() / f"{name}.{ending}" for ending in ("rgb", "json"))
+    if not (pixels.is_file() and index.is_file()):
+        _make_room(pixels.parent, len(paths) * resolution * resolution * 3)
+        found = json.dumps(_decode_into(pixels, paths, resolution))
+        write_atomically(index, found.encode(), durable=True)  # last: it says that all is there
+    told = json.loads(index.read_text(encoding="utf-8"))
+    shape = (len(paths) - len(told), resolution, resolution, 3)
+    unread = {int(place): why for place, why in told.items()}
+    if shape[0] == 0:  # an empty file cannot be mapped
+        return np.empty(shape, np.uint8), unread
+    return np.memmap(pixels, np.uint8, "r", shape=shape), unread
+
+
+def _decode_into(path: Path, paths: Sequence[Path], resolution: int) -> dict[int, str]:
+    """Write the squares one behind the other; the file has its name once it is whole."""
+    unread: dict[int, str] = {}
+    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    try:
+        # Not into mapped memory: where the disk is full, that would kill the process.
+        with temporary.open("wb") as stream:
+            for square in _readable(paths, resolution, unread):
+                stream.write(square.tobytes())
+            stream.flush()
+            os.fsync(stream.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    return unread
+
+
+def _make_room(folder: Path, size: int) -> None:
+    """Make the folder, remove what killed processes left; raises ``EnvironmentFailure`` if ``size``
+    bytes do not fit.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{'[0-9a-f]' * _NAME}.rgb.*.tmp"):
+        with contextlib.suppress(FileNotFoundError):  # another process has just finished it
+            if time.time() - left.stat().st_mtime > _ABANDONED:
+                left.unlink()
+    free = shutil.disk_usage(folder).free
+    if size > free:
+        raise EnvironmentFailure(
+            f"the decoded pictures need about {math.ceil(size / 1e6):,} MB and {folder} has "
+            f"{free // 10**6:,} MB free; free some, or set GANDIFF_CACHE to a folder with more"
         )
-        _, good = _fill(target, paths, resolution)
-        target.flush()
-        np.save(index, np.array(good, np.int64))
-    places = [int(i) for i in np.load(index)]
-    return np.load(cached, mmap_mode="r")[: len(places)], places
 
 
-def _fill(
-    squares: UInt8[np.ndarray, "n h w 3"], paths: Sequence[Path], resolution: int
-) -> tuple[UInt8[np.ndarray, "m h w 3"], list[int]]:
+def _readable(
+    paths: Sequence[Path], resolution: int, unread: dict[int, str]
+) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    """The squares of those that can be read; ``unread`` takes why the others cannot, by place."""
     from tqdm import tqdm
 
-    good: list[int] = []
-    bad: list[str] = []
     bar = tqdm(total=len(paths), desc="reading images", unit="image", leave=False, disable=None)
     with bar:
         for place, found in enumerate(_results(paths, resolution)):
             bar.update()
             if isinstance(found, str):
-                bad.append(f"{paths[place].name} ({found})")
+                unread[place] = found
             else:
-                squares[len(good)] = found
-                good.append(place)
-    if bad:
-        more = f" and {len(bad) - 5} more" if len(bad) > 5 else ""
-        print(
-            f"warning: {len(bad)} of {len(paths)} images could not be read: "
-            f"{'; '.join(bad[:5])}{more}",
-            file=sys.stderr,
-        )
-    return squares[: len(good)], good
+                yield found
 
 
 def _results(paths: Sequence[Path], resolution: int) -> Iterator[UInt8[np.ndarray, "h w 3"] | str]:
@@ -89,17 +148,15 @@ def _results(paths: Sequence[Path], resolution: int) -> Iterator[UInt8[np.ndarra
 
 def read_square(path: Path, resolution: int) -> UInt8[np.ndarray, "h w 3"] | str:
     """The middle square of a picture at this size in px, or why it cannot be read."""
-    from PIL import Image, ImageOps
-
     try:
         with Image.open(path) as picture:
             picture.draft(
                 "RGB", (2 * resolution, 2 * resolution)
             )  # JPEG: decode no more than needed
-            rgb = to_rgb(ImageOps.exif_transpose(picture))
+            rgb = to_rgb(upright(picture))
             square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
             return np.asarray(square)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+    except READ_ERRORS as error:
         return " ".join(str(error).split())[:120]
 
 
@@ -120,4 +177,4 @@ def _fingerprint(paths: Sequence[Path], resolution: int) -> str:
         except OSError:
             facts = f"{path}\0missing"
         digest.update(facts.encode())
-    return digest.hexdigest()[:32]
+    return digest.hexdigest()[:_NAME]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import errno
+import re
 from collections.abc import Iterable
 
 _KEPT = "The work so far is kept; "
@@ -16,6 +17,10 @@ RESUME_HINT = f"{_KEPT}run the same command again to go on"
 
 class RequestError(Exception):
     """The request was wrong: one sentence saying what was found, where, and what was expected."""
+
+
+class Diverged(RequestError):
+    """A training became non-finite, and going back to its last checkpoint did not help."""
 
 
 class SettingError(RequestError):
@@ -60,9 +65,11 @@ def environment_failure(error: BaseException) -> EnvironmentFailure | None:
     """Translate a full or read-only disk or exhausted memory; None for every other error."""
     if isinstance(error, EnvironmentFailure):
         return error
-    if isinstance(error, OSError) and error.errno in _DISK:
-        where = f" ({error.filename})" if error.filename else ""
-        return EnvironmentFailure(f"{_DISK[error.errno]}{where}. {RESUME_HINT}")
+    number = _system_number(error)
+    if number in _DISK:
+        path = getattr(error, "filename", None)
+        where = f" ({path})" if path else ""
+        return EnvironmentFailure(f"{_DISK[number]}{where}. {RESUME_HINT}")
     if isinstance(error, MemoryError) or _is_out_of_memory(error):
         return EnvironmentFailure(
             f"memory ran out ({_first_line(error)}); use a smaller batch size in a new folder, "
@@ -84,6 +91,15 @@ _DISK = {
     errno.EPERM: "permission denied",
     errno.EIO: "the disk cannot be read or written",
 }
+
+
+def _system_number(error: BaseException) -> int | None:
+    if isinstance(error, OSError):
+        return error.errno
+    # safetensors raises no OSError where it cannot write, but says its number.
+    named = type(error).__name__ == "SafetensorError"
+    found = re.search(r"\(os error (\d+)\)", str(error)) if named else None
+    return int(found[1]) if found else None
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import re
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,7 +25,9 @@ from gandiff.models.settings import FolderSettings
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 DEFAULT_PATTERN = "{prompt_id}_{sample}"
-_READ_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+READ_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
+# What PIL's code runs into where a value in the block is of another type than it should be.
+_EXIF_ERRORS = (struct.error, ArithmeticError, AttributeError, LookupError, TypeError)
 
 
 class FolderGenerator(Generator):
@@ -118,8 +121,8 @@ def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3
     try:
         with Image.open(path) as file:
             file.load()
-            image = to_rgb(ImageOps.exif_transpose(file))
-    except _READ_ERRORS as error:
+            image = to_rgb(upright(file))
+    except READ_ERRORS as error:
         raise LookupError(f"cannot read {path.name} as an image: {error}") from error
     if settings.resize is not None:
         side = min(image.size)
@@ -128,6 +131,14 @@ def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3
         kind = Image.Resampling[settings.resize_filter.upper()]
         image = image.resize((settings.resize, settings.resize), kind)
     return np.asarray(image)
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Turn a picture the way that its camera wrote down; ``ValueError`` if that cannot be read."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except _EXIF_ERRORS as error:
+        raise ValueError(f"its EXIF block is corrupt ({error})") from error
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -196,5 +207,5 @@ def _size(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as image:
             return image.size
-    except (*_READ_ERRORS, UnidentifiedImageError):
+    except (*READ_ERRORS, UnidentifiedImageError):
         return None

@@ -237,12 +237,30 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
                     f"{model} is a {kind} model; needed is a text encoder of the kind CLIP or T5"
                 )
             tokens = transformers.AutoTokenizer.from_pretrained(tokenizer)
-            return getattr(transformers, _KINDS[kind]).from_pretrained(model), tokens
+            # Without a dtype it would be that of the file, which may be half precision.
+            weights = getattr(transformers, _KINDS[kind]).from_pretrained(
+                model, dtype=torch.float32
+            )
+            return weights, tokens
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise GeneratorError(
-            f"the text encoder or tokenizer in {where} cannot be read: "
-            f"{' '.join(str(error).split())[:200]}"
+            f"the text encoder or tokenizer in {where} cannot be read: {_reason(error)}"
         ) from error
+
+
+def _reason(error: Exception) -> str:
+    import transformers
+
+    utils: Any = transformers.utils
+    said = " ".join(str(error).split())[:200]
+    # Where transformers lacks what it reads a sentencepiece model with, it asks for tiktoken.
+    readable = utils.is_sentencepiece_available() and utils.is_protobuf_available()
+    if "tiktoken" in said and not readable:
+        return (
+            "its tokenizer is a sentencepiece model without a tokenizer.json, and the packages "
+            "that read one are not there; pip install 'gandiff[t5]'"
+        )
+    return said
 
 
 @contextlib.contextmanager

@@ -30,13 +30,14 @@ LOSSES, SHARES, SLOPES, OTHERS = (
 )
 _KNOWN = {
     LOSSES: ("loss", "d_loss", "g_loss", "match_real", "match_fake", "energy", "guidance", "mse"),
-    SHARES: ("p_real_above_fake", "p_caption"),
+    SHARES: ("p_real_above_fake", "p_caption", "p_caption_judge"),
     SLOPES: ("r1", "r2", "grad_d", "grad_g"),
     OTHERS: (),
 }
 _LABELS = {
     "p_real_above_fake": "real above fake",
-    "p_caption": "right caption above wrong",
+    "p_caption": "right caption (matching)",
+    "p_caption_judge": "right caption (judging)",
     "r1": "R1",
     "r2": "R2",
     "grad_d": "discriminator's gradient",

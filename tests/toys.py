@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import colorsys
 import shutil
+import struct
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -174,6 +175,21 @@ def toy_image(seed: int, size: tuple[int, int] = (32, 32)) -> Image.Image:
     colour = np.array(colorsys.hsv_to_rgb(random.random(), 0.8, 0.9)) * 255
     noise = random.normal(0, 25, (size[1], size[0], 3))
     return Image.fromarray(np.clip(colour + noise, 0, 255).astype(np.uint8))
+
+
+def _exif(tag: int, kind: int, value: bytes) -> bytes:
+    """An EXIF block that turns the picture by 90 degrees and holds one value more."""
+    entries = ((0x0112, 3, b"\0\6\0\0"), (tag, kind, value))
+    packed = b"".join(struct.pack(">HHI4s", t, k, 1, v) for t, k, v in sorted(entries))
+    return b"Exif\0\0MM\0*\0\0\0\x08\0\2" + packed + bytes(4)
+
+
+# Values of a type that their tags cannot have; PIL raises another error for each.
+BROKEN_EXIF = {
+    "width as text": _exif(0x0100, 2, b"x\0\0\0"),
+    "maker as a number": _exif(0x010F, 11, bytes(4)),
+    "resolution as text": _exif(0x011A, 2, b"x\0\0\0"),
+}
 
 
 def save_toy_images(folder: Path, names: Sequence[str]) -> Path:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
+from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, one_line, show_path
 
 if TYPE_CHECKING:
     from gandiff.models.gan.editing import Grid
     from gandiff.models.gan.model import TextToImageGan
 
 app = typer.Typer(
-    help="Paint what a GAN's latent spaces hold: truncation, interpolation, style mixing.",
+    help="See what a GAN makes of noise and text: truncation, interpolation, style mixing.\n\n"
+    "z is the noise that a seed draws. A small network maps it and joins it with the text: that "
+    "is w, the style that paints the picture.",
     epilog=examples(
         'gandiff explore truncation "a star" "a red ring on black"',
         'gandiff explore interpolate "a red star" "a blue ring"',
@@ -24,30 +29,39 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Weights = Annotated[str, typer.Option(help="A shipped name, a folder, or an id on the hub.")]
-Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT...", help="Captions.")]
-Seed = Annotated[int, typer.Option(min=0, help="Seed of the noise.")]
+Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to paint.")]
 
 
 @app.command(epilog=examples('gandiff explore truncation "a star" --psi 0,0.5,1 --out psi.png'))
 def truncation(
     prompts: Prompts,
     psi: Annotated[
-        str, typer.Option(help="Values from 0 to 2, a column each.")
+        str,
+        typer.Option(
+            help="Truncation, from 0 to 2, a column each: 1 is none; below 1 trades variety for "
+            "typical pictures; at 0 every seed gives the same one."
+        ),
     ] = "0,0.25,0.5,0.75,1",
     weights: Weights = "gan-scenes",
-    seed: Seed = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same for all.")] = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("truncation.png"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """A row for each prompt, a column for each psi, from the mean picture to full variety."""
+    """Truncation: less variety for more typical pictures.
+
+    A row for each prompt, a column for each psi, by which the distance of the mapped noise from its
+    mean is multiplied. The text stays as it is.
+    """
     from gandiff.experiments.errors import RequestError
     from gandiff.models.gan import editing
 
     psis = _numbers(psi)
     if not all(0 <= value <= 2 for value in psis):
         raise RequestError(f"--psi {psi}: needed are numbers from 0 to 2")
-    _write(out, editing.truncation(_load(weights), prompts, psis, seed), quiet, as_json)
+    with _warnings_told():
+        grid = editing.truncation(_load(weights), prompts, psis, seed)
+    _write(out, grid, quiet, as_json)
 
 
 @app.command(
@@ -59,11 +73,19 @@ def truncation(
 def interpolate(
     prompts: Prompts,
     seeds: Annotated[
-        str, typer.Option(help="From which noise to which; a row for each, between two prompts.")
+        str,
+        typer.Option(
+            help="Seeds of the noise. Between two prompts: a row for each; else two, from the "
+            "first to the second."
+        ),
     ] = "0,1",
     space: Annotated[
         Literal["z", "w", "prompts"],
-        typer.Option(help="z or w between two seeds; prompts between two prompts."),
+        typer.Option(
+            help="What changes along a row. prompts: the text, from the first prompt to the "
+            "second, with the same noise. z: the noise; w: the noise, mapped and joined with the "
+            "text; both from one seed to another, with a row for each prompt."
+        ),
     ] = "prompts",
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures in a row.")] = 8,
     weights: Weights = "gan-scenes",
@@ -71,9 +93,9 @@ def interpolate(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Pictures on the way from one noise to another, or from one prompt to another.
+    """Pictures on the way between two prompts or two noises.
 
-    One prompt alone is interpolated in z.
+    With one prompt alone the noise changes, in z unless --space is w.
     """
     from gandiff.experiments.errors import RequestError
     from gandiff.models.gan import editing
@@ -84,17 +106,18 @@ def interpolate(
         raise RequestError(f"--seeds {seeds}: needed are two, such as 0,1")
     if chosen != numbers or min(chosen) < 0:
         raise RequestError(f"--seeds {seeds}: needed are whole numbers from 0 up")
-    if space == "prompts" and len(prompts) == 2:
-        grid = editing.interpolate_prompts(_load(weights), prompts[0], prompts[1], chosen, steps)
-    elif space == "prompts" and len(prompts) > 2:
+    between = space == "prompts" and len(prompts) > 1
+    if between and len(prompts) > 2:
         raise RequestError(f"between prompts two are needed, got {len(prompts)}")
-    else:
-        if len(chosen) > 2:
-            raise RequestError(f"--seeds {seeds}: between two noises two are needed")
-        where: editing.Space = "w" if space == "w" else "z"
-        grid = editing.interpolate_noise(
-            _load(weights), prompts, (chosen[0], chosen[1]), steps, where
-        )
+    if not between and len(chosen) > 2:
+        raise RequestError(f"--seeds {seeds}: between two noises two are needed")
+    with _warnings_told():
+        gan = _load(weights)
+        if between:
+            grid = editing.interpolate_prompts(gan, prompts[0], prompts[1], chosen, steps)
+        else:
+            where: editing.Space = "w" if space == "w" else "z"
+            grid = editing.interpolate_noise(gan, prompts, (chosen[0], chosen[1]), steps, where)
     _write(out, grid, quiet, as_json)
 
 
@@ -102,21 +125,34 @@ def interpolate(
 def mix(
     prompts: Prompts,
     crossover: Annotated[
-        int, typer.Option(min=1, help="Level, from 4 px up, where the columns take over.")
+        int,
+        typer.Option(
+            min=1,
+            help="How many levels the row decides, the coarsest first: 1 is 4 px alone, 2 is 4 and "
+            "8 px, and so on. The column decides the finer ones.",
+        ),
     ] = 1,
     weights: Weights = "gan-scenes",
-    seed: Seed = 0,
+    seed: Annotated[
+        int,
+        typer.Option(min=0, help="Seed of the first prompt's noise; the next one has the next."),
+    ] = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("mixing.png"),
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Coarse levels by the row's prompt, fine ones by the column's; all prompts against all."""
+    """Style mixing: coarse layers from one w, fine ones from another.
+
+    Every prompt has a row, whose w paints what is coarse, and a column, whose w paints what is
+    fine.
+    """
     from gandiff.experiments.errors import RequestError
     from gandiff.models.gan import editing
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
     try:
-        grid = editing.mix_styles(_load(weights), each, each, crossover)
+        with _warnings_told():
+            grid = editing.mix_styles(_load(weights), each, each, crossover)
     except ValueError as error:
         raise RequestError(f"--crossover {crossover}: {error}") from error
     _write(out, grid, quiet, as_json)
@@ -127,6 +163,19 @@ def _load(weights: str) -> TextToImageGan:
 
     found: TextToImageGan = TextToImageGan.from_pretrained(weights)
     return found
+
+
+@contextmanager
+def _warnings_told() -> Iterator[None]:
+    """Say on one line of stderr what Python would be warned of, as the other commands do."""
+
+    def tell(message: Warning | str, *_: object, **__: object) -> None:
+        typer.echo(f"warning: {one_line(message)}", err=True)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", UserWarning)
+        warnings.showwarning = tell
+        yield
 
 
 def _numbers(text: str) -> list[float]:

@@ -9,15 +9,36 @@ _HEAD = "library_name: gandiff\n"
 _LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
 
 
+GAN_USE = """```python
+from gandiff.models.gan.model import TextToImageGan
+
+gan = TextToImageGan.from_pretrained("path/to/this/folder")  # or its id on the hub
+picture = gan("a caption", seeds=[1], truncation_psi=0.7)[0]
+```
+
+In a comparison file it is `{type: gan, weights: path/to/this/folder}`.
+
+"""
+PIPELINE_USE = """```python
+from diffusers import StableDiffusionPipeline
+
+pipeline = StableDiffusionPipeline.from_pretrained("path/to/this/folder")  # or its id on the hub
+picture = pipeline("a caption").images[0]
+```
+
+In a comparison file it is `{type: diffusers, pipeline: path/to/this/folder}`.
+
+"""
 _SCORES = "## Scores\n\n"
 _VALIDATION = ("all", "held_out_all", "unstated_coverage", "diversity", "fd", "recall", "coverage")
 
 
 def _measured(record: Mapping[str, Any]) -> str:
-    """What the last tick of a training measured, in a sentence."""
-    last = (record.get("ticks") or [{}])[-1]
-    found = ", ".join(f"{name} {last[name]:.3g}" for name in _VALIDATION if name in last)
-    return f"On validation captions at the end of the training: {found}.\n" if found else ""
+    """What the training measured of these weights, in a sentence: at its best tick, or its last."""
+    best, ticks = record.get("best"), record.get("ticks") or [{}]
+    seen, when = (ticks[-1], "the end of the training") if best is None else (best, "this tick")
+    found = ", ".join(f"{name} {seen[name]:.3g}" for name in _VALIDATION if name in seen)
+    return f"On validation captions at {when}: {found}.\n" if found else ""
 
 
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:
@@ -50,7 +71,8 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 def _cost(record: Mapping[str, Any]) -> str:
     minutes, times = record["seconds"] / 60, record.get("resumed", 0)
     resumed = f"; resumed {times} time{'s' if times > 1 else ''}" if times else ""
-    machine = f"{record.get('threads', '?')} threads, {record.get('cpu', 'unknown processor')}"
+    processor = f"{record.get('threads', '?')} threads, {record.get('cpu', 'unknown processor')}"
+    machine = record.get("gpu", processor)
     return (
         f"{_commands(record)}"
         f"- Seed: {record['seed']}\n"
@@ -88,8 +110,8 @@ def judge_card(name: str, record: Mapping[str, Any]) -> str:
     )
 
 
-def generator_card(name: str, summary: str, record: Mapping[str, Any]) -> str:
-    """Card of a generator; ``record`` is its training record.
+def generator_card(name: str, summary: str, record: Mapping[str, Any], use: str = "") -> str:
+    """Card of a generator; ``record`` is its training record, ``use`` shows how it is called.
 
     It names a licence only where everything in the model was made from scenes: those of a user's
     pictures and of others' text encoders are not known here.
@@ -104,7 +126,7 @@ def generator_card(name: str, summary: str, record: Mapping[str, Any]) -> str:
         f"- Data: {record['data']} at {record['resolution']} px\n{reader}\n"
         f"{_SCORES}{_measured(record)}"
         "`gandiff run FILE` measures it on test captions, with a comparison file that names it.\n"
-        "\n## Use\n\n"
+        f"\n## Use\n\n{use}"
         "It draws pictures like those it was trained on, from captions like theirs, and nothing\n"
         f"else.{unseen}\n"
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import pickle
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -12,10 +13,11 @@ import torch
 
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import write_atomically
-from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
 
 CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
+_MODEL = ("model.safetensors", "config.json", "model_index.json", "README.md")
 
 
 @runtime_checkable
@@ -119,12 +121,24 @@ def numbered(folder: Path) -> list[Path]:
 def clear_training(folder: Path) -> None:
     """Remove what an older training left, before a new one begins in its folder.
 
-    A checkpoint that stayed would be gone on from, a record would say that the new one is finished.
+    A checkpoint that stayed would be gone on from, a record would say that the new one is finished,
+    and TensorBoard would draw both trainings as one.
     """
+    clear_model(folder)
     names = (CHECKPOINT, BEST, RECORD, LOG)
     unfinished = folder.glob("checkpoint*.tmp")  # of a process that was killed while it wrote
     for old in (*(folder / name for name in names), *numbered(folder), *unfinished):
         old.unlink(missing_ok=True)
+    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+
+
+def clear_model(folder: Path) -> None:
+    """Remove a finished model's weights, config and card, before a part that it needs changes.
+
+    With another text encoder beside them they would load, and draw anything but the captions.
+    """
+    for name in _MODEL:
+        (folder / name).unlink(missing_ok=True)
 
 
 def keep_latest(folder: Path, keep: int, images: int) -> None:

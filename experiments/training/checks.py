@@ -63,6 +63,11 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
                 f"GPU of its own, and there {'are' if gpus != 1 else 'is'} {gpus}; give fewer "
                 "processes, or --device cpu"
             )
+    if request.processes > 1 and request.device.startswith("mps"):
+        raise RequestError(
+            f"--processes {request.processes} --device {request.device}: several processes can "
+            "share a batch on CUDA or on the CPU alone; give --processes 1, or --device cpu"
+        )
     if request.out.exists() and not request.out.is_dir():
         raise RequestError(f"--out {request.out} is a file; give a folder")
     if request.resume and not any((request.out / name).is_file() for name in checkpoints):
@@ -73,16 +78,19 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
 
 def check_device(device: str) -> None:
     """Raise ``RequestError`` for a device that is unknown or not here."""
-    kind = device.partition(":")[0]
+    kind, numbered, number = device.partition(":")
     here = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
+        "cpu": 1,
+        "cuda": torch.cuda.device_count(),
+        "mps": int(torch.backends.mps.is_available()),
     }
     if kind not in here:
         raise RequestError(f"no device is named {device!r}{did_you_mean(kind, here)}")
     if not here[kind]:
         raise RequestError(f"--device {device}: torch finds no such device here; use cpu")
+    if numbered and not (number.isdecimal() and int(number) < here[kind]):
+        there = ", ".join(f"{kind}:{i}" for i in range(here[kind]))
+        raise RequestError(f"--device {device}: torch finds {there} here; use one that is there")
 
 
 def chosen_device(device: str) -> str:

@@ -209,7 +209,7 @@ def _save_records(
     vae_record: dict[str, Any],
     unet_record: dict[str, Any],
 ) -> None:
-    from gandiff.experiments.training.cards import generator_card
+    from gandiff.experiments.training.cards import PIPELINE_USE, generator_card
     from gandiff.experiments.training.gan import text_record
 
     record = dict(unet_record)
@@ -230,5 +230,5 @@ def _save_records(
         f"{parameter_count(encoder.model):,} in the text encoder.\n"
         "The U-Net predicts the noise; the loss is its squared error with min-SNR weights."
     )
-    card = generator_card(request.out.name, summary, record)
+    card = generator_card(request.out.name, summary, record, PIPELINE_USE)
     (request.out / "README.md").write_text(card, encoding="utf-8")

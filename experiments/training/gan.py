@@ -28,7 +28,7 @@ from gandiff.experiments.training.checks import (
     judged,
     open_checked,
 )
-from gandiff.experiments.training.gan_health import alarms
+from gandiff.experiments.training.gan_health import Alarm, alarms
 from gandiff.experiments.training.gan_inspect import (
     nearest_neighbours,
     truncation_grid,
@@ -36,7 +36,7 @@ from gandiff.experiments.training.gan_inspect import (
 )
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
-from gandiff.experiments.training.gan_watch import Watch, grid
+from gandiff.experiments.training.gan_watch import FEW, Watch, grid
 from gandiff.experiments.training.guidance import check_guidance
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import RECORD, write_json
@@ -114,7 +114,7 @@ class Ticks:
 
     def __init__(self, trainer: GanTrainer, watch: Watch) -> None:
         self.trainer, self.watch = trainer, watch
-        self._ringing: set[str] = set()
+        self._ringing = {alarm.name for alarm in self._alarms()}  # of a resumed training
         captions = watch.captions[:: watch.per_prompt]
         self.prompts = captions[:_GRID]
         self.folder = trainer.request.out / SAMPLES
@@ -124,11 +124,16 @@ class Ticks:
         self.folder.mkdir(parents=True, exist_ok=True)
         if not trainer.request.resume:
             write_png(self.folder / "reals.png", tile(_reals(trainer.data), _GRID))
+        if len(trainer.data.held_out(FEW).images) < FEW:
+            trainer.loop.progress.say(
+                f"too few pictures ({trainer.data.count}) to hold some out: whether it memorises "
+                "them (r_v, neighbours) is not measured; look at samples/neighbours.png at the end"
+            )
 
     def __call__(self) -> tuple[float, dict[str, float]]:
         """The score and what was measured."""
         trainer = self.trainer
-        name = f"kimg-{round(trainer.loop.at.images / 1000):06d}.png"
+        name = f"kimg-{trainer.loop.at.images / 1000:010.3f}.png"
         write_png(self.folder / name, grid(trainer, self.prompts))
         score, found = self.watch(trainer)
         at, asked = trainer.loop.at.ticks, trainer.request.ticks
@@ -141,15 +146,17 @@ class Ticks:
 
     def _warn(self, latest: Mapping[str, float]) -> None:
         """Say what is wrong, each thing once as long as it lasts."""
-        loop = self.trainer.loop
-        rows = loop.progress.curve
-        ticks = [*(row for row in rows if "score" in row), latest]
-        losses = [row for row in rows if "score" not in row]
-        found = alarms(ticks, losses, self.trainer.fraction)
+        found = self._alarms(latest)
         for alarm in found:
             if alarm.name not in self._ringing:
-                loop.note(f"{alarm.name}: {alarm.text}")
+                self.trainer.loop.note(f"{alarm.name}: {alarm.text}")
         self._ringing = {alarm.name for alarm in found}
+
+    def _alarms(self, *latest: Mapping[str, float]) -> list[Alarm]:
+        rows = self.trainer.loop.progress.curve
+        ticks = [*(row for row in rows if "score" in row), *latest]
+        losses = [row for row in rows if "score" not in row]
+        return alarms(ticks, losses, self.trainer.fraction)
 
 
 def _reals(data: CaptionedImages) -> UInt8[np.ndarray, "n h w 3"]:
@@ -173,7 +180,7 @@ def finish(trainer: GanTrainer, watch: Watch) -> None:
 
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     """Write the averaged generator, its config, the training record (with ``facts``), the card."""
-    from gandiff.experiments.training.cards import generator_card
+    from gandiff.experiments.training.cards import GAN_USE, generator_card
 
     folder.mkdir(parents=True, exist_ok=True)
     g: Any = trainer.ema.module
@@ -194,9 +201,9 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
         f"Its loss is {trainer.recipe.loss};\n"
         "captions that do not fit are judged beside the right one, in both networks."
     )
-    (folder / "README.md").write_text(
-        generator_card(folder.name, summary, record), encoding="utf-8"
-    )
+    name = trainer.request.out.name + ("" if folder == trainer.request.out else " at its best tick")
+    card = generator_card(name, summary, record, GAN_USE)
+    (folder / "README.md").write_text(card, encoding="utf-8")
 
 
 def _save_text(folder: Path, encoder: TextEncoder) -> None:

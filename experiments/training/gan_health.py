@@ -62,7 +62,8 @@ def _starved(seen: _Seen) -> str | None:
         return None
     return (
         f"the discriminator tells real from fake in {min(wins):.0%} of pairs and the score has not "
-        "risen for 5 ticks: raise gamma (twice to four times) or lower the learning rate"
+        "risen for 5 ticks: raise gamma two to four times (--set gamma=...) or lower the learning "
+        "rate (--set lr=...)"
     )
 
 
@@ -71,7 +72,8 @@ def _blind(seen: _Seen) -> str | None:
     if seen.fraction < _WARM_UP or len(wins) < 5 or max(wins) > 0.55 or scores[-1] > 0.9:
         return None
     return (
-        f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma"
+        f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma "
+        "(--set gamma=...)"
     )
 
 
@@ -81,8 +83,8 @@ def _deaf(seen: _Seen) -> str | None:
         return None
     return (
         f"a right caption beats a wrong one in {statistics.fmean(reads):.0%} of cases: pictures "
-        "cannot follow captions that it does not read; let it read longer (--set reading=0.15) or "
-        "check that captions describe the pictures"
+        "cannot follow captions that it does not read; check that captions describe the pictures, "
+        "and start again (without --resume) with --set reading=0.15"
     )
 
 
@@ -94,14 +96,16 @@ def _collapsed(seen: _Seen) -> str | None:
         if value is not None and value < least:
             return (
                 f"pictures of one prompt vary {value:.0%} as much as {real} ({name}): raise the "
-                "weight of the energy score (--set energy=8) or gamma, and start again"
+                "weight of the energy score (--set energy=8) or gamma, and start again (without "
+                "--resume)"
             )
     return None
 
 
 def _memorising(seen: _Seen) -> str | None:
+    """While the discriminator only reads, its verdict on real and fake means nothing."""
     recent = seen.tick("r_v")[-3:]
-    if len(recent) < 3 or min(recent) < 0.5:
+    if seen.fraction <= 0 or len(recent) < 3 or min(recent) < 0.5:
         return None
     return (
         f"pictures that it never saw look like fakes to the discriminator (r_v {recent[-1]:.2f}): "
@@ -115,8 +119,9 @@ def _worse(seen: _Seen) -> str | None:
         return None
     return (
         f"the Fréchet distance is {distances[-1] / min(distances):.1f} times that of the best tick "
-        "for 3 ticks: the best model is kept in best/; to train on from there, copy "
-        "checkpoint-best.pt over checkpoint.pt and --resume with a lower learning rate"
+        "for 3 ticks: the best model is kept in best/; to train on from there, stop the training, "
+        "copy checkpoint-best.pt over checkpoint.pt and go on with --resume and a lower learning "
+        "rate (--set lr=...)"
     )
 
 
@@ -126,7 +131,7 @@ def _steep(seen: _Seen) -> str | None:
         return None
     return (
         f"R1 is {slopes[-1] / statistics.median(slopes):.0f} times its median: lower the learning "
-        "rate or raise gamma"
+        "rate (--set lr=...) or raise gamma (--set gamma=...)"
     )
 
 

@@ -43,11 +43,7 @@ class Objectives:
         """The discriminator's in the competition; no penalties without ``gamma``."""
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(gamma is not None)
-        if recipe.minibatch_std:  # whose groups must not mix real pictures with fakes
-            both = [self.eye.see(images[i * m : (i + 1) * m], part.draws[i]) for i in (0, 1)]
-            h = torch.cat(both)
-        else:
-            h = self.eye.see(images, part.draws[:2].flatten(0, 1))
+        h = self._see(images, part.draws[:2].flatten(0, 1), m)
         judged = self.eye.judge(h, part)
         real, made = judged.logits[:m], judged.logits[m:]
         match = matching(judged.right[:m], judged.others, part.mismatch, n)
@@ -71,7 +67,7 @@ class Objectives:
     ) -> tuple[Tensor, dict[str, float]]:
         """The generator's in the competition, against the logits of the real pictures."""
         recipe, m = self.recipe, len(part.real)
-        h = self.eye.see(fake, twice(part))
+        h = self._see(fake, twice(part), m)
         judged = self.eye.judge(h[:m], part)
         if recipe.loss == "relativistic":
             loss = relativistic(judged.logits, real, n)
@@ -92,6 +88,14 @@ class Objectives:
             angle = self.guidance.loss(fake[told], words, n) if words else 0.0 * fake.sum()
             loss = count("guidance", angle, recipe.guidance_weight)
         return loss, out | {"g_loss": float(loss.detach())}
+
+    def _see(self, images: Tensor, draws: Tensor, m: int) -> Tensor:
+        """Features; minibatch deviation must not compare the first m pictures with the others."""
+        if not self.recipe.minibatch_std:
+            return self.eye.see(images, draws)
+        parts = [m, len(images) - m]
+        apart = zip(torch.split(images, parts), torch.split(draws, parts), strict=True)
+        return torch.cat([self.eye.see(some, drawn) for some, drawn in apart if len(some)])
 
     def _contradictions(self, judged: Judged, part: Part, n: int) -> Tensor:
         """The generator's matching loss.

@@ -23,18 +23,25 @@ def _check_loss(loss: str) -> None:
 class GanRecipe:
     """How both networks are trained; raises ``RequestError`` for numbers that cannot work.
 
-    For ``reading`` of the budget the discriminator only learns which caption fits which picture,
-    which costs a fifth of a full step; for ``sketching`` of it the generator learns by the energy
-    score alone; then both networks compete. ``gamma`` weighs R1 (and R2 of the relativistic loss),
-    taken every ``lazy`` steps and scaled up by it. ``g_lr_scale`` times the learning rate is the
-    generator's. ``mismatches`` is how many captions that do not fit each picture is judged with,
-    beside those of its batch, and ``matching`` the weight of that loss in both networks. ``energy``
-    weighs the energy score of every second caption, which is painted twice: it keeps pictures of
-    one caption different; it ends at ``energy_end``. For ``silent`` of the pictures the caption is
-    empty, in both networks: there the noise must decide everything, and what it learns to decide
-    serves captions that leave something open. ``augment`` is DiffAugment, for small finite data
-    only. ``minibatch_std`` lets the discriminator see how much pictures of a group differ; groups
-    lie within the parts that ``--accumulate`` and ``--processes`` make.
+    For ``reading`` of the budget the discriminator only learns which caption fits which picture
+    (at learning rates from ``reading_lr`` to ``reading_lr_end``), which costs a fifth of a full
+    step; for ``sketching`` of it the generator learns by the energy score alone; then both networks
+    compete by ``loss``. Learning rates (from ``lr`` to ``lr_end``, cosine) and ``betas`` are those
+    of Adam; ``g_lr_scale`` times the rate is the generator's. ``gamma`` weighs R1 (and R2 of the
+    relativistic loss), taken every ``lazy`` steps and scaled up by it, and ends at ``gamma_end``;
+    the default was tuned at 32 px and holds at 64, larger pictures may want more (Karras et al.
+    2020b, appendix C, let it grow with the number of pixels).
+
+    ``mismatches`` is how many captions that do not fit each picture is judged with, beside those of
+    its batch, and ``matching`` the weight of that loss in both networks. ``energy`` weighs the
+    energy score of every second caption, which is painted twice: it keeps pictures of one caption
+    different; it ends at ``energy_end``. For ``silent`` of the pictures the caption is empty, in
+    both networks: there the noise must decide everything, and what it learns to decide serves
+    captions that leave something open. After ``ema_halflife_images`` images a weight counts half in
+    the average that is measured and saved. ``augment`` is DiffAugment, for small finite data only.
+    ``minibatch_std`` lets the discriminator see how much pictures of a group of four differ; groups
+    lie within the parts that ``--accumulate`` and ``--processes`` make. ``guidance`` names a CLIP
+    model that pulls pictures to captions with ``guidance_weight``.
     """
 
     loss: Loss = "relativistic"

@@ -11,12 +11,12 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gandiff.experiments.errors import RequestError
+from gandiff.experiments.errors import Diverged, RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan_recipe import GanRecipe, changed, read_number
-from gandiff.experiments.training.records import RECORD
+from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD
+from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD, clear
 
 _SHOWN = ("score", "all", "unstated_coverage", "diversity", "fd", "recall")
 _PICTURES = 1000  # that a score of scenes is measured on
@@ -28,13 +28,17 @@ _SAME_TRIAL = {"--resume", "--quiet", "-q", "--json", "--tensorboard", "--sweep"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One value, and what its training reached at its last tick."""
+    """One value, and what its training reached at its last tick.
+
+    One that ``diverged`` reached nothing: its ``last`` is empty, its score -inf.
+    """
 
     value: str
     out: Path
     last: dict[str, float]
     kimg: float
     minutes: float
+    diverged: bool = False
 
     @property
     def score(self) -> float:
@@ -63,14 +67,18 @@ class _Lead(NamedTuple):
 
 
 def read_sweep(text: str) -> tuple[str, list[str]]:
-    """``gamma=0.25,1,4``: the name and at least two values; raises ``RequestError``."""
+    """``gamma=0.25,1,4``: the name and at least two different values; raises ``RequestError``."""
     name, _, values = text.partition("=")
-    found = [value.strip() for value in values.split(",") if value.strip()]
+    name, found = name.strip(), dict[object, str]()
+    for value in values.split(","):
+        if value.strip():
+            found.setdefault(read_number(name, value.strip()), value.strip())
     if len(found) < 2:
-        raise RequestError(f"--sweep {text}: needed is NAME=VALUE,VALUE,... such as gamma=0.25,1,4")
-    for value in found:
-        read_number(name.strip(), value)
-    return name.strip(), list(dict.fromkeys(found))
+        raise RequestError(
+            f"--sweep {text}: needed is NAME=VALUE,VALUE,... with at least two different values, "
+            "such as gamma=0.25,1,4"
+        )
+    return name, list(found.values())
 
 
 def sweep_recipes(
@@ -85,9 +93,10 @@ def sweep_recipes(
     The end of a schedule moves with its start, unless it is named in ``fixed`` (see ``changed``). A
     trial that was finished by the same command is not repeated; options that change nothing in it,
     ``--resume`` among them, do not make it another one. With ``request.resume`` a trial that the
-    same command began goes on from its checkpoint; one that it did not begin starts afresh. Raises
-    ``RequestError`` before anything is trained for values that cannot work, and for nothing to
-    resume.
+    same command began goes on from its checkpoint; one that it did not begin starts afresh. A trial
+    that diverges loses against all others, and is not repeated either. ``values`` are two or more,
+    as ``read_sweep`` gives them. Raises ``RequestError`` before anything is trained for values that
+    cannot work, and for nothing to resume; and in the end if all of them diverged.
     """
     recipes = [changed(recipe, {name: read_number(name, v)}, fixed) for v in values]
     folders = [request.out / f"{name}={value}" for value in values]
@@ -95,23 +104,39 @@ def sweep_recipes(
         raise RequestError(
             f"--resume found no trial of {name} in {request.out}; start without --resume"
         )
+    asked = [dataclasses.replace(request, out=out) for out in folders]
+    ended = (one.out for one, own in zip(asked, recipes, strict=True) if _ended(one, own))
+    source = next(ended, folders[0])
     trials = [
-        _trial(dataclasses.replace(request, out=out), one, value)
-        for out, value, one in zip(folders, values, recipes, strict=True)
+        _trial(one, own, value, source)
+        for one, own, value in zip(asked, recipes, values, strict=True)
     ]
+    if all(trial.diverged for trial in trials):
+        raise RequestError(
+            f"--sweep: training diverged with every value of {name} ({', '.join(values)}); "
+            "sweep other values, or --set a lower learning rate (lr), or take a larger --batch-size"
+        )
     lead = _lead(trials)
     recommended = lead.best.value if lead.ahead > lead.needed else None
     return Sweep(name=name, trials=trials, recommended=recommended, text=_text(name, trials, lead))
 
 
-def _trial(request: TrainingRequest, recipe: GanRecipe, value: str) -> Trial:
+def _trial(request: TrainingRequest, recipe: GanRecipe, value: str, source: Path) -> Trial:
+    """Train one value unless that was done; ``source`` has the sweep's text encoder."""
     from gandiff.experiments.training.gan import train
 
-    done = _read(request.out / RECORD)
-    if not (done and done.get("finished") and _same(done, request, recipe)):
-        _share_text(request.out)
-        train(dataclasses.replace(request, resume=_goes_on(request, recipe)), recipe)
-        done = _read(request.out / RECORD)
+    done = _ended(request, recipe)
+    if done is None:
+        resume = _goes_on(request, recipe)
+        if not resume and request.out != source:
+            _copy_text(source, request.out)
+        try:
+            train(dataclasses.replace(request, resume=resume), recipe)
+        except Diverged as error:
+            if not (request.out / TEXT_RECORD).is_file():  # the text encoder: no value changes it
+                raise
+            _keep_diverged(request, recipe, error)
+        done = _ended(request, recipe)
     assert done is not None
     return Trial(
         value=value,
@@ -119,7 +144,31 @@ def _trial(request: TrainingRequest, recipe: GanRecipe, value: str) -> Trial:
         last=done["ticks"][-1] if done["ticks"] else {},
         kimg=done["images"] / 1000,
         minutes=done["seconds"] / 60,
+        diverged="diverged" in done,
     )
+
+
+def _ended(request: TrainingRequest, recipe: GanRecipe) -> dict[str, Any] | None:
+    """The record of a trial that this sweep has behind it, well or not."""
+    done = _read(request.out / RECORD)
+    if done is None or not (done.get("finished") or "diverged" in done):
+        return None
+    return done if _same(done, request, recipe) else None
+
+
+def _keep_diverged(request: TrainingRequest, recipe: GanRecipe, error: Diverged) -> None:
+    """Leave a record, so that nobody waits for the same end again."""
+    progress = read_checkpoint(request.out / CHECKPOINT)["progress"]
+    record = {
+        "command": request.command,
+        "recipe": dataclasses.asdict(recipe),
+        "finished": False,
+        "diverged": str(error),
+        "images": progress["images"],
+        "seconds": progress["seconds"],
+        "ticks": [],
+    }
+    write_json(request.out / RECORD, record)
 
 
 def _begun(out: Path) -> bool:
@@ -154,15 +203,12 @@ def _options(command: str) -> list[list[str]]:
     return sorted(one for one in options if one[:1] and one[0] not in _SAME_TRIAL)
 
 
-def _share_text(out: Path) -> None:
-    """Give a trial the text encoder that an earlier one trained."""
-    earlier = next((p.parent for p in out.parent.glob(f"*/{TEXT_RECORD}")), None)
-    if earlier is None or (out / TEXT_RECORD).is_file():
-        return
-    out.mkdir(parents=True, exist_ok=True)
+def _copy_text(source: Path, out: Path) -> None:
+    """Give a trial that begins the text encoder of this sweep, whatever was there before."""
+    clear(out)
     for name in TEXT_PARTS:
-        shutil.copytree(earlier / name, out / name, dirs_exist_ok=True)
-    shutil.copy2(earlier / TEXT_RECORD, out)
+        shutil.copytree(source / name, out / name)
+    shutil.copy2(source / TEXT_RECORD, out)
 
 
 def _read(path: Path) -> dict[str, Any] | None:
@@ -176,8 +222,10 @@ def _read(path: Path) -> dict[str, Any] | None:
 def _lead(trials: Sequence[Trial]) -> _Lead:
     """The best score beside the next, and how far apart they must be to tell anything.
 
-    A score of scenes is a share of pictures: two standard errors of a difference. A score below 0
-    is minus a Fréchet distance, whose size depends on the encoder: a part of the distance.
+    A score of scenes is a share of pictures: two standard errors of a difference, which say nothing
+    of what another seed of the training would do. A score below 0 is minus a Fréchet distance,
+    whose size depends on the encoder: a part of the distance. Before a trial without a score, which
+    one that diverged is, every other leads by infinity.
     """
     best, second = sorted(trials, key=lambda t: t.score, reverse=True)[:2]
     if not math.isfinite(best.score):
@@ -187,7 +235,7 @@ def _lead(trials: Sequence[Trial]) -> _Lead:
         return _Lead(best, ahead, _CLOSER * -best.score, f"{_CLOSER:.0%} of its Fréchet distance")
     share = min(best.score, 1.0)
     needed = 2 * math.sqrt(2 * max(share * (1 - share), 0.01) / _PICTURES)
-    return _Lead(best, ahead, needed, f"what chance can do on {_PICTURES} pictures")
+    return _Lead(best, ahead, needed, f"the sampling noise of {_PICTURES} pictures")
 
 
 def _text(name: str, trials: Sequence[Trial], lead: _Lead) -> str:
@@ -195,17 +243,25 @@ def _text(name: str, trials: Sequence[Trial], lead: _Lead) -> str:
     lines = ["  ".join([f"{name:>10}", f"{'kimg':>8}", *(f"{c:>17}" for c in columns)])]
     for trial in trials:
         cells = [f"{trial.last[c]:>17.4g}" if c in trial.last else f"{'':>17}" for c in columns]
+        if trial.diverged:
+            cells = [f"{'diverged':>17}"]
         lines.append("  ".join([f"{trial.value:>10}", f"{trial.kimg:>8.1f}", *cells]))
+    return "\n".join([*lines, *_verdict(name, lead)])
+
+
+def _verdict(name: str, lead: _Lead) -> list[str]:
     ahead = f"{lead.ahead:.2g} ahead of the next"
     needed = f"more than {lead.needed:.2g} ({lead.why})"
     if lead.ahead > lead.needed:
-        lines.append(f"recommended: --set {name}={lead.best.value}")
-        lines.append(f"its score is {ahead}; {needed} was needed")
-    elif math.isfinite(lead.best.score):
-        lines.append(
+        alone = math.isinf(lead.ahead)
+        return [
+            f"recommended: --set {name}={lead.best.value}",
+            "no other has a score" if alone else f"its score is {ahead}; {needed} was needed",
+            "seeds of the training add noise to it; confirm with several --seed",
+        ]
+    if math.isfinite(lead.best.score):
+        return [
             f"no clear winner: {name}={lead.best.value} has the best score, but is only {ahead}; "
             f"{needed} is needed; train longer or take the default"
-        )
-    else:
-        lines.append("no clear winner: no trial has a score; train longer or take the default")
-    return "\n".join(lines)
+        ]
+    return ["no clear winner: no trial has a score; train longer or take the default"]

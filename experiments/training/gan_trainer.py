@@ -26,6 +26,7 @@ from gandiff.experiments.training.text import CaptionCache
 from gandiff.experiments.training.text_record import ALL
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
+from gandiff.models.gan.layers import deviation_group
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
@@ -83,11 +84,17 @@ class GanTrainer:
             recipe=dataclasses.asdict(recipe),
             shown=_SHOWN,
         )
-        if recipe.minibatch_std and request.accumulate * ranks.count > 1:
+        if recipe.minibatch_std and not self._same_groups():
             self.loop.progress.say(
                 "minibatch deviation looks at groups within each part of a batch, so here it sees "
-                "other groups than one process would"
+                "other groups than one process would; parts of a multiple of 4 images would not"
             )
+
+    def _same_groups(self) -> bool:
+        """Whether minibatch deviation compares the pictures that it would in an undivided batch."""
+        n, parts = self.request.batch_size, self.request.accumulate * self.ranks.count
+        same = deviation_group(n // parts) == deviation_group(n)
+        return parts == 1 or (same and not self.recipe.paints_twice)
 
     @property
     def fraction(self) -> float:

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from gandiff.experiments.training.gan_trainer import GanTrainer
 
 _SEED = 20_000  # of the noise
-_CHUNK = 125  # pictures made at once
-_JUDGED, _FEW = 256, 5  # pictures of each kind that the discriminator is asked about; at least
+_CHUNK = 125  # pictures made at once, at most
+_LIGHTER = 4  # times as many as a training step works on: nothing is kept for gradients
+_JUDGED, FEW = 256, 5  # pictures of each kind that the discriminator is asked about; at least
 
 
 class Watch(abc.ABC):
@@ -47,7 +48,6 @@ class Watch(abc.ABC):
         return score, {"score": score, **found, **discriminator_facts(trainer)}
 
 
-@torch.inference_mode()
 def paint(
     trainer: GanTrainer, captions: list[str], seed: int = _SEED, psi: float = 1.0
 ) -> UInt8[np.ndarray, "n h w 3"]:
@@ -55,13 +55,35 @@ def paint(
     net: Any = trainer.ema.module
     draw = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(captions), net.config.z_width, generator=draw)
+    return _made(trainer, captions, noise, psi)
+
+
+@torch.inference_mode()
+def _made(
+    trainer: GanTrainer, captions: list[str], noise: Float[Tensor, "n z"], psi: float = 1.0
+) -> UInt8[np.ndarray, "n h w 3"]:
     parts = []
-    for start in range(0, len(captions), _CHUNK):
-        chosen = slice(start, start + _CHUNK)
-        text = trainer.encoder.encode(captions[chosen])
-        made = net(noise[chosen].to(trainer.request.device), text, psi)
-        parts.append(to_pixels(made))
+    for chosen in chunks(trainer, len(captions)):
+        z, text = noise[chosen].to(trainer.request.device), read(trainer, captions[chosen])
+        parts.append(to_pixels(trainer.ema.module(z, text, psi)))
     return np.concatenate(parts)
+
+
+def chunks(trainer: GanTrainer, n: int) -> list[slice]:
+    """Rows to work on together, as many as fit where a training step does."""
+    request = trainer.request
+    step = request.batch_size // (request.accumulate * request.processes)
+    size = min(_CHUNK, _LIGHTER * step)
+    return [slice(start, start + size) for start in range(0, n, size)]
+
+
+def read(trainer: GanTrainer, captions: list[str]) -> TextFeatures:
+    """Features of captions, each distinct one encoded once: pictures of a prompt share them."""
+    place = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
+    found: TextFeatures = trainer.encoder.encode(list(place))
+    which = [place[caption] for caption in captions]
+    cut = [found.truncated[i] for i in which]
+    return TextFeatures(found.tokens[which], found.pooled[which], found.mask[which], cut)
 
 
 @torch.no_grad()
@@ -75,7 +97,7 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     """
     unseen = trainer.data.held_out(_JUDGED)
     n = len(unseen.images)
-    if n < _FEW:
+    if n < FEW:
         return {}
     seen = trainer.data.batch(max(0, trainer.loop.at.position - n), n)
     seen_gap, unseen_gap = (
@@ -91,11 +113,12 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
 def _logits(
     trainer: GanTrainer, images: UInt8[np.ndarray, "n h w 3"], captions: list[str]
 ) -> Float[Tensor, " n"]:
-    pooled = trainer.encoder.encode(captions).pooled
-    with trainer.precise():
-        h = trainer.d.features(to_tensor(images, trainer.request.device))
-    out: Tensor = trainer.d.judge(h, pooled)
-    return out
+    parts = []
+    for chosen in chunks(trainer, len(captions)):
+        with trainer.precise():
+            h = trainer.d.features(to_tensor(images[chosen], trainer.request.device))
+        parts.append(trainer.d.judge(h, read(trainer, captions[chosen]).pooled))
+    return torch.cat(parts)
 
 
 def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.ndarray, "h w 3"]:
@@ -104,10 +127,7 @@ def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.
     draw = torch.Generator().manual_seed(_SEED + 2)
     noise = torch.randn(columns, net.config.z_width, generator=draw)
     texts = [prompt for prompt in prompts for _ in range(columns)]
-    with torch.inference_mode():
-        text: TextFeatures = trainer.encoder.encode(texts)
-        made = net(noise.repeat(len(prompts), 1).to(trainer.request.device), text)
-    return tile(to_pixels(made), columns)
+    return tile(_made(trainer, texts, noise.repeat(len(prompts), 1)), columns)
 
 
 def spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:

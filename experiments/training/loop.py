@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.errors import RequestError
+from gandiff.experiments.errors import Diverged, RequestError
 from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
@@ -107,8 +107,8 @@ class Loop:
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the last checkpoint is gone back to and the batch passed
         over. ``tick`` is called by the first process at even distances; it
-        returns a score (higher is better) and what to log. Raises ``RequestError`` if going back
-        does not help.
+        returns a score (higher is better) and what to log. Raises ``Diverged`` if going back does
+        not help.
         """
         self._asked = self._stop = False
         with self._interruptible():
@@ -179,11 +179,22 @@ class Loop:
         self.at.best = max(self.at.best, score)
         spent = self.at.seconds + time.perf_counter() - start
         (self.at.seconds,) = self.ranks.agree(spent)
+        self._pass_over_ticks()
+        if best:  # first, so that a checkpoint never speaks of a best one that is not there
+            self._write(self.request.out / BEST)
         self.save()
         if self.ranks.first:
             keep_latest(self.request.out, self.request.keep, self.at.images)
-            if best:
-                self._write(self.request.out / BEST)
+
+    def _pass_over_ticks(self) -> None:
+        """Where measuring takes longer than the time between ticks, train before the next one."""
+        missed = self._ticks_so_far() - self.at.ticks
+        if missed > 0:
+            self.at.ticks += missed
+            self.progress.say(
+                f"measuring took as long as {missed} more ticks; --ticks below "
+                f"{self.request.ticks} leaves more of the budget to training"
+            )
 
     def note(self, text: str) -> None:
         """Say something that the reader of the record should know, now and there."""
@@ -217,7 +228,7 @@ class Loop:
         again = "start again with another --seed, a lower learning rate or a larger --batch-size"
         if not path.is_file() or self._in_a_row > _ROLLBACKS:
             way = f"go on from {path} with --resume, or {again}" if path.is_file() else again
-            raise RequestError(
+            raise Diverged(
                 f"training the {self.label} became non-finite ({why}) "
                 f"after {self.at.images} images; {way}"
             )

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from gandiff.experiments.errors import RequestError
 
-LOG = "training.jsonl"
+LOG, TENSORBOARD = "training.jsonl", "tensorboard"
 _LOG_SECONDS = 5.0
 _SMOOTHING = 0.05
 
@@ -39,10 +39,12 @@ class Progress:
         self._smooth: dict[str, float] = {}
         self._last = -math.inf
         self._bar: Any = None
-        self._writer = _summary_writer(folder) if tensorboard else None
+        self._tensorboard = tensorboard
+        self._writer: Any = None
 
     def open(self, fraction: float) -> None:
-        """Show the bar, which counts percent of the budget."""
+        """Show the bar, which counts percent of the budget, and begin TensorBoard's file."""
+        self._writer = _summary_writer(self.folder) if self._tensorboard else None
         form = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
         self._bar = tqdm(
             total=100, desc=self.label, bar_format=form, disable=not self.shown, initial=0
@@ -138,4 +140,4 @@ def _summary_writer(folder: Path) -> Any:
     from torch.utils.tensorboard import SummaryWriter
 
     writer: Any = SummaryWriter  # its signature is untyped
-    return writer(str(folder / "tensorboard"))
+    return writer(str(folder / TENSORBOARD))

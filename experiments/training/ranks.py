@@ -26,15 +26,24 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
+from gandiff.evaluate.result import MetricError
+from gandiff.experiments.errors import (
+    Diverged,
+    EnvironmentFailure,
+    RequestError,
+    environment_failure,
+)
+from gandiff.models.generator import GeneratorError
 
 _PATIENCE = datetime.timedelta(minutes=30)  # others wait while the first one evaluates
-_INTERRUPTED, _FAILED, _REFUSED = 130, 1, 2
+_INTERRUPTED, _FAILED = 130, 1
 # From the parent: stop as if Ctrl-C had been pressed. Windows lacks it, and there a console does
 # without what is written here for terminals.
 _STOP: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGINT)
 _SAVING = 120.0  # s, once one of several that were asked to stop has
 _TELLING = 2.0  # s for the others to say what is wrong, once one has failed
+# What a child may end with that its text tells in full, the narrowest first.
+_TOLD = (Diverged, RequestError, GeneratorError, MetricError, EnvironmentFailure)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,10 +113,10 @@ def _launch_children(
             for child in children:
                 child.start()
         _wait(children, presses, folder)
-    for kind, error in (("refused", RequestError), ("failed", EnvironmentFailure)):
-        said = sorted(folder.glob(f"{kind}-*"))
+    for kind in _TOLD:
+        said = sorted(folder.glob(f"{kind.__name__}-*"))
         if said:
-            raise error(said[0].read_text(encoding="utf-8"))
+            raise kind(said[0].read_text(encoding="utf-8"))
     codes = [child.exitcode for child in children]
     if presses or _INTERRUPTED in codes:
         raise KeyboardInterrupt
@@ -122,9 +131,7 @@ def _wait(children: Sequence[BaseProcess], presses: Sequence[float], folder: Pat
         time.sleep(0.05)
         if presses and not told:
             told = True
-            for child in children:
-                if child.pid is not None and child.is_alive():
-                    os.kill(child.pid, _STOP)
+            _ask_to_stop(children)
         codes = [child.exitcode for child in children]
         if any(codes) and until == math.inf:
             # Before they met, one waits for the other and has nothing to save.
@@ -134,6 +141,14 @@ def _wait(children: Sequence[BaseProcess], presses: Sequence[float], folder: Pat
         if len(presses) > 1 or time.monotonic() > until:
             for child in children:
                 child.kill()
+
+
+def _ask_to_stop(children: Sequence[BaseProcess]) -> None:
+    if sys.platform == "win32":  # Ctrl-C has reached them, and os.kill would end them at once
+        return
+    for child in children:
+        if child.pid is not None and child.is_alive():
+            os.kill(child.pid, _STOP)
 
 
 @contextmanager
@@ -198,13 +213,11 @@ def _take_part(
     own = dataclasses.replace(request, device=_own_device(request.device, ranks.rank))
     try:
         work(own, ranks, *arguments)
-    except RequestError as error:
-        (folder / f"refused-{ranks.rank}").write_text(str(error), encoding="utf-8")
-        raise SystemExit(_REFUSED) from None
     except Exception as error:
-        failure = environment_failure(error)
-        if failure is not None:
-            (folder / f"failed-{ranks.rank}").write_text(str(failure), encoding="utf-8")
+        told = environment_failure(error) or error
+        kind = next((kind for kind in _TOLD if isinstance(told, kind)), None)
+        if kind is not None:
+            (folder / f"{kind.__name__}-{ranks.rank}").write_text(str(told), encoding="utf-8")
             raise SystemExit(_FAILED) from None
         if asked.is_set():  # another one was quicker to stop, and left this one's message unheard
             raise SystemExit(_INTERRUPTED) from None

@@ -27,6 +27,13 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def _gpu(device: str) -> dict[str, str]:
+    """The name of the GPU of the process that writes the record; nothing for other devices."""
+    import torch
+
+    return {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
+
+
 def write_json(path: Path, data: Any) -> None:
     """Write readable JSON through a temporary name."""
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
@@ -87,6 +94,7 @@ def training_record(
         "resolution": request.resolution,
         "threads": torch.get_num_threads(),
         "cpu": processor(),
+        **_gpu(request.device),
         **facts,
         "events": list(events),
         "curve": losses[::every],

@@ -50,7 +50,8 @@ WORDING = 10.0  # weight of the distance between two wordings of the same facts
 KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
 RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
-_TOGETHER = 16  # captions that are encoded in one go
+_GROUP = 16  # captions that are encoded in one go and kept
+_AT_ONCE = 256  # captions that are encoded in one go, at most, where none are kept
 
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
@@ -89,6 +90,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     optimizer = torch.optim.AdamW(
         [*model.parameters(), *heads.parameters()], lr=1e-3, weight_decay=1e-2
     )
+    known = [] if data.count is None else data.captions(ALL)
     size = 256
     parts = {"model": model, "heads": heads, "optimizer": optimizer}
     loop = Loop(request, _LABEL, parts, size=size)
@@ -97,7 +99,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
 
     def step() -> tuple[int, dict[str, float]]:
         set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        texts, wanted = _batch(request, data, encoder, loop.at.position, size)
+        texts, wanted = _batch(request, known, encoder, loop.at.position, size)
         pooled = model(_ids(encoder, texts)).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
@@ -129,7 +131,7 @@ def _ids(encoder: TextEncoder, texts: list[str]) -> Tensor:
 
 
 def _batch(
-    request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, start: int, n: int
+    request: TrainingRequest, known: list[str], encoder: TextEncoder, start: int, n: int
 ) -> tuple[list[str], dict[str, Tensor]]:
     if request.data == "scenes":
         seeds = scene_seeds("train", (request.seed << 28) + start, n)
@@ -137,7 +139,6 @@ def _batch(
         wordings = [captions(facts, seeds[: n // 2], variant) for variant in (0, 1)]
         both = {name: torch.cat([v, v]) for name, v in fact_targets(facts).items()}
         return [text for wording in wordings for text in wording], both
-    known = data.captions(ALL)
     texts = [
         known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)
     ]
@@ -230,42 +231,50 @@ def _copy_given(request: TrainingRequest, data: CaptionedImages) -> None:
 class CaptionCache:
     """Features of captions, kept by caption for data that come round again.
 
-    Up to ``limit`` bytes; the oldest make room. Endless data are better encoded as they come.
-    ``known`` captions are encoded in groups that never change, others alone, and so are all where
-    not all of them can be kept: the last bits of features depend on what is encoded beside them,
-    and must not depend on what is kept already.
+    Endless data are better encoded as they come. ``known`` captions are encoded in groups that
+    never change, others alone. Where the known ones would take more than ``limit`` bytes none are
+    kept, and those of a call are encoded together. Either way features do not depend on what was
+    asked before; their last bits do depend on what is encoded beside them.
     """
 
     def __init__(
         self, encoder: TextEncoder, known: Sequence[str] = (), limit: int = 1 << 30
     ) -> None:
-        self._encoder, self._limit, self._bytes = encoder, limit, 0
-        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
+        self._encoder = encoder
         self._known = list(dict.fromkeys(known))
-        fit = len(self._known) * _bytes_each(encoder, self._known[:256]) <= limit
-        self._place = {caption: i for i, caption in enumerate(self._known if fit else ())}
+        self._fit = len(self._known) * _bytes_each(encoder, self._known[:256]) <= limit
+        self._place = {caption: i for i, caption in enumerate(self._known)}
+        self._kept: dict[str, tuple[Tensor, Tensor]] = {}
 
     def __call__(self, captions: list[str]) -> TextFeatures:
         """Features of these captions, padded to the longest."""
-        fresh: dict[str, tuple[Tensor, Tensor]] = {}
-        for caption in captions:
-            if caption not in self._kept and caption not in fresh:
-                fresh |= self._encoded(self._group(caption))
-        parts = [fresh.get(c) or self._kept[c] for c in captions]
-        for caption, part in fresh.items():
-            self._keep(caption, part)
+        found = self._looked_up(captions) if self._fit else self._afresh(captions)
+        parts = [found[caption] for caption in captions]
         lengths = torch.tensor([len(tokens) for tokens, _ in parts])
         tokens = torch.nn.utils.rnn.pad_sequence([t for t, _ in parts], batch_first=True)
         mask = torch.arange(tokens.shape[1])[None] < lengths[:, None]
         pooled = torch.stack([p for _, p in parts])
         return TextFeatures(tokens, pooled, mask.to(tokens.device), [0] * len(captions))
 
+    def _looked_up(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        for caption in captions:
+            if caption not in self._kept:
+                self._kept |= self._encoded(self._group(caption))
+        return self._kept
+
+    def _afresh(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+        distinct = list(dict.fromkeys(captions))
+        found: dict[str, tuple[Tensor, Tensor]] = {}
+        for i in range(0, len(distinct), _AT_ONCE):
+            found |= self._encoded(distinct[i : i + _AT_ONCE])
+        return found
+
     def _group(self, caption: str) -> list[str]:
         place = self._place.get(caption)
         if place is None:
             return [caption]
-        start = place - place % _TOGETHER
-        return self._known[start : start + _TOGETHER]
+        start = place - place % _GROUP
+        return self._known[start : start + _GROUP]
 
     def _encoded(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
         found = self._encoder.encode(captions)
@@ -274,15 +283,6 @@ class CaptionCache:
             caption: (found.tokens[i, : lengths[i]].clone(), found.pooled[i].clone())
             for i, caption in enumerate(captions)
         }
-
-    def _keep(self, caption: str, part: tuple[Tensor, Tensor]) -> None:
-        if caption in self._kept:
-            return
-        self._kept[caption] = part
-        self._bytes += sum(t.nbytes for t in part)
-        while self._bytes > self._limit and len(self._kept) > 1:
-            oldest = next(iter(self._kept))
-            self._bytes -= sum(t.nbytes for t in self._kept.pop(oldest))
 
 
 def _bytes_each(encoder: TextEncoder, captions: Sequence[str]) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.training.checkpoints import clear_model
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder
 
@@ -113,7 +114,10 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
 
 
 def clear(folder: Path) -> None:
-    """Remove a text encoder: of another kind, some of its files would stay beside the new ones."""
+    """Remove a text encoder, of which some files would stay beside those of another kind, and the
+    generator that was trained with it.
+    """
+    clear_model(folder)
     (folder / TEXT_RECORD).unlink(missing_ok=True)
     for part in TEXT_PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)

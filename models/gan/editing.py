@@ -1,7 +1,8 @@
 """What can be done in a GAN's latent spaces: truncation, interpolation, style mixing.
 
-Every function gives a grid of pictures, rows by columns. z is the noise, f(z) its mapped form, and
-w the style that f(z) and a caption make together.
+Every function gives a grid of pictures, rows by columns, and warns of prompts that are too long to
+be read whole. z is the noise, f(z) its mapped form, and w the style that f(z) and a caption make
+together.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from torch import Tensor
 from gandiff.models.gan.model import TextToImageGan, to_pixels
 from gandiff.models.text import TextFeatures
 
+_CALLER = 4  # frames from a warning to who called one of these, through torch's decorator
+
 Space = Literal["z", "w"]
 Grid = UInt8[np.ndarray, "rows columns h w 3"]
 
@@ -29,6 +32,7 @@ def truncation(
 
     Karras et al. 2019, appendix B, on f(z) alone.
     """
+    gan.warn_of_cut(prompts, _CALLER)
     noise = gan.noise([seed]).expand(len(prompts), -1)
     text = gan.read(prompts)
     columns = [to_pixels(gan.paint(noise, text, float(psi))) for psi in psis]
@@ -48,6 +52,7 @@ def interpolate_noise(
     In z along the great circle (the noise is Gaussian, so its length hardly varies; Shoemake 1985),
     in w along a straight line.
     """
+    gan.warn_of_cut(prompts, _CALLER)
     a, b = (gan.noise([seed]).expand(len(prompts), -1).to(gan.like) for seed in seeds)
     text = gan.read(prompts)
     columns = []
@@ -69,6 +74,7 @@ def interpolate_prompts(
     The pooled feature moves along a straight line; attention reads both prompts' tokens, with
     weights that move from the one to the other.
     """
+    gan.warn_of_cut([first, last], _CALLER)
     noise = gan.noise(seeds).to(gan.like)
     a, b = (gan.read([prompt] * len(seeds)) for prompt in (first, last))
     columns = []
@@ -93,6 +99,7 @@ def mix_styles(
     levels = len(gan.net.levels)
     if not 0 < crossover < levels:
         raise ValueError(f"crossover is {crossover}, needed is 1 to {levels - 1}")
+    gan.warn_of_cut(list(dict.fromkeys(prompt for prompt, _ in (*coarse, *fine))), _CALLER)
     rows = []
     for prompt, seed in coarse:
         here = _read_one(gan, prompt, seed, len(fine))

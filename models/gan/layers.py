@@ -166,14 +166,20 @@ class CrossAttention(nn.Module):
         return out
 
 
-def minibatch_deviation(x: Float[Tensor, "n c h w"], group: int = 4) -> Float[Tensor, "n c1 h w"]:
+def deviation_group(n: int, group: int = 4) -> int:
+    """How many pictures of a batch of n are compared: the most, up to ``group``, that divide n."""
+    return next(k for k in range(min(group, n), 0, -1) if n % k == 0)
+
+
+def minibatch_deviation(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c1 h w"]:
     """x with one more channel: how much the pictures of a group differ, on average.
 
-    Karras et al. 2018, section 3; the largest group of at most ``group`` that divides the batch.
+    Karras et al. 2018, section 3. Groups are neighbours, so that a batch in parts has the groups
+    of the whole.
     """
     n, _, h, w = x.shape
-    size = next(k for k in range(min(group, n), 0, -1) if n % k == 0)
-    grouped = x.float().view(size, n // size, *x.shape[1:])
-    spread = (grouped.var(0, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
-    channel = spread.repeat(size).view(n, 1, 1, 1).expand(n, 1, h, w)
+    size = deviation_group(n)
+    grouped = x.float().view(n // size, size, *x.shape[1:])
+    spread = (grouped.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
+    channel = spread.repeat_interleave(size).view(n, 1, 1, 1).expand(n, 1, h, w)
     return torch.cat([x, channel.to(x.dtype)], 1)

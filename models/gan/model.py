@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -64,8 +65,22 @@ class TextToImageGan(
 
     @torch.inference_mode()
     def read(self, prompts: Sequence[str]) -> TextFeatures:
-        """Features of prompts; each depends on its own prompt alone."""
+        """Features of prompts; each depends on its own prompt alone.
+
+        Their ``truncated`` counts what was not read; see ``warn_of_cut``.
+        """
         return self.text(prompts)
+
+    def warn_of_cut(self, prompts: Sequence[str], stacklevel: int = 2) -> None:
+        """Say by ``warnings.warn`` how many prompts are longer than the text encoder reads."""
+        cut = sum(unread > 0 for unread in self.text.truncated(prompts))
+        if cut:
+            warnings.warn(
+                f"{cut:,} of {len(prompts):,} prompts are longer than the "
+                f"{self.text.tokenizer.model_max_length} tokens that the text encoder reads; "
+                "their ends are cut",
+                stacklevel=stacklevel,
+            )
 
     @torch.inference_mode()
     def paint(
@@ -74,12 +89,20 @@ class TextToImageGan(
         text: TextFeatures,
         truncation_psi: float | Sequence[float] = 1.0,
     ) -> Float[Tensor, "n 3 h w"]:
-        """Pictures in [-1, 1], not clamped; ``truncation_psi`` may differ from row to row."""
-        psi = (
-            float(truncation_psi)
-            if isinstance(truncation_psi, float | int)
-            else torch.tensor(truncation_psi, dtype=torch.float32)
-        )
+        """Pictures in [-1, 1], not clamped; ``truncation_psi`` may differ from row to row.
+
+        Raises ``ValueError`` for another number of psis than rows.
+        """
+        psi: float | Tensor
+        if isinstance(truncation_psi, float | int):
+            psi = float(truncation_psi)
+        elif len(truncation_psi) == len(z):
+            psi = torch.tensor(truncation_psi, dtype=torch.float32)
+        else:
+            raise ValueError(
+                f"{len(z)} pictures but {len(truncation_psi)} values of truncation_psi; "
+                "give one number for all, or one for each"
+            )
         out: Tensor = self.net(z.to(self.like), text, psi)
         return out
 
@@ -89,13 +112,18 @@ class TextToImageGan(
         seeds: Sequence[int] | None = None,
         truncation_psi: float | Sequence[float] = 1.0,
     ) -> list[Any]:
-        """PIL images of prompts; picture i has seed i unless ``seeds`` says otherwise."""
+        """PIL images of prompts; picture i has seed i unless ``seeds`` says otherwise.
+
+        Warns of prompts that are too long to be read whole. Raises ``ValueError`` for another
+        number of seeds or psis than prompts.
+        """
         from PIL import Image
 
         texts = [prompts] if isinstance(prompts, str) else list(prompts)
         chosen = list(seeds) if seeds is not None else list(range(len(texts)))
         if len(chosen) != len(texts):
             raise ValueError(f"{len(texts)} prompts but {len(chosen)} seeds; give one for each")
+        self.warn_of_cut(texts, stacklevel=3)
         made = self.paint(self.noise(chosen), self.read(texts), truncation_psi)
         return [Image.fromarray(picture) for picture in to_pixels(made)]
 

@@ -11,7 +11,6 @@ import torch
 from training_helpers import request
 
 from gandiff.experiments.datasets import SceneImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.ranks import ALONE, Ranks
@@ -82,7 +81,7 @@ def small_training(asked: Any, ranks: Ranks) -> None:
     trainer.loop.run(trainer.step)
 
 
-def refusing(asked: Any, ranks: Ranks) -> None:
+def refusing(asked: Any, ranks: Ranks, kind: type[Exception]) -> None:
     if ranks.rank == 1:
-        raise RequestError("the second process has no data")
+        raise kind("the second process has no data")
     time.sleep(60)

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
 import torch
 
+from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.request import TrainingRequest
 
 Step = Callable[[], tuple[int, dict[str, float]]]
+
+
+def count_milliseconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the loop a clock by which a millisecond passes each time that it is looked at."""
+    ticks = itertools.count()
+    clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 1000)
+    monkeypatch.setattr(loops, "time", clock)
 
 
 def request(out: Path, **changes: Any) -> TrainingRequest:

@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.experiments import decoding
 from gandiff.experiments.datasets import (
     CaptionedBatch,
     CaptionedImages,
@@ -185,28 +184,6 @@ def test_captions_may_lie_beside_the_pictures(tmp_path: Path) -> None:
     assert FileImages(tmp_path, 16).captions(9) == ["one", "two", "three"]
 
 
-def test_pictures_are_cropped_to_the_middle(tmp_path: Path) -> None:
-    wide = np.zeros((20, 60, 3), np.uint8)
-    wide[:, 20:40] = 200
-    Image.fromarray(wide).save(tmp_path / "a.png")
-    (tmp_path / "a.txt").write_text("bright")
-    assert (FileImages(tmp_path, 16).batch(0, 1).images > 190).all()
-
-
-def test_what_is_transparent_becomes_white(tmp_path: Path) -> None:
-    clear = np.zeros(
-        (16, 16, 4), np.uint8
-    )  # black where nothing is drawn, as most programs leave it
-    clear[4:12, 4:12] = (200, 0, 0, 255)
-    Image.fromarray(clear).save(tmp_path / "a.png")
-    Image.fromarray(clear).quantize(2).save(tmp_path / "b.png")
-    for name in ("a", "b"):
-        (tmp_path / f"{name}.txt").write_text("a red square")
-    for image in FileImages(tmp_path, 16).batch(0, 2).images:
-        assert image[0, 0].tolist() == [255, 255, 255]
-        assert image[8, 8].tolist() == [200, 0, 0]
-
-
 def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (folder / "1.png").write_bytes(b"no picture")
     whole = (folder / "2.png").read_bytes()
@@ -227,6 +204,9 @@ def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFix
         ([{"file_name": "0.png", "text": "a"}, ["0.png"]], "line 2: needs an object"),
         (["", {"text": "a"}], "line 2: needs an object with file_name and text ('file_name')"),
         ([{"file_name": "0.png"}], "line 1: needs an object with file_name and text ('text')"),
+        ([{"file_name": "0.png", "text": None}], "line 1: text is null; needed is a string"),
+        ([{"file_name": "0.png", "text": ["a", 7]}], "line 1: text is 7; needed is a string"),
+        ([{"file_name": None, "text": "a"}], "line 1: file_name is null; needed is a string"),
         ([], "has no captioned image; write a metadata.jsonl"),
         ([{"file_name": "gone.png", "text": "a"}], "none of the 1 images in"),
     ],
@@ -237,6 +217,15 @@ def test_bad_listings_are_refused(folder: Path, rows: list[object], says: str) -
         FileImages(folder, 16)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_pictures_that_a_listing_leaves_out_are_counted(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_listing(folder, [{"file_name": f"./{i}.png", "text": "a"} for i in range(4)])
+    assert FileImages(folder, 16).count == 4
+    said = f"warning: 2 images in {folder} are not in metadata.jsonl and are left out\n"
+    assert capsys.readouterr().err == said
 
 
 def test_several_captions_take_turns(tmp_path: Path) -> None:
@@ -250,6 +239,22 @@ def test_several_captions_take_turns(tmp_path: Path) -> None:
     assert len(data.captions(99)) == 8
     batch = data.batch(0, 4, wrong=5)
     assert (batch.fit == np.eye(4, dtype=bool)).all()
+
+
+def test_the_turn_of_a_caption_does_not_tell_that_it_is_wrong(tmp_path: Path) -> None:
+    for i in range(4):
+        picture(i).save(tmp_path / f"{i}.png")
+        (tmp_path / f"{i}.txt").write_text(f"first of {i}\nsecond of {i}\nthird of {i}\n")
+    data = FileImages(tmp_path, 16)
+    seen = []
+    for start in (0, 2, 5, 8):  # two of these batches belong to two passes
+        batch = data.batch(start, 4, wrong=6)
+        for right, wrong in zip(batch.captions, batch.wrong, strict=True):
+            assert {text.split()[0] for text in wrong} == {right.split()[0]}
+            seen.append(right.split()[0])
+        part = data.batch(start, 4, wrong=6, rows=range(2, 4))
+        assert part.wrong == batch.wrong[2:]
+    assert set(seen) == {"first", "second", "third"}
 
 
 def coco(folder: Path, images: int = 4) -> Path:
@@ -286,6 +291,10 @@ def test_coco_captions_find_their_pictures(tmp_path: Path) -> None:
     [
         (lambda f: f.write_text("{"), "is no COCO captions file"),
         (lambda f: f.write_text('{"images": []}'), "is no COCO captions file"),
+        (
+            lambda f: f.write_text(f.read_text().replace('"caption 1 of 2"', "null")),
+            r"val2017\.json: the caption of image 12 is null; needed is a string",
+        ),
         (lambda f: shutil.rmtree(f.parent.parent / "val2017"), "the images of .* are not there"),
         (
             lambda f: shutil.copy(f, f.with_name("captions_train2017.json")),
@@ -328,33 +337,6 @@ def test_few_pictures_are_all_trained_on(folder: Path) -> None:
     data = FileImages(folder, 16)
     assert data.count == COUNT
     assert len(data.held_out(9).images) == 0
-
-
-def test_many_pictures_are_decoded_by_workers_to_the_same(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = FileImages(folder, 16).batch(0, COUNT)
-    monkeypatch.setattr(decoding, "_FEW", 2)
-    monkeypatch.setattr(decoding.os, "cpu_count", lambda: 2)
-    np.testing.assert_array_equal(FileImages(folder, 16).batch(0, COUNT).images, whole.images)
-
-
-def test_more_than_fits_into_memory_is_kept_in_a_file(
-    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = FileImages(folder, 16).batch(0, 5)
-    (folder / "bad.png").write_bytes(b"")
-    with (folder / "metadata.jsonl").open("a") as listing:
-        listing.write('{"file_name": "bad.png", "text": "bad"}\n')
-    monkeypatch.setattr(decoding, "_IN_MEMORY", 10)
-    monkeypatch.setenv("GANDIFF_CACHE", str(tmp_path / "cache"))
-    first = FileImages(folder, 16)
-    assert len(list((tmp_path / "cache").iterdir())) == 2
-    monkeypatch.setattr(decoding, "read_square", None)  # nothing is decoded again
-    again = FileImages(folder, 16)
-    for data in (first, again):
-        assert data.count == COUNT
-        np.testing.assert_array_equal(data.batch(0, 5).images, whole.images)
 
 
 @pytest.mark.parametrize("name", ["metadata.jsonl", "0.txt"])

@@ -120,12 +120,41 @@ def test_the_largest_seed_works(pictures: str, tmp_path: Path) -> None:
 def test_more_processes_than_gpus_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     check_request(request(tmp_path / "out", device="cuda"))
     for device in ("cuda", "cuda:0"):
         with pytest.raises(RequestError, match="a GPU of its own, and there is 1; give fewer"):
             check_request(request(tmp_path / "out", device=device, processes=2))
+
+
+DEVICES = {
+    "cuda:9": "--device cuda:9: torch finds cuda:0, cuda:1 here; use one that is there",
+    "cuda:x": "--device cuda:x: torch finds cuda:0, cuda:1 here; use one that is there",
+    "cpu:1": "--device cpu:1: torch finds cpu:0 here; use one that is there",
+}
+
+
+@pytest.mark.parametrize("device", DEVICES)
+def test_a_device_that_is_not_there_is_refused_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
+) -> None:
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    check_request(request(tmp_path / "out", device="cuda:1"))
+    with pytest.raises(RequestError) as refused:
+        gan.train(request(tmp_path / "out", device=device))
+    assert str(refused.value) == DEVICES[device]
+
+
+def test_several_processes_on_mps_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: True)
+    check_request(request(tmp_path / "out", device="mps"))
+    with pytest.raises(
+        RequestError,
+        match=r"--processes 2 --device mps: several processes .* give --processes 1, or --device",
+    ):
+        gan.train(request(tmp_path / "out", device="mps", processes=2))
 
 
 def test_auto_takes_a_gpu_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:

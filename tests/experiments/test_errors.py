@@ -5,6 +5,7 @@ import errno
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from safetensors import SafetensorError
 
 from gandiff.experiments.errors import (
     EnvironmentFailure,
@@ -41,6 +42,7 @@ def test_any_name_gets_an_answer(name: str, names: list[str]) -> None:
     [
         (OSError(errno.ENOSPC, "x", "/a/b.png"), r"the disk is full \(/a/b.png\)"),
         (OSError(errno.EROFS, "x"), "read-only"),
+        (SafetensorError("I/O error: No space left on device (os error 28)"), "the disk is full"),
         (MemoryError("12 GiB"), r"memory ran out \(12 GiB\)"),
         (RuntimeError("CUDA out of memory. Tried to"), "memory ran out"),
         (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), "memory ran out"),
@@ -54,7 +56,15 @@ def test_the_machine_failing_is_told_from_mistakes(error: BaseException, says: s
     assert "run the same command again" in str(failure)
 
 
-@pytest.mark.parametrize("error", [ValueError("x"), FileNotFoundError("x"), RuntimeError("shape")])
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("x"),
+        FileNotFoundError("x"),
+        RuntimeError("shape"),
+        SafetensorError("header too large"),
+    ],
+)
 def test_other_errors_are_not_the_machine(error: BaseException) -> None:
     assert environment_failure(error) is None
 

@@ -95,6 +95,35 @@ def test_what_cannot_be_painted_is_refused(
     assert not out.exists()
 
 
+LONG = "a red star " * 20  # the toy reads 16 tokens
+
+
+@pytest.mark.parametrize(
+    ("words", "count"),
+    [
+        (["truncation", LONG, TWO], "1 of 2"),
+        (["interpolate", LONG, TWO], "1 of 2"),
+        (["interpolate", LONG], "1 of 1"),
+        (["mix", LONG, TWO, f"{LONG} on white"], "2 of 3"),
+    ],
+)
+def test_prompts_that_are_cut_are_told_on_one_line(
+    toy_gan: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    count: str,
+) -> None:
+    for _ in range(2):  # each time
+        explore(toy_gan, tmp_path / "x.png", *words, "--json")
+        out, err = capsys.readouterr()
+        assert json.loads(out)["rows"]
+        assert err == (
+            f"warning: {count} prompts are longer than the 16 tokens that the text encoder reads; "
+            "their ends are cut\n"
+        )
+
+
 def test_tiles_keep_their_places() -> None:
     pictures = np.zeros((6, 4, 4, 3), np.uint8)
     pictures[4] = 200

@@ -20,11 +20,13 @@ from gan_helpers import encoder, refusing, small_training, states, trainer
 from safetensors.torch import load_file
 from training_helpers import read, request
 
-from gandiff.experiments.errors import RequestError
+from gandiff.evaluate.result import MetricError
+from gandiff.experiments.errors import Diverged
 from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.ranks import launch
 from gandiff.experiments.training.records import write_json
+from gandiff.models.generator import GeneratorError
 
 
 def small(out: Path, **changes: Any) -> Any:
@@ -57,11 +59,15 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert logs[1] == {k: pytest.approx(v, rel=0.05, abs=0.05) for k, v in logs[0].items()}
 
 
-def test_an_error_in_one_of_them_is_the_error(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [Diverged, GeneratorError, MetricError])
+def test_an_error_in_one_of_them_is_the_error(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: type[Exception]
+) -> None:
     start = time.monotonic()
-    with pytest.raises(RequestError, match="the second process has no data"):
-        launch(refusing, small(tmp_path, processes=2))
+    with pytest.raises(kind, match="the second process has no data"):
+        launch(refusing, small(tmp_path, processes=2), kind)
     assert time.monotonic() - start < 50  # the other one was not waited for
+    assert "Traceback" not in capfd.readouterr().err
 
 
 def save_text(folder: Path) -> None:
@@ -168,25 +174,36 @@ def all_gone(processes: list[psutil.Process], seconds: float) -> bool:
     return True
 
 
-def test_ctrl_c_ends_the_step_of_all_processes_and_waits_for_the_checkpoint(tmp_path: Path) -> None:
-    with two_processes("counting", tmp_path) as child:
-        log = tmp_path / "training.jsonl"
+def interrupted_while_counting(name: str, out: Path) -> int:
+    """Press Ctrl-C within a step of two processes; how many steps the checkpoint has, all whole."""
+    with two_processes(name, out) as child:
+        log = out / "training.jsonl"
         while not (log.is_file() and log.read_text()):
             assert child.poll() is None
             time.sleep(0.05)
         press_ctrl_c(child)
         _, said = child.communicate(timeout=60)
     assert (child.returncode, said) == (130, "")
-    saved = read_checkpoint(tmp_path / CHECKPOINT)
-    steps = saved["progress"]["steps"]
+    saved = read_checkpoint(out / CHECKPOINT)
+    steps = int(saved["progress"]["steps"])
     assert saved["state"]["count"] == {"begun": steps, "ended": steps}
     assert steps >= 1
+    return steps
+
+
+def test_ctrl_c_ends_the_step_of_all_processes_and_waits_for_the_checkpoint(tmp_path: Path) -> None:
+    steps = interrupted_while_counting("counting", tmp_path)
     kimg = 4 * (steps + 2) / 1000
     more = request(tmp_path, kimg=kimg, processes=2, resume=True)
     launch(interrupt_helpers.counting, more)
     saved = read_checkpoint(tmp_path / CHECKPOINT)
     assert saved["state"]["count"] == {"begun": steps + 2, "ended": steps + 2}
     assert saved["progress"]["resumed"] == 1
+
+
+def test_ctrl_c_that_reaches_every_process_is_not_passed_on(tmp_path: Path) -> None:
+    """As on Windows, where to pass it on is to kill."""
+    interrupted_while_counting("counting-on-windows", tmp_path)
 
 
 def test_ctrl_c_while_processes_start_ends_them(tmp_path: Path) -> None:

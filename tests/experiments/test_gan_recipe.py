@@ -1,13 +1,22 @@
-"""Numbers of the recipe that move together, and values that are refused wherever they come from."""
+"""Numbers of the recipe: how they are read, which move together, which are refused."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
+from typing import Any
 
 import pytest
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training.gan_recipe import ENDS, RECIPES, GanRecipe, changed, recipe_of
+from gandiff.experiments.training.gan_recipe import (
+    ENDS,
+    RECIPES,
+    GanRecipe,
+    changed,
+    read_numbers,
+    recipe_of,
+)
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
@@ -50,3 +59,59 @@ def test_a_loss_that_there_is_not_is_refused_by_the_recipe_itself() -> None:
     object.__setattr__(recipe, "loss", "hinge")  # the tests' type checks are in the constructor
     with pytest.raises(RequestError, match=r"loss must be one of .*, non-saturating, got hinge"):
         recipe.__post_init__()
+
+
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"gamma": 0.0}, "gamma must be above 0, got 0.0"),
+        ({"gamma": -1.0}, "gamma must be above 0, got -1.0"),
+        ({"lr": 0.0}, "lr must be above 0"),
+        ({"lr": math.inf}, "lr must be above 0, got inf"),
+        ({"gamma": math.nan}, "gamma must be above 0, got nan"),
+        ({"energy": math.nan}, "energy must be at least 0, got nan"),
+        ({"lazy": 0}, "lazy must be at least 1, got 0"),
+        ({"reading": 1.0}, "reading must be from 0 to below 1"),
+        ({"reading": 0.5, "sketching": 0.5}, "reading and sketching must leave a part"),
+        ({"energy": 0.0}, "sketching needs energy above 0; with energy=0 set sketching=0"),
+        ({"silent": 1.0}, "silent must be from 0 to below 1"),
+        ({"mismatches": -1}, "mismatches must be at least 0"),
+        ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),
+        ({"loss": "hinge"}, "loss must be one of relativistic, non-saturating, got hinge"),
+        ({"gama": 1.0}, "a recipe has no 'gama'; did you mean 'gamma'?"),
+    ],
+)
+def test_recipes_that_cannot_work_are_refused(changes: dict[str, Any], says: str) -> None:
+    with pytest.raises(RequestError) as refused:
+        recipe_of("default", **changes)
+    assert says in str(refused.value)
+
+
+def test_numbers_are_read_by_their_kind() -> None:
+    found = read_numbers(
+        ["gamma=0.5", "lazy=4", "augment=true", "betas=0,0.9", "loss=non-saturating"]
+    )
+    assert found == {
+        "gamma": 0.5,
+        "lazy": 4,
+        "augment": True,
+        "betas": (0.0, 0.9),
+        "loss": "non-saturating",
+    }
+    for bad, says in (
+        ("gamma", "needed is NAME=VALUE"),
+        ("gama=1", "did you mean 'gamma'"),
+        ("lazy=2.5", "lazy=2.5: needed is a value of the kind int"),
+        ("augment=maybe", "needed is a value of the kind bool"),
+    ):
+        with pytest.raises(RequestError) as refused:
+            read_numbers([bad])
+        assert says in str(refused.value)
+
+
+def test_named_recipes_are_known() -> None:
+    assert recipe_of() == RECIPES["default"] == GanRecipe()
+    assert recipe_of("relativistic").lazy == 1
+    assert recipe_of("non-saturating", gamma=None).minibatch_std
+    with pytest.raises(RequestError, match="no recipe is named 'relativist'; did you mean"):
+        recipe_of("relativist")

@@ -3,57 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
-import json
-from collections.abc import Mapping
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
+from sweep_helpers import FakeTraining, write_text_encoder
 from training_helpers import read, request
 
-from gandiff.experiments.errors import RequestError
+from gandiff.experiments.cli import main
+from gandiff.experiments.errors import Diverged, RequestError
 from gandiff.experiments.training import gan
-from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan_sweep import Sweep, read_sweep, sweep_recipes
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text_record import TEXT_RECORD
 
 VALUES = ["0.25", "1", "4"]
 COMMAND = "gandiff train gan --minutes 5 --sweep gamma=0.25,1,4"
-
-
-class FakeTraining:
-    """Trains nothing: leaves the records and checkpoints that a training leaves.
-
-    ``calls`` are folder, whether it was to go on, and recipe; the one in ``interrupted`` is broken
-    off.
-    """
-
-    def __init__(self, scores: Mapping[str, float], measured: str = "all") -> None:
-        self.scores, self.measured = scores, measured
-        self.interrupted = ""
-        self.calls: list[tuple[str, bool, GanRecipe]] = []
-
-    def __call__(self, asked: TrainingRequest, recipe: GanRecipe) -> None:
-        value = asked.out.name.partition("=")[2]
-        self.calls.append((value, asked.resume, recipe))
-        asked.out.mkdir(parents=True, exist_ok=True)
-        start = {"command": asked.command, "recipe": dataclasses.asdict(recipe)}
-        progress = {"images": 10, "commands": [start]}
-        content = {"label": "GAN", "progress": progress, "state": {}}
-        write_checkpoint(asked.out / CHECKPOINT, content)
-        if self.interrupted == value:
-            raise KeyboardInterrupt
-        score = self.scores.get(value)
-        ticks = [] if score is None else [{"score": score, self.measured: abs(score)}]
-        record = start | {"finished": True, "images": 40, "seconds": 60.0, "ticks": ticks}
-        (asked.out / "training.json").write_text(json.dumps(record))
-
-    def taken(self) -> list[tuple[str, bool]]:
-        """Value and whether it went on, of the calls since this was asked last."""
-        found = [(value, resume) for value, resume, _ in self.calls]
-        self.calls.clear()
-        return found
 
 
 @pytest.fixture
@@ -88,6 +55,81 @@ def test_values_that_cannot_work_are_refused_before_training(
     with pytest.raises(RequestError, match=r"loss must be one of .*, got hinge"):
         sweep_recipes(request(tmp_path), GanRecipe(), name, values)
     assert training.calls == []
+
+
+@pytest.mark.parametrize("text", ["gamma=1,1", "gamma=1,1.0,1e0", "gamma=1", "gamma=", "gamma"])
+def test_less_than_two_different_values_are_no_sweep(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], training: FakeTraining, text: str
+) -> None:
+    assert main(["train", "gan", "--sweep", text, "--out", str(tmp_path)]) == 2
+    needed = "needed is NAME=VALUE,VALUE,... with at least two different values, such as"
+    assert capsys.readouterr().err == f"error: --sweep {text}: {needed} gamma=0.25,1,4\n"
+    assert training.calls == []
+
+
+def test_equal_values_are_tried_once() -> None:
+    assert read_sweep("gamma=1, 1.0,4,04") == ("gamma", ["1", "4"])
+
+
+def test_a_trial_that_diverges_loses_and_is_not_repeated(
+    tmp_path: Path, training: FakeTraining
+) -> None:
+    training.diverging = {"0.25", "4"}
+    found = sweep(tmp_path)
+    assert training.taken() == [(value, False) for value in VALUES]
+    assert [(t.diverged, t.score) for t in found.trials] == [
+        (True, -math.inf),
+        (False, 0.5),
+        (True, -math.inf),
+    ]
+    assert found.recommended == "1"
+    lines = found.text.splitlines()
+    assert [line.split() for line in (lines[1], lines[3])] == [
+        ["0.25", "0.0", "diverged"],
+        ["4", "0.0", "diverged"],
+    ]
+    assert lines[4:6] == ["recommended: --set gamma=1", "no other has a score"]
+    assert "inf" not in found.text
+    for command in (COMMAND, f"{COMMAND} --resume"):
+        assert sweep(tmp_path, command) == found
+    assert training.taken() == []
+    training.diverging = set()
+    sweep(tmp_path, f"{COMMAND} --seed 1")  # another training
+    assert len(training.taken()) == 3
+
+
+def test_where_all_diverge_there_is_nothing_to_recommend(
+    tmp_path: Path, training: FakeTraining
+) -> None:
+    training.diverging = set(VALUES)
+    for trained in (3, 0):
+        with pytest.raises(
+            RequestError, match=r"diverged with every value of gamma \(0\.25, 1, 4\); sweep other"
+        ):
+            sweep(tmp_path)
+        assert len(training.taken()) == trained
+
+
+def test_a_text_encoder_that_diverges_ends_the_sweep(
+    tmp_path: Path, training: FakeTraining
+) -> None:
+    """It would do so in every trial."""
+    training.diverging, training.reads = set(VALUES), False
+    with pytest.raises(Diverged):
+        sweep(tmp_path)
+    assert len(training.taken()) == 1
+
+
+def test_all_trials_have_the_text_encoder_of_the_first(
+    tmp_path: Path, training: FakeTraining
+) -> None:
+    for stale in ("gamma=0.125", "gamma=4", "lr=1"):
+        write_text_encoder(tmp_path / stale, "of another sweep")
+    sweep(tmp_path)
+    texts = [(tmp_path / f"gamma={v}" / TEXT_RECORD).read_text() for v in VALUES]
+    assert texts == ["made for 0.25"] * 3
+    sweep(tmp_path, values=["0.5", *VALUES])  # more values, of the same sweep
+    assert (tmp_path / "gamma=0.5" / TEXT_RECORD).read_text() == "made for 0.25"
 
 
 def interrupt_second(out: Path, training: FakeTraining) -> None:
@@ -165,7 +207,7 @@ def test_nothing_to_resume_is_refused(tmp_path: Path, training: FakeTraining) ->
         ("all", [None, None, None], None),
     ],
 )
-def test_a_value_is_recommended_if_it_leads_by_more_than_chance(
+def test_a_value_is_recommended_if_it_leads_by_more_than_the_noise_of_pictures(
     tmp_path: Path,
     training: FakeTraining,
     measured: str,
@@ -180,23 +222,34 @@ def test_a_value_is_recommended_if_it_leads_by_more_than_chance(
         f"recommended: --set gamma={recommended}" if recommended else "no clear winner: "
     )
     if scores[0] is not None:  # what was needed is told
-        kind = "25% of its Fréchet distance" if measured == "fd" else "chance can do on 1000"
-        assert kind in said[-1]
+        kind = "25% of its Fréchet distance" if measured == "fd" else "sampling noise of 1000 pict"
+        assert any(kind in line for line in said)
+    assert ("confirm with several --seed" in said[-1]) == (recommended is not None)
 
 
-def test_a_real_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The records and checkpoints are those of real trainings, of a few steps."""
+@pytest.fixture
+def small_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingRequest:
+    """A request for real trainings of three steps, whose text encoder is there."""
     from gan_helpers import encoder
 
-    from gandiff.experiments.training import gan_watch_files, text
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training import gan_watch_files
     from gandiff.experiments.training.records import write_json
 
     monkeypatch.setattr(gan_watch_files, "_REAL", 40)
     first = tmp_path / "gamma=1"
     first.mkdir()
     encoder().save_pretrained(first)
-    write_json(first / text.RECORD, {"seconds": 0.0, "images": 0, "validation": {}})
+    write_json(first / TEXT_RECORD, {"seconds": 0.0, "images": 0, "validation": {}})
+    return request(tmp_path, resolution=16, kimg=0.012, ticks=1, dtype="float32")
+
+
+def test_a_real_sweep_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_sweep: TrainingRequest
+) -> None:
+    """The records and checkpoints are those of real trainings, of a few steps."""
+    from gandiff.experiments.training.gan_trainer import GanTrainer
+
+    first = tmp_path / "gamma=1"
     usual, steps = GanTrainer.step, []
 
     def step(self: GanTrainer) -> Any:
@@ -204,7 +257,7 @@ def test_a_real_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
         self.loop._asked = steps[-1] == "gamma=2"  # as after Ctrl-C
         return usual(self)
 
-    asked = request(tmp_path, resolution=16, kimg=0.012, ticks=1, dtype="float32")
+    asked = small_sweep
     monkeypatch.setattr(GanTrainer, "step", step)
     with pytest.raises(KeyboardInterrupt):
         sweep_recipes(asked, GanRecipe(), "gamma", ["1", "2", "3"])
@@ -217,3 +270,13 @@ def test_a_real_sweep_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     assert [record["resumed"] for record in records] == [0, 1, 0]
     assert [record["images"] for record in records] == [12, 12, 12]
     assert [start["images"] for start in records[1]["commands"]] == [0, 4]
+
+
+def test_a_real_training_that_diverges_does_not_end_the_sweep(
+    tmp_path: Path, small_sweep: TrainingRequest
+) -> None:
+    values = ["1", "1e38"]
+    found = sweep_recipes(small_sweep, GanRecipe(lazy=1, reading=0.0), "gamma", values)
+    assert [trial.diverged for trial in found.trials] == [False, True]
+    assert "became non-finite" in read(tmp_path / "gamma=1e38")["diverged"]
+    assert found.recommended == "1"

@@ -21,9 +21,7 @@ from gandiff.experiments.training.gan_batch import Part
 from gandiff.experiments.training.gan_eye import p_caption
 from gandiff.experiments.training.gan_phase import Phase, whole
 from gandiff.experiments.training.gan_recipe import (
-    RECIPES,
     GanRecipe,
-    read_numbers,
     recipe_of,
 )
 from gandiff.experiments.training.gan_trainer import GanTrainer
@@ -98,10 +96,13 @@ def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
     assert other.loop.at.images == whole.loop.at.images == 32
 
 
-@pytest.mark.parametrize("name", ["relativistic", "reading first", "sketching", "augmented"])
+@pytest.mark.parametrize(
+    "name", ["relativistic", "reading first", "sketching", "augmented", "non-saturating"]
+)
 def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
-    whole = trainer(tmp_path / "whole", RECIPES_TRIED[name])
-    parts = trainer(tmp_path / "parts", RECIPES_TRIED[name], accumulate=2)
+    recipe, size = RECIPES_TRIED[name], {"batch_size": 8, "kimg": 0.064}
+    whole = trainer(tmp_path / "whole", recipe, **size)
+    parts = trainer(tmp_path / "parts", recipe, **size, accumulate=2)
     start = kept(whole)
     for a, b in zip(run(whole, 5), run(parts, 5), strict=True):
         assert a.keys() == b.keys()
@@ -112,22 +113,35 @@ def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
     assert apart(start, kept(whole), kept(parts)) < 0.05
 
 
-def test_the_shares_of_two_processes_add_up(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["relativistic", "non-saturating"])
+def test_the_shares_of_two_processes_add_up(tmp_path: Path, name: str) -> None:
     """What each of two would add, added here; two real processes are in test_gan_processes.py."""
-    whole = trainer(tmp_path / "whole")
-    halves = [trainer(tmp_path / f"half-{i}", ranks=Ranks(i, 2)) for i in (0, 1)]
+    recipe = RECIPES_TRIED[name]
+    whole = trainer(tmp_path / "whole", recipe, batch_size=8)
+    halves = [
+        trainer(tmp_path / f"half-{i}", recipe, ranks=Ranks(i, 2), batch_size=8) for i in (0, 1)
+    ]
     grads = []
     for one in (whole, *halves):
-        one.ranks = Ranks(0, 1) if one is whole else one.ranks
-        _, parts = one.draw(0, silent=0.2)
-        assert sum(len(part.real) for part in parts) == (4 if one is whole else 2)
-        one.d_opt.zero_grad()
-        fake = [one._make(part, once=True).detach() for part in parts]
-        loss, _, _ = one.loss.of_d(parts[0], fake[0], 4, gamma=1.0)
+        (part,) = one.draw(0, silent=0.2)[1]
+        assert len(part.real) == (8 if one is whole else 4)
+        fake = one._make(part)
+        loss, judged, _ = one.loss.of_d(part, fake[: len(part.real)].detach(), 8, gamma=1.0)
         loss.backward()
-        grads.append([p.grad.clone() for p in one.d.parameters()])
+        real = judged.logits[: len(part.real)].detach()
+        one.loss.of_g(part, fake, real, 8, energy=1.0)[0].backward(inputs=[*one.g.parameters()])
+        grads.append([p.grad.clone() for net in (one.d, one.g) for p in net.parameters()])
     for full, first, second in zip(*grads, strict=True):
         torch.testing.assert_close(first + second, full, rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize(("size", "accumulate", "said"), [(8, 2, False), (12, 2, True)])
+def test_groups_that_parts_would_cut_are_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int, accumulate: int, said: bool
+) -> None:
+    recipe = RECIPES_TRIED["non-saturating"]
+    trainer(tmp_path, recipe, batch_size=size, accumulate=accumulate, quiet=False)
+    assert ("it sees other groups than one process would" in capsys.readouterr().err) == said
 
 
 def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
@@ -341,59 +355,3 @@ def test_a_full_disk_keeps_the_previous_checkpoint(
         run(one, 2)
     assert (tmp_path / CHECKPOINT).read_bytes() == before
     assert not list(tmp_path.glob("*.tmp"))
-
-
-@pytest.mark.parametrize(
-    ("changes", "says"),
-    [
-        ({"gamma": 0.0}, "gamma must be above 0, got 0.0"),
-        ({"gamma": -1.0}, "gamma must be above 0, got -1.0"),
-        ({"lr": 0.0}, "lr must be above 0"),
-        ({"lr": math.inf}, "lr must be above 0, got inf"),
-        ({"gamma": math.nan}, "gamma must be above 0, got nan"),
-        ({"energy": math.nan}, "energy must be at least 0, got nan"),
-        ({"lazy": 0}, "lazy must be at least 1, got 0"),
-        ({"reading": 1.0}, "reading must be from 0 to below 1"),
-        ({"reading": 0.5, "sketching": 0.5}, "reading and sketching must leave a part"),
-        ({"energy": 0.0}, "sketching needs energy above 0; with energy=0 set sketching=0"),
-        ({"silent": 1.0}, "silent must be from 0 to below 1"),
-        ({"mismatches": -1}, "mismatches must be at least 0"),
-        ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),
-        ({"loss": "hinge"}, "loss must be one of relativistic, non-saturating, got hinge"),
-        ({"gama": 1.0}, "a recipe has no 'gama'; did you mean 'gamma'?"),
-    ],
-)
-def test_recipes_that_cannot_work_are_refused(changes: dict[str, Any], says: str) -> None:
-    with pytest.raises(RequestError) as refused:
-        recipe_of("default", **changes)
-    assert says in str(refused.value)
-
-
-def test_numbers_are_read_by_their_kind() -> None:
-    found = read_numbers(
-        ["gamma=0.5", "lazy=4", "augment=true", "betas=0,0.9", "loss=non-saturating"]
-    )
-    assert found == {
-        "gamma": 0.5,
-        "lazy": 4,
-        "augment": True,
-        "betas": (0.0, 0.9),
-        "loss": "non-saturating",
-    }
-    for bad, says in (
-        ("gamma", "needed is NAME=VALUE"),
-        ("gama=1", "did you mean 'gamma'"),
-        ("lazy=2.5", "lazy=2.5: needed is a value of the kind int"),
-        ("augment=maybe", "needed is a value of the kind bool"),
-    ):
-        with pytest.raises(RequestError) as refused:
-            read_numbers([bad])
-        assert says in str(refused.value)
-
-
-def test_named_recipes_are_known() -> None:
-    assert recipe_of() == RECIPES["default"] == GanRecipe()
-    assert recipe_of("relativistic").lazy == 1
-    assert recipe_of("non-saturating", gamma=None).minibatch_std
-    with pytest.raises(RequestError, match="no recipe is named 'relativist'; did you mean"):
-        recipe_of("relativist")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
@@ -149,18 +150,26 @@ def test_a_grid_has_a_prompt_in_each_row_and_a_noise_in_each_column(tmp_path: Pa
 
 
 class Sorted(Watch):
-    """Gets better from tick to tick."""
+    """Gets better from tick to tick; ``facts`` are what it found beside the score."""
 
     told = ("fd", "unheard of", "recall")
 
-    def __init__(self) -> None:
+    def __init__(
+        self,
+        facts: Callable[[float], dict[str, float]] = lambda _: {
+            "fd": 12.345,
+            "recall": 0.5,
+            "precision": 0.7,
+        },
+    ) -> None:
         self.captions, self.per_prompt, self.score = ["a star", "a ring"], 1, 0.0
+        self.facts = facts
 
     def measure(
         self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
     ) -> tuple[float, dict[str, float]]:
         self.score += 1
-        return self.score, {"fd": 12.345, "recall": 0.5, "precision": 0.7}
+        return self.score, self.facts(self.score)
 
 
 def test_a_tick_says_what_it_measured(
@@ -173,6 +182,81 @@ def test_a_tick_says_what_it_measured(
     assert "GAN: measured 1 of 2: fd 12.3, recall 0.5" in said
     assert "GAN: measured 2 of 2" in said
     assert "p_real_above_fake" in said
+
+
+def test_grids_of_ticks_that_are_close_have_names_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tmp_path, ticks=8)
+    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    one.loop.run(one.step, Ticks(one, Sorted()))
+    names = sorted(path.name for path in (tmp_path / "samples").glob("kimg-*.png"))
+    assert names == [f"kimg-000000.{images:03d}.png" for images in range(4, 33, 4)]
+
+
+def test_the_best_model_has_a_card_of_its_own_tick(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = trainer(tmp_path / "stars", ticks=2)
+    monkeypatch.setattr(gan, "text_record", lambda _: {})
+    one.loop.run(one.step, Ticks(one, Sorted(lambda score: {"fd": 100 - score})))
+    card = (tmp_path / "stars" / "best" / "README.md").read_text()
+    assert "# stars at its best tick\n" in card
+    assert "On validation captions at this tick: fd 98." in card
+
+
+def test_an_alarm_that_rang_does_not_ring_again_on_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+
+    def alike() -> Sorted:
+        return Sorted(lambda _: {"variation": 0.001})
+
+    one = trainer(tmp_path)
+    one.loop.run(one.step, Ticks(one, alike()))
+    rang = [event["text"] for event in one.loop.events]
+    assert sum("collapse within prompts" in text for text in rang) == 1
+    other = trainer(tmp_path, kimg=0.064, resume=True)
+    other.loop.run(other.step, Ticks(other, alike()))
+    assert len(other.loop.record()["ticks"]) > len(one.loop.record()["ticks"])
+    assert [event["text"] for event in other.loop.events] == rang
+
+
+@pytest.mark.parametrize(("count", "said"), [(40, True), (120, False)])
+def test_it_says_where_memorising_cannot_be_seen(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], count: int, said: bool
+) -> None:
+    one = trainer(tmp_path / "run", quiet=False)
+    one.data = folder(tmp_path / "photos", count)
+    Ticks(one, Sorted())
+    assert (f"too few pictures ({count}) to hold some out" in capsys.readouterr().err) == said
+
+
+def test_pictures_are_made_in_pieces_that_fit_and_captions_read_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a training step has memory for, with or without accumulation, ticks have, too."""
+    usual, light = trainer(tmp_path), trainer(tmp_path, accumulate=4)
+    texts = ["a red star"] * 9 + ["a small heart on white"] * 9
+    sizes, read = [], []
+    forward, encode = type(light.g).forward, type(light.encoder).encode
+
+    def spy(self: Any, z: torch.Tensor, *rest: Any) -> torch.Tensor:
+        sizes.append(len(z))
+        return forward(self, z, *rest)
+
+    def reading(self: Any, captions: list[str]) -> Any:
+        read.append(captions)
+        return encode(self, captions)
+
+    monkeypatch.setattr(type(light.g), "forward", spy)
+    monkeypatch.setattr(type(light.encoder), "encode", reading)
+    light.ema.module.load_state_dict(usual.ema.module.state_dict())
+    pictures = [paint(one, texts).astype(int) for one in (usual, light)]
+    assert sizes == [16, 2, 4, 4, 4, 4, 2]
+    assert np.abs(pictures[0] - pictures[1]).max() <= 1
+    assert all(len(set(some)) == len(some) for some in read)
 
 
 def test_a_full_disk_at_a_tick_keeps_the_best_model(

@@ -90,6 +90,16 @@ def test_other_data_get_another(
     assert not (out / "tokenizer" / "spiece.model").exists()
 
 
+def test_a_generator_goes_with_the_text_encoder_that_it_knew(made: Made, tmp_path: Path) -> None:
+    out, stars = made
+    network = out / "model.safetensors"
+    network.touch()
+    ensure(out, stars)
+    assert network.exists()
+    ensure(out, pictures(tmp_path / "ships", SHIPS))
+    assert not network.exists()
+
+
 def test_a_folder_called_scenes_is_not_the_scenes(
     empty_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import errno
-import itertools
 import json
 import math
 import signal
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from loop_helpers import make, request
+from loop_helpers import count_milliseconds, make, request
 
 from gandiff.experiments import store
 from gandiff.experiments.errors import RequestError, environment_failure
 from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
-from gandiff.experiments.training.checkpoints import BEST, numbered
 from gandiff.experiments.training.checks import check_request
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.progress import LOG
@@ -30,9 +27,7 @@ from gandiff.experiments.training.records import write_json
 
 @pytest.fixture(autouse=True)
 def _every_step_takes_a_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
-    ticks = itertools.count()
-    clock = SimpleNamespace(perf_counter=lambda: next(ticks) / 1000)
-    monkeypatch.setattr(loops, "time", clock)
+    count_milliseconds(monkeypatch)
 
 
 def test_it_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
@@ -211,47 +206,6 @@ def test_a_budget_in_images_ends_at_the_image(tmp_path: Path) -> None:
     assert loop.fraction == 0
     loop.run(step)
     assert (loop.at.images, loop.at.steps, loop.fraction) == (30, 10, 1.0)
-
-
-def test_ticks_come_at_even_distances_and_keep_the_best(tmp_path: Path) -> None:
-    loop, _, step = make(tmp_path, kimg=0.06, ticks=5, keep=3)
-    scores = iter([1.0, 3.0, 2.0, 5.0, 4.0])
-    at = []
-
-    def tick() -> tuple[float, dict[str, float]]:
-        at.append(loop.at.images)
-        score = next(scores)
-        return score, {"score": score}
-
-    loop.run(step, tick)
-    assert at == [12, 24, 36, 48, 60]
-    assert loop.at.best == 5.0
-    rows = [row for row in loop.progress.curve if "score" in row]
-    assert [row["score"] for row in rows] == [1, 3, 2, 5, 4]
-    assert loop.record()["ticks"] == rows
-    best = torch.load(tmp_path / BEST, weights_only=True)
-    assert best["progress"]["images"] == 48
-    assert best["state"]["net"]["weight"].item() == 16
-    assert len(numbered(tmp_path)) == 2  # and the latest
-    assert (tmp_path / loops.CHECKPOINT).is_file()
-
-
-def test_a_resumed_run_keeps_its_ticks(tmp_path: Path) -> None:
-    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
-    loop.run(step, lambda: (1.0, {"score": 1.0}))
-    more, _, step = make(tmp_path, kimg=0.06, ticks=10, resume=True)
-    more.run(step, lambda: (0.5, {"score": 0.5}))
-    assert [row["score"] for row in more.record()["ticks"]] == [1.0] * 5 + [0.5] * 5
-    assert more.at.best == 1.0
-
-
-def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
-    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
-    loop.run(step, lambda: (1.0, {"score": 1.0}))
-    more, _, step = make(tmp_path, kimg=0.06, ticks=5, resume=True)
-    at = []
-    more.run(step, lambda: (float(bool(at.append(more.at.images))), {"score": 0.0}))
-    assert at == [36, 48, 60]
 
 
 def test_norm_is_that_of_all_together() -> None:

@@ -18,7 +18,13 @@ from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes_captions import caption_facts
 from gandiff.experiments.scenes_suite import training_batch
 from gandiff.experiments.training import judges, scene_clip, text
-from gandiff.experiments.training.cards import generator_card, judge_card, with_scores
+from gandiff.experiments.training.cards import (
+    GAN_USE,
+    PIPELINE_USE,
+    generator_card,
+    judge_card,
+    with_scores,
+)
 from gandiff.experiments.training.request import TrainingRequest
 
 SEEDS = scene_seeds("judge_train", 0, 2000)
@@ -106,6 +112,12 @@ def test_cards_tell_the_record() -> None:
     assert "A summary." in generator_card("a-gan", "A summary.", RECORD)
 
 
+def test_a_card_names_the_machine() -> None:
+    given = {**RECORD, "device": "cuda", "gpu": "a card"}
+    assert "on cpu (2 threads, a processor)" in generator_card("a-gan", "A summary.", RECORD)
+    assert "on cuda (a card)" in generator_card("a-gan", "A summary.", given)
+
+
 def test_a_card_says_what_is_known_and_no_more() -> None:
     scenes = generator_card("a-gan", "A summary.", RECORD)
     photos = generator_card("a-gan", "A summary.", {**RECORD, "data": "photos"})
@@ -127,6 +139,20 @@ def test_a_card_has_what_the_last_tick_measured() -> None:
     ticks = [{"all": 0.1, "fd": 900.0}, {"all": 0.91234, "shape": 0.9, "fd": 80.04}]
     card = generator_card("a-gan", "A summary.", {**RECORD, "ticks": ticks})
     assert "On validation captions at the end of the training: all 0.912, fd 80.\n" in card
+
+
+def test_the_card_of_a_best_tick_has_what_that_tick_measured() -> None:
+    record = {**RECORD, "ticks": [{"all": 0.9}], "best": {"score": 0.7, "all": 0.95}}
+    card = generator_card("a-gan", "A summary.", record)
+    assert "On validation captions at this tick: all 0.95.\n" in card
+
+
+@pytest.mark.parametrize(("use", "name"), [(GAN_USE, "TextToImageGan"), (PIPELINE_USE, "Pipeline")])
+def test_a_card_shows_how_the_model_is_called(use: str, name: str) -> None:
+    card = generator_card("a-gan", "A summary.", RECORD, use)
+    code = card.split("```python\n")[1].split("```")[0]
+    compile(code, "card", "exec")
+    assert f"{name}.from_pretrained(" in code
 
 
 def test_scores_take_their_place_on_a_card() -> None:

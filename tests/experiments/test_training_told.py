@@ -9,6 +9,7 @@ import pytest
 import torch
 from loop_helpers import make, request
 
+from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
 
@@ -26,9 +27,34 @@ def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> Non
     assert not (tmp_path / "training.json").exists()
 
 
+def test_a_fresh_start_drops_the_model_of_the_one_before(tmp_path: Path) -> None:
+    """Its weights would load beside a new text encoder, its curves join the new ones."""
+    loop, _, step = make(tmp_path, tensorboard=True)
+    loop.run(step)
+    for name in ("model.safetensors", "config.json", "README.md"):
+        (tmp_path / name).touch()
+    make(tmp_path, resume=True, tensorboard=True)
+    assert len(list(tmp_path.glob("tensorboard/*"))) == 1
+    assert (tmp_path / "model.safetensors").exists()
+    make(tmp_path, tensorboard=True)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_refused_resume_leaves_nothing_behind(tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match="--resume found no"):
+        make(tmp_path, tensorboard=True, resume=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_record_says_what_the_budget_was(tmp_path: Path) -> None:
     assert make(tmp_path, kimg=0.5)[0].record()["budget"] == {"kimg": 0.5}
     assert make(tmp_path, minutes=2.0)[0].record()["budget"] == {"minutes": 2.0}
+
+
+def test_the_record_names_the_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: f"the GPU at {device}")
+    assert make(tmp_path, device="cuda:1")[0].record()["gpu"] == "the GPU at cuda:1"
+    assert "gpu" not in make(tmp_path)[0].record()
 
 
 def test_going_on_by_another_recipe_is_said(

@@ -232,6 +232,14 @@ def test_a_camera_orientation_is_applied(tmp_path: Path) -> None:
     assert found.shape == (8, 4, 3)
 
 
+@pytest.mark.parametrize("kind", toys.BROKEN_EXIF)
+def test_a_corrupt_exif_block_is_a_failed_generation(tmp_path: Path, kind: str) -> None:
+    toys.toy_image(0).save(tmp_path / "p-007_0.jpg", exif=toys.BROKEN_EXIF[kind])
+    found = ask(tmp_path)
+    assert found.status == "failed"
+    assert "cannot read p-007_0.jpg as an image: its EXIF block is corrupt" in str(found.reason)
+
+
 def test_resize_is_off_unless_asked_for(tmp_path: Path) -> None:
     toys.toy_image(1, (20, 12)).save(tmp_path / "p-007_0.png")
     plain = ask(tmp_path).image

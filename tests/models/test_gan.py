@@ -279,10 +279,16 @@ def test_minibatch_deviation_sees_whether_pictures_differ() -> None:
     assert minibatch_deviation(same).shape == (8, 4, 4, 4)
     assert minibatch_deviation(same)[:, 3].max() < 2e-4
     assert minibatch_deviation(torch.randn(8, 3, 4, 4))[:, 3].min() > 0.5
-    assert minibatch_deviation(torch.randn(7, 3, 4, 4), group=4).shape == (7, 4, 4, 4)
+    assert minibatch_deviation(torch.randn(7, 3, 4, 4)).shape == (7, 4, 4, 4)
     x = torch.randn(4, 3, 4, 4)
     wanted = x.std(0, correction=0).mean()
     torch.testing.assert_close(minibatch_deviation(x)[:, 3], wanted.expand(4, 4, 4))
+
+
+def test_a_batch_in_parts_has_the_groups_of_the_whole() -> None:
+    x = torch.randn(16, 3, 4, 4)
+    parts = torch.cat([minibatch_deviation(part) for part in x.split(8)])
+    torch.testing.assert_close(parts, minibatch_deviation(x))
 
 
 def test_a_match_depends_on_picture_and_caption_alone() -> None:

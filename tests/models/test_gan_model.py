@@ -161,6 +161,30 @@ def test_psi_may_differ_from_prompt_to_prompt(gan: TextToImageGan) -> None:
     assert np.abs(half[0].astype(int) - mixed[1]).max() <= 1
 
 
+@pytest.mark.parametrize("psis", [[0.5], [0.0, 0.5, 1.0], []])
+def test_psis_of_another_number_are_refused(gan: TextToImageGan, psis: list[float]) -> None:
+    says = f"2 pictures but {len(psis)} values of truncation_psi; give one number for all"
+    with pytest.raises(ValueError, match=says):
+        gan(PROMPTS, truncation_psi=psis)
+
+
+LONG = "a red star " * 20  # the toy reads 16 tokens
+
+
+def test_prompts_that_are_cut_are_told(gan: TextToImageGan) -> None:
+    mixed = [(LONG, 1), ("a blue ring", 2)]
+    for paint in (
+        lambda: gan([LONG, "a blue ring"]),
+        lambda: editing.truncation(gan, [LONG, "a blue ring"], [1.0]),
+        lambda: editing.interpolate_noise(gan, [LONG, "a blue ring"], (1, 2), steps=2),
+        lambda: editing.interpolate_prompts(gan, LONG, "a blue ring", [1, 2, 3], steps=2),
+        lambda: editing.mix_styles(gan, mixed, mixed),
+    ):
+        with pytest.warns(UserWarning, match="^1 of 2 prompts are longer than the 16 ") as told:
+            paint()
+        assert len(told) == 1
+
+
 def test_pixels_are_rounded_not_cut() -> None:
     values = torch.tensor([-1.0, -0.5, 0.0, 1.0, 3.0]).view(1, 1, 1, 5).expand(1, 3, 1, 5)
     assert to_pixels(values)[0, 0, :, 0].tolist() == [0, 64, 128, 255, 255]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -120,7 +121,36 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
         TextEncoder.from_source(str(tmp_path / "nothing"))
 
 
-def test_captions_are_encoded_once(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_precision_is_read_as_single(
+    clip_folder: Path, t5_folder: Path, tmp_path: Path
+) -> None:
+    for folder in (clip_folder, t5_folder):
+        half = TextEncoder.from_source(str(folder))
+        half.model.half().save_pretrained(tmp_path / folder.name)
+        half.tokenizer.save_pretrained(tmp_path / folder.name)
+        found = TextEncoder.from_source(str(tmp_path / folder.name))
+        assert {weight.dtype for weight in found.model.parameters()} == {torch.float32}
+        whole = TextEncoder.from_source(str(folder))
+        torch.testing.assert_close(
+            found(CAPTIONS).pooled, whole(CAPTIONS).pooled, rtol=1e-2, atol=1e-2
+        )
+
+
+def test_packages_that_a_sentencepiece_model_needs_are_named(
+    t5_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    folder = tmp_path / "t5"
+    shutil.copytree(t5_folder, folder, ignore=shutil.ignore_patterns("tokenizer*", "special*"))
+    (folder / "spiece.model").write_bytes(b"read by sentencepiece alone")
+    monkeypatch.setattr(transformers.utils, "is_sentencepiece_available", lambda: False)
+    with pytest.raises(GeneratorError, match=r"t5 cannot be read: .*; pip install 'gandiff\[t5\]'"):
+        TextEncoder.from_source(str(folder))
+
+
+def count_calls(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The captions of every call from now on."""
     asked: list[list[str]] = []
     usual = encoder.encode
 
@@ -129,10 +159,15 @@ def test_captions_are_encoded_once(encoder: TextEncoder, monkeypatch: pytest.Mon
         return usual(captions)
 
     monkeypatch.setattr(encoder, "encode", counted)
+    return asked
+
+
+def test_captions_are_encoded_once(encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = encoder.encode(CAPTIONS)
+    asked = count_calls(encoder, monkeypatch)
     cache = CaptionCache(encoder, CAPTIONS)
     first, again = cache([*CAPTIONS, CAPTIONS[0]]), cache(CAPTIONS[::-1])
     assert asked == [CAPTIONS]
-    whole = usual(CAPTIONS)
     torch.testing.assert_close(first.pooled[:3], whole.pooled)
     torch.testing.assert_close(again.pooled.flip(0), whole.pooled)
     torch.testing.assert_close(first.pooled[3], first.pooled[0])
@@ -141,14 +176,21 @@ def test_captions_are_encoded_once(encoder: TextEncoder, monkeypatch: pytest.Mon
     torch.testing.assert_close(first.tokens[:3] * read, whole.tokens * read)
 
 
-def test_the_cache_forgets_the_oldest(encoder: TextEncoder) -> None:
-    one = encoder.encode(CAPTIONS[:1])
-    cache = CaptionCache(encoder, limit=2 * (one.tokens.nbytes + one.pooled.nbytes))
-    for caption in CAPTIONS:
-        cache([caption])
-    assert CAPTIONS[0] not in cache._kept
-    assert cache._bytes <= 4 * (one.tokens.nbytes + one.pooled.nbytes)
-    torch.testing.assert_close(cache(CAPTIONS).pooled, encoder.encode(CAPTIONS).pooled)
+def test_captions_that_cannot_be_kept_are_encoded_together(
+    encoder: TextEncoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = count_calls(encoder, monkeypatch)
+    every = [f"star number {i}" for i in range(300)]
+    cache = CaptionCache(encoder, every, limit=1000)
+    found = cache([*CAPTIONS, CAPTIONS[0], ""])
+    assert asked == [[*CAPTIONS, ""]]
+    assert len(cache(every).pooled) == 300
+    assert [len(part) for part in asked[1:]] == [256, 44]
+    again = cache([*CAPTIONS, CAPTIONS[0], ""])
+    assert torch.equal(again.tokens, found.tokens)
+    assert torch.equal(again.pooled, found.pooled)
+    torch.testing.assert_close(found.pooled[:3], encoder.encode(CAPTIONS).pooled)
+    torch.testing.assert_close(found.pooled[3], found.pooled[0])
 
 
 @pytest.mark.parametrize("known", [0, 40], ids=["unknown", "known"])

@@ -20,7 +20,7 @@ LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
 FIRST = {"match_real": 3.5, "p_caption": 0.53, "energy": 2.0, "grad_g": 2.7, "d_loss": 14.8}
 GAN = {  # in the order in which a training reports them
     **{**FIRST, "p_real_above_fake": 0.72, "grad_d": 72.0, "r1": 3400.0, "r2": 780.0},
-    **{"gamma": 1.0, "g_loss": 23.0, "match_fake": 2.9, "guidance": 0.4},
+    **{"p_caption_judge": 0.6, "gamma": 1.0, "g_loss": 23.0, "match_fake": 2.9, "guidance": 0.4},
 }
 
 
@@ -63,7 +63,10 @@ def test_every_diagnostic_of_a_gan_has_a_panel_that_says_what_it_is(panels):
         *("energy", "guidance"),
     ]
     assert shares.get_ylabel() == "share of pairs"
-    assert named(shares) == ["real above fake", "right caption above wrong", "guessing"]
+    assert named(shares) == [
+        *("real above fake", "right caption (matching)", "right caption (judging)"),
+        "guessing",
+    ]
     low, high = shares.get_ylim()
     assert low < 0.5
     assert 1.0 < high < 1.1

@@ -1,0 +1,96 @@
+"""When a training is measured, what that leaves behind, and what a slow measurement costs."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from loop_helpers import count_milliseconds, make
+
+from gandiff.experiments.training import loop as loops
+from gandiff.experiments.training.checkpoints import BEST, numbered
+
+
+@pytest.fixture(autouse=True)
+def _every_step_takes_a_millisecond(monkeypatch: pytest.MonkeyPatch) -> None:
+    count_milliseconds(monkeypatch)
+
+
+def test_ticks_come_at_even_distances_and_keep_the_best(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.06, ticks=5, keep=3)
+    scores = iter([1.0, 3.0, 2.0, 5.0, 4.0])
+    at = []
+
+    def tick() -> tuple[float, dict[str, float]]:
+        at.append(loop.at.images)
+        score = next(scores)
+        return score, {"score": score}
+
+    loop.run(step, tick)
+    assert at == [12, 24, 36, 48, 60]
+    assert loop.at.best == 5.0
+    rows = [row for row in loop.progress.curve if "score" in row]
+    assert [row["score"] for row in rows] == [1, 3, 2, 5, 4]
+    assert loop.record()["ticks"] == rows
+    best = torch.load(tmp_path / BEST, weights_only=True)
+    assert best["progress"]["images"] == 48
+    assert best["state"]["net"]["weight"].item() == 16
+    assert len(numbered(tmp_path)) == 2  # and the latest
+    assert (tmp_path / loops.CHECKPOINT).is_file()
+
+
+def test_a_slow_tick_takes_its_share_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Ticks that take as long as several of their distances leave time to train."""
+    loop, _, step = make(tmp_path, ticks=20, quiet=False)  # one each 3 ms
+    steps = []
+
+    def tick() -> tuple[float, dict[str, float]]:
+        steps.append(loop.at.steps)
+        for _ in range(20):  # of the clock's milliseconds
+            loops.time.perf_counter()
+        return 0.0, {"score": 0.0}
+
+    loop.run(step, tick)
+    assert loop.fraction == 1.0
+    assert 2 <= len(steps) <= 3
+    assert all(b > a for a, b in itertools.pairwise(steps))
+    assert "measuring took as long as 7 more ticks; --ticks below 20" in capsys.readouterr().err
+
+
+def test_the_best_is_there_before_a_checkpoint_speaks_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=1)
+    written: list[str] = []
+    usual = loops.write_checkpoint
+
+    def write(path: Path, content: Any) -> None:
+        written.append(path.name)
+        usual(path, content)
+
+    monkeypatch.setattr(loops, "write_checkpoint", write)
+    loop.run(step, lambda: (1.0, {"score": 1.0}))
+    assert written.index(BEST) < written.index(loops.CHECKPOINT, 1)
+
+
+def test_a_resumed_run_keeps_its_ticks(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
+    loop.run(step, lambda: (1.0, {"score": 1.0}))
+    more, _, step = make(tmp_path, kimg=0.06, ticks=10, resume=True)
+    more.run(step, lambda: (0.5, {"score": 0.5}))
+    assert [row["score"] for row in more.record()["ticks"]] == [1.0] * 5 + [0.5] * 5
+    assert more.at.best == 1.0
+
+
+def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=5)
+    loop.run(step, lambda: (1.0, {"score": 1.0}))
+    more, _, step = make(tmp_path, kimg=0.06, ticks=5, resume=True)
+    at = []
+    more.run(step, lambda: (float(bool(at.append(more.at.images))), {"score": 0.0}))
+    assert at == [36, 48, 60]
