@@ -80,7 +80,8 @@ def _listing(path: Path) -> list[Captioned]:
             [_text(one, f"{where}: text") for one in (text if isinstance(text, list) else [text])]
         )
     listed = [Captioned(path.parent / name, tuple(found)) for name, found in texts.items()]
-    unlisted = set(_pictures(path.parent)) - {one.path for one in listed}
+    named = {one.path.resolve() for one in listed}
+    unlisted = [one for one in _pictures(path.parent) if one.resolve() not in named]
     if unlisted:
         print(
             f"warning: {len(unlisted)} images in {path.parent} are not in {path.name} and are left "

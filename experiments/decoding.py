@@ -11,6 +11,7 @@ import os
 import shutil
 import sys
 import time
+import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
@@ -39,8 +40,8 @@ def decode(
     The largest square in the middle is resized with antialiasing (Lanczos), turned upright first;
     what is transparent becomes white.
     Files that cannot be read are counted and named on stderr. More than 1 GiB is kept in a file of
-    the cache (``GANDIFF_CACHE``, else ``~/.cache/gandiff``) and found there the next time. Raises
-    ``EnvironmentFailure`` if the disk has no room for it.
+    the cache (``GANDIFF_CACHE``, else ``gandiff/decoded`` in ``~/.cache``) and found there the next
+    time. Raises ``EnvironmentFailure`` if the disk has no room for it.
     """
     unread: dict[int, str] = {}
     if len(paths) * resolution * resolution * 3 > _IN_MEMORY:
@@ -71,7 +72,7 @@ def _cached(
     """The squares in a file of the cache, and why the pictures at some places could not be read."""
     name = _fingerprint(paths, resolution)
     pixels, index = (_cache_folder() / f"{name}.{ending}" for ending in ("rgb", "json"))
-    if not (pixels.is_file() and index.is_file()):
+    if not _is_whole(pixels, index, len(paths), resolution):
         _make_room(pixels.parent, len(paths) * resolution * resolution * 3)
         found = json.dumps(_decode_into(pixels, paths, resolution))
         write_atomically(index, found.encode(), durable=True)  # last: it says that all is there
@@ -83,10 +84,18 @@ def _cached(
     return np.memmap(pixels, np.uint8, "r", shape=shape), unread
 
 
+def _is_whole(pixels: Path, index: Path, count: int, resolution: int) -> bool:
+    """Whether both files are there, and the pixels of all pictures that could be read."""
+    if not (pixels.is_file() and index.is_file()):
+        return False
+    readable = count - len(json.loads(index.read_text(encoding="utf-8")))
+    return pixels.stat().st_size == readable * resolution * resolution * 3
+
+
 def _decode_into(path: Path, paths: Sequence[Path], resolution: int) -> dict[int, str]:
     """Write the squares one behind the other; the file has its name once it is whole."""
     unread: dict[int, str] = {}
-    temporary = Path(f"{path}.{os.getpid()}.tmp")
+    temporary = Path(f"{path}.{uuid.uuid4().hex}.tmp")
     try:
         # Not into mapped memory: where the disk is full, that would kill the process.
         with temporary.open("wb") as stream:

@@ -42,14 +42,15 @@ class TextFeatures(NamedTuple):
             self.tokens[which], self.pooled[which], self.mask[which], self.truncated[which]
         )
 
+    def at(self, which: Sequence[int]) -> TextFeatures:
+        """Features of these captions, in this order; some may come more than once."""
+        places = list(which)
+        tokens, pooled, mask = (part[places] for part in (self.tokens, self.pooled, self.mask))
+        return TextFeatures(tokens, pooled, mask, [self.truncated[i] for i in places])
+
     def repeated(self, which: Tensor) -> TextFeatures:
         """All captions, and behind them those at ``which`` once more."""
-        tokens, pooled, mask = (
-            torch.cat([part, part[which]]) for part in (self.tokens, self.pooled, self.mask)
-        )
-        return TextFeatures(
-            tokens, pooled, mask, self.truncated + [self.truncated[i] for i in which.tolist()]
-        )
+        return self.at([*range(len(self.pooled)), *which.tolist()])
 
 
 def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
@@ -253,9 +254,10 @@ def _reason(error: Exception) -> str:
 
     utils: Any = transformers.utils
     said = " ".join(str(error).split())[:200]
-    # Where transformers lacks what it reads a sentencepiece model with, it asks for tiktoken.
     readable = utils.is_sentencepiece_available() and utils.is_protobuf_available()
-    if "tiktoken" in said and not readable:
+    # Where transformers lacks what it reads a sentencepiece model with, it asks for tiktoken, or
+    # tries to read the model as one of tiktoken's.
+    if not readable and any(word in said for word in ("tiktoken", "sentencepiece", "spiece")):
         return (
             "its tokenizer is a sentencepiece model without a tokenizer.json, and the packages "
             "that read one are not there; pip install 'gandiff[t5]'"
@@ -276,6 +278,14 @@ def _no_bars() -> Iterator[None]:
     finally:
         if shown:
             logging.enable_progress_bar()
+
+
+def told_cut(cut: int, count: int, what: str, tokenizer: Any) -> str:
+    """A sentence on texts that are longer than what a text encoder reads of them."""
+    return (
+        f"{cut:,} of {count:,} {what} are longer than the {tokenizer.model_max_length} tokens that "
+        "the text encoder reads; their ends are cut"
+    )
 
 
 def parameter_count(module: Any) -> int:

@@ -102,15 +102,13 @@ def interpolate(
 
     numbers = _numbers(seeds)
     chosen = [int(number) for number in numbers]
-    if len(chosen) < 2:
-        raise RequestError(f"--seeds {seeds}: needed are two, such as 0,1")
     if chosen != numbers or min(chosen) < 0:
         raise RequestError(f"--seeds {seeds}: needed are whole numbers from 0 up")
     between = space == "prompts" and len(prompts) > 1
     if between and len(prompts) > 2:
         raise RequestError(f"between prompts two are needed, got {len(prompts)}")
-    if not between and len(chosen) > 2:
-        raise RequestError(f"--seeds {seeds}: between two noises two are needed")
+    if not between and len(chosen) != 2:
+        raise RequestError(f"--seeds {seeds}: between two noises two are needed, such as 0,1")
     with _warnings_told():
         gan = _load(weights)
         if between:

@@ -33,7 +33,7 @@ Kimg = Annotated[
         help="Thousands of images to train on, in place of --minutes: the same CPU repeats it."
     ),
 ]
-Seed = Annotated[int, typer.Option(min=0, help="Random seed; for scenes 0 to 2047.")]
+Seed = Annotated[int, typer.Option(min=0, help="Random seed; of scenes from 0 to 2047.")]
 Out = Annotated[
     Path | None, typer.Option(help="Where the result goes (default: runs/train-<what>).")
 ]
@@ -47,7 +47,8 @@ Resume = Annotated[
 BatchSize = Annotated[
     int,
     typer.Option(
-        help="Images in one step, over all processes; divisible by --processes times --accumulate."
+        help="Images in one step; of a GAN over all processes, divisible by --processes times "
+        "--accumulate."
     ),
 ]
 Device = Annotated[
@@ -70,7 +71,7 @@ Processes = Annotated[
     ),
 ]
 Ticks = Annotated[
-    int, typer.Option(help="Measurements, picture grids and kept checkpoints over the whole run.")
+    int, typer.Option(help="Measurements and sample grids over the whole run, at most.")
 ]
 Keep = Annotated[int, typer.Option(help="How many checkpoints to keep beside the best one.")]
 TensorBoard = Annotated[

@@ -30,7 +30,10 @@ In a comparison file it is `{type: diffusers, pipeline: path/to/this/folder}`.
 
 """
 _SCORES = "## Scores\n\n"
-_VALIDATION = ("all", "held_out_all", "unstated_coverage", "diversity", "fd", "recall", "coverage")
+_VALIDATION = (
+    *("all", "held_out_all", "unstated_coverage", "diversity"),
+    *("fd", "variation", "recall", "coverage"),
+)
 
 
 def _measured(record: Mapping[str, Any]) -> str:

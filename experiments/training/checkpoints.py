@@ -15,9 +15,12 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.store import write_atomically
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
+from gandiff.models.gan.config import CONFIG, WEIGHTS
+from gandiff.models.gan.model import CARD
 
 CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
-_MODEL = ("model.safetensors", "config.json", "model_index.json", "README.md")
+SAMPLES, BEST_FOLDER = "samples", "best"
+_MODEL = (CONFIG, WEIGHTS, CARD, "model_index.json")
 
 
 @runtime_checkable
@@ -129,16 +132,22 @@ def clear_training(folder: Path) -> None:
     unfinished = folder.glob("checkpoint*.tmp")  # of a process that was killed while it wrote
     for old in (*(folder / name for name in names), *numbered(folder), *unfinished):
         old.unlink(missing_ok=True)
-    shutil.rmtree(folder / TENSORBOARD, ignore_errors=True)
+    for old in (folder / TENSORBOARD).glob("events.out.tfevents.*"):
+        old.unlink()
 
 
 def clear_model(folder: Path) -> None:
-    """Remove a finished model's weights, config and card, before a part that it needs changes.
+    """Remove the model that an older training made, before a part that it needs changes.
 
-    With another text encoder beside them they would load, and draw anything but the captions.
+    With another text encoder beside it, it would load, and draw anything but the captions. Where no
+    training of ours has been, files of these names are somebody's.
     """
+    if not any((folder / name).is_file() for name in (RECORD, CHECKPOINT)):
+        return
     for name in _MODEL:
         (folder / name).unlink(missing_ok=True)
+    for name in (BEST_FOLDER, SAMPLES):
+        shutil.rmtree(folder / name, ignore_errors=True)
 
 
 def keep_latest(folder: Path, keep: int, images: int) -> None:

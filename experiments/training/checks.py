@@ -81,7 +81,7 @@ def check_device(device: str) -> None:
     kind, numbered, number = device.partition(":")
     here = {
         "cpu": 1,
-        "cuda": torch.cuda.device_count(),
+        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
         "mps": int(torch.backends.mps.is_available()),
     }
     if kind not in here:

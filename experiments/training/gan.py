@@ -19,7 +19,7 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.pictures import tile, write_png
 from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import keep_freed_memory
-from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.checkpoints import BEST_FOLDER, CHECKPOINT, SAMPLES
 from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
@@ -46,7 +46,6 @@ from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.model import save_network
 from gandiff.models.text import TextEncoder, parameter_count
 
-SAMPLES, BEST_FOLDER = "samples", "best"
 _GRID = 8  # rows and columns
 
 
@@ -114,13 +113,15 @@ class Ticks:
 
     def __init__(self, trainer: GanTrainer, watch: Watch) -> None:
         self.trainer, self.watch = trainer, watch
-        self._ringing = {alarm.name for alarm in self._alarms()}  # of a resumed training
+        told = [event["text"] for event in trainer.loop.events]  # before the training was resumed
+        self._ringing = {
+            alarm.name
+            for alarm in self._alarms()
+            if any(text.startswith(f"{alarm.name}:") for text in told)
+        }
         captions = watch.captions[:: watch.per_prompt]
         self.prompts = captions[:_GRID]
         self.folder = trainer.request.out / SAMPLES
-        if not trainer.request.resume:
-            for old in (self.folder, trainer.request.out / BEST_FOLDER):
-                shutil.rmtree(old, ignore_errors=True)
         self.folder.mkdir(parents=True, exist_ok=True)
         if not trainer.request.resume:
             write_png(self.folder / "reals.png", tile(_reals(trainer.data), _GRID))

@@ -84,7 +84,7 @@ def _deaf(seen: _Seen) -> str | None:
     return (
         f"a right caption beats a wrong one in {statistics.fmean(reads):.0%} of cases: pictures "
         "cannot follow captions that it does not read; check that captions describe the pictures, "
-        "and start again (without --resume) with --set reading=0.15"
+        "and start again in another --out with --set reading=0.15"
     )
 
 
@@ -96,16 +96,15 @@ def _collapsed(seen: _Seen) -> str | None:
         if value is not None and value < least:
             return (
                 f"pictures of one prompt vary {value:.0%} as much as {real} ({name}): raise the "
-                "weight of the energy score (--set energy=8) or gamma, and start again (without "
-                "--resume)"
+                "weight of the energy score (--set energy=8) or gamma, and start again in "
+                "another --out"
             )
     return None
 
 
 def _memorising(seen: _Seen) -> str | None:
-    """While the discriminator only reads, its verdict on real and fake means nothing."""
     recent = seen.tick("r_v")[-3:]
-    if seen.fraction <= 0 or len(recent) < 3 or min(recent) < 0.5:
+    if len(recent) < 3 or min(recent) < 0.5:
         return None
     return (
         f"pictures that it never saw look like fakes to the discriminator (r_v {recent[-1]:.2f}): "

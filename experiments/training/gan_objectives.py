@@ -43,7 +43,7 @@ class Objectives:
         """The discriminator's in the competition; no penalties without ``gamma``."""
         recipe, m = self.recipe, len(part.real)
         images = torch.cat([part.real, fake]).requires_grad_(gamma is not None)
-        h = self._see(images, part.draws[:2].flatten(0, 1), m)
+        h = self.see(images, part.draws[:2].flatten(0, 1), m)
         judged = self.eye.judge(h, part)
         real, made = judged.logits[:m], judged.logits[m:]
         match = matching(judged.right[:m], judged.others, part.mismatch, n)
@@ -67,7 +67,7 @@ class Objectives:
     ) -> tuple[Tensor, dict[str, float]]:
         """The generator's in the competition, against the logits of the real pictures."""
         recipe, m = self.recipe, len(part.real)
-        h = self._see(fake, twice(part), m)
+        h = self.see(fake, twice(part), m)
         judged = self.eye.judge(h[:m], part)
         if recipe.loss == "relativistic":
             loss = relativistic(judged.logits, real, n)
@@ -89,7 +89,7 @@ class Objectives:
             loss = count("guidance", angle, recipe.guidance_weight)
         return loss, out | {"g_loss": float(loss.detach())}
 
-    def _see(self, images: Tensor, draws: Tensor, m: int) -> Tensor:
+    def see(self, images: Tensor, draws: Tensor, m: int) -> Tensor:
         """Features; minibatch deviation must not compare the first m pictures with the others."""
         if not self.recipe.minibatch_std:
             return self.eye.see(images, draws)

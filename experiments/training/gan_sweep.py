@@ -94,7 +94,8 @@ def sweep_recipes(
     trial that was finished by the same command is not repeated; options that change nothing in it,
     ``--resume`` among them, do not make it another one. With ``request.resume`` a trial that the
     same command began goes on from its checkpoint; one that it did not begin starts afresh. A trial
-    that diverges loses against all others, and is not repeated either. ``values`` are two or more,
+    that diverges loses against all others, and is not repeated either, unless its folder is
+    deleted. ``values`` are two or more,
     as ``read_sweep`` gives them. Raises ``RequestError`` before anything is trained for values that
     cannot work, and for nothing to resume; and in the end if all of them diverged.
     """
@@ -158,14 +159,15 @@ def _ended(request: TrainingRequest, recipe: GanRecipe) -> dict[str, Any] | None
 
 def _keep_diverged(request: TrainingRequest, recipe: GanRecipe, error: Diverged) -> None:
     """Leave a record, so that nobody waits for the same end again."""
-    progress = read_checkpoint(request.out / CHECKPOINT)["progress"]
+    path = request.out / CHECKPOINT
+    progress = read_checkpoint(path)["progress"] if path.is_file() else {}
     record = {
         "command": request.command,
         "recipe": dataclasses.asdict(recipe),
         "finished": False,
         "diverged": str(error),
-        "images": progress["images"],
-        "seconds": progress["seconds"],
+        "images": progress.get("images", 0),  # that were of use
+        "seconds": progress.get("seconds", 0.0),
         "ticks": [],
     }
     write_json(request.out / RECORD, record)

@@ -26,7 +26,7 @@ from gandiff.experiments.training.text import CaptionCache
 from gandiff.experiments.training.text_record import ALL
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
-from gandiff.models.gan.layers import deviation_group
+from gandiff.models.gan.layers import GROUP
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
@@ -86,15 +86,17 @@ class GanTrainer:
         )
         if recipe.minibatch_std and not self._same_groups():
             self.loop.progress.say(
-                "minibatch deviation looks at groups within each part of a batch, so here it sees "
-                "other groups than one process would; parts of a multiple of 4 images would not"
+                "minibatch deviation looks at groups within each part of a batch, so here it may "
+                "see other groups than one process would; parts of a multiple of 8 images have none"
             )
 
     def _same_groups(self) -> bool:
         """Whether minibatch deviation compares the pictures that it would in an undivided batch."""
-        n, parts = self.request.batch_size, self.request.accumulate * self.ranks.count
-        same = deviation_group(n // parts) == deviation_group(n)
-        return parts == 1 or (same and not self.recipe.paints_twice)
+        parts = self.request.accumulate * self.ranks.count
+        part = self.request.batch_size // parts
+        # Of pictures that are painted twice, the second ones are half as many.
+        whole_groups = GROUP * 2 if self.recipe.paints_twice else GROUP
+        return parts == 1 or part % whole_groups == 0
 
     @property
     def fraction(self) -> float:
@@ -152,7 +154,7 @@ class GanTrainer:
         self.g_opt.zero_grad(set_to_none=True)
         for part in parts:
             fake = self._make(part)
-            loss = self.loss.spread(fake, self.eye.see(fake, twice(part)), part, n)
+            loss = self.loss.spread(fake, self.loss.see(fake, twice(part), len(part.real)), part, n)
             torch.autograd.backward(loss)
             out["energy"] += float(loss.detach())
         self.d.requires_grad_(True)

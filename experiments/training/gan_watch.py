@@ -16,6 +16,8 @@ from torch import Tensor
 
 from gandiff.experiments.pictures import tile
 from gandiff.experiments.training.averaging import to_tensor
+from gandiff.experiments.training.gan_phase import Phase
+from gandiff.models.gan.layers import GROUP
 from gandiff.models.gan.model import to_pixels
 from gandiff.models.text import TextFeatures
 
@@ -23,9 +25,9 @@ if TYPE_CHECKING:
     from gandiff.experiments.training.gan_trainer import GanTrainer
 
 _SEED = 20_000  # of the noise
-_CHUNK = 125  # pictures made at once, at most
+_CHUNK = 124  # pictures made at once, at most; whole groups of minibatch deviation
 _LIGHTER = 4  # times as many as a training step works on: nothing is kept for gradients
-_JUDGED, FEW = 256, 5  # pictures of each kind that the discriminator is asked about; at least
+_JUDGED, FEW = 256, GROUP  # pictures of each kind that the discriminator is asked about; at least
 
 
 class Watch(abc.ABC):
@@ -45,7 +47,9 @@ class Watch(abc.ABC):
         """Make pictures and measure them, and the discriminator with them."""
         pictures = paint(trainer, self.captions)
         score, found = self.measure(trainer, pictures)
-        return score, {"score": score, **found, **discriminator_facts(trainer)}
+        # Before the competition its verdict on real and fake means nothing.
+        facts = discriminator_facts(trainer) if trainer.phase.now == Phase.COMPETING else {}
+        return score, {"score": score, **found, **facts}
 
 
 def paint(
@@ -81,9 +85,7 @@ def read(trainer: GanTrainer, captions: list[str]) -> TextFeatures:
     """Features of captions, each distinct one encoded once: pictures of a prompt share them."""
     place = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
     found: TextFeatures = trainer.encoder.encode(list(place))
-    which = [place[caption] for caption in captions]
-    cut = [found.truncated[i] for i in which]
-    return TextFeatures(found.tokens[which], found.pooled[which], found.mask[which], cut)
+    return found.at([place[caption] for caption in captions])
 
 
 @torch.no_grad()
@@ -95,10 +97,10 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     leaves a constant open for every caption, so each picture is compared with a fake of its own
     caption: with gaps g = E (D(picture) - D(fake)) it is 1 - g(held out) / g(train).
     """
-    unseen = trainer.data.held_out(_JUDGED)
-    n = len(unseen.images)
+    n = len(trainer.data.held_out(_JUDGED).images) // GROUP * GROUP
     if n < FEW:
         return {}
+    unseen = trainer.data.held_out(n)
     seen = trainer.data.batch(max(0, trainer.loop.at.position - n), n)
     seen_gap, unseen_gap = (
         _logits(trainer, some.images, some.captions)

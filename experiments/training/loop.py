@@ -66,7 +66,7 @@ class Loop:
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
         self._size = size or request.batch_size
-        self._asked = self._stop = self._midway = False
+        self._asked = self._stop = self._midway = self._slow = False
         if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
         self.progress = Progress(
@@ -106,9 +106,9 @@ class Loop:
 
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the last checkpoint is gone back to and the batch passed
-        over. ``tick`` is called by the first process at even distances; it
-        returns a score (higher is better) and what to log. Raises ``Diverged`` if going back does
-        not help.
+        over. ``tick`` is called by the first process at even distances, unless it takes longer than
+        those; it returns a score (higher is better) and what to log. Raises ``Diverged`` if going
+        back does not help.
         """
         self._asked = self._stop = False
         with self._interruptible():
@@ -189,11 +189,12 @@ class Loop:
     def _pass_over_ticks(self) -> None:
         """Where measuring takes longer than the time between ticks, train before the next one."""
         missed = self._ticks_so_far() - self.at.ticks
-        if missed > 0:
-            self.at.ticks += missed
+        self.at.ticks += missed
+        if missed and not self._slow:
+            self._slow = True
             self.progress.say(
-                f"measuring took as long as {missed} more ticks; --ticks below "
-                f"{self.request.ticks} leaves more of the budget to training"
+                "measuring takes longer than the time between two ticks, so some are passed over; "
+                f"--ticks below {self.request.ticks} leaves more of the budget to training"
             )
 
     def note(self, text: str) -> None:
@@ -225,7 +226,10 @@ class Loop:
         """Take the state of the last checkpoint back, and pass over the data since."""
         path = self.request.out / CHECKPOINT
         self._in_a_row += 1
-        again = "start again with another --seed, a lower learning rate or a larger --batch-size"
+        again = (
+            "start again in another --out with another --seed, a lower learning rate or a larger "
+            "--batch-size"
+        )
         if not path.is_file() or self._in_a_row > _ROLLBACKS:
             way = f"go on from {path} with --resume, or {again}" if path.is_file() else again
             raise Diverged(

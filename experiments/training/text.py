@@ -234,7 +234,8 @@ class CaptionCache:
     Endless data are better encoded as they come. ``known`` captions are encoded in groups that
     never change, others alone. Where the known ones would take more than ``limit`` bytes none are
     kept, and those of a call are encoded together. Either way features do not depend on what was
-    asked before; their last bits do depend on what is encoded beside them.
+    asked before; their last bits do depend on what is encoded beside them. The few that are not
+    known (of an empty caption, of held-out pictures) are all kept.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from gandiff.experiments.datasets import CaptionedImages
 from gandiff.experiments.training.checkpoints import clear_model
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.text import TextEncoder
+from gandiff.models.text import TextEncoder, told_cut
 
 TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
@@ -105,11 +105,8 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
     chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
     cut = sum(unread > 0 for chunk in chunks for unread in encoder.truncated(chunk))
     if cut:
-        print(
-            f"warning: {cut:,} of {len(texts):,} captions are longer than the {limit} tokens that "
-            "the text encoder reads; their ends are cut",
-            file=sys.stderr,
-        )
+        said = told_cut(cut, len(texts), "captions", encoder.tokenizer)
+        print(f"warning: {said}", file=sys.stderr)
     return {"captions": {"count": len(texts), "cut": cut, "tokens": limit}}
 
 

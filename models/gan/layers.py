@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 GAIN = math.sqrt(2.0)  # keeps the variance through a leaky ReLU of slope 0.2, nearly
 SLOPE = 0.2
+GROUP = 4  # pictures that minibatch deviation compares
 
 
 def unit_variance(x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
@@ -166,19 +167,14 @@ class CrossAttention(nn.Module):
         return out
 
 
-def deviation_group(n: int, group: int = 4) -> int:
-    """How many pictures of a batch of n are compared: the most, up to ``group``, that divide n."""
-    return next(k for k in range(min(group, n), 0, -1) if n % k == 0)
-
-
 def minibatch_deviation(x: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c1 h w"]:
     """x with one more channel: how much the pictures of a group differ, on average.
 
-    Karras et al. 2018, section 3. Groups are neighbours, so that a batch in parts has the groups
-    of the whole.
+    Karras et al. 2018, section 3. A group is the most neighbours, up to 4, that divide the batch:
+    parts of a multiple of 4 have the groups of the whole.
     """
     n, _, h, w = x.shape
-    size = deviation_group(n)
+    size = next(k for k in range(min(GROUP, n), 0, -1) if n % k == 0)
     grouped = x.float().view(n // size, size, *x.shape[1:])
     spread = (grouped.var(1, correction=0) + 1e-8).sqrt().mean((1, 2, 3))
     channel = spread.repeat_interleave(size).view(n, 1, 1, 1).expand(n, 1, h, w)

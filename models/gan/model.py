@@ -23,7 +23,7 @@ from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_co
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.generator import GeneratorError
 from gandiff.models.pixels import to_uint8
-from gandiff.models.text import TextEncoder, TextFeatures
+from gandiff.models.text import TextEncoder, TextFeatures, told_cut
 from gandiff.models.weights import find_weights, missing_weights
 
 CARD, RECORD = "README.md", "training.json"  # what a trained folder tells of itself
@@ -75,12 +75,8 @@ class TextToImageGan(
         """Say by ``warnings.warn`` how many prompts are longer than the text encoder reads."""
         cut = sum(unread > 0 for unread in self.text.truncated(prompts))
         if cut:
-            warnings.warn(
-                f"{cut:,} of {len(prompts):,} prompts are longer than the "
-                f"{self.text.tokenizer.model_max_length} tokens that the text encoder reads; "
-                "their ends are cut",
-                stacklevel=stacklevel,
-            )
+            said = told_cut(cut, len(prompts), "prompts", self.text.tokenizer)
+            warnings.warn(said, stacklevel=stacklevel)
 
     @torch.inference_mode()
     def paint(

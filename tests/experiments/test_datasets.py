@@ -222,7 +222,9 @@ def test_bad_listings_are_refused(folder: Path, rows: list[object], says: str) -
 def test_pictures_that_a_listing_leaves_out_are_counted(
     folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    write_listing(folder, [{"file_name": f"./{i}.png", "text": "a"} for i in range(4)])
+    write_listing(
+        folder, [{"file_name": f"../{folder.name}/{i}.png", "text": "a"} for i in range(4)]
+    )
     assert FileImages(folder, 16).count == 4
     said = f"warning: 2 images in {folder} are not in metadata.jsonl and are left out\n"
     assert capsys.readouterr().err == said

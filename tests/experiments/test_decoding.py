@@ -100,6 +100,13 @@ def test_more_than_fits_into_memory_is_kept_in_a_file(
         np.testing.assert_array_equal(squares, good)
 
 
+def test_a_file_that_is_cut_is_made_again(paths: list[Path], cache: Path) -> None:
+    whole = np.array(decode(paths, 16)[0])
+    (kept,) = cache.glob("*.rgb")
+    kept.write_bytes(kept.read_bytes()[:-5])
+    np.testing.assert_array_equal(decode(paths, 16)[0], whole)
+
+
 def test_none_that_can_be_read_is_kept_too(paths: list[Path], cache: Path) -> None:
     for path in paths:
         path.write_bytes(b"no picture")

@@ -68,7 +68,10 @@ def test_as_json_it_tells_the_shape(
     [
         (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover is 9, needed is 1 to 3"),
         (["truncation", ONE, "--psi", "a,b"], "'a,b' is no list of numbers such as 0,0.5,1"),
-        (["interpolate", ONE, "--seeds", "3"], "--seeds 3: needed are two, such as 0,1"),
+        (
+            ["interpolate", ONE, "--seeds", "3"],
+            "--seeds 3: between two noises two are needed",
+        ),
         (["truncation", ONE, "--psi", "0,2.5"], "--psi 0,2.5: needed are numbers from 0 to 2"),
         (["interpolate", ONE, "--seeds", "nan,1"], "'nan,1' is no list of numbers such as 0,0.5,1"),
         (

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Any
+import re
+from typing import Any, get_args
 
 import pytest
+from typer.models import OptionInfo
 
+from gandiff.experiments.cli.train_options import Numbers
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan_recipe import (
     ENDS,
@@ -107,6 +110,15 @@ def test_numbers_are_read_by_their_kind() -> None:
         with pytest.raises(RequestError) as refused:
             read_numbers([bad])
         assert says in str(refused.value)
+
+
+def test_help_names_what_can_be_set() -> None:
+    (option,) = [one for one in get_args(Numbers) if isinstance(one, OptionInfo)]
+    listed = set(re.findall(r"\w+", str(option.help).split("There are ")[1]))
+    own = {"augment", "guidance"}  # which have options of their own
+    assert {f.name for f in dataclasses.fields(GanRecipe)} - own - set(ENDS.values()) == (
+        listed - {"and"}
+    )
 
 
 def test_named_recipes_are_known() -> None:

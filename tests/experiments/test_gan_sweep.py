@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sweep_helpers
 from sweep_helpers import FakeTraining, write_text_encoder
 from training_helpers import read, request
 
@@ -96,6 +97,14 @@ def test_a_trial_that_diverges_loses_and_is_not_repeated(
     training.diverging = set()
     sweep(tmp_path, f"{COMMAND} --seed 1")  # another training
     assert len(training.taken()) == 3
+
+
+def test_a_trial_that_diverges_without_a_checkpoint_loses_too(
+    tmp_path: Path, training: FakeTraining, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    training.diverging = {"4"}
+    monkeypatch.setattr(sweep_helpers, "write_checkpoint", lambda *_: None)
+    assert [t.diverged for t in sweep(tmp_path).trials] == [False, False, True]
 
 
 def test_where_all_diverge_there_is_nothing_to_recommend(

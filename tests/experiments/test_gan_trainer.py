@@ -135,13 +135,31 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path, name: str) -> None:
         torch.testing.assert_close(first + second, full, rtol=1e-3, atol=1e-5)
 
 
-@pytest.mark.parametrize(("size", "accumulate", "said"), [(8, 2, False), (12, 2, True)])
+@pytest.mark.parametrize(
+    ("name", "size", "said"),
+    [
+        ("non-saturating", 8, False),
+        ("non-saturating", 12, True),
+        ("both", 8, True),  # whose second pictures are half as many
+        ("both", 16, False),
+    ],
+)
 def test_groups_that_parts_would_cut_are_told(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], size: int, accumulate: int, said: bool
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, size: int, said: bool
 ) -> None:
-    recipe = RECIPES_TRIED["non-saturating"]
-    trainer(tmp_path, recipe, batch_size=size, accumulate=accumulate, quiet=False)
-    assert ("it sees other groups than one process would" in capsys.readouterr().err) == said
+    both = dataclasses.replace(RECIPES_TRIED["sketching"], minibatch_std=True)
+    recipe = both if name == "both" else RECIPES_TRIED[name]
+    trainer(tmp_path / "parts", recipe, batch_size=size, accumulate=2, quiet=False)
+    assert ("other groups than one process would" in capsys.readouterr().err) == said
+    if not said:
+        a, b = (
+            trainer(tmp_path / f"{k}", recipe, batch_size=size, kimg=4 * size / 1000, accumulate=k)
+            for k in (1, 2)
+        )
+        start = kept(a)
+        run(a, 4)
+        run(b, 4)
+        assert apart(start, kept(a), kept(b)) < 0.05
 
 
 def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:

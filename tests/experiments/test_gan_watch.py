@@ -20,10 +20,12 @@ from gandiff.experiments.scenes_captions import matching_scenes
 from gandiff.experiments.scenes_render import render
 from gandiff.experiments.training import gan, gan_watch, gan_watch_scenes
 from gandiff.experiments.training.gan import Ticks
+from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.gan_watch import Watch, discriminator_facts, grid, paint
 from gandiff.experiments.training.gan_watch_files import FileWatch
 from gandiff.experiments.training.gan_watch_scenes import SceneWatch
+from gandiff.models.gan.layers import GROUP
 
 NOBODY = cast(GanTrainer, None)  # these measurements do not ask the trainer
 
@@ -128,6 +130,36 @@ def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
     assert found["p_held_out_above_fake"] == float(held > 1)
 
 
+def test_r_v_compares_whole_groups_of_minibatch_deviation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A rest that cannot be divided would look like pictures that are all alike."""
+    one = trainer(tmp_path, recipe_of("non-saturating"), batch_size=32)
+    one.data = folder(tmp_path / "photos", 140)  # 7 are held out
+    sizes = []
+    features = type(one.d).features
+
+    def spy(self: Any, images: torch.Tensor) -> torch.Tensor:
+        sizes.append(len(images))
+        return features(self, images)
+
+    monkeypatch.setattr(type(one.d), "features", spy)
+    assert discriminator_facts(one).keys() == {"r_v", "p_held_out_above_fake"}
+    assert sizes
+    assert all(size % GROUP == 0 for size in sizes)
+    assert all(size % GROUP == 0 for size in (gan_watch._CHUNK, gan_watch._LIGHTER))
+
+
+def test_there_is_no_r_v_before_the_competition(tmp_path: Path) -> None:
+    """While the discriminator only reads, its verdict on real and fake means nothing."""
+    recipe = GanRecipe(reading=0.3, sketching=0.3)
+    one = trainer(tmp_path, recipe, ticks=4)
+    watch = Sorted()
+    one.loop.run(one.step, lambda: watch(one))
+    found = ["r_v" in row for row in one.loop.record()["ticks"]]
+    assert found == [False, False, True, True]
+
+
 def captions(one: GanTrainer) -> list[list[str]]:
     """Of the pictures that were seen last, and of those that never were."""
     return [one.data.batch(0, 256).captions, one.data.held_out(256).captions]
@@ -203,6 +235,25 @@ def test_the_best_model_has_a_card_of_its_own_tick(
     card = (tmp_path / "stars" / "best" / "README.md").read_text()
     assert "# stars at its best tick\n" in card
     assert "On validation captions at this tick: fd 98." in card
+
+
+def test_an_alarm_that_nobody_heard_rings_after_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What went wrong between the last tick and the interruption was not told yet."""
+    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+
+    def alike() -> Sorted:
+        return Sorted(lambda _: {"variation": 0.001})
+
+    one = trainer(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(gan, "alarms", lambda *_: [])
+        one.loop.run(one.step, Ticks(one, alike()))
+    assert one.loop.events == []
+    other = trainer(tmp_path, kimg=0.064, resume=True)
+    other.loop.run(other.step, Ticks(other, alike()))
+    assert any("collapse within prompts" in event["text"] for event in other.loop.events)
 
 
 def test_an_alarm_that_rang_does_not_ring_again_on_resume(

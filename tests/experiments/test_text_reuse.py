@@ -93,7 +93,8 @@ def test_other_data_get_another(
 def test_a_generator_goes_with_the_text_encoder_that_it_knew(made: Made, tmp_path: Path) -> None:
     out, stars = made
     network = out / "model.safetensors"
-    network.touch()
+    for path in (network, out / "training.json"):
+        path.touch()
     ensure(out, stars)
     assert network.exists()
     ensure(out, pictures(tmp_path / "ships", SHIPS))

@@ -166,7 +166,7 @@ def test_losses_that_stay_not_finite_end_it(tmp_path: Path, bad: float) -> None:
     with pytest.raises(RequestError, match=says) as ended:
         loop.run(diverging)
     assert "\n" not in str(ended.value)
-    assert "or start again with another --seed" in str(ended.value)
+    assert "or start again in another --out with another --seed" in str(ended.value)
     assert loop.at.rollbacks == 3
 
 

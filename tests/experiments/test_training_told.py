@@ -13,6 +13,8 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
 
+MODEL = ("model.safetensors", "config.json", "README.md", "best/README.md", "samples/reals.png")
+
 
 def test_a_fresh_start_drops_the_record_of_the_one_before(tmp_path: Path) -> None:
     """It would say that the new one is finished."""
@@ -31,13 +33,24 @@ def test_a_fresh_start_drops_the_model_of_the_one_before(tmp_path: Path) -> None
     """Its weights would load beside a new text encoder, its curves join the new ones."""
     loop, _, step = make(tmp_path, tensorboard=True)
     loop.run(step)
-    for name in ("model.safetensors", "config.json", "README.md"):
+    for name in MODEL:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     make(tmp_path, resume=True, tensorboard=True)
     assert len(list(tmp_path.glob("tensorboard/*"))) == 1
-    assert (tmp_path / "model.safetensors").exists()
+    assert all((tmp_path / name).exists() for name in MODEL)
     make(tmp_path, tensorboard=True)
-    assert not list(tmp_path.iterdir())
+    assert not list(tmp_path.glob("[!t]*"))
+    assert not list(tmp_path.glob("tensorboard/*"))
+
+
+def test_files_where_no_training_has_been_are_left_alone(tmp_path: Path) -> None:
+    for name in (*MODEL, "tensorboard/mine"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    loop, _, step = make(tmp_path)
+    loop.run(step)
+    assert all((tmp_path / name).exists() for name in (*MODEL, "tensorboard/mine"))
 
 
 def test_a_refused_resume_leaves_nothing_behind(tmp_path: Path) -> None:
