@@ -117,10 +117,25 @@ def test_the_largest_seed_works(pictures: str, tmp_path: Path) -> None:
     assert FileImages(Path(pictures), 16, asked.seed).batch(0, 2).captions
 
 
+def gpus(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: count > 0)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: count)
+
+
+def test_gpus_that_cannot_be_used_do_not_count(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver's library counts them also where torch cannot start on them."""
+    gpus(monkeypatch, 1)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(RequestError, match="--device cuda: torch finds no such device here"):
+        check_request(request(tmp_path / "out", device="cuda"))
+
+
 def test_more_processes_than_gpus_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    gpus(monkeypatch, 1)
     check_request(request(tmp_path / "out", device="cuda"))
     for device in ("cuda", "cuda:0"):
         with pytest.raises(RequestError, match="a GPU of its own, and there is 1; give fewer"):
@@ -138,7 +153,7 @@ DEVICES = {
 def test_a_device_that_is_not_there_is_refused_first(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, device: str
 ) -> None:
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    gpus(monkeypatch, 2)
     check_request(request(tmp_path / "out", device="cuda:1"))
     with pytest.raises(RequestError) as refused:
         gan.train(request(tmp_path / "out", device=device))

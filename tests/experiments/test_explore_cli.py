@@ -70,7 +70,7 @@ def test_as_json_it_tells_the_shape(
         (["truncation", ONE, "--psi", "a,b"], "'a,b' is no list of numbers such as 0,0.5,1"),
         (
             ["interpolate", ONE, "--seeds", "3"],
-            "--seeds 3: between two noises two are needed",
+            "--seeds 3: between two noises two are needed, such as 0,1",
         ),
         (["truncation", ONE, "--psi", "0,2.5"], "--psi 0,2.5: needed are numbers from 0 to 2"),
         (["interpolate", ONE, "--seeds", "nan,1"], "'nan,1' is no list of numbers such as 0,0.5,1"),
@@ -80,7 +80,7 @@ def test_as_json_it_tells_the_shape(
         ),
         (
             ["interpolate", ONE, "--seeds", "1,2,3"],
-            "--seeds 1,2,3: between two noises two are needed",
+            "--seeds 1,2,3: between two noises two are needed, such as 0,1",
         ),
         (["interpolate", ONE, TWO, "a heart"], "between prompts two are needed, got 3"),
     ],
