@@ -48,7 +48,10 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
         for name in _COMMON:
             a, b = (_asked(records[one], name) for one in (first, folder))
             if a != b:
-                raise RequestError(f"{name} is {a} in {first} and {b} in {folder}")
+                raise RequestError(
+                    f"{name} is {a} in {first} and {b} in {folder}; a spread over seeds needs "
+                    "trainings that differ in --seed alone"
+                )
     seeds = [record["seed"] for record in records.values()]
     if len(set(seeds)) < len(seeds):
         raise RequestError(f"two of these trainings have the same seed: {seeds}")
@@ -111,6 +114,12 @@ def _read(folder: Path) -> Mapping[str, Any]:
     return record
 
 
+def _before(folder: Path) -> str:
+    """How many warnings the training gave; an alarm may have rung, and stopped."""
+    told = len(_read(folder).get("events", []))
+    return f" ({told} told on the way; see events in {folder / RECORD})" if told else ""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Print the table, and what rings."""
     folders = [Path(text) for text in (sys.argv[1:] if argv is None else argv)]
@@ -121,7 +130,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     print(table.to_string(float_format=lambda value: f"{value:.4g}"))
     for folder, names in ringing.items():
-        print(f"{folder}: {', '.join(names) or 'no alarm'}")
+        print(f"{folder}: {', '.join(names) or 'no alarm'} at the end{_before(folder)}")
     return 0
 
 

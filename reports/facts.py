@@ -41,7 +41,7 @@ def training_rows(run: RunData) -> list[tuple[str, Pairs]]:
                 "Training time": _maybe(show_duration, facts.training_seconds),
                 "Trained on": facts.training_device,
                 "Training seed": record.get("seed"),
-                "Training command": record.get("command"),
+                "Training command": _commands(record),
                 "Source": facts.info.get("source"),
                 "Licence": facts.info.get("licence"),
                 "Weights (sha256)": facts.weights_sha256,
@@ -49,6 +49,12 @@ def training_rows(run: RunData) -> list[tuple[str, Pairs]]:
         )
         rows.append((curve.title, pairs))
     return rows
+
+
+def _commands(record: Mapping[str, Any]) -> str | None:
+    """The command of each start: the last one alone would not lead there."""
+    starts = [start["command"] for start in record.get("commands", [])]
+    return ", then ".join(starts) or record.get("command")
 
 
 def family_name(facts: GeneratorFacts) -> str:

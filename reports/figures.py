@@ -276,5 +276,6 @@ def _health(run: RunData) -> Iterator[Drawing]:
             figure,
             f"training_health_{_slug(health.generator)}",
             f"Health of {health.title} in training",
-            "What was measured on validation captions while it trained; dotted lines are alarms.",
+            "What was measured on validation captions while it trained; a vertical dotted line is "
+            "an alarm.",
         )

@@ -84,7 +84,7 @@ def _deaf(seen: _Seen) -> str | None:
     return (
         f"a right caption beats a wrong one in {statistics.fmean(reads):.0%} of cases: pictures "
         "cannot follow captions that it does not read; check that captions describe the pictures, "
-        "and start again in another --out with --set reading=0.15"
+        "and start again in another --out, with more --minutes or with --set reading=0.15"
     )
 
 

@@ -98,8 +98,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The fields of ``GanConfig``; raises ``GeneratorError`` if the folder holds no GAN of ours."""
     for name in (CONFIG, WEIGHTS):
         if not (folder / name).is_file():
+            unfinished = (folder / "best" / name).is_file()
+            way = f"its training is not finished; {folder / 'best'} is its best model so far"
             raise GeneratorError(
-                f"{folder} has no {name}; a GAN is a folder that 'gandiff train gan' wrote"
+                f"{folder} has no {name}; "
+                + (way if unfinished else "a GAN is a folder that 'gandiff train gan' wrote")
             )
     config = read_json(folder / CONFIG)
     model = config.pop("model", None)

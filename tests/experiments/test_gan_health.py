@@ -48,7 +48,7 @@ ILL: dict[str, tuple[Rows, Rows, str]] = {
     "deaf discriminator": (
         ticks(),
         losses(p_caption=0.52),
-        "start again in another --out with --set reading=0.15",
+        "start again in another --out, with more --minutes or with --set reading=0.15",
     ),
     "collapse within prompts": (ticks(unstated_coverage=0.1), losses(), "raise the weight"),
     "memorising": (ticks(r_v=0.7), losses(), "--augment"),

@@ -43,12 +43,13 @@ def test_it_prints_the_table_and_what_rings(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folders = [write(tmp_path, i, 0.5) for i in (1, 2)]
-    collapsed = {"ticks": [{"kimg": 10.0, "score": 0.5, "diversity": 0.1}]}
+    collapsed: dict[str, Any] = {"ticks": [{"kimg": 10.0, "score": 0.5, "diversity": 0.1}]}
+    collapsed["events"] = [{"kimg": 5.0, "text": "collapse within prompts: they are alike"}]
     folders.append(write(tmp_path, 3, 0.5, collapsed))
     assert main([str(folder) for folder in folders]) == 0
     said = capsys.readouterr().out
-    assert "seed-1: no alarm" in said
-    assert "seed-3: collapse within prompts" in said
+    assert "seed-1: no alarm at the end\n" in said
+    assert "seed-3: collapse within prompts at the end (1 told on the way; see events" in said
     assert "diversity" in said
 
 

@@ -246,6 +246,15 @@ def test_mixing_with_itself_changes_nothing(gan: TextToImageGan) -> None:
         editing.mix_styles(gan, each, each, 4)
 
 
+def test_a_folder_whose_training_goes_on_has_a_best_model(
+    gan: TextToImageGan, tmp_path: Path
+) -> None:
+    gan.save_pretrained(tmp_path / "best")
+    with pytest.raises(GeneratorError, match=r"is not finished; .*best is its best model so far"):
+        TextToImageGan.from_pretrained(str(tmp_path))
+    TextToImageGan.from_pretrained(str(tmp_path / "best"))
+
+
 def test_what_is_no_gan_is_refused(tmp_path: Path, toy_pipeline: Path) -> None:
     with pytest.raises(GeneratorError, match=r"has no config\.json; a GAN is a folder"):
         TextToImageGan.from_pretrained(str(tmp_path))

@@ -10,6 +10,7 @@ from matplotlib import pyplot as plt
 
 from gandiff.models.weights import PRETRAINED
 from gandiff.reports.curves import draw_curves, training_curves
+from gandiff.reports.facts import training_rows
 from gandiff.reports.health import draw_health, training_health
 from gandiff.reports.palette import FAMILY_COLOURS, Look
 from gandiff.reports.plotting import STYLE
@@ -156,3 +157,13 @@ def test_the_sweep_tells_the_reverse_kl(health_of):
         ["psi", "reverse KL (nats)"],
         [["0", "0.4"], ["1", "0.1"]],
     )
+
+
+def test_a_training_is_told_by_the_command_of_each_start(run_folder):
+    run = load_run(run_folder)
+    starts = [{"command": "gandiff train gan"}, {"command": "gandiff train gan --resume"}]
+    told = []
+    for record in ({"commands": starts, "command": "the last"}, {"command": "the only one"}):
+        ((_, rows),) = training_rows(dataclasses.replace(run, generators=facts(record)))
+        told.append(dict(rows)["Training command"])
+    assert told == ["gandiff train gan, then gandiff train gan --resume", "the only one"]
