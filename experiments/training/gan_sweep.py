@@ -95,9 +95,9 @@ def sweep_recipes(
     ``--resume`` among them, do not make it another one. With ``request.resume`` a trial that the
     same command began goes on from its checkpoint; one that it did not begin starts afresh. A trial
     that diverges loses against all others, and is not repeated either, unless its folder is
-    deleted. ``values`` are two or more,
-    as ``read_sweep`` gives them. Raises ``RequestError`` before anything is trained for values that
-    cannot work, and for nothing to resume; and in the end if all of them diverged.
+    deleted. ``values`` are two or more, as ``read_sweep`` gives them. Raises ``RequestError``
+    before anything is trained for values that cannot work, and for nothing to resume; and in the
+    end if all of them diverged.
     """
     recipes = [changed(recipe, {name: read_number(name, v)}, fixed) for v in values]
     folders = [request.out / f"{name}={value}" for value in values]

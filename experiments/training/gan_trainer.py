@@ -87,7 +87,7 @@ class GanTrainer:
         if recipe.minibatch_std and not self._same_groups():
             self.loop.progress.say(
                 "minibatch deviation looks at groups within each part of a batch, so here it may "
-                "see other groups than one process would; parts of a multiple of 8 images have none"
+                "see other groups than one process would; with parts of 8, 16, ... it does not"
             )
 
     def _same_groups(self) -> bool:

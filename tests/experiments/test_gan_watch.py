@@ -237,14 +237,16 @@ def test_the_best_model_has_a_card_of_its_own_tick(
     assert "On validation captions at this tick: fd 98." in card
 
 
+def alike() -> Sorted:
+    """Finds pictures of one prompt that hardly differ."""
+    return Sorted(lambda _: {"variation": 0.001})
+
+
 def test_an_alarm_that_nobody_heard_rings_after_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What went wrong between the last tick and the interruption was not told yet."""
     monkeypatch.setattr(gan, "save", lambda *_, **__: None)
-
-    def alike() -> Sorted:
-        return Sorted(lambda _: {"variation": 0.001})
 
     one = trainer(tmp_path)
     with monkeypatch.context() as patch:
@@ -260,9 +262,6 @@ def test_an_alarm_that_rang_does_not_ring_again_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(gan, "save", lambda *_, **__: None)
-
-    def alike() -> Sorted:
-        return Sorted(lambda _: {"variation": 0.001})
 
     one = trainer(tmp_path)
     one.loop.run(one.step, Ticks(one, alike()))
