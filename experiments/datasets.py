@@ -89,10 +89,10 @@ class SceneImages(CaptionedImages):
         self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """Scenes; a wrong caption differs in one fact, the hardest kind there is."""
-        from gandiff.experiments.scenes import fits, sample_scenes, scene_seeds
-        from gandiff.experiments.scenes_captions import caption_facts, captions
-        from gandiff.experiments.scenes_mismatches import may_be_joined, mismatched
-        from gandiff.experiments.scenes_render import render
+        from gandiff.experiments.scenes.captions import caption_facts, captions
+        from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
+        from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
+        from gandiff.experiments.scenes.render import render
 
         seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)
         scenes = sample_scenes(seeds)
@@ -115,8 +115,8 @@ class SceneImages(CaptionedImages):
 
     def held_out(self, n: int) -> CaptionedBatch:
         """Scenes of the validation split."""
-        from gandiff.experiments.scenes import scene_seeds
-        from gandiff.experiments.scenes_suite import training_batch
+        from gandiff.experiments.scenes.facts import scene_seeds
+        from gandiff.experiments.scenes.suite import training_batch
 
         drawn = training_batch(scene_seeds("validation", 1 << 30, n), self.resolution)
         none = np.zeros((n, 0), bool)
@@ -126,8 +126,8 @@ class SceneImages(CaptionedImages):
 
     def captions(self, n: int) -> list[str]:
         """Captions from the far end of the split, so that no training picture is drawn twice."""
-        from gandiff.experiments.scenes import sample_scenes, scene_seeds
-        from gandiff.experiments.scenes_captions import caption_facts, captions
+        from gandiff.experiments.scenes.captions import caption_facts, captions
+        from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 
         seeds = scene_seeds("train", 1 << 39, n)
         return captions(caption_facts(sample_scenes(seeds), seeds), seeds)

@@ -114,7 +114,7 @@ def _through_runner(
 def _bare(generator: Generator, name: str, folder: Path, prompts: int, batch: int) -> float:
     from PIL import Image
 
-    from gandiff.experiments.scenes_suite import scene_suite
+    from gandiff.experiments.scenes.suite import scene_suite
 
     texts = [prompt["text"] for prompt in scene_suite("test", prompts)]
     folder.mkdir()

@@ -53,8 +53,8 @@ def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
 
 
 def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord]:
-    from gandiff.experiments.scenes_render import render
-    from gandiff.experiments.scenes_suite import reference_scenes
+    from gandiff.experiments.scenes.render import render
+    from gandiff.experiments.scenes.suite import reference_scenes
 
     folder = _folder(run, f"scenes-{resolution}")
     paths = [folder / f"{i:06d}.png" for i in range(count)]
@@ -93,8 +93,8 @@ def _is_scene(prompt: Prompt) -> bool:
 
 
 def _render_matching(run: Run, prompt: Prompt, paths: Sequence[Path], resolution: int) -> None:
-    from gandiff.experiments.scenes_captions import matching_scenes
-    from gandiff.experiments.scenes_render import render
+    from gandiff.experiments.scenes.captions import matching_scenes
+    from gandiff.experiments.scenes.render import render
 
     assert prompt.expected is not None
     seed = int.from_bytes(hashlib.sha256(f"matched {prompt.id}".encode()).digest()[:8], "big")

@@ -17,7 +17,7 @@ from gandiff.experiments.store import read_json, write_atomically
 from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
-_ORACLE = "gandiff.experiments.scene_oracle:paint"
+_ORACLE = "gandiff.experiments.scenes.oracle:paint"
 _MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 
 

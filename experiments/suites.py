@@ -165,7 +165,7 @@ def check_prompts(prompts: Sequence[Prompt], source: str) -> None:
 
 
 def _scenes(split: str, count: int) -> PromptSuite:
-    from gandiff.experiments import scenes_suite
+    from gandiff.experiments.scenes import suite as scenes_suite
 
     try:
         rows = scenes_suite.scene_suite(split, count)

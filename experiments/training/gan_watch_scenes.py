@@ -14,9 +14,9 @@ from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
 from gandiff.evaluate.manifold import manifold_values
 from gandiff.evaluate.matching import KINDS, judge_facts, open_values
 from gandiff.evaluate.variation import further_values, reverse_kl
-from gandiff.experiments.scenes_captions import matching_scenes
-from gandiff.experiments.scenes_render import render
-from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.scenes.captions import matching_scenes
+from gandiff.experiments.scenes.render import render
+from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.experiments.training.gan_watch import Watch, spread
 
 if TYPE_CHECKING:

@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_of
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import LABELS, Scenes, scene_seeds
-from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.scenes.facts import LABELS, Scenes, scene_seeds
+from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, Stateful, clear_training
 from gandiff.experiments.training.checks import check_request

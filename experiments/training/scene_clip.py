@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gandiff.evaluate.extractors.scenes import heads_of
-from gandiff.experiments.scenes import LABELS
-from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.scenes.facts import LABELS
+from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.judges import judge_seeds, spoil, targets
 from gandiff.experiments.training.loop import Loop
@@ -133,9 +133,9 @@ def check_clip(
     model: Any, tokenizer: Any, request: TrainingRequest, n: int = 2000
 ) -> dict[str, float]:
     """How often a picture's own caption beats one that differs in one fact and does not fit."""
-    from gandiff.experiments.scenes import fits
-    from gandiff.experiments.scenes_captions import captions
-    from gandiff.experiments.scenes_mismatches import mismatched
+    from gandiff.experiments.scenes.captions import captions
+    from gandiff.experiments.scenes.facts import fits
+    from gandiff.experiments.scenes.mismatches import mismatched
 
     model.eval()
     seeds = judge_seeds("judge_validation", request.seed, 0, n)

@@ -22,8 +22,8 @@ from torch import Tensor, nn
 
 from gandiff.experiments.datasets import CaptionedImages, open_data
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts, captions
+from gandiff.experiments.scenes.captions import caption_facts, captions
+from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.training.averaging import cosine, set_lr
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request, first_alone

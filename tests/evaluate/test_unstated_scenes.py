@@ -18,9 +18,9 @@ def test_real_scenes_before_the_shipped_judge(make_input: Make, tmp_path: Path) 
     """Rendered scenes of the suite's prompts, drawn twice: one drawing beside the other."""
     from PIL import Image
 
-    from gandiff.experiments.scenes_captions import matching_scenes
-    from gandiff.experiments.scenes_render import render
-    from gandiff.experiments.scenes_suite import scene_suite
+    from gandiff.experiments.scenes.captions import matching_scenes
+    from gandiff.experiments.scenes.render import render
+    from gandiff.experiments.scenes.suite import scene_suite
 
     sets: dict[int, list[ImageRecord]] = {0: [], 1: []}
     for p, prompt in enumerate(scene_suite("test", 100)):

@@ -11,9 +11,9 @@ import numpy as np
 
 from gandiff.experiments.api import RunSummary, run_comparison
 from gandiff.experiments.python_api import build
-from gandiff.experiments.scenes_captions import matching_scenes
-from gandiff.experiments.scenes_render import render
-from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.scenes.captions import matching_scenes
+from gandiff.experiments.scenes.render import render
+from gandiff.experiments.scenes.suite import scene_suite
 
 SIDE = 32  # px
 QUICK: dict[str, Any] = {

@@ -19,8 +19,14 @@ from gandiff.experiments.datasets import (
     open_data,
 )
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import HELD_OUT_PAIRS, SHAPES, fits, sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts
+from gandiff.experiments.scenes.captions import caption_facts
+from gandiff.experiments.scenes.facts import (
+    HELD_OUT_PAIRS,
+    SHAPES,
+    fits,
+    sample_scenes,
+    scene_seeds,
+)
 
 COUNT = 6
 

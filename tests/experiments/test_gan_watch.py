@@ -16,8 +16,8 @@ from jaxtyping import UInt8
 
 from gandiff.experiments.datasets import FileImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes_captions import matching_scenes
-from gandiff.experiments.scenes_render import render
+from gandiff.experiments.scenes.captions import matching_scenes
+from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training import gan, gan_watch, gan_watch_scenes
 from gandiff.experiments.training.gan import Ticks
 from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of

@@ -15,9 +15,9 @@ import torch
 from training_helpers import little_to_check, read, request
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.scenes import sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts, captions
-from gandiff.experiments.scenes_render import render, save_image_folder
+from gandiff.experiments.scenes.captions import caption_facts, captions
+from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
+from gandiff.experiments.scenes.render import render, save_image_folder
 from gandiff.experiments.training import diffusion, gan, judges, text
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.models.gan.generator import GanGenerator

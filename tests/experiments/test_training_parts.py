@@ -14,9 +14,9 @@ import torch.nn.functional as F
 import yaml
 
 from gandiff.evaluate.extractors.scenes import PRETRAINED, heads_of, load_classifier
-from gandiff.experiments.scenes import LABELS, Facts, sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts
-from gandiff.experiments.scenes_suite import training_batch
+from gandiff.experiments.scenes.captions import caption_facts
+from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
+from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training import judges, scene_clip, text
 from gandiff.experiments.training.cards import (
     GAN_USE,

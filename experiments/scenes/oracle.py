@@ -1,6 +1,6 @@
 """A perfect generator of scenes: it draws a scene that the caption was written for.
 
-In a comparison, ``type: gandiff.experiments.scene_oracle:paint`` gives the value of every metric
+In a comparison, ``type: gandiff.experiments.scenes.oracle:paint`` gives the value of every metric
 that a perfect model of scenes would get, beside the models: the Fréchet distance of real scenes to
 real scenes at the same number, full accuracy, a diversity ratio near one.
 """
@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.experiments.scenes_captions import matching_scenes
-from gandiff.experiments.scenes_render import render
-from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.scenes.captions import matching_scenes
+from gandiff.experiments.scenes.render import render
+from gandiff.experiments.scenes.suite import scene_suite
 
 
 def paint(

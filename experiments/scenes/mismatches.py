@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Int8
 
-from gandiff.experiments.scenes import HELD_OUT_COLOUR, INVERSE_RELATION, LABELS, Facts
+from gandiff.experiments.scenes.facts import HELD_OUT_COLOUR, INVERSE_RELATION, LABELS, Facts
 
 
 def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True) -> Facts:

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gandiff.experiments.scenes import (
+from gandiff.experiments.scenes.captions import (
+    caption_facts,
+    captions,
+    expected,
+    facts_of,
+    matching_scenes,
+    p_two_objects,
+    unstated_distribution,
+)
+from gandiff.experiments.scenes.facts import (
     BACKGROUNDS,
     COLOURS,
     HELD_OUT_COLOUR,
@@ -23,17 +32,8 @@ from gandiff.experiments.scenes import (
     sample_scenes,
     scene_seeds,
 )
-from gandiff.experiments.scenes_captions import (
-    caption_facts,
-    captions,
-    expected,
-    facts_of,
-    matching_scenes,
-    p_two_objects,
-    unstated_distribution,
-)
-from gandiff.experiments.scenes_mismatches import mismatched
-from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.scenes.mismatches import mismatched
+from gandiff.experiments.scenes.suite import scene_suite
 
 N = 30_000
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.experiments import scenes_suite
 from gandiff.experiments.datasets import FileImages, SceneImages
-from gandiff.experiments.scenes import HELD_OUT_COLOUR, fits, sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts, captions, facts_of
-from gandiff.experiments.scenes_render import render, save_image_folder
-from gandiff.experiments.scenes_suite import reference_scenes, scene_suite, training_batch
+from gandiff.experiments.scenes import suite as scenes_suite
+from gandiff.experiments.scenes.captions import caption_facts, captions, facts_of
+from gandiff.experiments.scenes.facts import HELD_OUT_COLOUR, fits, sample_scenes, scene_seeds
+from gandiff.experiments.scenes.render import render, save_image_folder
+from gandiff.experiments.scenes.suite import reference_scenes, scene_suite, training_batch
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64, UInt64
 
-from gandiff.experiments.scenes import (
+from gandiff.experiments.scenes.facts import (
     BACKGROUNDS,
     COLOURS,
     HELD_OUT_COLOUR,

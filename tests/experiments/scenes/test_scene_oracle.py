@@ -11,8 +11,8 @@ import pytest
 from gandiff.experiments import shipped
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.config import comparison_from_dict
-from gandiff.experiments.scene_oracle import paint
-from gandiff.experiments.scenes_suite import scene_suite
+from gandiff.experiments.scenes.oracle import paint
+from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED
 
 
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "batch_size": 60,
         "generators": {
             "gan": {"type": "gan", "weights": "gan-scenes"},
-            "oracle": {"type": "gandiff.experiments.scene_oracle:paint"},
+            "oracle": {"type": "gandiff.experiments.scenes.oracle:paint"},
         },
         "reference": {"type": "scenes", "images": 400},
         "metrics": ["scene_accuracy", "unstated", "fd(encoder=scenes)"],

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float32, UInt8
 
-from gandiff.experiments.scenes import SHAPES, Scenes
+from gandiff.experiments.scenes.facts import SHAPES, Scenes
 
 OBJECT_RGB = np.array(
     [

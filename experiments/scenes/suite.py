@@ -8,9 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from jaxtyping import UInt8, UInt64
 
-from gandiff.experiments.scenes import Facts, Scenes, sample_scenes, scene_seeds
-from gandiff.experiments.scenes_captions import caption_facts, captions, expected
-from gandiff.experiments.scenes_render import render
+from gandiff.experiments.scenes.captions import caption_facts, captions, expected
+from gandiff.experiments.scenes.facts import Facts, Scenes, sample_scenes, scene_seeds
+from gandiff.experiments.scenes.render import render
 
 SUITE_VERSION = "1"
 HELD_OUT_EVERY = 5  # every fifth prompt asks for a (shape, colour) pair that no generator has seen

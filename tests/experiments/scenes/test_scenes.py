@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gandiff.experiments.scenes import (
+from gandiff.experiments.scenes.facts import (
     BACKGROUNDS,
     COLOURS,
     HELD_OUT_COLOUR,
@@ -26,7 +26,7 @@ from gandiff.experiments.scenes import (
     scene_seeds,
     stream_scenes,
 )
-from gandiff.experiments.scenes_render import render
+from gandiff.experiments.scenes.render import render
 
 GENERATOR_SPLITS = ("train", "validation", "test", "reference")
 LAST = (1 << 40) - 1
