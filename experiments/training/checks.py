@@ -13,8 +13,8 @@ import torch
 
 from gandiff.evaluate.encoders import check_encoder
 from gandiff.evaluate.result import MetricError
-from gandiff.experiments.captioned_files import list_captioned
-from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.data.captioned import CaptionedImages, open_data
+from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.errors import RequestError, did_you_mean
 from gandiff.experiments.provenance import resolve_device
 from gandiff.experiments.training.checkpoints import read_checkpoint

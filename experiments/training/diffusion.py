@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor

@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.evaluate.result import MetricError
-from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.pictures import tile, write_png
 from gandiff.experiments.training import text

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gandiff.experiments.datasets import CaptionedBatch, CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedBatch, CaptionedImages
 from gandiff.experiments.training.averaging import noise_at, to_tensor
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks

@@ -8,7 +8,7 @@ import math
 import torch
 from torch import Tensor, nn
 
-from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr
 from gandiff.experiments.training.checkpoints import Stateful
 from gandiff.experiments.training.gan_batch import Batches, Part

@@ -9,7 +9,7 @@ from jaxtyping import Float, UInt8
 
 from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
 from gandiff.evaluate.manifold import manifold_values
-from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan_watch import Watch, spread
 

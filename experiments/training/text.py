@@ -20,7 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from gandiff.experiments.datasets import CaptionedImages, open_data
+from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds

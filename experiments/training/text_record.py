@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gandiff.experiments.datasets import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.checkpoints import clear_model
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, told_cut

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from training_helpers import request
 
-from gandiff.experiments.datasets import SceneImages
+from gandiff.experiments.data.captioned import SceneImages
 from gandiff.experiments.training.gan_recipe import GanRecipe
 from gandiff.experiments.training.gan_trainer import GanTrainer
 from gandiff.experiments.training.ranks import ALONE, Ranks

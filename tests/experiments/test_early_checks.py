@@ -13,8 +13,8 @@ import torch
 from PIL import Image
 from training_helpers import read, request
 
-from gandiff.experiments import datasets
-from gandiff.experiments.datasets import FileImages
+from gandiff.experiments.data import captioned as datasets
+from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import gan
 from gandiff.experiments.training.checks import (

@@ -11,7 +11,7 @@ from gan_helpers import CONFIG, RECIPE, encoder, trainer
 from jaxtyping import UInt8
 from training_helpers import request
 
-from gandiff.experiments.datasets import FileImages
+from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training import gan_inspect
 from gandiff.experiments.training.gan_inspect import nearest_neighbours
 from gandiff.experiments.training.gan_trainer import GanTrainer

@@ -11,7 +11,7 @@ import toys
 from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
 from training_helpers import request
 
-from gandiff.experiments.datasets import FileImages
+from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training.averaging import noise_at
 from gandiff.experiments.training.gan_batch import Part
 from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of

@@ -14,7 +14,7 @@ from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, train
 from training_helpers import request
 
 from gandiff.experiments import store
-from gandiff.experiments.datasets import SceneImages
+from gandiff.experiments.data.captioned import SceneImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
 from gandiff.experiments.training.gan_batch import Part

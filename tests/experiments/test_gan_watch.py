@@ -14,7 +14,7 @@ import toys
 from gan_helpers import trainer
 from jaxtyping import UInt8
 
-from gandiff.experiments.datasets import FileImages
+from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 from training_helpers import little_to_check, read, request
 
-from gandiff.experiments.datasets import open_data
+from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.experiments.datasets import FileImages, SceneImages
+from gandiff.experiments.data.captioned import FileImages, SceneImages
 from gandiff.experiments.scenes import suite as scenes_suite
 from gandiff.experiments.scenes.captions import caption_facts, captions, facts_of
 from gandiff.experiments.scenes.facts import HELD_OUT_COLOUR, fits, sample_scenes, scene_seeds

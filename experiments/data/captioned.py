@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
-from gandiff.experiments.captioned_files import list_captioned
-from gandiff.experiments.decoding import decode
+from gandiff.experiments.data.decode import decode
+from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.errors import RequestError
 
 _HOLD_OUT_FROM, _HOLD_OUT_EVERY, _HELD_OUT_MOST = 100, 20, 1000  # pictures

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.experiments.datasets import (
+from gandiff.experiments.data.captioned import (
     CaptionedBatch,
     CaptionedImages,
     FileImages,

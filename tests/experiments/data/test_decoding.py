@@ -16,8 +16,8 @@ import pytest
 import toys
 from PIL import Image
 
-from gandiff.experiments import decoding
-from gandiff.experiments.decoding import decode
+from gandiff.experiments.data import decode as decoding
+from gandiff.experiments.data.decode import decode
 from gandiff.experiments.errors import EnvironmentFailure
 
 COUNT = 6
