@@ -21,7 +21,7 @@ from gandiff.experiments.config_types import (
 from gandiff.experiments.config_yaml import Document, apply_override, parse_document
 from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
 from gandiff.experiments.paths import resolve_settings
-from gandiff.experiments.plugins import check_settings, make_metric
+from gandiff.experiments.plugins.registry import check_settings, make_metric
 from gandiff.experiments.schema import comparison_schema
 from gandiff.experiments.validation import show, validate
 

@@ -258,7 +258,7 @@ def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:
 
 def main() -> None:
     """Time the generator that standard input describes; one line of JSON on standard output."""
-    from gandiff.experiments.plugins import make_generator
+    from gandiff.experiments.plugins.registry import make_generator
 
     job = json.load(sys.stdin)
     out = sys.stdout

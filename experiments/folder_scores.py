@@ -18,7 +18,7 @@ from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
 from gandiff.evaluate.stats_file import SUFFIX, read_statistics, write_statistics
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.measuring import measure
-from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.provenance import resolve_device
 
 

@@ -19,7 +19,7 @@ import numpy as np
 
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.plugins.registry import make_metric
 
 METRICS = (
     "fd(encoder=scenes)",

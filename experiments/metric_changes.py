@@ -19,7 +19,7 @@ from gandiff.evaluate.statistics import (
 )
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.metric_names import metric_spec
-from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.run_tables import RunTables
 from gandiff.reports.comparing import separated
 from gandiff.reports.glossary import COST_METRICS, base_name

@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from gandiff.experiments.config import comparison_from_dict
-from gandiff.experiments.plugins import make_generator
+from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo

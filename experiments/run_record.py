@@ -11,7 +11,7 @@ from typing import Any
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plan import Batch
-from gandiff.experiments.plugins import make_generator
+from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.store import RECORD, ImageEntry, RunStore
 from gandiff.experiments.suites import PromptSuite
 from gandiff.models.generator import Generator, GeneratorInfo

@@ -6,7 +6,7 @@ import importlib
 from typing import Any
 
 from gandiff.experiments.config_types import Comparison
-from gandiff.experiments.plugins import GENERATORS
+from gandiff.experiments.plugins.registry import GENERATORS
 from gandiff.experiments.validation import adapter
 
 INTERNAL = ("base", "text")

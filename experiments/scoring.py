@@ -18,7 +18,7 @@ from gandiff.experiments.costs import cost_rows, measure_costs
 from gandiff.experiments.differences import COLUMNS, differences
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.measuring import Scored, encode_at_once, equal_sets, measure_one
-from gandiff.experiments.plugins import make_metric
+from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.references import (
     check_reference,
     matched_records,

@@ -12,7 +12,7 @@ from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric
 from gandiff.evaluate.torchmetrics_classes import use_of
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.plugins import make_metric, metric_types
+from gandiff.experiments.plugins.registry import make_metric, metric_types
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]

@@ -13,7 +13,7 @@ from run_helpers import TOY, calls
 
 from gandiff.experiments import overhead
 from gandiff.experiments.overhead import Loaded, Overhead, main, measure
-from gandiff.experiments.plugins import make_generator
+from gandiff.experiments.plugins.registry import make_generator
 
 LINE = re.compile(
     r"(\w+): ratio [\d.]+ \(95 % interval [\d.]+ to [\d.]+\), [+-][\d.]+ ms an image, "

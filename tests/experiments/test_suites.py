@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.experiments import plugins, suites
+from gandiff.experiments import suites
 from gandiff.experiments.config_types import SuiteConfig
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.plugins import registry as plugins
 from gandiff.experiments.suites import (
     Prompt,
     PromptSuite,

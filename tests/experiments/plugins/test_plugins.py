@@ -11,10 +11,10 @@ from toy_generators import paint
 
 from gandiff.evaluate.metric import Metric
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments import plugins
 from gandiff.experiments.errors import RequestError, SettingError
-from gandiff.experiments.factories import check_factory
-from gandiff.experiments.plugins import check_settings, make_generator, make_metric
+from gandiff.experiments.plugins import registry as plugins
+from gandiff.experiments.plugins.factories import check_factory
+from gandiff.experiments.plugins.registry import check_settings, make_generator, make_metric
 from gandiff.models.generator import GenerationRequest
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
-from gandiff.experiments.factories import bind_settings, check_factory, load_target, wants
+from gandiff.experiments.plugins.factories import bind_settings, check_factory, load_target, wants
 from gandiff.models.generator import Generator, GeneratorError
 
 if TYPE_CHECKING:
