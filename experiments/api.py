@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from gandiff.experiments.folder_scores import FolderScores, WrittenStatistics
+    from gandiff.experiments.prompts.suites import PromptSuite
     from gandiff.experiments.run_record import Run
-    from gandiff.experiments.suites import PromptSuite
     from gandiff.models.generator import Generator
 
 Stage = Literal["generate", "score", "report"]

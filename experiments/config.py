@@ -161,7 +161,7 @@ def _check_name(document: Document, field: tuple[str, ...], name: str) -> None:
 
 
 def _check_suite(document: Document, comparison: Comparison, base: Path) -> None:
-    from gandiff.experiments.suites import find_suite
+    from gandiff.experiments.prompts.suites import find_suite
 
     try:
         find_suite(comparison.suite.name, base)

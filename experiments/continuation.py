@@ -10,8 +10,8 @@ from typing import Any
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.paths import WEIGHTS
+from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.provenance import identity
-from gandiff.experiments.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.validation import show
 from gandiff.models.generator import Generator
 

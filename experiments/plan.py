@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from gandiff.experiments.suites import Prompt
+from gandiff.experiments.prompts.suites import Prompt
 from gandiff.models.generator import GenerationRequest
 
 KEY_LENGTH = 20  # hex digits, 80 bits: no two of a million images share a key by chance

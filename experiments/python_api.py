@@ -9,7 +9,7 @@ from typing import Any
 from gandiff.experiments.config import comparison_from_dict
 from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.suites import Prompt, PromptSuite
+from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Generator
 
 SCENE_METRICS = (

@@ -13,8 +13,8 @@ from gandiff.evaluate.images import SUFFIXES, image_records
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.run_record import Run
-from gandiff.experiments.suites import Prompt
 
 SCENES = 2000  # reference images unless the comparison says otherwise
 _FOLDER = "reference"

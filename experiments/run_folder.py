@@ -15,6 +15,7 @@ from gandiff.experiments.config_types import Comparison, comparison_to_dict
 from gandiff.experiments.continuation import check_continuation, identities, recorded_segments
 from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.experiments.plan import Batch, extend_segments, plan_batches, plan_seeds
+from gandiff.experiments.prompts.suites import PromptSuite, open_configured, prompt_from_dict
 from gandiff.experiments.run_record import Run, headline
 from gandiff.experiments.store import (
     GIVEN,
@@ -26,7 +27,6 @@ from gandiff.experiments.store import (
     read_lines,
     write_atomically,
 )
-from gandiff.experiments.suites import PromptSuite, open_configured, prompt_from_dict
 from gandiff.models.generator import Generator
 
 SCHEMA = 1

@@ -12,8 +12,8 @@ from gandiff.experiments.config_types import Comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plan import Batch
 from gandiff.experiments.plugins.registry import make_generator
+from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.store import RECORD, ImageEntry, RunStore
-from gandiff.experiments.suites import PromptSuite
 from gandiff.models.generator import Generator, GeneratorInfo
 
 

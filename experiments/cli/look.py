@@ -89,7 +89,7 @@ def suites(
         return
     from itertools import islice
 
-    from gandiff.experiments.suites import open_suite
+    from gandiff.experiments.prompts.suites import open_suite
 
     suite = open_suite(name)
     prompts = list(islice(suite.prompts, head))

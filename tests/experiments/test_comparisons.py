@@ -13,8 +13,8 @@ from run_helpers import TOY
 
 from gandiff.experiments import config, paths
 from gandiff.experiments.config import Comparison, comparison_schema, load_comparison
+from gandiff.experiments.prompts.suites import open_configured
 from gandiff.experiments.run_record import headline
-from gandiff.experiments.suites import open_configured
 
 HOME = Path(config.__file__).resolve().parent
 FILES = sorted((HOME / "comparisons").glob("*.yaml"))

@@ -12,7 +12,7 @@ from gandiff.experiments.plan import (
     plan_batches,
     plan_seeds,
 )
-from gandiff.experiments.suites import Prompt
+from gandiff.experiments.prompts.suites import Prompt
 
 
 def prompts(count: int) -> list[Prompt]:

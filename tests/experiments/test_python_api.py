@@ -15,8 +15,8 @@ from scene_toys import QUICK, noise, truth
 import gandiff
 from gandiff.experiments import api
 from gandiff.experiments.errors import RequestError
+from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.experiments.python_api import SCENE_METRICS, build
-from gandiff.experiments.suites import Prompt, PromptSuite
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.experiments import suites
 from gandiff.experiments.config_types import SuiteConfig
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins import registry as plugins
-from gandiff.experiments.suites import (
+from gandiff.experiments.prompts import suites
+from gandiff.experiments.prompts.suites import (
     Prompt,
     PromptSuite,
     check_prompts,

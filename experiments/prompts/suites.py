@@ -14,7 +14,7 @@ from typing import Any
 from gandiff.experiments.config_types import SuiteConfig
 from gandiff.experiments.errors import RequestError, did_you_mean
 from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
-from gandiff.experiments.suite_files import ENDINGS, read_prompt_file
+from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
 SAFE_ID = re.compile(r"\w[\w.+@ -]*", re.UNICODE)
 SCENES_PROMPTS = 128

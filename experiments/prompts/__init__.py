@@ -1,0 +1,1 @@
+"""Prompt suites and the files that they are read from."""
