@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.config.paths import WEIGHTS
+from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.config.validate import show
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.paths import WEIGHTS
 from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.provenance import identity
-from gandiff.experiments.validation import show
 from gandiff.models.generator import Generator
 
 Identity = dict[str, Any]

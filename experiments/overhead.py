@@ -17,7 +17,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images

@@ -14,7 +14,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.paths import WEIGHTS, local_weights
+from gandiff.experiments.config.paths import WEIGHTS, local_weights
 
 PACKAGES = (
     "gandiff",

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.config import comparison_from_dict
-from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.config.load import comparison_from_dict
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Generator

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.experiments import provenance
-from gandiff.experiments.config import comparison_from_dict
-from gandiff.experiments.config_types import Comparison, comparison_to_dict
+from gandiff.experiments.config.load import comparison_from_dict
+from gandiff.experiments.config.types import Comparison, comparison_to_dict
 from gandiff.experiments.continuation import check_continuation, identities, recorded_segments
 from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.experiments.plan import Batch, extend_segments, plan_batches, plan_seeds

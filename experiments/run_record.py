@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plan import Batch
 from gandiff.experiments.plugins.registry import make_generator

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gandiff.experiments.api import run_comparison
-from gandiff.experiments.config import (
+from gandiff.experiments.config.load import (
     comparison_from_dict,
     comparison_to_dict,
     load_comparison,

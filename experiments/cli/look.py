@@ -51,7 +51,7 @@ def validate(
     Its shape, its names and its settings are checked.
     """
     from gandiff.experiments import api
-    from gandiff.experiments.config import comparison_to_dict
+    from gandiff.experiments.config.load import comparison_to_dict
 
     comparison = api.validate(file, overrides or [])
     if as_json:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.config_types import SuiteConfig
+from gandiff.experiments.config.types import SuiteConfig
 from gandiff.experiments.errors import RequestError, did_you_mean
 from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from gandiff.evaluate.metric import Metric
     from gandiff.evaluate.result import MetricResult, MetricSpec
     from gandiff.experiments.api import compare, run
-    from gandiff.experiments.config import Comparison, load_comparison
+    from gandiff.experiments.config.load import Comparison, load_comparison
     from gandiff.experiments.folder_scores import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
@@ -36,7 +36,7 @@ __all__ = [
 ]
 
 _HOME = {
-    "Comparison": "gandiff.experiments.config",
+    "Comparison": "gandiff.experiments.config.load",
     "Generation": "gandiff.models.generator",
     "GenerationRequest": "gandiff.models.generator",
     "Generator": "gandiff.models.generator",
@@ -45,7 +45,7 @@ _HOME = {
     "MetricResult": "gandiff.evaluate.result",
     "MetricSpec": "gandiff.evaluate.result",
     "compare": "gandiff.experiments.api",
-    "load_comparison": "gandiff.experiments.config",
+    "load_comparison": "gandiff.experiments.config.load",
     "run": "gandiff.experiments.api",
     "score_folders": "gandiff.experiments.folder_scores",
 }

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from gandiff.experiments.config import Comparison, load_comparison
+from gandiff.experiments.config.load import Comparison, load_comparison
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 from gandiff.models.generator import Generator

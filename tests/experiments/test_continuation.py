@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
 
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.run_folder import load_run, open_run
 from gandiff.experiments.run_record import Run

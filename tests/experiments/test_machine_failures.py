@@ -10,7 +10,7 @@ import pytest
 from run_helpers import calls, images, log_lines, make, record, write_comparison
 
 from gandiff.experiments import run_folder, store
-from gandiff.experiments.config import Comparison, load_comparison
+from gandiff.experiments.config.load import Comparison, load_comparison
 from gandiff.experiments.errors import EnvironmentFailure
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images

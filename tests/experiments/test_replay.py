@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 from run_helpers import log_lines, write_comparison
 
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.replay import replay
 from gandiff.experiments.run_folder import open_run

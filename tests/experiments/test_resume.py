@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from run_helpers import calls, images, log_lines, write_comparison
 
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 
@@ -24,7 +24,7 @@ SCRIPT = """
 import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 

@@ -17,7 +17,7 @@ from run_helpers import TOY, images, log_lines, record, write_comparison
 from safetensors.torch import load_file
 
 from gandiff.experiments.cli import main
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 
 ROOT = Path(__file__).parents[2]
 SCENES = ROOT / "experiments" / "comparisons" / "scenes.yaml"

@@ -9,7 +9,7 @@ from PIL import Image
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
 from toy_generators import SIDE, ToyGenerator, paint
 
-from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.run_folder import load_run, open_run
 from gandiff.experiments.runner import generate_images

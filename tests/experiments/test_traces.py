@@ -13,7 +13,7 @@ from PIL import Image
 from run_helpers import TOY, log_lines, write_comparison
 from scene_toys import noise, score
 
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.run_folder import open_run
 from gandiff.experiments.runner import generate_images
 from gandiff.experiments.traces import make_traces

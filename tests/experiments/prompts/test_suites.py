@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.experiments.config_types import SuiteConfig
+from gandiff.experiments.config.types import SuiteConfig
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins import registry as plugins
 from gandiff.experiments.prompts import suites

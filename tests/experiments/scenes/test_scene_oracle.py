@@ -10,7 +10,7 @@ import pytest
 
 from gandiff.experiments import shipped
 from gandiff.experiments.api import run_comparison
-from gandiff.experiments.config import comparison_from_dict
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.scenes.oracle import paint
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
+from gandiff.experiments.config.validate import show
 from gandiff.experiments.errors import RequestError, did_you_mean, dotted
-from gandiff.experiments.validation import show
 
 FieldPath = tuple[str | int, ...]
 

@@ -11,8 +11,9 @@ import pytest
 import yaml
 from run_helpers import TOY
 
-from gandiff.experiments import config, paths
-from gandiff.experiments.config import Comparison, comparison_schema, load_comparison
+from gandiff.experiments.config import load as config
+from gandiff.experiments.config import paths
+from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
 from gandiff.experiments.prompts.suites import open_configured
 from gandiff.experiments.run_record import headline
 

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_helpers import GOOD, TOY, load_text, write_comparison
 
-from gandiff.experiments.config import (
+from gandiff.experiments.config.load import (
     comparison_from_dict,
     comparison_to_dict,
 )
-from gandiff.experiments.config_yaml import parse_document
+from gandiff.experiments.config.yaml_source import parse_document
 from gandiff.experiments.errors import RequestError
 
 
@@ -178,7 +178,7 @@ def test_ready_objects_need_no_type() -> None:
 def test_validating_imports_nothing_heavy(tmp_path: Path) -> None:
     path = write_comparison(tmp_path, metrics=["vendi", "clip_score"])
     code = (
-        "import sys; from gandiff.experiments.config import load_comparison; "
+        "import sys; from gandiff.experiments.config.load import load_comparison; "
         f"load_comparison({str(path)!r}); "
         "print([m for m in ('torch', 'diffusers', 'pandas', 'scipy') if m in sys.modules])"
     )

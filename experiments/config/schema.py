@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from gandiff.experiments.config_types import Comparison
+from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.config.validate import adapter
 from gandiff.experiments.plugins.registry import GENERATORS
-from gandiff.experiments.validation import adapter
 
 INTERNAL = ("base", "text")
 

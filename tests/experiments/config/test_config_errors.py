@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from run_helpers import GOOD, TOY, load_text
 
-from gandiff.experiments.config import load_comparison
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.errors import RequestError
 
 BAD = {

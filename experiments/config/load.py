@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.config_types import (
+from gandiff.experiments.config.paths import resolve_settings
+from gandiff.experiments.config.schema import comparison_schema
+from gandiff.experiments.config.types import (
     Comparison,
     GeneratorConfig,
     ReferenceConfig,
@@ -18,12 +20,10 @@ from gandiff.experiments.config_types import (
     TimingConfig,
     comparison_to_dict,
 )
-from gandiff.experiments.config_yaml import Document, apply_override, parse_document
+from gandiff.experiments.config.validate import show, validate
+from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
 from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
-from gandiff.experiments.paths import resolve_settings
 from gandiff.experiments.plugins.registry import check_settings, make_metric
-from gandiff.experiments.schema import comparison_schema
-from gandiff.experiments.validation import show, validate
 
 __all__ = [
     "Comparison",

@@ -1,0 +1,1 @@
+"""Comparison files: read, validated, their paths resolved."""
