@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from gandiff.experiments.folder_scores import FolderScores, WrittenStatistics
     from gandiff.experiments.prompts.suites import PromptSuite
-    from gandiff.experiments.run_record import Run
+    from gandiff.experiments.runs.run import Run
     from gandiff.models.generator import Generator
 
 Stage = Literal["generate", "score", "report"]
@@ -102,11 +102,11 @@ def run_comparison(
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
     """Run a comparison up to a stage in a folder, with ready objects in place of what it names."""
-    from gandiff.experiments.provenance import now
-    from gandiff.experiments.run_folder import open_run
-    from gandiff.experiments.runner import generate_images
+    from gandiff.experiments.runs.generate import generate_images
+    from gandiff.experiments.runs.open import open_run
+    from gandiff.experiments.runs.provenance import now
+    from gandiff.experiments.runs.traces import make_traces
     from gandiff.experiments.scoring import check_scoring, score_run
-    from gandiff.experiments.traces import make_traces
 
     check = None if until == "generate" else check_scoring
     with open_run(
@@ -149,7 +149,7 @@ def stage(
 
 def _recorded(folder: Path) -> tuple[Comparison, PromptSuite]:
     """What a run was asked for; its prompts may have been given from Python."""
-    from gandiff.experiments.run_folder import load_run
+    from gandiff.experiments.runs.open import load_run
 
     recorded = load_run(folder)
     return recorded.comparison, recorded.suite
@@ -158,7 +158,7 @@ def _recorded(folder: Path) -> tuple[Comparison, PromptSuite]:
 def _score_only(
     comparison: Comparison, suite: PromptSuite | None, folder: Path, quiet: bool, command: str
 ) -> RunSummary:
-    from gandiff.experiments.run_folder import open_run
+    from gandiff.experiments.runs.open import open_run
     from gandiff.experiments.scoring import check_scoring, score_run
 
     with open_run(comparison, folder, command=command, suite=suite, check=check_scoring) as opened:
@@ -170,7 +170,7 @@ def _score_only(
 
 
 def _report_only(folder: Path) -> RunSummary:
-    from gandiff.experiments.run_folder import load_run
+    from gandiff.experiments.runs.open import load_run
 
     if not (folder / "results.parquet").is_file():
         raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
@@ -208,7 +208,7 @@ def _summary(opened: Run, sentences: list[str]) -> RunSummary:
 
 def replay(run: Path, key: str, quiet: bool = False) -> ReplayResult:
     """Make the planned batch of one image again and compare it with the recorded image."""
-    from gandiff.experiments.replay import replay as replay_image
+    from gandiff.experiments.runs.replay import replay as replay_image
 
     found = replay_image(run, key)
     return ReplayResult(

@@ -20,9 +20,9 @@ from gandiff.evaluate.timing import (
     synchronise,
     time_callable,
 )
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.store import write_atomically
-from gandiff.experiments.tables import parquet, result_row
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import write_atomically
+from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.models.generator import GenerationRequest, Generator
 
 TIMING = "timing.parquet"

@@ -19,7 +19,7 @@ from gandiff.evaluate.stats_file import SUFFIX, read_statistics, write_statistic
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.measuring import measure
 from gandiff.experiments.plugins.registry import make_metric
-from gandiff.experiments.provenance import resolve_device
+from gandiff.experiments.runs.provenance import resolve_device
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

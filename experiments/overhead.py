@@ -19,8 +19,8 @@ from pathlib import Path
 
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.plugins.registry import make_generator
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
 CASES: dict[str, dict[str, object]] = {

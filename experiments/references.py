@@ -14,7 +14,7 @@ from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import Prompt
-from gandiff.experiments.run_record import Run
+from gandiff.experiments.runs.run import Run
 
 SCENES = 2000  # reference images unless the comparison says otherwise
 _FOLDER = "reference"

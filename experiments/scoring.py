@@ -24,9 +24,9 @@ from gandiff.experiments.references import (
     matched_records,
     reference_records,
 )
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.store import write_atomically
-from gandiff.experiments.tables import parquet, result_row
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import write_atomically
+from gandiff.experiments.runs.tables import parquet, result_row
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
 _SCORING = 3  # raised when the same images would get other numbers

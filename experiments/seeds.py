@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.store import read_json
+from gandiff.experiments.runs.store import read_json
 from gandiff.experiments.training.gan_health import alarms
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import RECORD

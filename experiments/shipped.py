@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.store import read_json, write_atomically
+from gandiff.experiments.runs.store import read_json, write_atomically
 from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"

@@ -21,7 +21,7 @@ from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
 from gandiff.experiments.errors import EnvironmentFailure
-from gandiff.experiments.store import write_atomically
+from gandiff.experiments.runs.store import write_atomically
 from gandiff.models.folder import READ_ERRORS, to_rgb, upright
 
 _READER = 2  # goes up when the same files give other pixels

@@ -16,7 +16,7 @@ from gandiff.evaluate.result import MetricError
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.errors import RequestError, did_you_mean
-from gandiff.experiments.provenance import resolve_device
+from gandiff.experiments.runs.provenance import resolve_device
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import ALONE, Ranks

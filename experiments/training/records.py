@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.store import write_atomically
+from gandiff.experiments.runs.store import write_atomically
 from gandiff.experiments.training.request import TrainingRequest
 
 RECORD = "training.json"

@@ -11,8 +11,8 @@ from typing import Any
 import yaml
 
 from gandiff.experiments.config.load import Comparison, load_comparison
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
 from gandiff.models.generator import Generator
 
 TOYS = Path(__file__).parent / "toy_generators.py"

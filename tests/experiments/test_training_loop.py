@@ -15,8 +15,8 @@ import pytest
 import torch
 from loop_helpers import count_milliseconds, make, request
 
-from gandiff.experiments import store
 from gandiff.experiments.errors import RequestError, environment_failure
+from gandiff.experiments.runs import store
 from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
 from gandiff.experiments.training.checks import check_request

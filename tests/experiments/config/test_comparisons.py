@@ -15,7 +15,7 @@ from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
 from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
 from gandiff.experiments.prompts.suites import open_configured
-from gandiff.experiments.run_record import headline
+from gandiff.experiments.runs.run import headline
 
 HOME = Path(config.__file__).resolve().parent
 FILES = sorted((HOME / "comparisons").glob("*.yaml"))

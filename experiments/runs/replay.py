@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.experiments.errors import RequestError, did_you_mean
-from gandiff.experiments.plan import Batch, GenerationJob
-from gandiff.experiments.run_folder import load_run
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.runner import call, check_generation, common_size
+from gandiff.experiments.runs.generate import call, check_generation, common_size
+from gandiff.experiments.runs.open import load_run
+from gandiff.experiments.runs.plan import Batch, GenerationJob
+from gandiff.experiments.runs.run import Run
 from gandiff.models.generator import Generation, GeneratorError
 
 

@@ -9,9 +9,9 @@ from run_helpers import log_lines, write_comparison
 
 from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.replay import replay
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
+from gandiff.experiments.runs.replay import replay
 
 
 @pytest.fixture

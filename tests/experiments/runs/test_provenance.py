@@ -7,7 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from gandiff.experiments import provenance
+from gandiff.experiments.runs import provenance
 
 
 def test_the_machine_and_the_software_are_recorded() -> None:

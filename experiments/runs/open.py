@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments import provenance
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, comparison_to_dict
-from gandiff.experiments.continuation import check_continuation, identities, recorded_segments
 from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
-from gandiff.experiments.plan import Batch, extend_segments, plan_batches, plan_seeds
 from gandiff.experiments.prompts.suites import PromptSuite, open_configured, prompt_from_dict
-from gandiff.experiments.run_record import Run, headline
-from gandiff.experiments.store import (
+from gandiff.experiments.runs import provenance
+from gandiff.experiments.runs.plan import Batch, extend_segments, plan_batches, plan_seeds
+from gandiff.experiments.runs.resume import check_continuation, identities, recorded_segments
+from gandiff.experiments.runs.run import Run, headline
+from gandiff.experiments.runs.store import (
     GIVEN,
     OURS,
     PROMPTS,

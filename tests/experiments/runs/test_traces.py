@@ -14,9 +14,9 @@ from run_helpers import TOY, log_lines, write_comparison
 from scene_toys import noise, score
 
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
-from gandiff.experiments.traces import make_traces
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
+from gandiff.experiments.runs.traces import make_traces
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,

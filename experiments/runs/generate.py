@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 from gandiff.experiments.errors import RequestError, environment_failure
-from gandiff.experiments.plan import Batch, GenerationJob
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.store import ImageEntry
+from gandiff.experiments.runs.plan import Batch, GenerationJob
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import ImageEntry
 from gandiff.models.generator import Generation, Generator, GeneratorError
 
 Size = tuple[int, int]  # height and width in px

@@ -10,9 +10,9 @@ from run_helpers import TOY, calls, images, log_lines, make, record, write_compa
 
 from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.run_folder import load_run, open_run
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import load_run, open_run
+from gandiff.experiments.runs.run import Run
 
 
 def test_more_prompts_keep_the_batches_there_are(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 from run_helpers import calls, images, log_lines, make, record, write_comparison
 
-from gandiff.experiments import run_folder, store
 from gandiff.experiments.config.load import Comparison, load_comparison
 from gandiff.experiments.errors import EnvironmentFailure
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs import open as run_folder
+from gandiff.experiments.runs import store
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
 
 
 def test_a_disk_too_small_is_found_before_anything_is_written(

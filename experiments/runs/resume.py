@@ -12,7 +12,7 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.config.validate import show
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
-from gandiff.experiments.provenance import identity
+from gandiff.experiments.runs.provenance import identity
 from gandiff.models.generator import Generator
 
 Identity = dict[str, Any]

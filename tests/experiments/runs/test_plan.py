@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gandiff.experiments.plan import (
+from gandiff.experiments.prompts.suites import Prompt
+from gandiff.experiments.runs.plan import (
     Batch,
     extend_segments,
     image_key,
@@ -12,7 +13,6 @@ from gandiff.experiments.plan import (
     plan_batches,
     plan_seeds,
 )
-from gandiff.experiments.prompts.suites import Prompt
 
 
 def prompts(count: int) -> list[Prompt]:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.store import ImageEntry, RunStore, write_atomically
+from gandiff.experiments.runs.store import ImageEntry, RunStore, write_atomically
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 
@@ -147,7 +147,7 @@ def test_json_is_replaced_as_a_whole(store: RunStore) -> None:
 
 def test_a_second_writer_is_refused_and_told_who_writes(store: RunStore) -> None:
     code = (
-        "import sys; from pathlib import Path; from gandiff.experiments.store import RunStore; "
+        "import sys; from pathlib import Path; from gandiff.experiments.runs.store import RunStore; "
         f"RunStore(Path({str(store.folder)!r})).open()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
@@ -161,7 +161,7 @@ def test_a_dead_writer_leaves_no_lock(store: RunStore) -> None:
     store.close()
     code = (
         "import os, signal; from pathlib import Path; "
-        "from gandiff.experiments.store import RunStore; "
+        "from gandiff.experiments.runs.store import RunStore; "
         f"RunStore(Path({str(store.folder)!r})).open(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     done = subprocess.run([sys.executable, "-c", code], check=False)

@@ -16,8 +16,8 @@ import pytest
 from run_helpers import calls, images, log_lines, write_comparison
 
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import open_run
 
 PROMPTS = 40  # x 2 samples in batches of 4: 20 batches for each of two generators
 SCRIPT = """
@@ -25,8 +25,8 @@ import signal, sys
 from pathlib import Path
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in a shell's background job
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.run_folder import open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.open import open_run
+from gandiff.experiments.runs.generate import generate_images
 
 with open_run(load_comparison(sys.argv[1]), Path(sys.argv[2])) as run:
     print("open", flush=True)

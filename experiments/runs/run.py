@@ -10,10 +10,10 @@ from typing import Any
 
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.plan import Batch
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
-from gandiff.experiments.store import RECORD, ImageEntry, RunStore
+from gandiff.experiments.runs.plan import Batch
+from gandiff.experiments.runs.store import RECORD, ImageEntry, RunStore
 from gandiff.models.generator import Generator, GeneratorInfo
 
 

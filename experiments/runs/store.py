@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.locks import FolderLock
-from gandiff.experiments.plan import Batch, GenerationJob
+from gandiff.experiments.runs.lock import FolderLock
+from gandiff.experiments.runs.plan import Batch, GenerationJob
 
 LOG = "images.jsonl"
 RECORD = "run.json"

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.plan import GenerationJob
-from gandiff.experiments.run_record import Run
-from gandiff.experiments.store import write_atomically
+from gandiff.experiments.runs.plan import GenerationJob
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import write_atomically
 from gandiff.models.generator import Generator, GeneratorError, TraceFrame
 
 FOLDER, LISTING = "traces", "traces.json"

@@ -11,8 +11,8 @@ from toy_generators import SIDE, ToyGenerator, paint
 
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.run_folder import load_run, open_run
-from gandiff.experiments.runner import generate_images
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.models.generator import GeneratorInfo
 
 
