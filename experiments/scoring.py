@@ -14,7 +14,6 @@ import numpy as np
 from gandiff.evaluate.features import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.costs import cost_rows, measure_costs
 from gandiff.experiments.differences import COLUMNS, differences
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.measuring import Scored, encode_at_once, equal_sets, measure_one
@@ -27,6 +26,7 @@ from gandiff.experiments.references import (
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import write_atomically
 from gandiff.experiments.runs.tables import parquet, result_row
+from gandiff.experiments.timing.time import cost_rows, measure_costs
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
 _SCORING = 3  # raised when the same images would get other numbers

@@ -13,7 +13,8 @@ import toys
 from run_helpers import TOY, record, write_comparison
 from scene_toys import noise, score
 
-from gandiff.experiments import api, costs
+from gandiff.experiments import api
+from gandiff.experiments.timing import time as costs
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,

@@ -75,7 +75,7 @@ def _measure(run: Run, name: str) -> dict[str, Any]:
     if name in run.given:
         # A Python object cannot be sent elsewhere; its memory is then that of the whole process.
         return {**measure_generator(run.given[name], _job(run, name)), "own_process": False}
-    command = [sys.executable, "-m", "gandiff.experiments.costs"]
+    command = [sys.executable, "-m", "gandiff.experiments.timing.time"]
     try:
         finished = subprocess.run(
             command,

@@ -1,0 +1,1 @@
+"""What a generator costs: time, memory, parameters, training."""
