@@ -16,9 +16,9 @@ from gandiff.experiments.run_power import power_of_run as power_of_run
 if TYPE_CHECKING:
     import pandas as pd
 
-    from gandiff.experiments.folder_scores import FolderScores, WrittenStatistics
     from gandiff.experiments.prompts.suites import PromptSuite
     from gandiff.experiments.runs.run import Run
+    from gandiff.experiments.scoring.folders import FolderScores, WrittenStatistics
     from gandiff.models.generator import Generator
 
 Stage = Literal["generate", "score", "report"]
@@ -106,7 +106,7 @@ def run_comparison(
     from gandiff.experiments.runs.open import open_run
     from gandiff.experiments.runs.provenance import now
     from gandiff.experiments.runs.traces import make_traces
-    from gandiff.experiments.scoring import check_scoring, score_run
+    from gandiff.experiments.scoring.score import check_scoring, score_run
 
     check = None if until == "generate" else check_scoring
     with open_run(
@@ -159,7 +159,7 @@ def _score_only(
     comparison: Comparison, suite: PromptSuite | None, folder: Path, quiet: bool, command: str
 ) -> RunSummary:
     from gandiff.experiments.runs.open import open_run
-    from gandiff.experiments.scoring import check_scoring, score_run
+    from gandiff.experiments.scoring.score import check_scoring, score_run
 
     with open_run(comparison, folder, command=command, suite=suite, check=check_scoring) as opened:
         waiting = sum(len(opened.missing(name)) for name in opened.batches)
@@ -227,7 +227,7 @@ def folder_scores(
     **encoding: Any,
 ) -> FolderScores:
     """Measure a folder of images and say what was odd; see ``gandiff.score_folders``."""
-    from gandiff.experiments.folder_scores import Encoding, measure_folders
+    from gandiff.experiments.scoring.folders import Encoding, measure_folders
 
     return measure_folders(
         Path(folder),
@@ -246,7 +246,7 @@ def folder_statistics(
     **encoding: Any,
 ) -> WrittenStatistics:
     """Write a folder's features, mean and covariance to a ``.npz`` file with their protocol."""
-    from gandiff.experiments.folder_scores import Encoding, write_folder_statistics
+    from gandiff.experiments.scoring.folders import Encoding, write_folder_statistics
 
     return write_folder_statistics(
         Path(folder), Path(out), encoder, Encoding(**encoding), keep_features=keep_features

@@ -210,7 +210,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=World.width, help="features an image")
     parser.add_argument("--metrics", default="", help="with commas between; all if empty")
     given = parser.parse_args(arguments)
-    from gandiff.experiments.folder_scores import split_metrics
+    from gandiff.experiments.scoring.folders import split_metrics
 
     world = World(prompts=given.prompts, samples=given.samples, width=given.width)
     metrics = split_metrics(given.metrics) or METRICS

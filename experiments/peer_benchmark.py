@@ -20,8 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gandiff.experiments.folder_scores import Encoding, measure_folders
 from gandiff.experiments.peers import PEERS
+from gandiff.experiments.scoring.folders import Encoding, measure_folders
 
 _METRICS = "fid,kid(encoder=inception)," + ",".join(
     f"{name}(encoder=inception,nearest_k=5)"

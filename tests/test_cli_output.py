@@ -14,7 +14,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.experiments import api
 from gandiff.experiments.cli import main
 from gandiff.experiments.cli.output import echo_table, one_line, plain
-from gandiff.experiments.folder_scores import FolderScores
+from gandiff.experiments.scoring.folders import FolderScores
 
 SCENES = str(Path(__file__).parents[1] / "experiments" / "comparisons" / "scenes.yaml")
 VERDICT = ["The GAN is faster.", "Alignment is undecided."]

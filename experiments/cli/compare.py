@@ -119,7 +119,7 @@ def _names(text: str | None, option: str) -> list[str] | None:
     if text is None:
         return None
     from gandiff.experiments.errors import RequestError
-    from gandiff.experiments.folder_scores import split_metrics
+    from gandiff.experiments.scoring.folders import split_metrics
 
     names = split_metrics(text)
     if not names:

@@ -20,7 +20,7 @@ from gandiff.experiments.cli.runs import Out, run_stage
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
-    from gandiff.experiments.folder_scores import FolderScores
+    from gandiff.experiments.scoring.folders import FolderScores
 
 
 Weights = Annotated[

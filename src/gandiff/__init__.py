@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult, MetricSpec
     from gandiff.experiments.api import compare, run
     from gandiff.experiments.config.load import Comparison, load_comparison
-    from gandiff.experiments.folder_scores import score_folders
+    from gandiff.experiments.scoring.folders import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
 __version__ = "0.1.0"
@@ -47,7 +47,7 @@ _HOME = {
     "compare": "gandiff.experiments.api",
     "load_comparison": "gandiff.experiments.config.load",
     "run": "gandiff.experiments.api",
-    "score_folders": "gandiff.experiments.folder_scores",
+    "score_folders": "gandiff.experiments.scoring.folders",
 }
 
 

@@ -17,8 +17,8 @@ from scene_toys import black, noise, patchy, score, truth
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
-from gandiff.experiments.measuring import equal_sets
 from gandiff.experiments.python_api import SCENE_METRICS as METRICS
+from gandiff.experiments.scoring.measure import equal_sets
 
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
 COSTS = {

@@ -14,18 +14,18 @@ import numpy as np
 from gandiff.evaluate.features import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.differences import COLUMNS, differences
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.measuring import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.plugins.registry import make_metric
-from gandiff.experiments.references import (
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import write_atomically
+from gandiff.experiments.runs.tables import parquet, result_row
+from gandiff.experiments.scoring.differences import COLUMNS, differences
+from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
+from gandiff.experiments.scoring.references import (
     check_reference,
     matched_records,
     reference_records,
 )
-from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import write_atomically
-from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.timing.time import cost_rows, measure_costs
 
 SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"

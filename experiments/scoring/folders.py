@@ -17,9 +17,9 @@ from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceS
 from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
 from gandiff.evaluate.stats_file import SUFFIX, read_statistics, write_statistics
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.measuring import measure
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.provenance import resolve_device
+from gandiff.experiments.scoring.measure import measure
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

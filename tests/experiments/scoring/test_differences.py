@@ -11,8 +11,8 @@ import pytest
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
 from gandiff.evaluate.power import detectable_difference, prompts_needed
 from gandiff.evaluate.statistics import holm
-from gandiff.experiments.differences import differences
-from gandiff.experiments.measuring import Scored
+from gandiff.experiments.scoring.differences import differences
+from gandiff.experiments.scoring.measure import Scored
 
 
 def scored(name: str, values: Sequence[float]) -> Scored:

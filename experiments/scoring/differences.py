@@ -13,7 +13,7 @@ from gandiff.evaluate.power import detectable_difference, prompts_needed
 from gandiff.evaluate.statistics import MIN_GROUPS, PairedDifference, holm, paired_difference
 
 if TYPE_CHECKING:
-    from gandiff.experiments.measuring import Scored
+    from gandiff.experiments.scoring.measure import Scored
 
 COLUMNS = (
     *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),

@@ -1,0 +1,1 @@
+"""From images to tables of results, with intervals and paired differences."""
