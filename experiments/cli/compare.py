@@ -10,9 +10,9 @@ import typer
 from gandiff.experiments.cli.output import Json, echo_json, echo_table, examples, one_line
 
 if TYPE_CHECKING:
-    from gandiff.experiments.metric_changes import MetricChange
-    from gandiff.experiments.run_comparison import RunComparison
-    from gandiff.experiments.run_power import PairPower
+    from gandiff.experiments.compare.change import MetricChange
+    from gandiff.experiments.compare.power import PairPower
+    from gandiff.experiments.compare.runs import RunComparison
 
 FAILED = 1
 Mapped = Annotated[

@@ -10,9 +10,9 @@ from two_runs import CLIP, FD, PROMPTS, VALUES, earlier, later, make_run, row, s
 
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.api import compare_runs
+from gandiff.experiments.compare.change import MetricChange
+from gandiff.experiments.compare.runs import RunComparison
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.metric_changes import MetricChange
-from gandiff.experiments.run_comparison import RunComparison
 
 
 @pytest.fixture

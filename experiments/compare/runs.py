@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.evaluate.result import MetricError
-from gandiff.experiments.conditions import Condition, Outcome, parse_conditions
+from gandiff.experiments.compare.change import MetricChange, TwoRuns, metric_change
+from gandiff.experiments.compare.fail_if import Condition, Outcome, parse_conditions
+from gandiff.experiments.compare.names import find_metric, metric_spec, select_metrics
+from gandiff.experiments.compare.tables import RunTables, common_prompts, open_tables
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.metric_changes import MetricChange, TwoRuns, metric_change
-from gandiff.experiments.metric_names import find_metric, metric_spec, select_metrics
-from gandiff.experiments.run_tables import RunTables, common_prompts, open_tables
 
 Pairs = Sequence[tuple[str, str]]  # a generator of the first run and its counterpart
 

@@ -17,10 +17,10 @@ from gandiff.evaluate.statistics import (
     independent_difference,
     paired_means,
 )
+from gandiff.experiments.compare.names import metric_spec
+from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.metric_names import metric_spec
 from gandiff.experiments.plugins.registry import make_metric
-from gandiff.experiments.run_tables import RunTables
 from gandiff.reports.comparing import separated
 from gandiff.reports.glossary import COST_METRICS, base_name
 from gandiff.reports.run_data import DifferenceRow

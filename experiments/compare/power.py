@@ -10,9 +10,9 @@ from pathlib import Path
 
 from gandiff.evaluate.power import detectable_difference, prompts_needed
 from gandiff.evaluate.statistics import MIN_GROUPS, deviation, paired_means
+from gandiff.experiments.compare.names import find_metric
+from gandiff.experiments.compare.tables import RunTables, open_tables
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.metric_names import find_metric
-from gandiff.experiments.run_tables import RunTables, open_tables
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

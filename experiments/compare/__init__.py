@@ -1,0 +1,1 @@
+"""Two scored runs beside each other: changes, --fail-if, power."""
