@@ -283,7 +283,7 @@ def compare(
 
 
 def doctor() -> list[Any]:
-    """Look at versions, devices and weights; see ``gandiff.experiments.health``."""
-    from gandiff.experiments.health import look
+    """Look at versions, devices and weights; see ``gandiff.experiments.doctor.checks``."""
+    from gandiff.experiments.doctor.checks import look
 
     return look()

@@ -149,7 +149,7 @@ def _pictures(folder: Path, count: int, side: int, seed: int) -> Path:
 def _save_weights(path: Path) -> None:
     import torch
 
-    from gandiff.experiments.golden import formula_weights
+    from gandiff.experiments.doctor.golden import formula_weights
 
     torch.save(formula_weights(), path)
 

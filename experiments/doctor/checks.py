@@ -37,7 +37,7 @@ def look() -> list[Check]:
 
 
 def _golden() -> list[Check]:
-    from gandiff.experiments.golden import compare_golden
+    from gandiff.experiments.doctor.golden import compare_golden
 
     return [
         Check(name=found.name, ok=found.same, detail=found.detail, wrong=not found.same)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from gandiff.experiments import health
-from gandiff.experiments.health import Check, look
+from gandiff.experiments.doctor import checks as health
+from gandiff.experiments.doctor.checks import Check, look
 
 SHIPPED = ("gan-scenes", "diffusion-scenes", "scene-classifier-a", "scene-classifier-b")
 

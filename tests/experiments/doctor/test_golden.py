@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gandiff.experiments import golden
 from gandiff.experiments.cli import main
-from gandiff.experiments.golden import Golden, compare_golden
+from gandiff.experiments.doctor import golden
+from gandiff.experiments.doctor.golden import Golden, compare_golden
 
 
 def wrong() -> list[str]:

@@ -4,7 +4,7 @@ A library that is upgraded may change a number without a word: torchmetrics 1.8 
 transformers 5 broke a CLIP score, a JPEG decoder rounds otherwise. ``gandiff doctor`` computes
 everything here anew and says what moved. Record anew, after understanding why, with
 
-    python -m gandiff.experiments.golden
+    python -m gandiff.experiments.doctor.golden
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""What gandiff doctor looks at: versions, devices, weights, known numbers."""
