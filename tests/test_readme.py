@@ -20,7 +20,10 @@ import toys
 from PIL import Image
 
 from gandiff import compare
-from gandiff.experiments import gan_benchmark, interval_coverage, overhead, peer_benchmark, seeds
+from gandiff.experiments import seeds
+from gandiff.experiments.benchmarks import folder_speed as peer_benchmark
+from gandiff.experiments.benchmarks import gan_speed as gan_benchmark
+from gandiff.experiments.benchmarks import interval_coverage, overhead
 from gandiff.experiments.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -178,17 +181,17 @@ def list_emoji(line: str) -> None:
 
 
 def measure_overhead(line: str) -> None:
-    assert line == "python -m gandiff.experiments.overhead"
+    assert line == "python -m gandiff.experiments.benchmarks.overhead"
     overhead.main(["--pairs", "1", "--prompts", "2", "--batch-size", "2"])
 
 
 def measure_speed(line: str) -> None:
-    assert line == "python -m gandiff.experiments.peer_benchmark --images 500 --side 256"
+    assert line == "python -m gandiff.experiments.benchmarks.folder_speed --images 500 --side 256"
     peer_benchmark.main(["--images", "7", "--side", "32", "--only", "gandiff"])
 
 
 def measure_gan(line: str) -> None:
-    assert line == "python -m gandiff.experiments.gan_benchmark"
+    assert line == "python -m gandiff.experiments.benchmarks.gan_speed"
     gan_benchmark.main(["--resolutions", "8", "--batch", "2", "--pairs", "1"])
 
 
@@ -197,7 +200,7 @@ def spread_over_seeds(line: str) -> None:
 
 
 def simulate(line: str) -> None:
-    assert line == "python -m gandiff.experiments.interval_coverage --simulations 500"
+    assert line == "python -m gandiff.experiments.benchmarks.interval_coverage --simulations 500"
     interval_coverage.main(["--simulations", "2", "--prompts", "24"])
 
 

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from gandiff.experiments.gan_benchmark import (
+from gandiff.experiments.benchmarks.gan_speed import (
     products_of,
     the_usual_way,
     toy_text,

@@ -11,7 +11,7 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gandiff.evaluate.encoders import open_extractor
 from gandiff.evaluate.images import image_records, read_image
-from gandiff.experiments import peers
+from gandiff.experiments.benchmarks import peers
 from gandiff.experiments.scoring.folders import Encoding, measure_folders
 
 Folders = tuple[Path, Path]

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gandiff.experiments import shipped
 from gandiff.experiments.api import run_comparison
+from gandiff.experiments.benchmarks import shipped_scores as shipped
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.scenes.oracle import paint
 from gandiff.experiments.scenes.suite import scene_suite

@@ -1,6 +1,6 @@
 """Do the 95 % intervals cover? Simulated generators whose truth is known, one row a metric.
 
-    python -m gandiff.experiments.interval_coverage --simulations 500
+    python -m gandiff.experiments.benchmarks.interval_coverage --simulations 500
 
 Each simulation draws features of prompts with correlated samples, measures as a run does, and looks
 whether the interval holds the truth: the expectation at this number of images, found by many more

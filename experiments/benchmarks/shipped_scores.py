@@ -1,7 +1,7 @@
 """Writes ``scores.json`` and the table on the card of the shipped generators.
 
 gandiff run experiments/comparisons/shipped.yaml
-python -m gandiff.experiments.shipped runs/shipped
+python -m gandiff.experiments.benchmarks.shipped_scores runs/shipped
 """
 
 from __future__ import annotations

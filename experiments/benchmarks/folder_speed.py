@@ -1,7 +1,7 @@
 """How fast folders are scored, here and by others: in one run, by turns, on the same files.
 
-    python -m gandiff.experiments.peer_benchmark --images 500 --side 256
-    python -m gandiff.experiments.peer_benchmark --distance
+    python -m gandiff.experiments.benchmarks.folder_speed --images 500 --side 256
+    python -m gandiff.experiments.benchmarks.folder_speed --distance
 
 The network has random weights, which costs the same time. Ours measures FID, KID, precision,
 recall, density and coverage; torch-fidelity FID and KID; the others FID.
@@ -20,7 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gandiff.experiments.peers import PEERS
+from gandiff.experiments.benchmarks.peers import PEERS
 from gandiff.experiments.scoring.folders import Encoding, measure_folders
 
 _METRICS = "fid,kid(encoder=inception)," + ",".join(

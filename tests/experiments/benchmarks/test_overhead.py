@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from run_helpers import TOY, calls
 
-from gandiff.experiments import overhead
-from gandiff.experiments.overhead import Loaded, Overhead, main, measure
+from gandiff.experiments.benchmarks import overhead
+from gandiff.experiments.benchmarks.overhead import Loaded, Overhead, main, measure
 from gandiff.experiments.plugins.registry import make_generator
 
 LINE = re.compile(
@@ -80,6 +80,6 @@ def test_the_interval_covers_the_median() -> None:
 
 
 def test_it_is_a_program() -> None:
-    command = [sys.executable, "-m", "gandiff.experiments.overhead", "--help"]
+    command = [sys.executable, "-m", "gandiff.experiments.benchmarks.overhead", "--help"]
     shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "--pairs" in shown

@@ -3,8 +3,8 @@
 Training is compared with the same networks written the usual way, painting with the bare
 convolutions and matrix products that it is made of.
 
-    python -m gandiff.experiments.gan_benchmark
-    python -m gandiff.experiments.gan_benchmark --resolutions 32 --pairs 15
+    python -m gandiff.experiments.benchmarks.gan_speed
+    python -m gandiff.experiments.benchmarks.gan_speed --resolutions 32 --pairs 15
 
 "The usual way" is what most implementations do: convolutions modulated by giving each picture
 weights of its own (grouped convolutions), upsampling by inserting zeros and filtering, tensors in

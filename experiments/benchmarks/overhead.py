@@ -1,6 +1,6 @@
 """What the harness costs: images through the runner against a bare loop that saves the same PNGs.
 
-    python -m gandiff.experiments.overhead
+    python -m gandiff.experiments.benchmarks.overhead
 
 Both sides make the same images with the same loaded generator, turn by turn (A B, B A, ...), so
 that a slow moment of the machine hits both. Printed are the median ratio with its interval and the

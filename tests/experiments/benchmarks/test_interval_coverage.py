@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from gandiff.experiments.interval_coverage import (
+from gandiff.experiments.benchmarks.interval_coverage import (
     METRICS,
     Coverage,
     World,

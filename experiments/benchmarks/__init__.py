@@ -1,0 +1,1 @@
+"""Benchmarks and maintenance scripts; they are not part of the wheel."""
