@@ -241,7 +241,9 @@ def test_a_training_that_ends_early_tells_how_to_go_on(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr("gandiff.experiments.training.gan.train", training(error, saves=saves))
+    monkeypatch.setattr(
+        "gandiff.experiments.training.gan.train.train", training(error, saves=saves)
+    )
     assert main(["train", "gan", "--seed", "3"]) == code
     # Without a checkpoint --resume would be refused.
     resume = " --resume" if saves else ""
@@ -258,7 +260,7 @@ def test_a_sweep_goes_on_once_a_trial_has_begun(
         trial = dataclasses.replace(request, out=request.out / "gamma=2")
         training(KeyboardInterrupt(), saves=begun)(trial)
 
-    monkeypatch.setattr("gandiff.experiments.training.gan_sweep.sweep_recipes", sweep)
+    monkeypatch.setattr("gandiff.experiments.training.gan.sweep.sweep_recipes", sweep)
     assert main(["train", "gan", "--sweep", "gamma=1,2"]) == 130
     resume = " --resume" if begun else ""
     said = capsys.readouterr().err

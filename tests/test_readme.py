@@ -20,11 +20,11 @@ import toys
 from PIL import Image
 
 from gandiff import compare
-from gandiff.experiments import seeds
 from gandiff.experiments.benchmarks import folder_speed as peer_benchmark
 from gandiff.experiments.benchmarks import gan_speed as gan_benchmark
 from gandiff.experiments.benchmarks import interval_coverage, overhead
 from gandiff.experiments.cli import main
+from gandiff.experiments.training.gan import over_seeds as seeds
 
 ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

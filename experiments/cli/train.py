@@ -142,9 +142,9 @@ def gan(
     as_json: Json = False,
 ) -> None:
     """Train the text-conditioned GAN."""
-    from gandiff.experiments.training.gan import train
-    from gandiff.experiments.training.gan_recipe import read_numbers, recipe_of
-    from gandiff.experiments.training.gan_sweep import read_sweep, sweep_recipes
+    from gandiff.experiments.training.gan.recipe import read_numbers, recipe_of
+    from gandiff.experiments.training.gan.sweep import read_sweep, sweep_recipes
+    from gandiff.experiments.training.gan.train import train
 
     request = _request(
         "gan",

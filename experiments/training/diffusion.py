@@ -210,7 +210,7 @@ def _save_records(
     unet_record: dict[str, Any],
 ) -> None:
     from gandiff.experiments.training.cards import PIPELINE_USE, generator_card
-    from gandiff.experiments.training.gan import text_record
+    from gandiff.experiments.training.gan.train import text_record
 
     record = dict(unet_record)
     record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)

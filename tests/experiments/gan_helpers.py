@@ -11,8 +11,8 @@ import torch
 from training_helpers import request
 
 from gandiff.experiments.data.captioned import SceneImages
-from gandiff.experiments.training.gan_recipe import GanRecipe
-from gandiff.experiments.training.gan_trainer import GanTrainer
+from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer

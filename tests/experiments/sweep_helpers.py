@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gandiff.experiments.errors import Diverged
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
-from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD
 

@@ -15,7 +15,7 @@ from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
-from gandiff.experiments.training.gan import text_record
+from gandiff.experiments.training.gan.train import text_record
 from gandiff.experiments.training.records import write_json
 
 STARS = ["a red star", "a blue star", "two green stars", "a star on white"]

@@ -12,9 +12,10 @@ from training_helpers import request
 
 from gandiff.experiments.cli import main
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import diffusion, gan, judges
+from gandiff.experiments.training import diffusion, judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.checks import refuse_unfinished
+from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.records import write_json
 
 
@@ -132,7 +133,7 @@ def test_the_command_refuses_unless_it_goes_on(
     nothing = types.SimpleNamespace(text="")
     monkeypatch.setattr(gan, "train", lambda *_: None)
     monkeypatch.setattr(
-        "gandiff.experiments.training.gan_sweep.sweep_recipes", lambda *_, **__: nothing
+        "gandiff.experiments.training.gan.sweep.sweep_recipes", lambda *_, **__: nothing
     )
     save(Path("out"), 412_000)
     save(Path("out/gamma=1"), 412_000)

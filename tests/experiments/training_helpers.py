@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training import diffusion, gan_watch_scenes, judges, scene_clip, text
+from gandiff.experiments.training import diffusion, judges, scene_clip, text
+from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
 from gandiff.experiments.training.request import TrainingRequest
 
 

@@ -16,7 +16,6 @@ from training_helpers import read, request
 from gandiff.experiments.data import captioned as datasets
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import gan
 from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
@@ -24,7 +23,8 @@ from gandiff.experiments.training.checks import (
     chosen_device,
     open_checked,
 )
-from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks
 
 _COMMON = ("grad_g", "grad_d", "gamma")  # numbers that every process has whole

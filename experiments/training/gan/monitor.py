@@ -16,13 +16,13 @@ from torch import Tensor
 
 from gandiff.experiments.pictures import tile
 from gandiff.experiments.training.averaging import to_tensor
-from gandiff.experiments.training.gan_phase import Phase
+from gandiff.experiments.training.gan.phases import Phase
 from gandiff.models.gan.layers import GROUP
 from gandiff.models.gan.model import to_pixels
 from gandiff.models.text import TextFeatures
 
 if TYPE_CHECKING:
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _SEED = 20_000  # of the noise
 _CHUNK = 124  # pictures made at once, at most; whole groups of minibatch deviation

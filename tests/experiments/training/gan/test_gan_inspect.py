@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from training_helpers import request
 
 from gandiff.experiments.data.captioned import FileImages
-from gandiff.experiments.training import gan_inspect
-from gandiff.experiments.training.gan_inspect import nearest_neighbours
-from gandiff.experiments.training.gan_trainer import GanTrainer
-from gandiff.experiments.training.gan_watch import Watch
+from gandiff.experiments.training.gan import inspect as gan_inspect
+from gandiff.experiments.training.gan.inspect import nearest_neighbours
+from gandiff.experiments.training.gan.monitor import Watch
+from gandiff.experiments.training.gan.trainer import GanTrainer
 
 COUNT = 19
 

@@ -17,14 +17,14 @@ from gandiff.experiments.data.captioned import SceneImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs import store
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
-from gandiff.experiments.training.gan_batch import Part
-from gandiff.experiments.training.gan_eye import p_caption
-from gandiff.experiments.training.gan_phase import Phase, whole
-from gandiff.experiments.training.gan_recipe import (
+from gandiff.experiments.training.gan.batch import Part
+from gandiff.experiments.training.gan.phases import Phase, whole
+from gandiff.experiments.training.gan.recipe import (
     GanRecipe,
     recipe_of,
 )
-from gandiff.experiments.training.gan_trainer import GanTrainer
+from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.view import p_caption
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.models.gan.config import GanConfig, gan_config
 from gandiff.models.text import TextEncoder

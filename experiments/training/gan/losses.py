@@ -5,11 +5,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from gandiff.experiments.training.gan_batch import Part
-from gandiff.experiments.training.gan_energy import Energy, describe
-from gandiff.experiments.training.gan_eye import Eye, Judged, p_caption
-from gandiff.experiments.training.gan_recipe import GanRecipe
-from gandiff.experiments.training.guidance import Guidance
+from gandiff.experiments.training.gan.batch import Part
+from gandiff.experiments.training.gan.energy import Energy, describe
+from gandiff.experiments.training.gan.guidance import Guidance
+from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.gan.view import Eye, Judged, p_caption
 from gandiff.models.gan.losses import (
     matching,
     non_saturating,

@@ -11,13 +11,13 @@ from torch import Tensor, nn
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr
 from gandiff.experiments.training.checkpoints import Stateful
-from gandiff.experiments.training.gan_batch import Batches, Part
-from gandiff.experiments.training.gan_energy import Energy, describe
-from gandiff.experiments.training.gan_eye import Eye, Judged
-from gandiff.experiments.training.gan_objectives import Objectives, twice
-from gandiff.experiments.training.gan_phase import Phase, add, whole
-from gandiff.experiments.training.gan_recipe import GanRecipe
-from gandiff.experiments.training.guidance import Guidance
+from gandiff.experiments.training.gan.batch import Batches, Part
+from gandiff.experiments.training.gan.energy import Energy, describe
+from gandiff.experiments.training.gan.guidance import Guidance
+from gandiff.experiments.training.gan.losses import Objectives, twice
+from gandiff.experiments.training.gan.phases import Phase, add, whole
+from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.gan.view import Eye, Judged
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.precision import Precise
 from gandiff.experiments.training.ranks import ALONE, Ranks

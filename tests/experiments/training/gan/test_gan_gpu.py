@@ -10,9 +10,9 @@ import pytest
 import torch
 from gan_helpers import RECIPE, SMALL_STEPS, run, states, trainer
 
-from gandiff.experiments.training import gan
-from gandiff.experiments.training.gan import Ticks, watch_for
-from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.gan.train import Ticks, watch_for
 
 pytestmark = pytest.mark.gpu
 

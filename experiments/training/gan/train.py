@@ -28,16 +28,16 @@ from gandiff.experiments.training.checks import (
     judged,
     open_checked,
 )
-from gandiff.experiments.training.gan_health import Alarm, alarms
-from gandiff.experiments.training.gan_inspect import (
+from gandiff.experiments.training.gan.alarms import Alarm, alarms
+from gandiff.experiments.training.gan.guidance import check_guidance
+from gandiff.experiments.training.gan.inspect import (
     nearest_neighbours,
     truncation_grid,
     truncation_sweep,
 )
-from gandiff.experiments.training.gan_recipe import GanRecipe
-from gandiff.experiments.training.gan_trainer import GanTrainer
-from gandiff.experiments.training.gan_watch import FEW, Watch, grid
-from gandiff.experiments.training.guidance import check_guidance
+from gandiff.experiments.training.gan.monitor import FEW, Watch, grid
+from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
@@ -97,10 +97,10 @@ def _elsewhere() -> tuple[float, dict[str, float]]:
 def watch_for(request: TrainingRequest, data: CaptionedImages) -> Watch:
     """What measures the generator at each tick; raises ``RequestError`` for what cannot."""
     if judged(request):
-        from gandiff.experiments.training.gan_watch_scenes import SceneWatch
+        from gandiff.experiments.training.gan.monitor_scenes import SceneWatch
 
         return SceneWatch()
-    from gandiff.experiments.training.gan_watch_files import FileWatch
+    from gandiff.experiments.training.gan.monitor_files import FileWatch
 
     try:
         return FileWatch(data, request.monitor, request.device)

@@ -14,9 +14,9 @@ from training_helpers import read, request
 
 from gandiff.experiments.cli import main
 from gandiff.experiments.errors import Diverged, RequestError
-from gandiff.experiments.training import gan
-from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan_sweep import Sweep, read_sweep, sweep_recipes
+from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.gan.sweep import Sweep, read_sweep, sweep_recipes
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_RECORD
 
@@ -241,7 +241,7 @@ def small_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingRequ
     """A request for real trainings of three steps, whose text encoder is there."""
     from gan_helpers import encoder
 
-    from gandiff.experiments.training import gan_watch_files
+    from gandiff.experiments.training.gan import monitor_files as gan_watch_files
     from gandiff.experiments.training.records import write_json
 
     monkeypatch.setattr(gan_watch_files, "_REAL", 40)
@@ -256,7 +256,7 @@ def test_a_real_sweep_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small_sweep: TrainingRequest
 ) -> None:
     """The records and checkpoints are those of real trainings, of a few steps."""
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training.gan.trainer import GanTrainer
 
     first = tmp_path / "gamma=1"
     usual, steps = GanTrainer.step, []

@@ -1,6 +1,6 @@
 """What trainings that differ in nothing but their seed reach: one table with mean and spread.
 
-    python -m gandiff.experiments.seeds runs/seed-1 runs/seed-2 runs/seed-3
+    python -m gandiff.experiments.training.gan.over_seeds runs/seed-1 runs/seed-2 runs/seed-3
 
 The numbers are those of the last tick, which every training measures on the same validation
 captions. The deviation is that of the sample (n - 1).
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs.store import read_json
-from gandiff.experiments.training.gan_health import alarms
+from gandiff.experiments.training.gan.alarms import alarms
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import RECORD
 

@@ -12,7 +12,7 @@ from typer.models import OptionInfo
 
 from gandiff.experiments.cli.train_options import Numbers
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training.gan_recipe import (
+from gandiff.experiments.training.gan.recipe import (
     ENDS,
     RECIPES,
     GanRecipe,

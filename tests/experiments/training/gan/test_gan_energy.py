@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from gandiff.experiments.training.gan_energy import Energy, describe, views
+from gandiff.experiments.training.gan.energy import Energy, describe, views
 
 
 def described(n: int, backgrounds: Tensor, seen: int = 16) -> Tensor:

@@ -13,9 +13,9 @@ from training_helpers import request
 
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training.averaging import noise_at
-from gandiff.experiments.training.gan_batch import Part
-from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan_trainer import GanTrainer
+from gandiff.experiments.training.gan.batch import Part
+from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.gan.trainer import GanTrainer
 
 
 def prepared(out: Path, recipe: GanRecipe = RECIPE) -> tuple[GanTrainer, Part, torch.Tensor]:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from gandiff.experiments.errors import Diverged, RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
-from gandiff.experiments.training.gan_recipe import GanRecipe, changed, read_number
+from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD, clear
@@ -124,7 +124,7 @@ def sweep_recipes(
 
 def _trial(request: TrainingRequest, recipe: GanRecipe, value: str, source: Path) -> Trial:
     """Train one value unless that was done; ``source`` has the sweep's text encoder."""
-    from gandiff.experiments.training.gan import train
+    from gandiff.experiments.training.gan.train import train
 
     done = _ended(request, recipe)
     if done is None:

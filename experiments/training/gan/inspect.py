@@ -8,11 +8,11 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gandiff.experiments.pictures import tile
-from gandiff.experiments.training.gan_watch import Watch, paint
-from gandiff.experiments.training.gan_watch_files import thumbnails
+from gandiff.experiments.training.gan.monitor import Watch, paint
+from gandiff.experiments.training.gan.monitor_files import thumbnails
 
 if TYPE_CHECKING:
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training.gan.trainer import GanTrainer
 
 PSIS = (0.0, 0.25, 0.5, 0.7, 1.0)
 _SHOWN, _NEAREST = 8, 5

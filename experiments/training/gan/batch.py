@@ -17,7 +17,7 @@ from torch import Tensor
 
 from gandiff.experiments.data.captioned import CaptionedBatch, CaptionedImages
 from gandiff.experiments.training.averaging import noise_at, to_tensor
-from gandiff.experiments.training.gan_recipe import GanRecipe
+from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextFeatures

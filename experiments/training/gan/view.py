@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from gandiff.experiments.training.gan_batch import Part
+from gandiff.experiments.training.gan.batch import Part
 from gandiff.experiments.training.precision import Precise
 from gandiff.models.gan.augment import augment
 from gandiff.models.gan.discriminator import Discriminator

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training.gan_health import alarms
+from gandiff.experiments.training.gan.alarms import alarms
 
 HEALTHY_TICK = {
     "score": 0.5,

@@ -17,10 +17,10 @@ from gandiff.evaluate.variation import further_values, reverse_kl
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
-from gandiff.experiments.training.gan_watch import Watch, spread
+from gandiff.experiments.training.gan.monitor import Watch, spread
 
 if TYPE_CHECKING:
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _PROMPTS, _PER_PROMPT = 250, 4
 _NEAREST = 5

@@ -12,8 +12,8 @@ from gan_helpers import SMALL_STEPS, run, trainer
 
 from gandiff.evaluate.extractors.clip import SCENES
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training.gan_recipe import GanRecipe
-from gandiff.experiments.training.guidance import Guidance, check_guidance
+from gandiff.experiments.training.gan.guidance import Guidance, check_guidance
+from gandiff.experiments.training.gan.recipe import GanRecipe
 
 
 @pytest.fixture(scope="module")

@@ -11,11 +11,11 @@ from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
 from gandiff.evaluate.manifold import manifold_values
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training.gan_watch import Watch, spread
+from gandiff.experiments.training.gan.monitor import Watch, spread
 
 if TYPE_CHECKING:
     from gandiff.evaluate.encoders import FeatureExtractor
-    from gandiff.experiments.training.gan_trainer import GanTrainer
+    from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _REAL, _PER_PROMPT = 1000, 4  # pictures, at most
 _THUMBNAIL = 8  # px

@@ -18,13 +18,15 @@ from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
-from gandiff.experiments.training import gan, gan_watch, gan_watch_scenes
-from gandiff.experiments.training.gan import Ticks
-from gandiff.experiments.training.gan_recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan_trainer import GanTrainer
-from gandiff.experiments.training.gan_watch import Watch, discriminator_facts, grid, paint
-from gandiff.experiments.training.gan_watch_files import FileWatch
-from gandiff.experiments.training.gan_watch_scenes import SceneWatch
+from gandiff.experiments.training.gan import monitor as gan_watch
+from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
+from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.gan.monitor import Watch, discriminator_facts, grid, paint
+from gandiff.experiments.training.gan.monitor_files import FileWatch
+from gandiff.experiments.training.gan.monitor_scenes import SceneWatch
+from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.gan.train import Ticks
+from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.models.gan.layers import GROUP
 
 NOBODY = cast(GanTrainer, None)  # these measurements do not ask the trainer
