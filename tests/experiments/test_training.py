@@ -18,8 +18,9 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render, save_image_folder
-from gandiff.experiments.training import diffusion, judges, text
+from gandiff.experiments.training import judges, text
 from gandiff.experiments.training.checkpoints import CHECKPOINT
+from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest

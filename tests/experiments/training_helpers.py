@@ -11,7 +11,8 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training import diffusion, judges, scene_clip, text
+from gandiff.experiments.training import judges, scene_clip, text
+from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
 from gandiff.experiments.training.request import TrainingRequest
 

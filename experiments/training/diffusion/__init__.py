@@ -1,0 +1,1 @@
+"""Training of the small latent diffusion model."""
