@@ -22,7 +22,7 @@ from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.records import RECORD
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_LABEL, TEXT_RECORD
+from gandiff.experiments.training.text.record import TEXT_LABEL, TEXT_RECORD
 
 T = TypeVar("T")
 _JUDGE_SIDE = 32  # px, of the scenes that the judges read

@@ -11,7 +11,7 @@ from gandiff.experiments.errors import Diverged
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD
+from gandiff.experiments.training.text.record import TEXT_PARTS, TEXT_RECORD
 
 
 def write_text_encoder(folder: Path, said: str) -> None:

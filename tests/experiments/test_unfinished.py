@@ -114,7 +114,7 @@ def test_parts_of_an_older_training_are_not_taken_for_parts_of_a_new_one(
     for name in later:
         save(tmp_path / "out", 1000, name=name)
     monkeypatch.setattr(kind, first, interrupted)
-    monkeypatch.setattr("gandiff.experiments.training.text.ensure", lambda *_: encoder())
+    monkeypatch.setattr("gandiff.experiments.training.text.train.ensure", lambda *_: encoder())
     for resume in (True, False):
         with pytest.raises(KeyboardInterrupt):
             kind.train(request(tmp_path / "out", resolution=32, resume=resume))

@@ -11,10 +11,11 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training import judges, scene_clip, text
+from gandiff.experiments.training import judges, scene_clip
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text import train as text
 
 
 @contextlib.contextmanager

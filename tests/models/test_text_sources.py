@@ -10,7 +10,7 @@ import pytest
 import torch
 import toys
 
-from gandiff.experiments.training.text import CaptionCache
+from gandiff.experiments.training.text.train import CaptionCache
 from gandiff.models.generator import GeneratorError
 from gandiff.models.text import LONGEST, TextEncoder
 

@@ -13,13 +13,13 @@ from torch import Tensor
 
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text import train as text
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
     build_unet,

@@ -16,7 +16,7 @@ from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_PARTS, TEXT_RECORD, clear
+from gandiff.experiments.training.text.record import TEXT_PARTS, TEXT_RECORD, clear
 
 _SHOWN = ("score", "all", "unstated_coverage", "diversity", "fd", "recall")
 _PICTURES = 1000  # that a score of scenes is measured on

@@ -17,7 +17,6 @@ from gandiff.evaluate.result import MetricError
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.pictures import tile, write_png
-from gandiff.experiments.training import text
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import BEST_FOLDER, CHECKPOINT, SAMPLES
 from gandiff.experiments.training.checks import (
@@ -41,7 +40,8 @@ from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_PARTS
+from gandiff.experiments.training.text import train as text
+from gandiff.experiments.training.text.record import TEXT_PARTS
 from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.model import save_network
 from gandiff.models.text import TextEncoder, parameter_count

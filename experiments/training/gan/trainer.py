@@ -22,8 +22,8 @@ from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.precision import Precise
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text import CaptionCache
-from gandiff.experiments.training.text_record import ALL
+from gandiff.experiments.training.text.record import ALL
+from gandiff.experiments.training.text.train import CaptionCache
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
 from gandiff.models.gan.layers import GROUP

@@ -22,10 +22,10 @@ from training_helpers import read, request
 
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import Diverged
-from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.ranks import launch
 from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.text import train as text
 from gandiff.models.generator import GeneratorError
 
 

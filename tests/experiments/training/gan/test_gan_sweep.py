@@ -18,7 +18,7 @@ from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan.sweep import Sweep, read_sweep, sweep_recipes
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import TEXT_RECORD
+from gandiff.experiments.training.text.record import TEXT_RECORD
 
 VALUES = ["0.25", "1", "4"]
 COMMAND = "gandiff train gan --minutes 5 --sweep gamma=0.25,1,4"

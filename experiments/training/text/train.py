@@ -32,7 +32,7 @@ from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.ranks import ALONE, Ranks
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text_record import (
+from gandiff.experiments.training.text.record import (
     ALL,
     TEXT_LABEL,
     TEXT_RECORD,

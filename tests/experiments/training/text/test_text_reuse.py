@@ -13,10 +13,10 @@ from training_helpers import little_to_check, read, request
 
 from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import text
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan.train import text_record
 from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.text import train as text
 
 STARS = ["a red star", "a blue star", "two green stars", "a star on white"]
 SHIPS = ["a ship at sea", "two ships in a harbour", "a small ship", "an old ship"]

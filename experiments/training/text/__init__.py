@@ -1,0 +1,1 @@
+"""Training of the small text encoder that conditions both generators."""
