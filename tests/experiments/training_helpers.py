@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.training import judges, scene_clip
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
+from gandiff.experiments.training.judges import scene_clip
+from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 

@@ -18,10 +18,10 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render, save_image_folder
-from gandiff.experiments.training import judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.text import train as text
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest

@@ -12,10 +12,10 @@ from safetensors.torch import load_file
 from training_helpers import little_to_check, read, request
 
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.text import train as text

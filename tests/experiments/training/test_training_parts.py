@@ -17,7 +17,6 @@ from gandiff.evaluate.extractors.scenes import PRETRAINED, heads_of, load_classi
 from gandiff.experiments.scenes.captions import caption_facts
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.scenes.suite import training_batch
-from gandiff.experiments.training import judges, scene_clip
 from gandiff.experiments.training.cards import (
     GAN_USE,
     PIPELINE_USE,
@@ -25,6 +24,8 @@ from gandiff.experiments.training.cards import (
     judge_card,
     with_scores,
 )
+from gandiff.experiments.training.judges import scene_clip
+from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 

@@ -20,7 +20,7 @@ from gandiff.evaluate.extractors.scenes import heads_of
 from gandiff.experiments.scenes.facts import LABELS
 from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
-from gandiff.experiments.training.judges import judge_seeds, spoil, targets
+from gandiff.experiments.training.judges.train import judge_seeds, spoil, targets
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest

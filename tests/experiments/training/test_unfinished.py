@@ -12,11 +12,11 @@ from training_helpers import request
 
 from gandiff.experiments.cli import main
 from gandiff.experiments.errors import RequestError
-from gandiff.experiments.training import judges
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.checks import refuse_unfinished
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.records import write_json
 
 

@@ -42,7 +42,7 @@ def train(request: TrainingRequest) -> Path:
 
     Raises ``RequestError`` before anything is written if the request cannot work.
     """
-    from gandiff.experiments.training.scene_clip import train_clip
+    from gandiff.experiments.training.judges.scene_clip import train_clip
 
     folders = [part_of(request, name).out.name for name in (*DESIGNS, "clip")]
     check_request(request, *(f"{folder}/{CHECKPOINT}" for folder in folders))

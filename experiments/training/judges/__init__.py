@@ -1,0 +1,1 @@
+"""Training of the judges: two scene classifiers and a scene CLIP."""
