@@ -9,7 +9,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from gandiff.experiments.cli import compare, explore, look, runs, score, train
+from gandiff.experiments.cli import compare, explore, score, train
+from gandiff.experiments.cli import info as look
+from gandiff.experiments.cli import run as runs
 from gandiff.experiments.cli.invocation import command_that_goes_on, invocation
 from gandiff.experiments.cli.output import examples, one_line
 

@@ -16,7 +16,7 @@ from gandiff.experiments.cli.output import (
     examples,
     one_line,
 )
-from gandiff.experiments.cli.runs import Out, run_stage
+from gandiff.experiments.cli.run import Out, run_stage
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
