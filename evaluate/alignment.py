@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.evaluate.checks import refuse_unknown, spec_of
-from gandiff.evaluate.matching import KINDS, judge_facts
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.matching import KINDS, judge_facts
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.prompt_texts import (
     PromptTexts,
     check_model,
@@ -20,7 +21,6 @@ from gandiff.evaluate.prompt_texts import (
 )
 from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
 from gandiff.evaluate.scene_judging import judge_of, judged
-from gandiff.evaluate.statistics import bootstrap_over_groups
 
 _ROWS = ("all", *KINDS, "held_out_all")
 

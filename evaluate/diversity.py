@@ -18,10 +18,10 @@ from gandiff.evaluate.checks import (
 )
 from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.features import PairFeatures
-from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.kernels import unit_length
+from gandiff.evaluate.numerics.statistics import Interval, bootstrap_ratio, jackknife_over_groups
 from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import Interval, bootstrap_ratio, jackknife_over_groups
 
 _DISTANCES = ["euclidean", "cosine"]
 _SHIPPED = ("scenes", "scenes_b", "clip:scenes")

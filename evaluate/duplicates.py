@@ -25,22 +25,22 @@ from jaxtyping import Bool, Float, Int
 
 from gandiff.evaluate.checks import feature_matrix, refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
-from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.neighbours import other_distances
-from gandiff.evaluate.proportions import (
+from gandiff.evaluate.numerics.kernels import unit_length
+from gandiff.evaluate.numerics.neighbours import other_distances
+from gandiff.evaluate.numerics.proportions import (
     NORMAL,
     proportion_interval,
     share_over_groups,
 )
-from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
     group_labels,
     jackknife_variance,
     partition_groups,
 )
+from gandiff.evaluate.result import MetricError, MetricResult, Value
 
 KINDS = ("over_seeds", "over_prompts")
 _SHARE = 0.01  # of the real images

@@ -30,21 +30,21 @@ from gandiff.evaluate.checks import (
     spec_of,
 )
 from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
-from gandiff.evaluate.gaussian import (
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
+from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,
     Moments,
     distance_from_gram,
     frechet_distance,
     row_blocks,
 )
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
     jackknife_interval,
     partition_groups,
 )
+from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
 
 _PARTS = 20
 

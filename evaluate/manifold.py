@@ -33,14 +33,13 @@ from gandiff.evaluate.checks import (
 )
 from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
-from gandiff.evaluate.neighbours import Overlap, overlap_of
-from gandiff.evaluate.proportions import (
+from gandiff.evaluate.numerics.neighbours import Overlap, overlap_of
+from gandiff.evaluate.numerics.proportions import (
     NORMAL,
     proportion_interval,
     share_over_groups,
 )
-from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
     bootstrap_over_groups,
@@ -48,6 +47,7 @@ from gandiff.evaluate.statistics import (
     partition_groups,
     student_t,
 )
+from gandiff.evaluate.result import MetricError, MetricResult, Value
 
 _PARTS = 20
 _JACKKNIFE = "E[value at N], reference fixed, delete-group jackknife over prompts, score interval"

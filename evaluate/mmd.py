@@ -24,16 +24,16 @@ from gandiff.evaluate.checks import (
     whole_number,
 )
 from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
-from gandiff.evaluate.kernels import (
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
     SIGMA,
     Estimator,
     kernel_interval,
     squared_mmd,
 )
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.statistics import Interval
 from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import Interval
 
 __all__ = ["Cmmd", "KernelDistance", "SubsetDistance", "squared_mmd", "subset_mmd"]
 

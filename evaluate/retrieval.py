@@ -10,6 +10,7 @@ from jaxtyping import Bool, Float
 
 from gandiff.evaluate.checks import refuse_unknown, spec_of, whole_number
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.prompt_texts import (
     PromptTexts,
     check_model,
@@ -18,7 +19,6 @@ from gandiff.evaluate.prompt_texts import (
     unit_rows,
 )
 from gandiff.evaluate.result import MetricError, MetricResult, Value
-from gandiff.evaluate.statistics import bootstrap_over_groups
 
 _BLOCK = 4_000_000  # cosines held at once
 _TIE = 1e-9  # far below the resolution of float32 features: only equal texts come so close

@@ -100,7 +100,7 @@ def _time_distance(width: int = 2048, count: int = 2000) -> None:
     from scipy.linalg import sqrtm
 
     from gandiff.evaluate.frechet import frechet_replicates
-    from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
+    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(2, width, width)) / np.sqrt(width)

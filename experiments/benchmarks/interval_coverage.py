@@ -116,7 +116,7 @@ def _known(
     truths: np.ndarray, world: World, real: np.ndarray, metrics: Sequence[str]
 ) -> np.ndarray:
     """FD-infinity is the distance of the generator's true Gaussian: no simulation is needed."""
-    from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
+    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 
     true = GaussianStats(
         count=2,
@@ -171,7 +171,7 @@ def mean_coverage(world: World, simulations: int = 500, seed: int = 0) -> list[C
     """The same for means of scores of single images, and for paired differences of two
     generators: skewed scores, correlated within a prompt, truths in closed form.
     """
-    from gandiff.evaluate.statistics import bootstrap_over_groups, paired_difference
+    from gandiff.evaluate.numerics.statistics import bootstrap_over_groups, paired_difference
 
     rng = np.random.default_rng(seed)
     groups = [f"p{i // world.samples}" for i in range(world.prompts * world.samples)]

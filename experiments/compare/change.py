@@ -8,15 +8,15 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.protocol import check_comparable, not_comparable
-from gandiff.evaluate.result import Direction, MetricError, MetricResult
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
     bootstrap_ratio,
     independent_difference,
     paired_means,
 )
+from gandiff.evaluate.protocol import check_comparable, not_comparable
+from gandiff.evaluate.result import Direction, MetricError, MetricResult
 from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.errors import RequestError

@@ -91,7 +91,7 @@ def _compare(golden: Golden, recorded: dict[str, list[float]]) -> Compared:
 
 
 def _frechet_distance() -> list[Golden]:
-    from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
+    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 
     def diagonal(mean: Sequence[float], deviations: Sequence[float]) -> GaussianStats:
         return GaussianStats.of_covariance(

@@ -9,8 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gandiff.evaluate.power import detectable_difference, prompts_needed
-from gandiff.evaluate.statistics import MIN_GROUPS, PairedDifference, holm, paired_difference
+from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
+from gandiff.evaluate.numerics.statistics import (
+    MIN_GROUPS,
+    PairedDifference,
+    holm,
+    paired_difference,
+)
 
 if TYPE_CHECKING:
     from gandiff.experiments.scoring.measure import Scored

@@ -9,10 +9,10 @@ from gandiff.evaluate.duplicates import (
     nearest_distances,
     similar_without,
 )
-from gandiff.evaluate.kernels import unit_length
 from gandiff.evaluate.metric import MetricInput, MetricOutput
+from gandiff.evaluate.numerics.kernels import unit_length
+from gandiff.evaluate.numerics.statistics import partition_groups
 from gandiff.evaluate.result import MetricError, MetricResult
-from gandiff.evaluate.statistics import partition_groups
 
 Make = Callable[..., MetricInput]
 
@@ -131,8 +131,8 @@ def test_order_and_blocks_do_not_matter(make_input: Make, monkeypatch: pytest.Mo
     units = unit_length(x)
     whole, without = nearest_distances(units, groups), similar_without(units, groups, parts, 0.3)
     turned = nearest_distances(units[::-1], groups[::-1])
-    monkeypatch.setattr("gandiff.evaluate.neighbours._CELLS", 500)
-    monkeypatch.setattr("gandiff.evaluate.neighbours._COLUMNS", 7)
+    monkeypatch.setattr("gandiff.evaluate.numerics.neighbours._CELLS", 500)
+    monkeypatch.setattr("gandiff.evaluate.numerics.neighbours._COLUMNS", 7)
     blocks = nearest_distances(units, groups)
     for kind in whole:
         np.testing.assert_array_equal(turned[kind][::-1], whole[kind])

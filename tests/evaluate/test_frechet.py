@@ -6,10 +6,10 @@ import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gandiff.evaluate.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
-from gandiff.evaluate.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.metric import MetricInput
+from gandiff.evaluate.numerics.gaussian import GaussianStats, Moments, frechet_distance
+from gandiff.evaluate.numerics.statistics import jackknife_over_groups
 from gandiff.evaluate.result import MetricError
-from gandiff.evaluate.statistics import jackknife_over_groups
 
 Make = Callable[..., MetricInput]
 

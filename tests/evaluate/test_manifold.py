@@ -6,14 +6,14 @@ import pytest
 
 from gandiff.evaluate.manifold import Coverage, Density, Precision, Recall, manifold_values
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
-from gandiff.evaluate.neighbours import overlap_of
-from gandiff.evaluate.proportions import (
+from gandiff.evaluate.numerics.neighbours import overlap_of
+from gandiff.evaluate.numerics.proportions import (
     NORMAL,
     proportion_interval,
     share_over_groups,
 )
+from gandiff.evaluate.numerics.statistics import jackknife_variance, partition_groups
 from gandiff.evaluate.result import MetricError
-from gandiff.evaluate.statistics import jackknife_variance, partition_groups
 
 Make = Callable[..., MetricInput]
 ALL = (Precision, Recall, Density, Coverage)
@@ -120,8 +120,8 @@ def test_order_and_blocks_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None
     labels = partition_groups([f"p{i // 4}" for i in range(80)], 20, 0)
     whole = overlap_of(made, real, 5, labels=labels)
     turned = overlap_of(made[::-1], real[::-1], 5, labels=labels[::-1])
-    monkeypatch.setattr("gandiff.evaluate.neighbours._CELLS", 700)
-    monkeypatch.setattr("gandiff.evaluate.neighbours._COLUMNS", 9)
+    monkeypatch.setattr("gandiff.evaluate.numerics.neighbours._CELLS", 700)
+    monkeypatch.setattr("gandiff.evaluate.numerics.neighbours._COLUMNS", 9)
     blocks = overlap_of(made, real, 5, labels=labels)
     for other, counts in ((turned, turned.counts[::-1]), (blocks, blocks.counts)):
         np.testing.assert_array_equal(counts, whole.counts)

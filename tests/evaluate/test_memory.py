@@ -7,7 +7,7 @@ import pytest
 
 from gandiff.evaluate.checks import remarks
 from gandiff.evaluate.frechet import frechet_replicates
-from gandiff.evaluate.gaussian import GaussianStats
+from gandiff.evaluate.numerics.gaussian import GaussianStats
 
 WIDTH = 32
 

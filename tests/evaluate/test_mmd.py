@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gandiff.evaluate.kernels import (
+from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
+from gandiff.evaluate.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
+from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
     cubic_kernel,
     gaussian_kernel_less_one,
     kernel_interval,
     squared_mmd,
 )
-from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
-from gandiff.evaluate.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
+from gandiff.evaluate.numerics.statistics import jackknife_over_groups
 from gandiff.evaluate.result import MetricError
-from gandiff.evaluate.statistics import jackknife_over_groups
 
 Make = Callable[..., MetricInput]
 
@@ -49,7 +49,7 @@ def test_kernel_of_known_vectors() -> None:
 def test_blocks_do_not_change_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(50, 8), normal(41, 8, seed=1)
     whole = kernel_interval(x, y, [f"p{i}" for i in range(50)], seed=0)
-    monkeypatch.setattr("gandiff.evaluate.kernels._BLOCK", 7)
+    monkeypatch.setattr("gandiff.evaluate.numerics.kernels._BLOCK", 7)
     blocks = kernel_interval(x, y, [f"p{i}" for i in range(50)], seed=0)
     assert blocks.value == pytest.approx(whole.value, rel=1e-9)
     assert blocks.low == pytest.approx(whole.low, rel=1e-9)
@@ -224,7 +224,7 @@ def test_cmmd_is_symmetric_and_blind_to_order_length_and_blocks(
     assert scaled_cmmd(y, x, ["p"] * 41).value == pytest.approx(whole.value, rel=1e-9)
     assert scaled_cmmd(x[::-1], y, groups).value == pytest.approx(whole.value, rel=1e-9)
     assert scaled_cmmd(7 * x, y, groups).value == pytest.approx(whole.value, rel=1e-6)
-    monkeypatch.setattr("gandiff.evaluate.kernels._BLOCK", 7)
+    monkeypatch.setattr("gandiff.evaluate.numerics.kernels._BLOCK", 7)
     blocks = scaled_cmmd(x, y, groups)
     assert (blocks.low, blocks.value, blocks.high) == pytest.approx(
         (whole.low, whole.value, whole.high), rel=1e-9

@@ -10,10 +10,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.evaluate.extractors.scenes import load_classifier
-from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
 from gandiff.evaluate.manifold import manifold_values
-from gandiff.evaluate.matching import KINDS, judge_facts, open_values
-from gandiff.evaluate.variation import further_values, reverse_kl
+from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
+from gandiff.evaluate.numerics.matching import KINDS, judge_facts, open_values
+from gandiff.evaluate.numerics.variation import further_values, reverse_kl
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite

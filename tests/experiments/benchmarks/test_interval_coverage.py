@@ -33,8 +33,8 @@ def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch
     # The percentile bootstrap of the Fréchet distance, which the jackknife stands in for.
     from gandiff.evaluate import frechet
     from gandiff.evaluate.frechet import FrechetReplicates
-    from gandiff.evaluate.gaussian import GaussianStats, frechet_distance
-    from gandiff.evaluate.statistics import Interval
+    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
+    from gandiff.evaluate.numerics.statistics import Interval
 
     def bootstrap(features: np.ndarray, reference: GaussianStats, *_: object) -> FrechetReplicates:
         rng = np.random.default_rng(0)

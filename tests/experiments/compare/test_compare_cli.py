@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scene_toys import expected, noise, score, truth
 
-from gandiff.evaluate.power import detectable_difference, prompts_needed
+from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
 from gandiff.experiments.cli import main
 
 METRICS = ["scene_accuracy", "clip_score(model=scenes)", "fd(encoder=scenes)"]

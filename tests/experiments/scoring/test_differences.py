@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
-from gandiff.evaluate.power import detectable_difference, prompts_needed
-from gandiff.evaluate.statistics import holm
+from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
+from gandiff.evaluate.numerics.statistics import holm
 from gandiff.experiments.scoring.differences import differences
 from gandiff.experiments.scoring.measure import Scored
 

@@ -14,7 +14,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int
 
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
     jackknife_interval,

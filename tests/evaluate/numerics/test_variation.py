@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from gandiff.evaluate.variation import (
+from gandiff.evaluate.numerics.variation import (
     corrected_kl,
     expected_distinct,
     further_values,

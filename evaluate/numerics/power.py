@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
-from gandiff.evaluate.statistics import MIN_GROUPS, student_t
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, student_t
 
 MOST_PROMPTS = 10**9  # a larger number is of no use to anybody
 

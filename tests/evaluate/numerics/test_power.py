@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.power import MOST_PROMPTS, detectable_difference, prompts_needed
-from gandiff.evaluate.statistics import bootstrap_ratio, student_t
+from gandiff.evaluate.numerics.power import MOST_PROMPTS, detectable_difference, prompts_needed
+from gandiff.evaluate.numerics.statistics import bootstrap_ratio, student_t
 
 LEAST = 5  # below it there is no interval
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.statistics import Interval, jackknife_interval
+from gandiff.evaluate.numerics.statistics import Interval, jackknife_interval
 
 _PRIOR = 0.5  # added to each count of the real images, so that a value they lack has no infinite KL
 

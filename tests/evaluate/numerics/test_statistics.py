@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.statistics import (
+from gandiff.evaluate.numerics.statistics import (
     Interval,
     bootstrap_over_groups,
     bootstrap_ratio,

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.matching import INVERSE, judge_facts, open_values
+from gandiff.evaluate.numerics.matching import INVERSE, judge_facts, open_values
 
 SHAPES = ["circle", "square", "star", "heart"]
 COLOURS = ["red", "green", "blue"]

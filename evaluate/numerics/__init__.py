@@ -1,0 +1,1 @@
+"""The mathematics of the metrics and of their intervals, on plain arrays."""
