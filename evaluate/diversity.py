@@ -16,8 +16,8 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
-from gandiff.evaluate.features import PairFeatures
+from gandiff.evaluate.features.cache import PairFeatures
+from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import Interval, bootstrap_ratio, jackknife_over_groups

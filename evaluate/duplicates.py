@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.evaluate.checks import feature_matrix, refuse_unknown, set_sha256, spec_of
-from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.neighbours import other_distances

@@ -29,7 +29,7 @@ from gandiff.evaluate.checks import (
     set_sha256,
     spec_of,
 )
-from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,

@@ -31,7 +31,7 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.neighbours import Overlap, overlap_of
 from gandiff.evaluate.numerics.proportions import (

@@ -23,7 +23,7 @@ from gandiff.evaluate.checks import (
     spec_of,
     whole_number,
 )
-from gandiff.evaluate.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from gandiff.evaluate.features import TextFeatures
+from gandiff.evaluate.features.cache import TextFeatures
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError, Value
 

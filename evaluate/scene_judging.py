@@ -8,7 +8,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.evaluate.images import UnreadableImageError, describe_unreadable, read_image
+from gandiff.evaluate.features.images import UnreadableImageError, describe_unreadable, read_image
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError
 

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gandiff.evaluate.checks import reference_of, set_sha256
-from gandiff.evaluate.images import read_pixels
+from gandiff.evaluate.features.images import read_pixels
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.statistics import Interval, bootstrap_over_groups
 from gandiff.evaluate.result import Direction, MetricError, MetricResult, MetricSpec, Value

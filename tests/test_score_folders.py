@@ -226,7 +226,7 @@ def test_a_cap_draws_the_same_images_whatever_their_names(
 def test_a_cache_keeps_features_and_notices_a_changed_file(
     folders: Path, gandiff_command: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gandiff.evaluate import encoding
+    from gandiff.evaluate.features import encoding
 
     seen: list[str] = []
     whole = encoding.read_image

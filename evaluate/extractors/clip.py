@@ -12,8 +12,8 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from gandiff.evaluate.checks import did_you_mean
-from gandiff.evaluate.encoders import ImageTextExtractor, TextBatch
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.features.encoders import ImageTextExtractor, TextBatch
 from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "ViT-B-32/openai"

@@ -14,8 +14,8 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
-from gandiff.evaluate.encoders import FeatureExtractor
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.features.encoders import FeatureExtractor
 from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "facebook/dinov2-large"

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from gandiff.evaluate.encoders import RESIZES, FeatureExtractor
 from gandiff.evaluate.extractors.resizing import to_inception
 from gandiff.evaluate.extractors.torch_inference import (
     brief,
@@ -25,6 +24,7 @@ from gandiff.evaluate.extractors.torch_inference import (
     file_sha256,
     folded,
 )
+from gandiff.evaluate.features.encoders import RESIZES, FeatureExtractor
 from gandiff.evaluate.result import MetricError
 
 if TYPE_CHECKING:

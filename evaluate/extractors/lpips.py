@@ -17,8 +17,8 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from gandiff.evaluate.encoders import PairExtractor
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.evaluate.features.encoders import PairExtractor
 from gandiff.evaluate.result import MetricError
 
 _SMALLEST = 31  # px: below it AlexNet's second pooling has nothing left

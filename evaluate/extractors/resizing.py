@@ -11,7 +11,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from gandiff.evaluate.encoders import RESIZES
+from gandiff.evaluate.features.encoders import RESIZES
 
 SIDE = 299
 Picture = UInt8[np.ndarray, "_ _ 3"]

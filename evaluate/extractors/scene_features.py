@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from gandiff.evaluate.encoders import FeatureExtractor, by_size
+from gandiff.evaluate.features.encoders import FeatureExtractor, by_size
 
 _JUDGES = {"scenes": "a", "scenes_b": "b"}
 

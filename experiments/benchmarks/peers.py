@@ -122,7 +122,7 @@ def _batches(folder: Path) -> Iterator[Any]:
     """Images as tensors, n 3 h w, one call a size as torchmetrics cannot mix them."""
     import torch
 
-    from gandiff.evaluate.images import image_records, read_image
+    from gandiff.evaluate.features.images import image_records, read_image
 
     waiting: list[np.ndarray] = []
     for record in image_records(folder):

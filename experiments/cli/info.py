@@ -151,7 +151,7 @@ def _named(kind: str) -> Mapping[str, str]:
     if kind == "metrics":
         return plugins.metric_types()
     if kind == "encoders":
-        from gandiff.evaluate.encoders import encoder_names
+        from gandiff.evaluate.features.encoders import encoder_names
 
         return encoder_names()
     if kind == "suites":

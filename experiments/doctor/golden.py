@@ -143,7 +143,7 @@ def _rounding() -> list[Golden]:
 
 
 def _decoding() -> list[Golden]:
-    from gandiff.evaluate.images import decode_image
+    from gandiff.evaluate.features.images import decode_image
 
     found = []
     for name in IMAGES:
@@ -154,8 +154,8 @@ def _decoding() -> list[Golden]:
 
 
 def _resizing() -> list[Golden]:
-    from gandiff.evaluate.encoders import RESIZES
     from gandiff.evaluate.extractors.resizing import to_inception
+    from gandiff.evaluate.features.encoders import RESIZES
 
     return [
         Golden(
@@ -170,7 +170,7 @@ def _resizing() -> list[Golden]:
 
 
 def _scene_encoders() -> list[Golden]:
-    from gandiff.evaluate.encoders import open_extractor
+    from gandiff.evaluate.features.encoders import open_extractor
 
     pictures = [_picture("scene.png"), _picture("alpha.png")]
     return [
@@ -184,7 +184,7 @@ def _scene_encoders() -> list[Golden]:
 
 
 def _token_truncation() -> list[Golden]:
-    from gandiff.evaluate.encoders import ImageTextExtractor, open_extractor
+    from gandiff.evaluate.features.encoders import ImageTextExtractor, open_extractor
 
     clip = open_extractor("clip:scenes", {}, "cpu")
     assert isinstance(clip, ImageTextExtractor)
@@ -206,7 +206,7 @@ def _inception() -> list[Golden]:
     """The FID network with weights from a formula: its layers, not its training, are watched."""
     import torch
 
-    from gandiff.evaluate.encoders import open_extractor
+    from gandiff.evaluate.features.encoders import open_extractor
 
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "inception.pth"
@@ -247,7 +247,7 @@ def _formula(key: str, shape: tuple[int, ...]) -> object:
 
 
 def _picture(name: str) -> np.ndarray:
-    from gandiff.evaluate.images import decode_image
+    from gandiff.evaluate.features.images import decode_image
 
     return decode_image((FOLDER / name).read_bytes()).pixels
 

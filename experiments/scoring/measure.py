@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.result import MetricError, MetricResult
 

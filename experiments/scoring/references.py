@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from gandiff.evaluate.images import SUFFIXES, image_records
+from gandiff.evaluate.features.images import SUFFIXES, image_records
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.errors import RequestError

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.experiments.errors import RequestError

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import torch
 
-from gandiff.evaluate.encoders import check_encoder
+from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.evaluate.result import MetricError
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.evaluate.encoders import TextBatch
-from gandiff.evaluate.features import TextFeatures
+from gandiff.evaluate.features.cache import TextFeatures
+from gandiff.evaluate.features.encoders import TextBatch
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 
 CLIP_CONFIG = {

@@ -9,9 +9,9 @@ import pytest
 import torch
 import toys
 
-from gandiff.evaluate.encoders import ImageTextExtractor, open_extractor
 from gandiff.evaluate.extractors import clip as clip_module
 from gandiff.evaluate.extractors.torch_inference import file_sha256
+from gandiff.evaluate.features.encoders import ImageTextExtractor, open_extractor
 from gandiff.evaluate.result import MetricError
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import toys
 
-from gandiff.evaluate.encoders import open_extractor
+from gandiff.evaluate.features.encoders import open_extractor
 
 pytestmark = pytest.mark.gpu
 

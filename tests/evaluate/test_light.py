@@ -43,7 +43,7 @@ for name in {MODULES}:
 from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.diversity import PromptDiversity, Vendi
 from gandiff.evaluate.duplicates import NearDuplicates
-from gandiff.evaluate.encoders import encoder_names
+from gandiff.evaluate.features.encoders import encoder_names
 from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.manifold import Coverage, Density, Precision, Recall
 from gandiff.evaluate.mmd import Cmmd, KernelDistance

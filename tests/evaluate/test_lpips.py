@@ -10,9 +10,14 @@ import pytest
 import torch
 
 from gandiff.evaluate.diversity import PromptDiversity
-from gandiff.evaluate.encoders import PairExtractor, check_encoder, encoder_names, open_extractor
 from gandiff.evaluate.extractors.torch_inference import file_sha256
-from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.features.cache import FeatureCache
+from gandiff.evaluate.features.encoders import (
+    PairExtractor,
+    check_encoder,
+    encoder_names,
+    open_extractor,
+)
 from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError

@@ -9,7 +9,7 @@ import pytest
 
 from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.diversity import PromptDiversity, Vendi
-from gandiff.evaluate.features import FeatureCache
+from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.mmd import KernelDistance

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from gandiff.evaluate.checks import set_sha256
-from gandiff.evaluate.images import image_records, read_pixels
+from gandiff.evaluate.features.images import image_records, read_pixels
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import MetricError, MetricSpec
 from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
-from gandiff.evaluate.encoders import open_extractor
-from gandiff.evaluate.images import image_records, read_image
+from gandiff.evaluate.features.encoders import open_extractor
+from gandiff.evaluate.features.images import image_records, read_image
 from gandiff.experiments.benchmarks import peers
 from gandiff.experiments.scoring.folders import Encoding, measure_folders
 

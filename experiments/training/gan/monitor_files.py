@@ -14,7 +14,7 @@ from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan.monitor import Watch, spread
 
 if TYPE_CHECKING:
-    from gandiff.evaluate.encoders import FeatureExtractor
+    from gandiff.evaluate.features.encoders import FeatureExtractor
     from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _REAL, _PER_PROMPT = 1000, 4  # pictures, at most
@@ -78,7 +78,7 @@ def thumbnails(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d
 
 
 def _open(encoder: str | None, device: str) -> FeatureExtractor | None:
-    from gandiff.evaluate.encoders import check_encoder, open_extractor
+    from gandiff.evaluate.features.encoders import check_encoder, open_extractor
     from gandiff.evaluate.result import MetricError
 
     if encoder is None:

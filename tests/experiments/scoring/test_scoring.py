@@ -187,7 +187,7 @@ def test_scoring_again_does_nothing_and_a_new_metric_measures_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     encoded: list[int] = []
-    from gandiff.evaluate import encoding
+    from gandiff.evaluate.features import encoding
 
     whole = encoding._encode
 

@@ -10,16 +10,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from gandiff.evaluate import features as module
-from gandiff.evaluate.encoders import (
+from gandiff.evaluate.features import cache as module
+from gandiff.evaluate.features.cache import FeatureCache
+from gandiff.evaluate.features.encoders import (
     FeatureExtractor,
     by_size,
     check_encoder,
     encoder_names,
     open_extractor,
 )
-from gandiff.evaluate.features import FeatureCache
-from gandiff.evaluate.images import (
+from gandiff.evaluate.features.images import (
     UnreadableImageError,
     decode_image,
     image_records,

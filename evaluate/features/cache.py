@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.encoders import (
+from gandiff.evaluate.features.encoders import (
     CROPS,
     FeatureExtractor,
     ImageTextExtractor,
@@ -20,9 +20,9 @@ from gandiff.evaluate.encoders import (
     check_encoder,
     open_extractor,
 )
-from gandiff.evaluate.encoding import encode_images
-from gandiff.evaluate.feature_store import FeatureStore, StoredRows
-from gandiff.evaluate.images import ODDITIES, describe_unreadable, read_pixels
+from gandiff.evaluate.features.encoding import encode_images
+from gandiff.evaluate.features.images import ODDITIES, describe_unreadable, read_pixels
+from gandiff.evaluate.features.store import FeatureStore, StoredRows
 from gandiff.evaluate.metric import Features, ImageRecord
 from gandiff.evaluate.result import MetricError
 

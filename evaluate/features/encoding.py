@@ -12,9 +12,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
-from gandiff.evaluate.encoders import FeatureExtractor
-from gandiff.evaluate.feature_store import FeatureStore
-from gandiff.evaluate.images import ODDITIES, DecodedImage, UnreadableImageError, read_image
+from gandiff.evaluate.features.encoders import FeatureExtractor
+from gandiff.evaluate.features.images import (
+    ODDITIES,
+    DecodedImage,
+    UnreadableImageError,
+    read_image,
+)
+from gandiff.evaluate.features.store import FeatureStore
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricError
 
