@@ -99,7 +99,7 @@ def _time_distance(width: int = 2048, count: int = 2000) -> None:
     """The distance of two Gaussians beside scipy's square root, and its interval at N images."""
     from scipy.linalg import sqrtm
 
-    from gandiff.evaluate.frechet import frechet_replicates
+    from gandiff.evaluate.metrics.frechet import frechet_replicates
     from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 
     rng = np.random.default_rng(0)

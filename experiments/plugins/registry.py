@@ -63,54 +63,64 @@ class BuiltInMetric(NamedTuple):
 
 METRICS = {
     "fd": BuiltInMetric(
-        "gandiff.evaluate.frechet:FrechetDistance", "Fréchet distance in an encoder's features"
+        "gandiff.evaluate.metrics.frechet:FrechetDistance",
+        "Fréchet distance in an encoder's features",
     ),
     "fd_inf": BuiltInMetric(
-        "gandiff.evaluate.frechet:FrechetInfinity",
+        "gandiff.evaluate.metrics.frechet:FrechetInfinity",
         "Fréchet distance extrapolated to infinitely many images",
     ),
     "kid": BuiltInMetric(
-        "gandiff.evaluate.mmd:KernelDistance", "kernel distance, unbiased, in an encoder's features"
+        "gandiff.evaluate.metrics.mmd:KernelDistance",
+        "kernel distance, unbiased, in an encoder's features",
     ),
-    "cmmd": BuiltInMetric("gandiff.evaluate.mmd:Cmmd", "kernel distance in CLIP's features"),
+    "cmmd": BuiltInMetric(
+        "gandiff.evaluate.metrics.mmd:Cmmd", "kernel distance in CLIP's features"
+    ),
     "precision": BuiltInMetric(
-        "gandiff.evaluate.manifold:Precision", "images that lie among the reference images"
+        "gandiff.evaluate.metrics.manifold:Precision", "images that lie among the reference images"
     ),
     "recall": BuiltInMetric(
-        "gandiff.evaluate.manifold:Recall", "reference images that lie among the images"
+        "gandiff.evaluate.metrics.manifold:Recall", "reference images that lie among the images"
     ),
     "density": BuiltInMetric(
-        "gandiff.evaluate.manifold:Density", "how densely reference images surround the images"
+        "gandiff.evaluate.metrics.manifold:Density",
+        "how densely reference images surround the images",
     ),
     "coverage": BuiltInMetric(
-        "gandiff.evaluate.manifold:Coverage", "reference images with an image nearby"
+        "gandiff.evaluate.metrics.manifold:Coverage", "reference images with an image nearby"
     ),
     "scene_accuracy": BuiltInMetric(
-        "gandiff.evaluate.alignment:SceneAccuracy",
+        "gandiff.evaluate.metrics.alignment:SceneAccuracy",
         "stated facts of a scene that are in the picture",
     ),
     "clip_score": BuiltInMetric(
-        "gandiff.evaluate.alignment:ClipScore", "cosine of image and prompt in a CLIP model"
+        "gandiff.evaluate.metrics.alignment:ClipScore", "cosine of image and prompt in a CLIP model"
     ),
     "r_precision": BuiltInMetric(
-        "gandiff.evaluate.retrieval:RPrecision", "own prompt nearest to the image, of all prompts"
+        "gandiff.evaluate.metrics.retrieval:RPrecision",
+        "own prompt nearest to the image, of all prompts",
     ),
     "unstated": BuiltInMetric(
-        "gandiff.evaluate.unstated:UnstatedAttributes",
+        "gandiff.evaluate.metrics.unstated:UnstatedAttributes",
         "variation in what the prompt leaves open, beside real scenes",
     ),
     "diversity": BuiltInMetric(
-        "gandiff.evaluate.diversity:PromptDiversity", "spread of the images of one prompt"
+        "gandiff.evaluate.metrics.diversity:PromptDiversity", "spread of the images of one prompt"
     ),
     "near_duplicates": BuiltInMetric(
-        "gandiff.evaluate.duplicates:NearDuplicates", "images that show what another one shows"
+        "gandiff.evaluate.metrics.duplicates:NearDuplicates",
+        "images that show what another one shows",
     ),
     "vendi": BuiltInMetric(
-        "gandiff.evaluate.diversity:Vendi", "effective number of different images"
+        "gandiff.evaluate.metrics.diversity:Vendi", "effective number of different images"
     ),
 }
 
-_TORCHMETRICS, _BRIDGE = "torchmetrics:", "gandiff.evaluate.torchmetrics_bridge:TorchmetricsMetric"
+_TORCHMETRICS, _BRIDGE = (
+    "torchmetrics:",
+    "gandiff.evaluate.metrics.torchmetrics_bridge:TorchmetricsMetric",
+)
 
 
 def generator_types() -> dict[str, str]:

@@ -40,15 +40,15 @@ def test_metrics_are_named_without_torch() -> None:
 import importlib, sys
 for name in {MODULES}:
     importlib.import_module("gandiff.evaluate." + name)
-from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
-from gandiff.evaluate.diversity import PromptDiversity, Vendi
-from gandiff.evaluate.duplicates import NearDuplicates
+from gandiff.evaluate.metrics.alignment import ClipScore, SceneAccuracy
+from gandiff.evaluate.metrics.diversity import PromptDiversity, Vendi
+from gandiff.evaluate.metrics.duplicates import NearDuplicates
 from gandiff.evaluate.features.encoders import encoder_names
-from gandiff.evaluate.frechet import FrechetDistance
-from gandiff.evaluate.manifold import Coverage, Density, Precision, Recall
-from gandiff.evaluate.mmd import Cmmd, KernelDistance
-from gandiff.evaluate.retrieval import RPrecision
-from gandiff.evaluate.unstated import UnstatedAttributes
+from gandiff.evaluate.metrics.frechet import FrechetDistance
+from gandiff.evaluate.metrics.manifold import Coverage, Density, Precision, Recall
+from gandiff.evaluate.metrics.mmd import Cmmd, KernelDistance
+from gandiff.evaluate.metrics.retrieval import RPrecision
+from gandiff.evaluate.metrics.unstated import UnstatedAttributes
 encoder_names()
 print([str(m().spec) for m in (FrechetDistance, KernelDistance, ClipScore, SceneAccuracy,
                                PromptDiversity, Vendi, RPrecision, UnstatedAttributes, Cmmd,

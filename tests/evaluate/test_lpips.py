@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from gandiff.evaluate.diversity import PromptDiversity
 from gandiff.evaluate.extractors.torch_inference import file_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import (
@@ -18,8 +17,9 @@ from gandiff.evaluate.features.encoders import (
     encoder_names,
     open_extractor,
 )
-from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.metric import ImageRecord, MetricInput
+from gandiff.evaluate.metrics.diversity import PromptDiversity
+from gandiff.evaluate.metrics.frechet import FrechetDistance
 from gandiff.evaluate.result import MetricError
 
 Write = Callable[..., ImageRecord]

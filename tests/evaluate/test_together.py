@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
-from gandiff.evaluate.diversity import PromptDiversity, Vendi
 from gandiff.evaluate.features.cache import FeatureCache
-from gandiff.evaluate.frechet import FrechetDistance
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.mmd import KernelDistance
+from gandiff.evaluate.metrics.alignment import ClipScore, SceneAccuracy
+from gandiff.evaluate.metrics.diversity import PromptDiversity, Vendi
+from gandiff.evaluate.metrics.frechet import FrechetDistance
+from gandiff.evaluate.metrics.mmd import KernelDistance
 
 Write = Callable[..., ImageRecord]
 

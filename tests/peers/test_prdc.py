@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gandiff.evaluate.manifold import manifold_values
+from gandiff.evaluate.metrics.manifold import manifold_values
 
 prdc = pytest.importorskip("prdc")
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gandiff.evaluate.manifold import manifold_values
+from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.errors import RequestError

@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.evaluate.extractors.scenes import load_classifier
-from gandiff.evaluate.manifold import manifold_values
+from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.evaluate.numerics.matching import KINDS, judge_facts, open_values
 from gandiff.evaluate.numerics.variation import further_values, reverse_kl

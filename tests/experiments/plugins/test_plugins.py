@@ -118,7 +118,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> None:
             EntryPoint("lost", "no_such_module:x", "gandiff.generators"),
         ],
         "gandiff.metrics": [
-            EntryPoint("spread", "gandiff.evaluate.diversity:Vendi", "gandiff.metrics")
+            EntryPoint("spread", "gandiff.evaluate.metrics.diversity:Vendi", "gandiff.metrics")
         ],
     }
     monkeypatch.setattr(plugins, "entry_points", lambda group: points.get(group, []))

@@ -4,8 +4,8 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gandiff.evaluate.manifold import Coverage, Density, Precision, Recall, manifold_values
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
+from gandiff.evaluate.metrics.manifold import Coverage, Density, Precision, Recall, manifold_values
 from gandiff.evaluate.numerics.neighbours import overlap_of
 from gandiff.evaluate.numerics.proportions import (
     NORMAL,

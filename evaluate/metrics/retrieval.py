@@ -10,14 +10,14 @@ from jaxtyping import Bool, Float
 
 from gandiff.evaluate.checks import refuse_unknown, spec_of, whole_number
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.prompt_texts import (
+from gandiff.evaluate.metrics.prompt_texts import (
     PromptTexts,
     check_model,
     prompt_texts,
     refuse_no_cosine,
     unit_rows,
 )
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import MetricError, MetricResult, Value
 
 _BLOCK = 4_000_000  # cosines held at once

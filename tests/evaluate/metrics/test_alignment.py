@@ -5,9 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gandiff.evaluate import scene_judging
-from gandiff.evaluate.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
+from gandiff.evaluate.metrics import scene_judging
+from gandiff.evaluate.metrics.alignment import ClipScore, SceneAccuracy
 from gandiff.evaluate.result import MetricError, MetricSpec
 
 Make = Callable[..., MetricInput]

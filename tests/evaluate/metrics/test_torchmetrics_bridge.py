@@ -13,8 +13,8 @@ import torch
 from gandiff.evaluate.checks import set_sha256
 from gandiff.evaluate.features.images import image_records, read_pixels
 from gandiff.evaluate.metric import ImageRecord, MetricInput
+from gandiff.evaluate.metrics.torchmetrics_bridge import TorchmetricsMetric
 from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]

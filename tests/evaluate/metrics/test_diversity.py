@@ -3,14 +3,14 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gandiff.evaluate.diversity import (
+from gandiff.evaluate.metric import MetricInput
+from gandiff.evaluate.metrics.diversity import (
     PromptDiversity,
     Vendi,
     sibling_distances,
     vendi_of_features,
     vendi_score,
 )
-from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]

@@ -5,8 +5,8 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
-from gandiff.evaluate.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
 from gandiff.evaluate.metric import MetricInput
+from gandiff.evaluate.metrics.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.numerics.statistics import jackknife_over_groups
 from gandiff.evaluate.result import MetricError
@@ -218,7 +218,7 @@ def test_infinity_needs_prompts(make_input: Make) -> None:
 def test_both_distances_come_from_one_computation(
     make_input: Make, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from gandiff.evaluate import frechet
+    from gandiff.evaluate.metrics import frechet
 
     calls: list[int] = []
     whole = frechet.frechet_replicates

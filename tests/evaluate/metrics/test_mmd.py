@@ -7,7 +7,7 @@ import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
-from gandiff.evaluate.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
+from gandiff.evaluate.metrics.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
     cubic_kernel,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from gandiff.evaluate.metric import ImageRecord, MetricInput
+from gandiff.evaluate.metrics.torchmetrics_bridge import TorchmetricsMetric
+from gandiff.evaluate.metrics.torchmetrics_classes import use_of
 from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.evaluate.torchmetrics_bridge import TorchmetricsMetric
-from gandiff.evaluate.torchmetrics_classes import use_of
 from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins.registry import make_metric, metric_types
 

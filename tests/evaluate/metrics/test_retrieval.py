@@ -4,10 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gandiff.evaluate import retrieval
 from gandiff.evaluate.metric import MetricInput
+from gandiff.evaluate.metrics import retrieval
+from gandiff.evaluate.metrics.retrieval import RPrecision
 from gandiff.evaluate.result import MetricError
-from gandiff.evaluate.retrieval import RPrecision
 
 Make = Callable[..., MetricInput]
 NAME = "r_precision(model=scenes)"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from gandiff.evaluate.metric import ImageRecord, MetricInput
-from gandiff.evaluate.unstated import UnstatedAttributes
+from gandiff.evaluate.metrics.unstated import UnstatedAttributes
 
 Make = Callable[..., MetricInput]
 

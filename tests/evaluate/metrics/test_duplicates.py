@@ -4,12 +4,12 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from gandiff.evaluate.duplicates import (
+from gandiff.evaluate.metric import MetricInput, MetricOutput
+from gandiff.evaluate.metrics.duplicates import (
     NearDuplicates,
     nearest_distances,
     similar_without,
 )
-from gandiff.evaluate.metric import MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import partition_groups
 from gandiff.evaluate.result import MetricError, MetricResult

@@ -10,17 +10,17 @@ from jaxtyping import Float
 
 from gandiff.evaluate.checks import refuse_unknown, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.numerics.matching import KINDS, judge_facts
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.prompt_texts import (
+from gandiff.evaluate.metrics.prompt_texts import (
     PromptTexts,
     check_model,
     prompt_texts,
     refuse_no_cosine,
     unit_rows,
 )
+from gandiff.evaluate.metrics.scene_judging import judge_of, judged
+from gandiff.evaluate.numerics.matching import KINDS, judge_facts
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
-from gandiff.evaluate.scene_judging import judge_of, judged
 
 _ROWS = ("all", *KINDS, "held_out_all")
 

@@ -22,9 +22,14 @@ from jaxtyping import Float, UInt8
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.features.images import read_pixels
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metrics.torchmetrics_classes import (
+    bind_parameters,
+    find_class,
+    one_line,
+    use_of,
+)
 from gandiff.evaluate.numerics.statistics import Interval, bootstrap_over_groups
 from gandiff.evaluate.result import Direction, MetricError, MetricResult, MetricSpec, Value
-from gandiff.evaluate.torchmetrics_classes import bind_parameters, find_class, one_line, use_of
 
 if TYPE_CHECKING:
     from torch import Tensor
