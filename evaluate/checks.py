@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
+from gandiff.common.names import did_you_mean
 from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics, Rows
-from gandiff.evaluate.result import MetricError, MetricSpec, Value
+from gandiff.evaluate.result import MetricSpec, Value
 
 _BLOCK = 4096  # rows looked at at once
-
-
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """A sentence with the nearest valid name, or with the known ones where none is near."""
-    known = sorted(names)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
-    if close:
-        return f"Did you mean {close[0]!r}?"
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-    return f"Known are: {', '.join(known[:12])}{more}."
 
 
 def refuse_unknown(metric: str, unknown: Mapping[str, Value], allowed: Sequence[str]) -> None:
     """Raise ``MetricError`` if a parameter was given that the metric does not have."""
     for name in unknown:
         raise MetricError(
-            f"the metric {metric} has no parameter {name!r}; it takes {', '.join(allowed)}. "
+            f"the metric {metric} has no parameter {name!r}; it takes {', '.join(allowed)}"
             + did_you_mean(name, allowed)
         )
 
@@ -50,7 +41,7 @@ def one_of(metric: str, name: str, value: Value, allowed: Sequence[str]) -> str:
     """The value if it is among the allowed words, else ``MetricError``."""
     if value not in allowed:
         raise MetricError(
-            f"the parameter {name!r} of the metric {metric} is {value!r}. "
+            f"the parameter {name!r} of the metric {metric} is {value!r}"
             + did_you_mean(str(value), allowed)
         )
     return str(value)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.common.errors import MetricError
+from gandiff.evaluate.result import MetricResult
 
 # Fields of a protocol that do not decide whether two numbers may be compared.
 UNDECISIVE = frozenset(

@@ -8,6 +8,8 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from gandiff.common.errors import MetricError
+
 Direction = Literal["higher", "lower", "target", "none"]
 Value = str | int | float | bool
 
@@ -16,10 +18,6 @@ _SHORT = {
     "fid": ("fd", {"encoder": "inception"}),
     "fid_inf": ("fd_inf", {"encoder": "inception"}),
 }
-
-
-class MetricError(Exception):
-    """A metric was asked for that does not exist or cannot be computed on what there is."""
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
 from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.errors import RequestError
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Generator
 

@@ -10,14 +10,8 @@ from typing import Any, get_args
 import numpy as np
 import numpy.typing as npt
 
-from gandiff.models.generator import (
-    Family,
-    Generation,
-    GenerationRequest,
-    Generator,
-    GeneratorError,
-    GeneratorInfo,
-)
+from gandiff.common.errors import GeneratorError
+from gandiff.models.generator import Family, Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish, to_uint8
 
 # Floats may leave their range by half a level of 255 before that is called a mistake.

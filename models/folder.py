@@ -12,13 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from gandiff.models.generator import (
-    Generation,
-    GenerationRequest,
-    Generator,
-    GeneratorError,
-    GeneratorInfo,
-)
+from gandiff.common.errors import GeneratorError
+from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
 from gandiff.models.pixels import finish
 from gandiff.models.settings import FolderSettings

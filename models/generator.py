@@ -20,10 +20,6 @@ Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
 Status = Literal["ok", "failed", "filtered"]
 
 
-class GeneratorError(Exception):
-    """A generator cannot be built or loaded; the message says what was found and what to do."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GenerationRequest:
     """One image to make.

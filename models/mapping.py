@@ -9,7 +9,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.models.generator import GenerationRequest, GeneratorError
+from gandiff.common.errors import GeneratorError
+from gandiff.models.generator import GenerationRequest
 
 # Hugging Face's imagefolder convention: https://huggingface.co/docs/datasets/image_dataset
 USUAL_NAMES = ("metadata.jsonl", "metadata.csv")

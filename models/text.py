@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32

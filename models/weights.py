@@ -14,7 +14,7 @@ from typing import Any
 
 import yaml
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 

@@ -8,15 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
 
+from gandiff.common.errors import ReportError
 from gandiff.evaluate.result import Direction, MetricResult
-from gandiff.reports.run_data import (
-    DifferenceRow,
-    GeneratorFacts,
-    ReportError,
-    ResultRow,
-    RunData,
-    Score,
-)
+from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData, Score
 
 DIRECTIONS = ("higher", "lower", "target", "none")
 _REAL = (

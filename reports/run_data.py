@@ -10,10 +10,6 @@ from typing import Any
 from gandiff.evaluate.result import MetricResult
 
 
-class ReportError(Exception):
-    """A run folder cannot be reported on; the message says what is missing and what to do."""
-
-
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratorFacts:
     """What is known of one generator, and what became of the images it was asked for."""

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import typer.main
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import (
+    EnvironmentFailure,
+    GeneratorError,
+    MetricError,
+    RequestError,
+    environment_failure,
+)
 from gandiff.experiments import api
 from gandiff.experiments.cli import app, main
-from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
-from gandiff.models.generator import GeneratorError
 
 ROOT = Path(__file__).parents[1]
 SCENES = str(ROOT / "experiments" / "comparisons" / "scenes.yaml")

@@ -13,7 +13,7 @@ import toys
 from PIL import Image
 
 import gandiff
-from gandiff.evaluate.extractors.torch_inference import file_sha256
+from gandiff.common.files import file_sha256
 from gandiff.experiments.cli import main
 
 FD, KID = "fd(encoder=scenes)", "kid(encoder=scenes)"

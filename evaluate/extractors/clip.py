@@ -11,10 +11,11 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
-from gandiff.evaluate.checks import did_you_mean
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
 from gandiff.evaluate.features.encoders import ImageTextExtractor, TextBatch
-from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "ViT-B-32/openai"
 SCENES = Path(__file__).resolve().parent.parent / "pretrained" / "scene-clip"
@@ -139,10 +140,10 @@ def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Pat
     name, _, tag = model.partition("/")
     if name not in open_clip.list_models():
         known = open_clip.list_models()
-        raise MetricError(f"open_clip has no model {name!r}. {did_you_mean(name, known)}")
+        raise MetricError(f"open_clip has no model {name!r}{did_you_mean(name, known)}")
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag not in tags:
-        raise MetricError(f"open_clip has no weights {tag!r} for {name}. {did_you_mean(tag, tags)}")
+        raise MetricError(f"open_clip has no weights {tag!r} for {name}{did_you_mean(tag, tags)}")
     settings = open_clip.get_pretrained_cfg(name, tag)
     # The tag's activation, whatever the architecture's default: open_clip itself only warns.
     quick = {"force_quick_gelu": bool(settings.get("quick_gelu", False))}

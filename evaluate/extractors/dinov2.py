@@ -14,9 +14,10 @@ import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
 from gandiff.evaluate.features.encoders import FeatureExtractor
-from gandiff.evaluate.result import MetricError
 
 DEFAULT_MODEL = "facebook/dinov2-large"
 _FILE = "model.safetensors"

@@ -16,16 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.evaluate.extractors.resizing import to_inception
-from gandiff.evaluate.extractors.torch_inference import (
-    brief,
-    compiled,
-    exact_inference,
-    file_sha256,
-    folded,
-)
+from gandiff.evaluate.extractors.torch_inference import brief, compiled, exact_inference, folded
 from gandiff.evaluate.features.encoders import RESIZES, FeatureExtractor
-from gandiff.evaluate.result import MetricError
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -17,9 +17,10 @@ import torch
 from jaxtyping import Float, Shaped, UInt8
 from torch import Tensor
 
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, file_sha256
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
 from gandiff.evaluate.features.encoders import PairExtractor
-from gandiff.evaluate.result import MetricError
 
 _SMALLEST = 31  # px: below it AlexNet's second pooling has nothing left
 _EPSILON = 1e-8  # under the root of a length, as in the owners' code

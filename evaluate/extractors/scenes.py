@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import MetricError
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 SIDE = 32  # px that the judges look at; other sizes are resized, bilinear with antialiasing

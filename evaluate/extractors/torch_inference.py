@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -55,9 +53,3 @@ def compiled(network: nn.Module) -> Any:
 def brief(error: Exception) -> str:
     """The first line of what a library said, or the kind of error where it said nothing."""
     return (str(error).strip() or type(error).__name__).splitlines()[0][:160]
-
-
-def file_sha256(path: Path) -> str:
-    """Sha256 of a file, as ``sha256sum`` prints it."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

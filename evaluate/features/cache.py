@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.encoders import (
     CROPS,
     FeatureExtractor,
@@ -24,7 +25,6 @@ from gandiff.evaluate.features.encoding import encode_images
 from gandiff.evaluate.features.images import ODDITIES, describe_unreadable, read_pixels
 from gandiff.evaluate.features.store import FeatureStore, StoredRows
 from gandiff.evaluate.metric import Features, ImageRecord
-from gandiff.evaluate.result import MetricError
 
 
 class TextFeatures(Features):

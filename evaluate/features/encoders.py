@@ -11,8 +11,9 @@ from typing import Any, cast
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
-from gandiff.evaluate.checks import did_you_mean
-from gandiff.evaluate.result import MetricError, Value
+from gandiff.common.errors import MetricError
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.result import Value
 
 _PACKAGE = "gandiff.evaluate.extractors"
 _ENCODERS = {  # family: (module below extractors/, description)
@@ -122,7 +123,7 @@ def check_encoder(encoder: Value, resize: Value | None = None, crop: Value | Non
         whole, named_crop = name, ""
     family, colon, variant = whole.partition(":")
     if family not in _ENCODERS:
-        raise MetricError(f"there is no encoder {family!r}. {did_you_mean(family, _ENCODERS)}")
+        raise MetricError(f"there is no encoder {family!r}{did_you_mean(family, _ENCODERS)}")
     if colon and (not variant or family in _NO_VARIANT):
         raise MetricError(
             f"the encoder {family!r} cannot be written {name!r}; {_ENCODERS[family][1]}"
@@ -144,7 +145,7 @@ def check_encoder(encoder: Value, resize: Value | None = None, crop: Value | Non
 
 def _check_word(what: str, word: str, known: Sequence[str]) -> None:
     if word not in known:
-        raise MetricError(f"there is no {what} {word!r}. {did_you_mean(word, known)}")
+        raise MetricError(f"there is no {what} {word!r}{did_you_mean(word, known)}")
 
 
 def open_extractor(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Shaped
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.encoders import FeatureExtractor
 from gandiff.evaluate.features.images import (
     ODDITIES,
@@ -21,7 +22,6 @@ from gandiff.evaluate.features.images import (
 )
 from gandiff.evaluate.features.store import FeatureStore
 from gandiff.evaluate.metric import ImageRecord
-from gandiff.evaluate.result import MetricError
 
 Todo = tuple[ImageRecord, Sequence[str]]  # an image, and the encoders that it waits for
 Prepared = Shaped[np.ndarray, "..."]

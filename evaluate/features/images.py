@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, UnidentifiedImageError
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import ImageRecord
-from gandiff.evaluate.result import MetricError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 # Kept in this order: a cached image stores its oddities as bits.

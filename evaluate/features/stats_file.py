@@ -17,10 +17,10 @@ from typing import Any
 
 import numpy as np
 
-from gandiff.evaluate.extractors.torch_inference import file_sha256
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.evaluate.metric import ReferenceStatistics, Rows
 from gandiff.evaluate.numerics.gaussian import Moments
-from gandiff.evaluate.result import MetricError
 
 SUFFIX = ".npz"
 _VERSION = 1

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped, UInt
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import MetricError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.prompt_texts import (
@@ -20,7 +21,7 @@ from gandiff.evaluate.metrics.prompt_texts import (
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, judge_facts
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import MetricResult, MetricSpec, Value
 
 _ROWS = ("all", *KINDS, "held_out_all")
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
     feature_matrix,
     one_of,
@@ -21,7 +22,7 @@ from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import Interval, bootstrap_ratio, jackknife_over_groups
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.result import MetricResult, Value
 
 _DISTANCES = ["euclidean", "cosine"]
 _SHIPPED = ("scenes", "scenes_b", "clip:scenes")

@@ -23,6 +23,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import feature_matrix, refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
@@ -40,7 +41,7 @@ from gandiff.evaluate.numerics.statistics import (
     jackknife_variance,
     partition_groups,
 )
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.result import MetricResult, Value
 
 KINDS = ("over_seeds", "over_prompts")
 _SHARE = 0.01  # of the real images

@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float, Int
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
     check_statistics,
     feature_rows,
@@ -44,7 +45,7 @@ from gandiff.evaluate.numerics.statistics import (
     jackknife_interval,
     partition_groups,
 )
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import MetricResult, MetricSpec, Value
 
 _PARTS = 20
 

@@ -23,6 +23,7 @@ from typing import ClassVar
 import numpy as np
 from jaxtyping import Float, Int
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
     ReferenceFeatures,
     both_sets,
@@ -47,7 +48,7 @@ from gandiff.evaluate.numerics.statistics import (
     partition_groups,
     student_t,
 )
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.result import MetricResult, Value
 
 _PARTS = 20
 _JACKKNIFE = "E[value at N], reference fixed, delete-group jackknife over prompts, score interval"

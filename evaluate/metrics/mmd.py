@@ -15,6 +15,7 @@ from typing import cast
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
     both_sets,
     one_of,
@@ -33,7 +34,7 @@ from gandiff.evaluate.numerics.kernels import (
     squared_mmd,
 )
 from gandiff.evaluate.numerics.statistics import Interval
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.result import MetricResult, Value
 
 __all__ = ["Cmmd", "KernelDistance", "SubsetDistance", "squared_mmd", "subset_mmd"]
 

@@ -8,9 +8,10 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.cache import TextFeatures
 from gandiff.evaluate.metric import ImageRecord, MetricInput
-from gandiff.evaluate.result import MetricError, Value
+from gandiff.evaluate.result import Value
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, spec_of, whole_number
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.prompt_texts import (
@@ -18,7 +19,7 @@ from gandiff.evaluate.metrics.prompt_texts import (
     unit_rows,
 )
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.result import MetricError, MetricResult, Value
+from gandiff.evaluate.result import MetricResult, Value
 
 _BLOCK = 4_000_000  # cosines held at once
 _TIE = 1e-9  # far below the resolution of float32 features: only equal texts come so close

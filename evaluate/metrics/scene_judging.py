@@ -8,9 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import UInt8
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.images import UnreadableImageError, describe_unreadable, read_image
 from gandiff.evaluate.metric import ImageRecord, MetricInput
-from gandiff.evaluate.result import MetricError
 
 _BATCH = 256  # scenes judged at once
 

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.features.images import read_pixels
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
@@ -29,7 +30,7 @@ from gandiff.evaluate.metrics.torchmetrics_classes import (
     use_of,
 )
 from gandiff.evaluate.numerics.statistics import Interval, bootstrap_over_groups
-from gandiff.evaluate.result import Direction, MetricError, MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import Direction, MetricResult, MetricSpec, Value
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,9 @@ import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
 
-from gandiff.evaluate.checks import did_you_mean
-from gandiff.evaluate.result import MetricError, Value
+from gandiff.common.errors import MetricError
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.result import Value
 
 _BESIDES = "CLIPImageQualityAssessment"  # lives with the multimodal ones and takes images alone
 _ELSEWHERE = {  # names that people will try, and what to write
@@ -52,7 +53,7 @@ def find_class(name: str) -> type[Any]:
     if hasattr(torchmetrics.multimodal, _BESIDES):
         known.append(_BESIDES)
     if name not in known:
-        raise MetricError(f"torchmetrics has no image metric {name!r}. {did_you_mean(name, known)}")
+        raise MetricError(f"torchmetrics has no image metric {name!r}{did_you_mean(name, known)}")
     module = torchmetrics.multimodal if name == _BESIDES else torchmetrics.image
     found: type[Any] = getattr(module, name)
     return found

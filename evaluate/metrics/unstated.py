@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, open_values
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Interval, bootstrap_ratio
 from gandiff.evaluate.numerics.variation import Values, corrected_kl, further_values
-from gandiff.evaluate.result import Direction, MetricError, MetricResult, Value
+from gandiff.evaluate.result import Direction, MetricResult, Value
 
 # With fewer prompts, and for a kind with few values near 0, the jackknife interval of the KL held
 # the truth in less than 0.92 of simulations.

@@ -12,11 +12,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.errors import RequestError
-from gandiff.experiments.runs.store import read_json, write_atomically
+from gandiff.common.errors import RequestError
+from gandiff.common.files import PACKAGE, read_json, write_atomically
 from gandiff.experiments.training.cards import with_scores
 
-PRETRAINED = Path(__file__).resolve().parent.parent / "models" / "pretrained"
+PRETRAINED = PACKAGE / "models" / "pretrained"
 _ORACLE = "gandiff.experiments.scenes.oracle:paint"
 _MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 

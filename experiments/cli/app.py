@@ -94,9 +94,13 @@ def _interrupted() -> Outcome:
 
 def _explain(error: Exception) -> Outcome:
     # Imported here: a command line that goes well needs none of these.
-    from gandiff.evaluate.result import MetricError
-    from gandiff.experiments.errors import RequestError, environment_failure, with_command
-    from gandiff.models.generator import GeneratorError
+    from gandiff.common.errors import (
+        GeneratorError,
+        MetricError,
+        RequestError,
+        environment_failure,
+        with_command,
+    )
 
     if isinstance(error, typer.TyperException):
         return _explain_usage(error)

@@ -118,7 +118,7 @@ def _names(text: str | None, option: str) -> list[str] | None:
     """The names of an option, with commas between those outside parentheses."""
     if text is None:
         return None
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
     from gandiff.experiments.scoring.folders import split_metrics
 
     names = split_metrics(text)
@@ -128,7 +128,7 @@ def _names(text: str | None, option: str) -> list[str] | None:
 
 
 def _mapping(text: str) -> dict[str, str]:
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
 
     found: dict[str, str] = {}
     for part in text.split(","):

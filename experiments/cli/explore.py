@@ -53,7 +53,7 @@ def truncation(
     A row for each prompt, a column for each psi, by which the distance of the mapped noise from its
     mean is multiplied. The text stays as it is.
     """
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     psis = _numbers(psi)
@@ -97,7 +97,7 @@ def interpolate(
 
     With one prompt alone the noise changes, in z unless --space is w.
     """
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     numbers = _numbers(seeds)
@@ -144,7 +144,7 @@ def mix(
     Every prompt has a row, whose w paints what is coarse, and a column, whose w paints what is
     fine.
     """
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
@@ -177,7 +177,7 @@ def _warnings_told() -> Iterator[None]:
 
 
 def _numbers(text: str) -> list[float]:
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
 
     try:
         found = [float(part) for part in text.split(",")]
@@ -189,7 +189,7 @@ def _numbers(text: str) -> list[float]:
 
 
 def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:
-    from gandiff.experiments.pictures import tile, write_png
+    from gandiff.common.grids import tile, write_png
 
     rows, columns = grid.shape[:2]
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -143,7 +143,8 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
 
 
 def _named(kind: str) -> Mapping[str, str]:
-    from gandiff.experiments.errors import RequestError, did_you_mean
+    from gandiff.common.errors import RequestError
+    from gandiff.common.names import did_you_mean
     from gandiff.experiments.plugins import registry as plugins
 
     if kind == "generators":

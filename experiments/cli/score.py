@@ -172,7 +172,7 @@ def _echo_warnings(warnings: Sequence[str]) -> None:
 def _check_options(
     target: Path, is_run: bool, metrics: str | None, folder_only: Sequence[object]
 ) -> None:
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
 
     if is_run and any(option is not None for option in folder_only):
         raise RequestError(
@@ -191,7 +191,7 @@ def _check_options(
 
 
 def _weights(pairs: Sequence[str]) -> dict[str, str]:
-    from gandiff.experiments.errors import RequestError
+    from gandiff.common.errors import RequestError
 
     files: dict[str, str] = {}
     for pair in pairs:

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     Interval,
@@ -16,10 +17,9 @@ from gandiff.evaluate.numerics.statistics import (
     paired_means,
 )
 from gandiff.evaluate.protocol import check_comparable, not_comparable
-from gandiff.evaluate.result import Direction, MetricError, MetricResult
+from gandiff.evaluate.result import Direction, MetricResult
 from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.reports.comparing import separated
 from gandiff.reports.glossary import COST_METRICS, base_name

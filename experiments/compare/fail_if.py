@@ -6,7 +6,7 @@ import dataclasses
 import re
 from typing import Literal
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 
 Outcome = Literal["holds", "not shown", "does not hold"]
 _CONDITION = re.compile(r"^(?P<metric>[^<>]+?)\s*(?P<side>[<>])\s*(?P<number>[^<>\s]+)$")

@@ -6,8 +6,9 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.result import MetricSpec
 from gandiff.reports.glossary import split_metric
 
 

@@ -8,11 +8,11 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+from gandiff.common.errors import RequestError
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, deviation, paired_means
 from gandiff.experiments.compare.names import find_metric
 from gandiff.experiments.compare.tables import RunTables, open_tables
-from gandiff.experiments.errors import RequestError
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

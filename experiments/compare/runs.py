@@ -6,12 +6,11 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.experiments.compare.change import MetricChange, TwoRuns, metric_change
 from gandiff.experiments.compare.fail_if import Condition, Outcome, parse_conditions
 from gandiff.experiments.compare.names import find_metric, metric_spec, select_metrics
 from gandiff.experiments.compare.tables import RunTables, common_prompts, open_tables
-from gandiff.experiments.errors import RequestError
 
 Pairs = Sequence[tuple[str, str]]  # a generator of the first run and its counterpart
 

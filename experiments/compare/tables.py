@@ -9,11 +9,12 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.common.errors import ReportError, RequestError
+from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricResult
-from gandiff.experiments.errors import RequestError, did_you_mean
 from gandiff.reports.comparing import lookup
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import ReportError, RunData
+from gandiff.reports.run_data import RunData
 
 Key = tuple[str, str]  # generator and metric
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.evaluate.result import MetricError, MetricSpec
+from gandiff.common.errors import MetricError, RequestError, SettingError, show
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.paths import resolve_settings
 from gandiff.experiments.config.schema import comparison_schema
 from gandiff.experiments.config.types import (
@@ -20,9 +22,8 @@ from gandiff.experiments.config.types import (
     TimingConfig,
     comparison_to_dict,
 )
-from gandiff.experiments.config.validate import show, validate
+from gandiff.experiments.config.validate import validate
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
-from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
 from gandiff.experiments.plugins.registry import check_settings, make_metric
 
 __all__ = [

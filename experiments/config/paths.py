@@ -7,7 +7,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.errors import SettingError, did_you_mean
+from gandiff.common.errors import SettingError
+from gandiff.common.names import did_you_mean
 
 WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
 PATHS = (*WEIGHTS, "folder")

@@ -9,7 +9,8 @@ import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from gandiff.experiments.errors import SettingError, did_you_mean
+from gandiff.common.errors import SettingError, show
+from gandiff.common.names import did_you_mean
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -130,15 +131,3 @@ def _members(hint: Any) -> list[type]:
 
     options = typing.get_args(hint) or (hint,)
     return [option for option in options if dataclasses.is_dataclass(option)]  # type: ignore[misc]
-
-
-def show(value: Any, limit: int = 60) -> str:
-    """Print a value found in a file, shortened; a mapping or a list by its kind."""
-    if isinstance(value, Mapping):
-        return "a mapping"
-    if isinstance(value, (list, tuple)):
-        return "a list" if value else "an empty list"
-    if value is None:
-        return "nothing (null)"
-    text = str(value).lower() if isinstance(value, bool) else repr(value)
-    return text if len(text) <= limit else f"{text[: limit - 1]}…"

@@ -10,8 +10,8 @@ from typing import Any
 
 import yaml
 
-from gandiff.experiments.config.validate import show
-from gandiff.experiments.errors import RequestError, did_you_mean, dotted
+from gandiff.common.errors import RequestError, dotted, show
+from gandiff.common.names import did_you_mean
 
 FieldPath = tuple[str | int, ...]
 

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Bool, UInt8
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.decode import decode
 from gandiff.experiments.data.files import list_captioned
-from gandiff.experiments.errors import RequestError
 
 _HOLD_OUT_FROM, _HOLD_OUT_EVERY, _HELD_OUT_MOST = 100, 20, 1000  # pictures
 _STRETCH_BITS = 28  # pictures of the training split that belong to one seed

@@ -20,8 +20,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps
 
-from gandiff.experiments.errors import EnvironmentFailure
-from gandiff.experiments.runs.store import write_atomically
+from gandiff.common.errors import EnvironmentFailure
+from gandiff.common.files import write_atomically
 from gandiff.models.folder import READ_ERRORS, to_rgb, upright
 
 _READER = 2  # goes up when the same files give other pixels

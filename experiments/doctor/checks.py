@@ -8,13 +8,13 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gandiff.common.files import PACKAGE, file_sha256
 from gandiff.models.weights import combined_sha256
 
 PACKAGES = (
     *("torch", "torchvision", "diffusers", "transformers", "open-clip-torch", "torchmetrics"),
     *("torch-fidelity", "safetensors", "numpy", "pandas", "matplotlib"),
 )
-_ROOT = Path(__file__).resolve().parent.parent
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +88,7 @@ def _shipped() -> list[Check]:
         ("evaluate", ("scene-classifier-a", "scene-classifier-b", "scene-clip")),
     ):
         for name in names:
-            folder = _ROOT / kind / "pretrained" / name
+            folder = PACKAGE / kind / "pretrained" / name
             files = sorted(folder.rglob("*.safetensors"))
             if not files:
                 checks.append(
@@ -99,7 +99,7 @@ def _shipped() -> list[Check]:
                 continue
             size = sum(file.stat().st_size for file in files) / 1e6
             # As run.json and the protocols name them: a generator's files as one, a judge's file.
-            digest = str(combined_sha256(folder)) if kind == "models" else _sha256(files[0])
+            digest = str(combined_sha256(folder)) if kind == "models" else file_sha256(files[0])
             checks.append(Check(name=name, ok=True, detail=f"{size:.1f} MB, sha256 {digest[:16]}"))
     return checks
 

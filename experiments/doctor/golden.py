@@ -18,7 +18,9 @@ from pathlib import Path
 
 import numpy as np
 
-FOLDER = Path(__file__).resolve().parent.parent / "evaluate" / "golden"
+from gandiff.common.files import PACKAGE
+
+FOLDER = PACKAGE / "evaluate" / "golden"
 VALUES = FOLDER / "golden.json"
 IMAGES = ("scene.png", "scene.jpg", "alpha.png", "grey16.png")
 _CLOSED = 1e-9  # closed forms and arithmetic in float64

@@ -12,8 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gandiff.experiments.config.validate import show
-from gandiff.experiments.errors import SettingError, did_you_mean
+from gandiff.common.errors import SettingError, show
+from gandiff.common.names import did_you_mean
 
 _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 _GIVEN = ("prompts", "seeds", "name")  # what gandiff passes itself

@@ -16,10 +16,11 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.errors import RequestError, SettingError, did_you_mean
+from gandiff.common.errors import GeneratorError, MetricError, RequestError, SettingError
+from gandiff.common.names import did_you_mean
+from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import bind_settings, check_factory, load_target, wants
-from gandiff.models.generator import Generator, GeneratorError
+from gandiff.models.generator import Generator
 
 if TYPE_CHECKING:
     from gandiff.evaluate.metric import Metric

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 
 TEXT = ("prompt", "text", "caption")  # columns that hold the prompt, in order of preference
 ID = ("id", "prompt_id")

@@ -11,8 +11,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import RequestError
+from gandiff.common.names import did_you_mean
 from gandiff.experiments.config.types import SuiteConfig
-from gandiff.experiments.errors import RequestError, did_you_mean
 from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 

@@ -12,11 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from gandiff.experiments.errors import RequestError, environment_failure
+from gandiff.common.errors import GeneratorError, RequestError, environment_failure
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import ImageEntry
-from gandiff.models.generator import Generation, Generator, GeneratorError
+from gandiff.models.generator import Generation, Generator
 
 Size = tuple[int, int]  # height and width in px
 

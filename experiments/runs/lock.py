@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import IO
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 
 
 class FolderLock:

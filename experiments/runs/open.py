@@ -9,24 +9,17 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.devices import resolve_device
+from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
+from gandiff.common.files import read_json, read_lines, write_atomically
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, comparison_to_dict
-from gandiff.experiments.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.experiments.prompts.suites import PromptSuite, open_configured, prompt_from_dict
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.plan import Batch, extend_segments, plan_batches, plan_seeds
 from gandiff.experiments.runs.resume import check_continuation, identities, recorded_segments
 from gandiff.experiments.runs.run import Run, headline
-from gandiff.experiments.runs.store import (
-    GIVEN,
-    OURS,
-    PROMPTS,
-    RECORD,
-    RunStore,
-    read_json,
-    read_lines,
-    write_atomically,
-)
+from gandiff.experiments.runs.store import GIVEN, OURS, PROMPTS, RECORD, RunStore
 from gandiff.models.generator import Generator
 
 SCHEMA = 1
@@ -111,7 +104,7 @@ def _planned(
     if device == "auto":
         # What the run began on, so that going on needs no look at the hardware and makes equal
         # images.
-        device = record.get("plan", {}).get("device") or provenance.resolve_device(device)
+        device = record.get("plan", {}).get("device") or resolve_device(device)
     if trusted:
         found = {n: entry["identity"] for n, entry in record["plan"]["generators"].items()}
     else:

@@ -5,15 +5,15 @@ from __future__ import annotations
 import datetime
 import functools
 import hashlib
-import os
 import platform
 import subprocess
-import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.devices import accelerator_name, cpu_name, usable_cores
+from gandiff.common.files import PACKAGE, file_sha256
 from gandiff.experiments.config.paths import WEIGHTS, local_weights
 
 PACKAGES = (
@@ -43,44 +43,24 @@ def environment(device: str) -> dict[str, Any]:
     """
     import psutil
 
-    name, driver = _accelerator(device)
+    name, driver = accelerator_name(device)
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "cpu": _cpu(),
+        "cpu": cpu_name(),
         "cores": usable_cores(),
         "memory_bytes": int(psutil.virtual_memory().total),
         "device": device,
         "device_name": name,
         "driver": driver,
         "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "git": git_state(Path(__file__).resolve().parent),
+        "git": git_state(PACKAGE),
     }
-
-
-def resolve_device(device: str) -> str:
-    """Turn ``auto`` into the accelerator that there is, else the CPU; other names stay."""
-    if device != "auto":
-        return device
-    try:
-        import torch
-    except ImportError:
-        return "cpu"
-    if torch.cuda.is_available():
-        return "cuda"
-    return "mps" if torch.backends.mps.is_available() else "cpu"
-
-
-def usable_cores() -> int:
-    """Count the cores that this process may use; a container may give fewer than there are."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:
     """Say which commit the code is at and whether it was changed since; None outside git."""
-    if folder.name == "experiments" and "site-packages" in folder.parts:
+    if "site-packages" in folder.parts:
         return None  # an installed copy inside somebody else's repository has no commit of its own
     commit = _git(folder, "rev-parse", "HEAD")
     if commit is None:
@@ -101,9 +81,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str | None:
     total = hashlib.sha256()
     for file in files:
         name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        total.update(f"{name}\0{digest}\n".encode())
+        total.update(f"{name}\0{file_sha256(file)}\n".encode())
     return total.hexdigest()
 
 
@@ -154,39 +132,3 @@ def _git(folder: Path, *arguments: str) -> str | None:
     except (OSError, subprocess.TimeoutExpired):
         return None
     return done.stdout.strip() if done.returncode == 0 else None
-
-
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    if sys.platform == "darwin":
-        try:
-            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-            return subprocess.run(
-                command, capture_output=True, text=True, check=True
-            ).stdout.strip()
-        except (OSError, subprocess.CalledProcessError):
-            pass
-    return platform.processor() or platform.machine()
-
-
-def _accelerator(device: str) -> tuple[str | None, str | None]:
-    if not device.startswith("cuda"):
-        return None, None
-    import torch
-
-    if not torch.cuda.is_available():
-        return None, None
-    return torch.cuda.get_device_name(), _nvidia_driver()
-
-
-def _nvidia_driver() -> str | None:
-    try:
-        text = Path("/proc/driver/nvidia/version").read_text().splitlines()[0]
-    except (OSError, IndexError):
-        return None
-    return next((word for word in text.split() if word[:1].isdigit() and "." in word), None)

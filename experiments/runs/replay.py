@@ -8,12 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
-from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.common.errors import GeneratorError, RequestError
+from gandiff.common.names import did_you_mean
 from gandiff.experiments.runs.generate import call, check_generation, common_size
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
-from gandiff.models.generator import Generation, GeneratorError
+from gandiff.models.generator import Generation
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

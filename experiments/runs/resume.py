@@ -7,10 +7,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import RequestError, show
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.config.validate import show
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.provenance import identity
 from gandiff.models.generator import Generator

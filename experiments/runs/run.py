@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.plan import Batch

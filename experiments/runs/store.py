@@ -7,14 +7,14 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.files import write_atomically
 from gandiff.experiments.runs.lock import FolderLock
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
@@ -166,42 +166,3 @@ class RunStore:
 
 def _line(entry: ImageEntry) -> str:
     return json.dumps(vars(entry), ensure_ascii=False) + "\n"
-
-
-def write_atomically(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
-    """Write a file so that its name only ever stands for the whole; ``durable`` survives a power
-    cut.
-    """
-    temporary = f"{path}.{os.getpid()}.tmp"
-    try:
-        with open(temporary, "wb") as stream:
-            stream.write(data)
-            if durable:
-                stream.flush()
-                os.fsync(stream.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        # What a full disk left of it would be in the way of everything else.
-        if os.path.exists(temporary):
-            os.unlink(temporary)
-        raise
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that the store wrote; raises ``RequestError`` if it is something else."""
-    try:
-        data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from None
-    if not isinstance(data, dict):
-        raise RequestError(f"{path}: expected the record of a run")
-    return data
-
-
-def read_lines(path: Path) -> Iterator[dict[str, Any]]:
-    """Read the rows of a JSON-lines file that the store wrote."""
-    try:
-        text = path.read_text(encoding="utf-8")
-        yield from (json.loads(line) for line in text.split("\n") if line)
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from None

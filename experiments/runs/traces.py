@@ -7,10 +7,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import GeneratorError
+from gandiff.common.files import write_atomically
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import write_atomically
-from gandiff.models.generator import Generator, GeneratorError, TraceFrame
+from gandiff.models.generator import Generator, TraceFrame
 
 FOLDER, LISTING = "traces", "traces.json"
 

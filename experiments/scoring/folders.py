@@ -9,16 +9,16 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+from gandiff.common.devices import resolve_device
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.evaluate.features.images import describe_unreadable, image_records
 from gandiff.evaluate.features.stats_file import SUFFIX, read_statistics, write_statistics
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
-from gandiff.evaluate.result import MetricError, MetricResult, MetricSpec
-from gandiff.experiments.errors import RequestError
+from gandiff.evaluate.result import MetricResult, MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
-from gandiff.experiments.runs.provenance import resolve_device
 from gandiff.experiments.scoring.measure import measure
 
 

@@ -8,9 +8,10 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.evaluate.result import MetricResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -9,10 +9,9 @@ from pathlib import Path
 
 import numpy as np
 
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.features.images import SUFFIXES, image_records
 from gandiff.evaluate.metric import ImageRecord
-from gandiff.evaluate.result import MetricError
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
 

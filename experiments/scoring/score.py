@@ -6,18 +6,17 @@ import hashlib
 import itertools
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.files import PACKAGE, write_atomically
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
-from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.errors import RequestError
+from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import write_atomically
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.differences import COLUMNS, differences
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
@@ -166,7 +165,7 @@ def _fingerprint(run: Run) -> str:
     for name in run.batches:
         for entry in run.entries(name):
             digest.update(f"{name} {entry.key} {entry.status} {entry.sha256}\n".encode())
-    shipped = Path(__file__).resolve().parent.parent / "evaluate" / "pretrained"
+    shipped = PACKAGE / "evaluate" / "pretrained"
     for file in sorted(shipped.glob("*/*.safetensors")):
         digest.update(hashlib.sha256(file.read_bytes()).digest())
     return digest.hexdigest()

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.files import write_atomically
 from gandiff.evaluate.result import MetricResult
 from gandiff.evaluate.timing import (
     Timing,
@@ -21,7 +22,6 @@ from gandiff.evaluate.timing import (
     time_callable,
 )
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import write_atomically
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.models.generator import GenerationRequest, Generator
 

@@ -11,8 +11,8 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 
-from gandiff.experiments.errors import RequestError
-from gandiff.experiments.runs.store import write_atomically
+from gandiff.common.errors import RequestError
+from gandiff.common.files import write_atomically
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
 from gandiff.models.gan.config import CONFIG, WEIGHTS

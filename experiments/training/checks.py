@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 import torch
 
+from gandiff.common.devices import resolve_device
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.names import did_you_mean
 from gandiff.evaluate.features.encoders import check_encoder
-from gandiff.evaluate.result import MetricError
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
-from gandiff.experiments.errors import RequestError, did_you_mean
-from gandiff.experiments.runs.provenance import resolve_device
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import ALONE, Ranks

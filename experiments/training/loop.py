@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.errors import Diverged, RequestError
+from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,

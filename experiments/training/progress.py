@@ -10,7 +10,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 
 LOG, TENSORBOARD = "training.jsonl", "tensorboard"
 _LOG_SECONDS = 5.0

@@ -26,14 +26,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from gandiff.evaluate.result import MetricError
-from gandiff.experiments.errors import (
+from gandiff.common.errors import (
     Diverged,
     EnvironmentFailure,
+    GeneratorError,
+    MetricError,
     RequestError,
     environment_failure,
 )
-from gandiff.models.generator import GeneratorError
 
 _PATIENCE = datetime.timedelta(minutes=30)  # others wait while the first one evaluates
 _INTERRUPTED, _FAILED = 130, 1

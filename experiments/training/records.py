@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.runs.store import write_atomically
+from gandiff.common.files import write_atomically
 from gandiff.experiments.training.request import TrainingRequest
 
 RECORD = "training.json"

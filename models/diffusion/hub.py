@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.index import INDEX, read_index
-from gandiff.models.generator import GeneratorError
 
 
 def hub_index(repo: str, revision: str | None, local_files_only: bool) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 from gandiff.models.weights import read_json
 
 WEIGHTS = (".safetensors",)

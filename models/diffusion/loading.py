@@ -12,8 +12,8 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.hub import first_line
-from gandiff.models.generator import GeneratorError
 from gandiff.models.settings import DiffusersSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.facts import call_parameters, describe, family, resolution
 from gandiff.models.diffusion.index import PICKLES, WEIGHTS, check_directory
 from gandiff.models.diffusion.schedulers import build_scheduler, with_options
@@ -18,7 +19,6 @@ from gandiff.models.generator import (
     Generation,
     GenerationRequest,
     Generator,
-    GeneratorError,
     GeneratorInfo,
     TraceFrame,
 )

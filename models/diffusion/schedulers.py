@@ -15,7 +15,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 
 
 @dataclasses.dataclass(frozen=True)

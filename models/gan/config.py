@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 from typing import Any
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 from gandiff.models.weights import read_json
 
 MODEL, CONFIG, WEIGHTS = "gandiff.gan", "config.json", "model.safetensors"

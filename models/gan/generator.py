@@ -8,14 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.gan.config import read_config
-from gandiff.models.generator import (
-    Generation,
-    GenerationRequest,
-    Generator,
-    GeneratorError,
-    GeneratorInfo,
-)
+from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
 from gandiff.models.weights import combined_sha256, read_card, read_json, require_weights

@@ -19,9 +19,9 @@ from huggingface_hub import ModelCard, ModelHubMixin
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
 from gandiff.models.gan.synthesis import GeneratorNetwork
-from gandiff.models.generator import GeneratorError
 from gandiff.models.pixels import to_uint8
 from gandiff.models.text import TextEncoder, TextFeatures, told_cut
 from gandiff.models.weights import find_weights, missing_weights

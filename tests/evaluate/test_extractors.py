@@ -9,10 +9,10 @@ import pytest
 import torch
 import toys
 
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.evaluate.extractors import clip as clip_module
-from gandiff.evaluate.extractors.torch_inference import file_sha256
 from gandiff.evaluate.features.encoders import ImageTextExtractor, open_extractor
-from gandiff.evaluate.result import MetricError
 
 
 def noise(seed: int, height: int = 40, width: int = 40) -> np.ndarray:
@@ -97,8 +97,8 @@ def test_clip_errors(tmp_path: Path, clip_folder: Path) -> None:
             open_extractor(name, {}, "cpu")
         return str(error.value)
 
-    assert "no model 'ViT-B-3'. Did you mean 'ViT-B-32'" in message("clip:ViT-B-3/openai")
-    assert "no weights 'opanai' for ViT-B-32. Did you mean 'openai'" in message(
+    assert "no model 'ViT-B-3'; did you mean 'ViT-B-32'" in message("clip:ViT-B-3/openai")
+    assert "no weights 'opanai' for ViT-B-32; did you mean 'openai'" in message(
         "clip:ViT-B-32/opanai"
     )
     assert "open_clip_config.json is missing" in message(f"clip:local-dir:{tmp_path}")
@@ -203,7 +203,7 @@ def test_inception_equals_its_owners_network(inception_file: Path, resize: str) 
 
 def test_inception_errors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(
-        MetricError, match=r"no resize filter 'legacy_tensorfow'. Did you mean 'legacy_tens"
+        MetricError, match=r"no resize filter 'legacy_tensorfow'; did you mean 'legacy_tens"
     ):
         open_extractor("inception:legacy_tensorfow", {}, "cpu")
     bad = tmp_path / "bad.pth"

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from gandiff.evaluate.extractors.torch_inference import file_sha256
+from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import (
     PairExtractor,
@@ -20,7 +21,6 @@ from gandiff.evaluate.features.encoders import (
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.metrics.diversity import PromptDiversity
 from gandiff.evaluate.metrics.frechet import FrechetDistance
-from gandiff.evaluate.result import MetricError
 
 Write = Callable[..., ImageRecord]
 

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.protocol import UNDECISIVE, check_comparable, difference_in_protocol
-from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.evaluate.result import MetricResult
 
 BASE = {
     "encoder": "inception",

@@ -7,7 +7,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from gandiff.experiments.errors import Diverged
+from gandiff.common.errors import Diverged
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.request import TrainingRequest

@@ -7,12 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from safetensors import SafetensorError
 
-from gandiff.experiments.errors import (
-    EnvironmentFailure,
-    SettingError,
-    did_you_mean,
-    environment_failure,
-)
+from gandiff.common.errors import EnvironmentFailure, SettingError, environment_failure
+from gandiff.common.names import did_you_mean
 
 
 def test_the_nearest_name_is_suggested() -> None:

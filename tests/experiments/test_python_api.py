@@ -13,16 +13,11 @@ from run_helpers import TOY, record
 from scene_toys import QUICK, noise, truth
 
 import gandiff
+from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments import api
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.experiments.python_api import SCENE_METRICS, build
-from gandiff.models.generator import (
-    Generation,
-    GenerationRequest,
-    GeneratorError,
-    GeneratorInfo,
-)
+from gandiff.models.generator import Generation, GenerationRequest, GeneratorInfo
 
 PROMPTS = ["a dog", "a cat", "a horse"]
 

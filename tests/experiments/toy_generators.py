@@ -9,14 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from gandiff.models.generator import (
-    Family,
-    Generation,
-    GenerationRequest,
-    Generator,
-    GeneratorError,
-    GeneratorInfo,
-)
+from gandiff.common.errors import GeneratorError
+from gandiff.models.generator import Family, Generation, GenerationRequest, Generator, GeneratorInfo
 
 SIDE = 8  # px
 

@@ -9,8 +9,9 @@ import torch
 import toys
 from PIL import Image
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.callable import CallableGenerator
-from gandiff.models.generator import GenerationRequest, GeneratorError
+from gandiff.models.generator import GenerationRequest
 
 LEVELS = np.random.default_rng(0).integers(0, 256, (4, 8, 6, 3), dtype=np.uint8)
 FLOATS = LEVELS.astype(np.float32) / 255.0

@@ -9,8 +9,9 @@ import pytest
 import toys
 from PIL import Image
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.folder import FolderGenerator
-from gandiff.models.generator import Generation, GenerationRequest, GeneratorError
+from gandiff.models.generator import Generation, GenerationRequest
 from gandiff.models.settings import FolderSettings
 
 

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import toys
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.gan.generator import GanGenerator
-from gandiff.models.generator import GenerationRequest, GeneratorError
+from gandiff.models.generator import GenerationRequest
 from gandiff.models.settings import GanSettings
 
 

@@ -12,9 +12,9 @@ import torch
 from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.gan import editing
 from gandiff.models.gan.model import TextToImageGan, to_pixels
-from gandiff.models.generator import GeneratorError
 
 PROMPTS = ["a red star", "a blue ring on white"]
 

@@ -11,8 +11,9 @@ import torch
 import toys
 from safetensors.torch import load_file, save_file
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
-from gandiff.models.generator import Generation, GenerationRequest, GeneratorError
+from gandiff.models.generator import Generation, GenerationRequest
 from gandiff.models.settings import DiffusersSettings
 from gandiff.models.weights import combined_sha256
 

@@ -14,9 +14,10 @@ import torch
 import toys
 from safetensors.torch import load_file, save_file
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models import weights
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
-from gandiff.models.generator import Generator, GeneratorError
+from gandiff.models.generator import Generator
 from gandiff.models.settings import DiffusersSettings
 
 COMMIT = "c0ffee" + "0" * 34

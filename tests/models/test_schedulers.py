@@ -8,10 +8,10 @@ import pytest
 import torch
 import toys
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.schedulers import SOLVERS, build_scheduler, is_flow
 from gandiff.models.diffusion.trace import StepRecorder, resolve_steps
-from gandiff.models.generator import GeneratorError
 from gandiff.models.settings import DiffusersSettings
 
 # Some solvers convert torch numbers in a way that NumPy 2 warns of.

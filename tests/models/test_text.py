@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tokenizers import pre_tokenizers
 
-from gandiff.models.generator import GeneratorError
+from gandiff.common.errors import GeneratorError
 from gandiff.models.text import END, START, TextEncoder, build_tokenizer, parameter_count
 
 LONG = " ".join(["star"] * 20)

@@ -10,8 +10,8 @@ import pytest
 import torch
 import toys
 
+from gandiff.common.errors import GeneratorError
 from gandiff.experiments.training.text.train import CaptionCache
-from gandiff.models.generator import GeneratorError
 from gandiff.models.text import LONGEST, TextEncoder
 
 CAPTIONS = ["a red star", "a blue ring on a white background", "a heart"]

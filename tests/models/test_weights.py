@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from gandiff.common.errors import GeneratorError
 from gandiff.models import weights
-from gandiff.models.generator import GeneratorError
 
 
 @pytest.fixture

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from gandiff.common.errors import ReportError
 from gandiff.reports import document
 from gandiff.reports.document import write_report
 from gandiff.reports.markdown import plain
-from gandiff.reports.run_data import ReportError
 
 HARMLESS = ("data:", "#")
 LOADING = {"src", "href", "xlink:href", "action", "srcset", "data", "poster", "formaction"}

@@ -7,9 +7,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from gandiff.common.errors import ReportError
 from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import GeneratorFacts, ReportError, choose_headline
+from gandiff.reports.run_data import GeneratorFacts, choose_headline
 
 
 def test_a_whole_run_is_read(run_folder):

@@ -11,8 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked

@@ -15,9 +15,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.extractors.clip import SCENES, _resolve, open_encoder
-from gandiff.evaluate.result import MetricError
-from gandiff.experiments.errors import RequestError
 from gandiff.models.gan.losses import angular_distance
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gandiff.experiments.pictures import tile
+from gandiff.common.grids import tile
 from gandiff.experiments.training.gan.monitor import Watch, paint
 from gandiff.experiments.training.gan.monitor_files import thumbnails
 

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from gandiff.experiments.pictures import tile
+from gandiff.common.grids import tile
 from gandiff.experiments.training.averaging import to_tensor
 from gandiff.experiments.training.gan.phases import Phase
 from gandiff.models.gan.layers import GROUP

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float, UInt8
 
+from gandiff.common.errors import RequestError
 from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan.monitor import Watch, spread
 
 if TYPE_CHECKING:
@@ -78,8 +78,8 @@ def thumbnails(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d
 
 
 def _open(encoder: str | None, device: str) -> FeatureExtractor | None:
+    from gandiff.common.errors import MetricError
     from gandiff.evaluate.features.encoders import check_encoder, open_extractor
-    from gandiff.evaluate.result import MetricError
 
     if encoder is None:
         return None

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from gandiff.experiments.errors import RequestError
-from gandiff.experiments.runs.store import read_json
+from gandiff.common.errors import RequestError
+from gandiff.common.files import read_json
 from gandiff.experiments.training.gan.alarms import alarms
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import RECORD

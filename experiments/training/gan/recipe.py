@@ -7,7 +7,8 @@ import math
 from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
-from gandiff.experiments.errors import RequestError, did_you_mean
+from gandiff.common.errors import RequestError
+from gandiff.common.names import did_you_mean
 
 Loss = Literal["relativistic", "non-saturating"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)

@@ -11,7 +11,7 @@ from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gandiff.experiments.errors import Diverged, RequestError
+from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.records import RECORD, write_json

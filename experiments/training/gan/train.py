@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.grids import tile, write_png
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.errors import RequestError
-from gandiff.experiments.pictures import tile, write_png
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import BEST_FOLDER, CHECKPOINT, SAMPLES
 from gandiff.experiments.training.checks import (

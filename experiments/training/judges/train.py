@@ -16,8 +16,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gandiff.common.errors import RequestError
 from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_of
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.facts import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor

@@ -20,8 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.training.averaging import cosine, set_lr
@@ -42,7 +42,6 @@ from gandiff.experiments.training.text.record import (
     made_facts,
 )
 from gandiff.models.gan.layers import unit_variance
-from gandiff.models.generator import GeneratorError
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.features import cache as module
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import (
@@ -26,7 +27,6 @@ from gandiff.evaluate.features.images import (
     read_image,
 )
 from gandiff.evaluate.metric import ImageRecord
-from gandiff.evaluate.result import MetricError
 
 Write = Callable[..., ImageRecord]
 
@@ -267,7 +267,7 @@ def test_names() -> None:
     assert {"scenes", "scenes_b", "inception", "clip", "dinov2", "lpips"} == set(encoder_names())
     for good in ("scenes", "clip", "clip:ViT-B-32/openai", "dinov2:facebook/dinov2-small"):
         assert check_encoder(good) == good
-    with pytest.raises(MetricError, match=r"no encoder 'dino'. Did you mean 'dinov2'"):
+    with pytest.raises(MetricError, match=r"no encoder 'dino'; did you mean 'dinov2'"):
         open_extractor("dino", {}, "cpu")
     with pytest.raises(MetricError, match="cannot be written 'scenes:x'"):
         check_encoder("scenes:x")

@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
 from gandiff.evaluate.metrics import scene_judging
 from gandiff.evaluate.metrics.alignment import ClipScore, SceneAccuracy
-from gandiff.evaluate.result import MetricError, MetricSpec
+from gandiff.evaluate.result import MetricSpec
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]
@@ -71,7 +72,7 @@ def test_clip_score_errors(make_input: Make) -> None:
     zero = make_input(np.zeros((2, 2)), texts={"p0": np.ones(2), "p1": np.ones(2)})
     with pytest.raises(MetricError, match="2 of 2 images have no cosine"):
         ClipScore().measure(zero)
-    with pytest.raises(MetricError, match=r"no parameter 'modle'.*Did you mean 'model'"):
+    with pytest.raises(MetricError, match=r"no parameter 'modle'.*did you mean 'model'"):
         ClipScore(modle="scenes")
 
     class ImagesOnly(Features):

@@ -3,6 +3,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.metrics.diversity import (
     PromptDiversity,
@@ -11,7 +12,6 @@ from gandiff.evaluate.metrics.diversity import (
     vendi_of_features,
     vendi_score,
 )
-from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]
 
@@ -178,5 +178,5 @@ def test_diversity_errors(make_input: Make) -> None:
         PromptDiversity().measure(make_input(x))
     with pytest.raises(MetricError, match="real images of each prompt all have the same features"):
         PromptDiversity().measure(make_input(x, matched=np.ones((6, 4)), per_prompt=2))
-    with pytest.raises(MetricError, match=r"'distance' .* is 'euclid'. Did you mean 'euclidean'"):
+    with pytest.raises(MetricError, match=r"'distance' .* is 'euclid'; did you mean 'euclidean'"):
         PromptDiversity(distance="euclid")

@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput, MetricOutput
 from gandiff.evaluate.metrics.duplicates import (
     NearDuplicates,
@@ -12,7 +13,7 @@ from gandiff.evaluate.metrics.duplicates import (
 )
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import partition_groups
-from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.evaluate.result import MetricResult
 
 Make = Callable[..., MetricInput]
 

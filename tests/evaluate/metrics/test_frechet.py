@@ -5,11 +5,11 @@ import pytest
 import torch
 from torchmetrics.image.fid import FrechetInceptionDistance
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.metrics.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.numerics.statistics import jackknife_over_groups
-from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]
 
@@ -175,9 +175,9 @@ def test_errors_say_what_is_wrong(make_input: Make) -> None:
     bad[3, 1] = np.nan
     with pytest.raises(MetricError, match=r"NaN or infinite features for 1 of the 20 .*g3\.png"):
         FrechetDistance().measure(make_input(bad, x))
-    with pytest.raises(MetricError, match=r"no parameter 'encodr'.*Did you mean 'encoder'"):
+    with pytest.raises(MetricError, match=r"no parameter 'encodr'.*did you mean 'encoder'"):
         FrechetDistance(encodr="scenes")
-    with pytest.raises(MetricError, match=r"no encoder 'inceptoin'.*Did you mean 'inception'"):
+    with pytest.raises(MetricError, match=r"no encoder 'inceptoin'.*did you mean 'inception'"):
         FrechetDistance(encoder="inceptoin")
 
 
@@ -244,11 +244,11 @@ def test_resize_all_is_a_row_for_each_filter() -> None:
     assert str(FrechetDistance(encoder="inception", resize="legacy_tensorflow").spec) == (
         "fd(encoder=inception)"
     )
-    with pytest.raises(MetricError, match=r"no resize filter 'claen'. Did you mean 'clean'"):
+    with pytest.raises(MetricError, match=r"no resize filter 'claen'; did you mean 'clean'"):
         FrechetDistance(encoder="inception", resize="claen")
     with pytest.raises(MetricError, match="the encoder scenes resizes in one way only"):
         FrechetDistance(resize="clean")
     with pytest.raises(MetricError, match="name two ways to resize"):
         FrechetDistance(encoder="inception:clean", resize="legacy_pytorch")
-    with pytest.raises(MetricError, match=r"no crop 'center'. Did you mean 'centre'"):
+    with pytest.raises(MetricError, match=r"no crop 'center'; did you mean 'centre'"):
         FrechetDistance(crop="center")

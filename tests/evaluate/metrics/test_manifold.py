@@ -4,6 +4,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
 from gandiff.evaluate.metrics.manifold import Coverage, Density, Precision, Recall, manifold_values
 from gandiff.evaluate.numerics.neighbours import overlap_of
@@ -13,7 +14,6 @@ from gandiff.evaluate.numerics.proportions import (
     share_over_groups,
 )
 from gandiff.evaluate.numerics.statistics import jackknife_variance, partition_groups
-from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]
 ALL = (Precision, Recall, Density, Coverage)
@@ -242,7 +242,7 @@ def test_errors_say_what_is_wrong(make_input: Make) -> None:
         Coverage(nearest_k=0)
     with pytest.raises(MetricError, match=r"'strict' of the metric recall is 1; give true"):
         Recall(strict=1)
-    with pytest.raises(MetricError, match="Did you mean 'nearest_k'"):
+    with pytest.raises(MetricError, match="did you mean 'nearest_k'"):
         Recall(nearest=3)
 
 

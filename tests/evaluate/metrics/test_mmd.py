@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch_fidelity.metric_kid import kid_features_to_metric
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
 from gandiff.evaluate.metrics.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
 from gandiff.evaluate.numerics.kernels import (
@@ -16,7 +17,6 @@ from gandiff.evaluate.numerics.kernels import (
     squared_mmd,
 )
 from gandiff.evaluate.numerics.statistics import jackknife_over_groups
-from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]
 
@@ -143,7 +143,7 @@ def test_errors_say_what_is_wrong(make_input: Make) -> None:
         KernelDistance(subset_size="many")
     with pytest.raises(MetricError, match="'subsets' of the metric kid needs 'subset_size'"):
         KernelDistance(subsets=10)
-    with pytest.raises(MetricError, match="Did you mean 'subset_size'"):
+    with pytest.raises(MetricError, match="did you mean 'subset_size'"):
         KernelDistance(subsetsize=10)
 
 

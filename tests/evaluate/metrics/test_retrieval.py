@@ -4,10 +4,10 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput
 from gandiff.evaluate.metrics import retrieval
 from gandiff.evaluate.metrics.retrieval import RPrecision
-from gandiff.evaluate.result import MetricError
 
 Make = Callable[..., MetricInput]
 NAME = "r_precision(model=scenes)"
@@ -179,7 +179,7 @@ def test_errors(make_input: Make) -> None:
         RPrecision(candidates=1)
     with pytest.raises(MetricError, match="the parameter 'model' of the metric r_precision is emp"):
         RPrecision(model=" ")
-    with pytest.raises(MetricError, match=r"no parameter 'candidate'.*Did you mean 'candidates'"):
+    with pytest.raises(MetricError, match=r"no parameter 'candidate'.*did you mean 'candidates'"):
         RPrecision(candidate=100)
     zero = make_input(np.zeros((2, 2)), texts={"p0": np.ones(2), "p1": np.eye(2)[0]})
     with pytest.raises(MetricError, match="2 of 2 images have no cosine"):

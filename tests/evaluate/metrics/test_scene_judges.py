@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.extractors.scenes import (
     SceneClassifier,
     SceneClassifierNet,
@@ -18,7 +19,6 @@ from gandiff.evaluate.extractors.scenes import (
     load_classifier,
     to_input,
 )
-from gandiff.evaluate.result import MetricError
 
 LABELS = {
     "shape": ["circle", "star", "ring"],

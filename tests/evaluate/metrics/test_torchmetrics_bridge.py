@@ -10,11 +10,12 @@ import numpy as np
 import pytest
 import torch
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import set_sha256
 from gandiff.evaluate.features.images import image_records, read_pixels
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.metrics.torchmetrics_bridge import TorchmetricsMetric
-from gandiff.evaluate.result import MetricError, MetricSpec
+from gandiff.evaluate.result import MetricSpec
 
 Make = Callable[..., MetricInput]
 Write = Callable[..., ImageRecord]

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.metrics.torchmetrics_bridge import TorchmetricsMetric
 from gandiff.evaluate.metrics.torchmetrics_classes import use_of
-from gandiff.evaluate.result import MetricError, MetricSpec
-from gandiff.experiments.errors import RequestError
+from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric, metric_types
 
 Make = Callable[..., MetricInput]
@@ -45,11 +45,11 @@ def test_every_class_that_takes_images_is_found() -> None:
 
 
 def test_names_and_parameters_are_checked_at_once() -> None:
-    with pytest.raises(MetricError, match=r"no image metric 'StructuralSimilarity'\. Did you mean"):
+    with pytest.raises(MetricError, match=r"no image metric 'StructuralSimilarity'; did you mean"):
         TorchmetricsMetric("StructuralSimilarity")
     with pytest.raises(MetricError, match=r"CLIPScore cannot be used here: use clip_score"):
         TorchmetricsMetric("CLIPScore")
-    with pytest.raises(MetricError, match=r"no parameter 'range'.*Did you mean 'data_range'"):
+    with pytest.raises(MetricError, match=r"no parameter 'range'.*did you mean 'data_range'"):
         TorchmetricsMetric("PeakSignalNoiseRatio", range=1.0)
     with pytest.raises(MetricError, match="PeakSignalNoiseRatio needs the parameter 'data_range'"):
         TorchmetricsMetric("PeakSignalNoiseRatio")

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import ImageRecord, MetricInput, MetricOutput
 from gandiff.evaluate.metrics import scene_judging
 from gandiff.evaluate.metrics.unstated import OpenAttribute, UnstatedAttributes
-from gandiff.evaluate.result import MetricError, MetricResult
+from gandiff.evaluate.result import MetricResult
 
 Make = Callable[..., MetricInput]
 Paint = Callable[[np.random.Generator, Mapping[str, Any]], dict[str, Any]]

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gandiff.common.grids import tile
 from gandiff.experiments.cli import main
-from gandiff.experiments.pictures import tile
 
 ONE, TWO = "a red star", "a blue ring on white"
 CELL = 96 + 2  # 32 px, three times enlarged, and the gap

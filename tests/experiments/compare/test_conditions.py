@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from two_runs import ACCURACY, CLIP, FD, earlier, later, make_run, row
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.api import compare_runs
-from gandiff.experiments.errors import RequestError
 
 
 @pytest.fixture

@@ -8,11 +8,10 @@ import pandas as pd
 import pytest
 from two_runs import CLIP, FD, PROMPTS, VALUES, earlier, later, make_run, row, scores
 
-from gandiff.evaluate.result import MetricError
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.experiments.api import compare_runs
 from gandiff.experiments.compare.change import MetricChange
 from gandiff.experiments.compare.runs import RunComparison
-from gandiff.experiments.errors import RequestError
 
 
 @pytest.fixture

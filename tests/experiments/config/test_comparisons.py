@@ -17,7 +17,7 @@ from gandiff.experiments.config.load import Comparison, comparison_schema, load_
 from gandiff.experiments.prompts.suites import open_configured
 from gandiff.experiments.runs.run import headline
 
-HOME = Path(config.__file__).resolve().parent
+HOME = Path(config.__file__).resolve().parents[1]
 FILES = sorted((HOME / "comparisons").glob("*.yaml"))
 SCHEMA = HOME / "comparison.schema.json"
 

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from run_helpers import GOOD, TOY, load_text, write_comparison
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import (
     comparison_from_dict,
     comparison_to_dict,
 )
 from gandiff.experiments.config.yaml_source import parse_document
-from gandiff.experiments.errors import RequestError
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:

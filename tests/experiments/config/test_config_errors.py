@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from run_helpers import GOOD, TOY, load_text
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.errors import RequestError
 
 BAD = {
     "generators.gan.shdae": (

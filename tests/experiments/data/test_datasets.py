@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import (
     CaptionedBatch,
     CaptionedImages,
@@ -18,7 +19,6 @@ from gandiff.experiments.data.captioned import (
     SceneImages,
     open_data,
 )
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts
 from gandiff.experiments.scenes.facts import (
     HELD_OUT_PAIRS,

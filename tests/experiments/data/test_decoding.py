@@ -16,9 +16,9 @@ import pytest
 import toys
 from PIL import Image
 
+from gandiff.common.errors import EnvironmentFailure
 from gandiff.experiments.data import decode as decoding
 from gandiff.experiments.data.decode import decode
-from gandiff.experiments.errors import EnvironmentFailure
 
 COUNT = 6
 

@@ -9,9 +9,9 @@ import pytest
 from run_helpers import TOY, TOYS
 from toy_generators import paint
 
+from gandiff.common.errors import RequestError, SettingError
 from gandiff.evaluate.metric import Metric
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments.errors import RequestError, SettingError
 from gandiff.experiments.plugins import registry as plugins
 from gandiff.experiments.plugins.factories import check_factory
 from gandiff.experiments.plugins.registry import check_settings, make_generator, make_metric

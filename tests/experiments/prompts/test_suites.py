@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.types import SuiteConfig
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.plugins import registry as plugins
 from gandiff.experiments.prompts import suites
 from gandiff.experiments.prompts.suites import (
@@ -25,7 +25,7 @@ from gandiff.experiments.prompts.suites import (
 
 def published(name: str) -> Path:
     """Find a prompt file that others published; it does not ship with the project."""
-    beside = Path(__file__).resolve().parents[3] / "shared" / "prompts"
+    beside = Path(__file__).resolve().parents[4] / "shared" / "prompts"
     path = Path(os.environ.get("GANDIFF_PROMPT_FILES", beside)) / name
     if not path.is_file():
         pytest.skip(f"{name} is not on this machine (set GANDIFF_PROMPT_FILES to its folder)")

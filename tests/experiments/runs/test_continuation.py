@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.run import Run

@@ -13,9 +13,9 @@ import torch
 from PIL import Image
 from training_helpers import read, request
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data import captioned as datasets
 from gandiff.experiments.data.captioned import FileImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,

@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 from run_helpers import log_lines, write_comparison
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import load_comparison
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import open_run
 from gandiff.experiments.runs.replay import replay

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from gandiff.experiments.cli import main
 from gandiff.experiments.config.load import load_comparison
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCENES = ROOT / "experiments" / "comparisons" / "scenes.yaml"
 GANDIFF = Path(sys.executable).parent / "gandiff"
 UNET = Path("unet", "diffusion_pytorch_model.safetensors")

@@ -9,8 +9,8 @@ from PIL import Image
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
 from toy_generators import SIDE, ToyGenerator, paint
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config.load import comparison_from_dict
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.models.generator import GeneratorInfo

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from gandiff.experiments.errors import RequestError
-from gandiff.experiments.runs.store import ImageEntry, RunStore, write_atomically
+from gandiff.common.errors import RequestError
+from gandiff.common.files import write_atomically
+from gandiff.experiments.runs.store import ImageEntry, RunStore
 
 PICTURE = np.arange(48, dtype=np.uint8).reshape(4, 4, 3)
 
@@ -147,7 +148,7 @@ def test_json_is_replaced_as_a_whole(store: RunStore) -> None:
 
 def test_a_second_writer_is_refused_and_told_who_writes(store: RunStore) -> None:
     code = (
-        "import sys; from pathlib import Path; from gandiff.experiments.runs.store import RunStore; "
+        "from pathlib import Path; from gandiff.experiments.runs.store import RunStore; "
         f"RunStore(Path({str(store.folder)!r})).open()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -23,7 +23,7 @@ from gandiff.models.generator import (
 )
 
 TIMING = {"warmup": 1, "repeats": 3, "batch_sizes": [2]}
-BUSY = Path(__file__).parent / "scene_toys.py"
+BUSY = Path(__file__).parents[1] / "scene_toys.py"
 
 
 def run(file: Path) -> api.RunSummary:

@@ -14,7 +14,7 @@ import pytest
 import torch
 from training_helpers import little_to_check, read, request
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render, save_image_folder

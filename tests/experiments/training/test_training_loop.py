@@ -15,7 +15,7 @@ import pytest
 import torch
 from loop_helpers import count_milliseconds, make, request
 
-from gandiff.experiments.errors import RequestError, environment_failure
+from gandiff.common.errors import RequestError, environment_failure
 from gandiff.experiments.runs import store
 from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file
 from training_helpers import little_to_check, read, request
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan

@@ -9,7 +9,7 @@ import pytest
 import torch
 from loop_helpers import make, request
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import write_json
 

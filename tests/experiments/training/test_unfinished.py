@@ -10,8 +10,8 @@ import pytest
 from gan_helpers import encoder
 from training_helpers import request
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.cli import main
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.checks import refuse_unfinished
 from gandiff.experiments.training.diffusion import train as diffusion

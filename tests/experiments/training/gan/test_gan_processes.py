@@ -20,13 +20,11 @@ from gan_helpers import encoder, refusing, small_training, states, trainer
 from safetensors.torch import load_file
 from training_helpers import read, request
 
-from gandiff.evaluate.result import MetricError
-from gandiff.experiments.errors import Diverged
+from gandiff.common.errors import Diverged, GeneratorError, MetricError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.ranks import launch
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.text import train as text
-from gandiff.models.generator import GeneratorError
 
 
 def small(out: Path, **changes: Any) -> Any:

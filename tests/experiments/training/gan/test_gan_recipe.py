@@ -10,8 +10,8 @@ from typing import Any, get_args
 import pytest
 from typer.models import OptionInfo
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.cli.train_options import Numbers
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan.recipe import (
     ENDS,
     RECIPES,

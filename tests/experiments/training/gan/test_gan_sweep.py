@@ -12,8 +12,8 @@ import sweep_helpers
 from sweep_helpers import FakeTraining, write_text_encoder
 from training_helpers import read, request
 
+from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.cli import main
-from gandiff.experiments.errors import Diverged, RequestError
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan.sweep import Sweep, read_sweep, sweep_recipes

@@ -13,8 +13,8 @@ import torch
 from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
 from training_helpers import request
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import SceneImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.runs import store
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
 from gandiff.experiments.training.gan.batch import Part

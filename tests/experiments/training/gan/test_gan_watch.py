@@ -14,8 +14,8 @@ import toys
 from gan_helpers import trainer
 from jaxtyping import UInt8
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import FileImages
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training.gan import monitor as gan_watch

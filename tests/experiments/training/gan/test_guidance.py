@@ -10,8 +10,8 @@ import pytest
 import torch
 from gan_helpers import SMALL_STEPS, run, trainer
 
+from gandiff.common.errors import RequestError
 from gandiff.evaluate.extractors.clip import SCENES
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.gan.guidance import Guidance, check_guidance
 from gandiff.experiments.training.gan.recipe import GanRecipe
 

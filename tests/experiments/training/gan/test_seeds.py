@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from gandiff.experiments.errors import RequestError
+from gandiff.common.errors import RequestError
 from gandiff.experiments.training.gan.over_seeds import last_alarms, main, over_seeds
 
 

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 from training_helpers import little_to_check, read, request
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import open_data
-from gandiff.experiments.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan.train import text_record
 from gandiff.experiments.training.records import write_json

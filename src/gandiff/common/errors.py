@@ -1,4 +1,4 @@
-"""What can go wrong for reasons outside the program, and how a name is corrected.
+"""What can go wrong for reasons outside the program: one tree of errors under ``GandiffError``.
 
 ``RequestError`` (exit code 2) says the request was wrong and nothing was done;
 ``EnvironmentFailure`` (exit code 1) says the machine failed and the work so far is kept.
@@ -6,16 +6,32 @@
 
 from __future__ import annotations
 
-import difflib
 import errno
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 _KEPT = "The work so far is kept; "
 RESUME_HINT = f"{_KEPT}run the same command again to go on"
 
 
-class RequestError(Exception):
+class GandiffError(Exception):
+    """Anything that gandiff reports in one sentence instead of a traceback."""
+
+
+class GeneratorError(GandiffError):
+    """A generator cannot be built or loaded; the message says what was found and what to do."""
+
+
+class MetricError(GandiffError):
+    """A metric was asked for that does not exist or cannot be computed on what there is."""
+
+
+class ReportError(GandiffError):
+    """A run folder cannot be reported on; the message says what is missing and what to do."""
+
+
+class RequestError(GandiffError):
     """The request was wrong: one sentence saying what was found, where, and what was expected."""
 
 
@@ -33,7 +49,7 @@ class SettingError(RequestError):
         super().__init__(f"{where}: {problem}" if where else problem)
 
 
-class EnvironmentFailure(Exception):
+class EnvironmentFailure(GandiffError):
     """The machine failed (disk full, read-only, out of memory); the work so far is kept."""
 
 
@@ -42,23 +58,16 @@ def dotted(path: Iterable[str | int]) -> str:
     return ".".join(str(part) for part in path)
 
 
-def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """Name the nearest of the names, ``; did you mean 'gan'?``, or list them, ``; there is a, b``.
-
-    The result continues a sentence; it is empty when there are no names at all.
-    """
-    known = sorted(set(names))
-    folded = {candidate.casefold(): candidate for candidate in reversed(known)}
-    asked = name.casefold()
-    near = difflib.get_close_matches(asked, folded, n=1, cutoff=0.6)
-    if not near and len(asked) > 2:
-        near = [candidate for candidate in folded if candidate.startswith(asked)]
-    if near:
-        return f"; did you mean {folded[near[0]]!r}?"
-    if not known:
-        return ""
-    more = f" and {len(known) - 12} more" if len(known) > 12 else ""
-    return f"; there is {', '.join(known[:12])}{more}"
+def show(value: Any, limit: int = 60) -> str:
+    """Print a value found in a file, shortened; a mapping or a list by its kind."""
+    if isinstance(value, Mapping):
+        return "a mapping"
+    if isinstance(value, (list, tuple)):
+        return "a list" if value else "an empty list"
+    if value is None:
+        return "nothing (null)"
+    text = str(value).lower() if isinstance(value, bool) else repr(value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def environment_failure(error: BaseException) -> EnvironmentFailure | None:

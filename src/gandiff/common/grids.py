@@ -1,4 +1,4 @@
-"""Pictures of pictures."""
+"""Grids of images."""
 
 from __future__ import annotations
 

@@ -1,0 +1,1 @@
+"""What every folder may use: errors, files, names, devices, grids; imports nothing heavy."""
