@@ -212,11 +212,11 @@ WAYS: tuple[tuple[str, Callable[[str], None]], ...] = (
     (r"npm pack \S+", fetch_emoji),
     (r"tar xzf emoji-datasource-google-\*\.tgz", lambda _: None),
     (r"python emoji\.py", list_emoji),
-    (r"python -m gandiff\.experiments\.overhead", measure_overhead),
-    (r"python -m gandiff\.experiments\.peer_benchmark.*", measure_speed),
-    (r"python -m gandiff\.experiments\.interval_coverage.*", simulate),
-    (r"python -m gandiff\.experiments\.gan_benchmark", measure_gan),
-    (r"python -m gandiff\.experiments\.seeds .*", spread_over_seeds),
+    (r"python -m gandiff\.experiments\.benchmarks\.overhead", measure_overhead),
+    (r"python -m gandiff\.experiments\.benchmarks\.folder_speed.*", measure_speed),
+    (r"python -m gandiff\.experiments\.benchmarks\.interval_coverage.*", simulate),
+    (r"python -m gandiff\.experiments\.benchmarks\.gan_speed", measure_gan),
+    (r"python -m gandiff\.experiments\.training\.gan\.over_seeds .*", spread_over_seeds),
     (r"gandiff .*", gandiff),
 )
 

@@ -100,7 +100,7 @@ def _add(kind: str, about: str) -> None:
             quiet=quiet,
         )
         _refuse_unfinished(kind, request)
-        import_module(f"gandiff.experiments.training.{kind}").train(request)
+        import_module(f"gandiff.experiments.training.{kind}.train").train(request)
         _done(request.out, as_json)
 
     app.command(kind, help=about, epilog=_epilog(kind))(train)

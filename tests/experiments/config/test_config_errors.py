@@ -80,7 +80,7 @@ BAD = {
     "unknown encoder": (
         GOOD.replace("encoder=scenes", "encoder=incepton"),
         "c.yaml:9: metrics.0: vendi(encoder=incepton): there is no encoder 'incepton'. "
-        "Did you mean",
+        "did you mean",
     ),
     "unreadable metric": (
         GOOD.replace("vendi(encoder=scenes)", "vendi("),

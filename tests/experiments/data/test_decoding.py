@@ -118,7 +118,7 @@ def test_none_that_can_be_read_is_kept_too(paths: list[Path], cache: Path) -> No
 SECOND = """
 import sys, time
 from pathlib import Path
-from gandiff.experiments import decoding
+from gandiff.experiments.data import decode as decoding
 
 begun, go, *paths = map(Path, sys.argv[1:])
 usual, decoding._IN_MEMORY = decoding.read_square, 10

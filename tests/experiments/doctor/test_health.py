@@ -38,8 +38,10 @@ def test_weights_are_told_by_their_size_and_content(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real = found("scene-clip")
-    shutil.copytree(health._ROOT / "evaluate" / "pretrained", tmp_path / "evaluate" / "pretrained")
-    monkeypatch.setattr(health, "_ROOT", tmp_path)
+    shutil.copytree(
+        health.PACKAGE / "evaluate" / "pretrained", tmp_path / "evaluate" / "pretrained"
+    )
+    monkeypatch.setattr(health, "PACKAGE", tmp_path)
     assert found("scene-clip") == real
     file = next((tmp_path / "evaluate" / "pretrained" / "scene-clip").glob("*.safetensors"))
     file.write_bytes(file.read_bytes() + b"x")

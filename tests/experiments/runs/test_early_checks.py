@@ -59,7 +59,7 @@ def small(out: Path, data: str, **changes: Any) -> Any:
 GUIDES = {
     "scenes": "the scene CLIP judges and must not guide",
     "nothing/none": "--guidance nothing/none: open_clip has no model 'nothing'",
-    "ViT-B-32/opnai": "Did you mean 'openai'?",
+    "ViT-B-32/opnai": "did you mean 'openai'?",
     "local-dir:nowhere": "--guidance local-dir:nowhere: nowhere is no open_clip model",
 }
 
@@ -104,7 +104,7 @@ def test_a_seed_that_does_not_fit_is_refused_first(
 ) -> None:
     from importlib import import_module
 
-    train = import_module(f"gandiff.experiments.training.{kind}").train
+    train = import_module(f"gandiff.experiments.training.{kind}.train").train
     for seed in (1 << 32, -1):
         with pytest.raises(RequestError, match=f"--seed must be from 0 to 4294967295, got {seed}"):
             train(small(tmp_path / "out", pictures, seed=seed))

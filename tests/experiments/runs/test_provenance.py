@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from gandiff.common import devices
 from gandiff.experiments.runs import provenance
 
 
@@ -85,5 +86,5 @@ def test_auto_takes_the_accelerator_that_there_is(
         backends=SimpleNamespace(mps=SimpleNamespace(is_available=lambda: mps)),
     )
     monkeypatch.setitem(sys.modules, "torch", torch)
-    assert provenance.resolve_device("auto") == device
-    assert provenance.resolve_device("cpu") == "cpu"
+    assert devices.resolve_device("auto") == device
+    assert devices.resolve_device("cpu") == "cpu"
