@@ -79,7 +79,7 @@ BAD = {
     ),
     "unknown encoder": (
         GOOD.replace("encoder=scenes", "encoder=incepton"),
-        "c.yaml:9: metrics.0: vendi(encoder=incepton): there is no encoder 'incepton'. "
+        "c.yaml:9: metrics.0: vendi(encoder=incepton): there is no encoder 'incepton'; "
         "did you mean",
     ),
     "unreadable metric": (
