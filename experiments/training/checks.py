@@ -19,7 +19,7 @@ from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
-from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.records import RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import TEXT_LABEL, TEXT_RECORD
@@ -142,13 +142,13 @@ def check_data(request: TrainingRequest) -> None:
             list_captioned(Path(request.data).expanduser())
 
 
-def open_checked(request: TrainingRequest, ranks: Ranks = ALONE) -> CaptionedImages:
+def open_checked(request: TrainingRequest, ranks: Ranks = SINGLE_PROCESS) -> CaptionedImages:
     """Open the data; raises ``RequestError`` if there is none or less than one batch of it.
 
     The first process opens them before the others: it alone warns, and what it leaves in the cache
     of decoded pictures is found there.
     """
-    data = first_alone(ranks, lambda: _open(request))
+    data = rank_zero_first(ranks, lambda: _open(request))
     if data is None:
         with _silence():
             data = _open(request)
@@ -161,13 +161,13 @@ def _open(request: TrainingRequest) -> CaptionedImages:
     return data
 
 
-def first_alone(ranks: Ranks, work: Callable[[], T]) -> T | None:
+def rank_zero_first(ranks: Ranks, work: Callable[[], T]) -> T | None:
     """What the first process makes while the others wait, which get None.
 
     If it fails the others end without a word: the first one says why.
     """
     if not ranks.first:
-        (well,) = ranks.agree(0.0)
+        (well,) = ranks.broadcast(0.0)
         if not well:
             raise SystemExit
         return None
@@ -177,7 +177,7 @@ def first_alone(ranks: Ranks, work: Callable[[], T]) -> T | None:
         well = 1.0
         return done
     finally:
-        ranks.agree(well)
+        ranks.broadcast(well)
 
 
 @contextlib.contextmanager

@@ -25,9 +25,9 @@ from gandiff.experiments.training.checkpoints import (
     restore,
     write_checkpoint,
 )
-from gandiff.experiments.training.progress import Progress
-from gandiff.experiments.training.ranks import ALONE, Ranks
-from gandiff.experiments.training.records import Counters, training_record
+from gandiff.experiments.training.progress import TrainingLog
+from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
+from gandiff.experiments.training.records import TrainingProgress, training_record
 from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
@@ -54,7 +54,7 @@ class Loop:
         request: TrainingRequest,
         label: str,
         state: Mapping[str, Stateful],
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
         networks: Mapping[str, object] | None = None,
         recipe: Mapping[str, object] | None = None,
         shown: Sequence[str] = (),
@@ -62,14 +62,14 @@ class Loop:
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
-        self.at = Counters()
+        self.progress = TrainingProgress()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
         self._size = size or request.batch_size
         self._asked = self._stop = self._midway = self._slow = False
         if request.kimg is None and not request.minutes > 0:
             raise RequestError(f"--minutes must be above 0, got {request.minutes}")
-        self.progress = Progress(
+        self.log = TrainingLog(
             request.out,
             label,
             shown=ranks.first and not request.quiet,
@@ -84,17 +84,17 @@ class Loop:
             clear_training(request.out)
         start = {
             "command": request.command,
-            "images": self.at.images,
-            "seconds": round(self.at.seconds, 1),
+            "images": self.progress.images,
+            "seconds": round(self.progress.seconds, 1),
         }
-        self.at.commands.append(start | ({"recipe": dict(recipe)} if recipe else {}))
+        self.progress.commands.append(start | ({"recipe": dict(recipe)} if recipe else {}))
 
     @property
     def fraction(self) -> float:
         """How much of the budget is spent."""
         if self.request.kimg is not None:
-            return min(1.0, self.at.images / (1000 * self.request.kimg))
-        return min(1.0, self.at.seconds / (60 * self.request.minutes))
+            return min(1.0, self.progress.images / (1000 * self.request.kimg))
+        return min(1.0, self.progress.seconds / (60 * self.request.minutes))
 
     def run(
         self,
@@ -112,18 +112,18 @@ class Loop:
         """
         self._asked = self._stop = False
         with self._interruptible():
-            self.progress.open(self.fraction)
+            self.log.open(self.fraction)
             try:
-                if not self.at.steps:
+                if not self.progress.steps:
                     self.save()  # something to go back to
-                saved = self.at.seconds
+                saved = self.progress.seconds
                 while self.fraction < 1.0 and not self._stop:
                     self._one(step)
                     if tick is not None and self._tick_is_due():
                         self._tick(tick)
-                        saved = self.at.seconds
-                    elif self.at.seconds - saved >= _CHECKPOINT_SECONDS:
-                        saved = self.at.seconds
+                        saved = self.progress.seconds
+                    elif self.progress.seconds - saved >= _CHECKPOINT_SECONDS:
+                        saved = self.progress.seconds
                         self.save()
                 self.save()
             except KeyboardInterrupt:  # raised by hand, or by a second Ctrl-C
@@ -131,7 +131,7 @@ class Loop:
                     self.save()
                 raise
             finally:
-                self.progress.close()
+                self.log.close()
         if self._stop:
             raise KeyboardInterrupt
 
@@ -150,18 +150,18 @@ class Loop:
             self._roll_back(str(error), time.perf_counter() - start)
             self._midway = False
             return
-        self.at.images += shown
-        self.at.steps += 1
+        self.progress.images += shown
+        self.progress.steps += 1
         self._midway = False
-        spent = self.at.seconds + time.perf_counter() - start
-        self.at.seconds, stop = self.ranks.agree(spent, float(self._asked))
+        spent = self.progress.seconds + time.perf_counter() - start
+        self.progress.seconds, stop = self.ranks.broadcast(spent, float(self._asked))
         self._stop = bool(stop)
-        self.progress.watch(losses)
-        if self.ranks.first and (self.progress.due(self.at.seconds) or self.fraction >= 1.0):
-            self.progress.log(self.at.seconds, self.at.images, self.fraction)
+        self.log.add(losses)
+        if self.ranks.first and (self.log.due(self.progress.seconds) or self.fraction >= 1.0):
+            self.log.write(self.progress.seconds, self.progress.images, self.fraction)
 
     def _tick_is_due(self) -> bool:
-        return self._ticks_so_far() > self.at.ticks
+        return self._ticks_so_far() > self.progress.ticks
 
     def _ticks_so_far(self) -> int:
         """How many the spent part of the budget holds."""
@@ -169,38 +169,38 @@ class Loop:
 
     def _tick(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
         start = time.perf_counter()
-        self.at.ticks = self._ticks_so_far()
+        self.progress.ticks = self._ticks_so_far()
         score, best = -math.inf, False
         if self.ranks.first:
             score, measured = tick()
-            best = score > self.at.best
-            self.progress.log(self.at.seconds, self.at.images, self.fraction, measured)
-        (score,) = self.ranks.agree(score)
-        self.at.best = max(self.at.best, score)
-        spent = self.at.seconds + time.perf_counter() - start
-        (self.at.seconds,) = self.ranks.agree(spent)
+            best = score > self.progress.best
+            self.log.write(self.progress.seconds, self.progress.images, self.fraction, measured)
+        (score,) = self.ranks.broadcast(score)
+        self.progress.best = max(self.progress.best, score)
+        spent = self.progress.seconds + time.perf_counter() - start
+        (self.progress.seconds,) = self.ranks.broadcast(spent)
         self._pass_over_ticks()
         if best:  # first, so that a checkpoint never speaks of a best one that is not there
             self._write(self.request.out / BEST)
         self.save()
         if self.ranks.first:
-            keep_latest(self.request.out, self.request.keep, self.at.images)
+            keep_latest(self.request.out, self.request.keep, self.progress.images)
 
     def _pass_over_ticks(self) -> None:
         """Where measuring takes longer than the time between ticks, train before the next one."""
-        missed = self._ticks_so_far() - self.at.ticks
-        self.at.ticks += missed
+        missed = self._ticks_so_far() - self.progress.ticks
+        self.progress.ticks += missed
         if missed and not self._slow:
             self._slow = True
-            self.progress.say(
+            self.log.say(
                 "measuring takes longer than the time between two ticks, so some are passed over; "
                 f"--ticks below {self.request.ticks} leaves more of the budget to training"
             )
 
     def note(self, text: str) -> None:
         """Say something that the reader of the record should know, now and there."""
-        self.events.append({"kimg": round(self.at.images / 1000, 2), "text": text})
-        self.progress.say(text)
+        self.events.append({"kimg": round(self.progress.images / 1000, 2), "text": text})
+        self.log.say(text)
 
     @contextmanager
     def _interruptible(self) -> Iterator[None]:
@@ -234,15 +234,15 @@ class Loop:
             way = f"go on from {path} with --resume, or {again}" if path.is_file() else again
             raise Diverged(
                 f"training the {self.label} became non-finite ({why}) "
-                f"after {self.at.images} images; {way}"
+                f"after {self.progress.images} images; {way}"
             )
-        now = self.at
+        now = self.progress
         self._restore(read_checkpoint(path), path)
-        self.at.skipped = now.position - self.at.images + self._size
-        (self.at.seconds,) = self.ranks.agree(now.seconds + seconds)
-        self.at.rollbacks = now.rollbacks + 1
-        self.at.commands, self.at.resumed = now.commands, now.resumed
-        self.note(f"not finite ({why}); went back to {self.at.images / 1000:.1f} kimg")
+        self.progress.skipped = now.position - self.progress.images + self._size
+        (self.progress.seconds,) = self.ranks.broadcast(now.seconds + seconds)
+        self.progress.rollbacks = now.rollbacks + 1
+        self.progress.commands, self.progress.resumed = now.commands, now.resumed
+        self.note(f"not finite ({why}); went back to {self.progress.images / 1000:.1f} kimg")
 
     def save(self) -> None:
         """Write the whole state; the previous checkpoint survives until the new one is complete."""
@@ -253,8 +253,8 @@ class Loop:
     def _write(self, path: Path) -> None:
         state = {name: part.state_dict() for name, part in self.state.items()}
         progress = {
-            **dataclasses.asdict(self.at),
-            "curve": self.progress.curve,
+            **dataclasses.asdict(self.progress),
+            "curve": self.log.curve,
             "events": self.events,
         }
         content = {
@@ -282,26 +282,30 @@ class Loop:
         saved = read_checkpoint(path)
         refuse_another(path, saved, self.label, self._origin())
         self._restore(saved, path)
-        self.at.resumed += 1
-        self.at.ticks = self._ticks_so_far()  # the budget may be a larger one now
+        self.progress.resumed += 1
+        self.progress.ticks = self._ticks_so_far()  # the budget may be a larger one now
 
     def _tell_changes(self, recipe: Mapping[str, object]) -> None:
         """The recipe is not read from the checkpoint: options that are left out are the usual."""
-        before = self.at.commands[-1].get("recipe", recipe) if self.at.commands else recipe
+        before = (
+            self.progress.commands[-1].get("recipe", recipe) if self.progress.commands else recipe
+        )
         differs = describe_difference(before, recipe)
         if differs:
-            self.progress.say(f"goes on with another recipe than it had: {differs}")
+            self.log.say(f"goes on with another recipe than it had: {differs}")
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)
         progress = dict(saved["progress"])
-        self.progress.curve = progress.pop("curve")
+        self.log.curve = progress.pop("curve")
         self.events = progress.pop("events", [])
-        known = {field.name for field in dataclasses.fields(Counters)}
-        self.at = Counters(**{k: v for k, v in progress.items() if k in known})
-        self.progress.forget(self.at.seconds)
+        known = {field.name for field in dataclasses.fields(TrainingProgress)}
+        self.progress = TrainingProgress(**{k: v for k, v in progress.items() if k in known})
+        self.log.forget(self.progress.seconds)
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""
-        rows = self.progress.curve
-        return training_record(self.request, self.at, self.ranks.count, self.events, rows, facts)
+        rows = self.log.curve
+        return training_record(
+            self.request, self.progress, self.ranks.count, self.events, rows, facts
+        )

@@ -17,7 +17,7 @@ _LOG_SECONDS = 5.0
 _SMOOTHING = 0.05
 
 
-class Progress:
+class TrainingLog:
     """Smooths losses and writes them where they can be followed; silent where ``shown`` is False.
 
     ``curve`` holds the logged rows, for the training record. The bar shows the losses of ``names``
@@ -63,7 +63,7 @@ class Progress:
         if self.shown:
             tqdm.write(f"{self.label}: {text}", file=_stderr())
 
-    def watch(self, losses: Mapping[str, float]) -> None:
+    def add(self, losses: Mapping[str, float]) -> None:
         """Take in one step's losses."""
         self._latest = set(losses)
         for name, value in losses.items():
@@ -74,7 +74,7 @@ class Progress:
         """Whether it is time to log: at once, then every few seconds."""
         return seconds - self._last >= _LOG_SECONDS
 
-    def log(
+    def write(
         self, seconds: float, images: int, fraction: float, extra: Mapping[str, float] | None = None
     ) -> None:
         """Write one row of smoothed losses, or of what a tick measured (``extra``)."""

@@ -58,11 +58,11 @@ class Ranks:
         """Whether this process writes and speaks."""
         return self.rank == 0
 
-    def share(self, n: int) -> range:
+    def shard(self, n: int) -> range:
         """This process's rows of a batch of n."""
         return range(n * self.rank // self.count, n * (self.rank + 1) // self.count)
 
-    def add(self, tensors: Iterable[Tensor]) -> None:
+    def all_reduce(self, tensors: Iterable[Tensor]) -> None:
         """Add each tensor up over all processes, in place, with one message."""
         if self.count == 1:
             return
@@ -73,7 +73,7 @@ class Ranks:
         for tensor, part in zip(tensors, parts, strict=True):
             tensor.copy_(part.view_as(tensor))
 
-    def agree(self, *values: float) -> list[float]:
+    def broadcast(self, *values: float) -> list[float]:
         """What the first process says."""
         if self.count == 1:
             return list(values)
@@ -83,7 +83,7 @@ class Ranks:
         return [float(value) for value in said]
 
 
-ALONE = Ranks()
+SINGLE_PROCESS = Ranks()
 
 
 def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
@@ -93,7 +93,7 @@ def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     stop, waits until they have, and is raised then; a second one ends them at once.
     """
     if request.processes == 1:
-        work(request, ALONE, *arguments)
+        work(request, SINGLE_PROCESS, *arguments)
     else:
         with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
             _launch_children(Path(folder), work, request, arguments)

@@ -40,7 +40,7 @@ def write_json(path: Path, data: Any) -> None:
 
 
 @dataclasses.dataclass
-class Counters:
+class TrainingProgress:
     """How far a training is; saved with it.
 
     ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
@@ -66,7 +66,7 @@ class Counters:
 
 def training_record(
     request: TrainingRequest,
-    at: Counters,
+    progress: TrainingProgress,
     processes: int,
     events: Sequence[Mapping[str, Any]],
     rows: Sequence[Mapping[str, float]],
@@ -79,15 +79,15 @@ def training_record(
     every = max(1, math.ceil(len(losses) / _POINTS))
     return {
         "command": request.command,
-        "commands": at.commands,
+        "commands": progress.commands,
         "budget": {"kimg": request.kimg} if request.kimg else {"minutes": request.minutes},
         "data": request.data,
         "seed": request.seed,
-        "seconds": round(at.seconds, 1),
-        "images": at.images,
-        "steps": at.steps,
-        "resumed": at.resumed,
-        "rollbacks": at.rollbacks,
+        "seconds": round(progress.seconds, 1),
+        "images": progress.images,
+        "steps": progress.steps,
+        "resumed": progress.resumed,
+        "rollbacks": progress.rollbacks,
         "batch_size": request.batch_size,
         "processes": processes,
         "device": request.device,

@@ -13,7 +13,7 @@ from training_helpers import request
 from gandiff.experiments.data.captioned import SceneImages
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.trainer import GanTrainer
-from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
 
@@ -41,7 +41,7 @@ def encoder() -> TextEncoder:
 
 
 def trainer(
-    out: Path, recipe: GanRecipe = RECIPE, ranks: Ranks = ALONE, **changes: Any
+    out: Path, recipe: GanRecipe = RECIPE, ranks: Ranks = SINGLE_PROCESS, **changes: Any
 ) -> GanTrainer:
     """A trainer whose budget is 8 steps of 4 images."""
     defaults = {"resolution": 16, "seed": 3, "kimg": 0.032, "dtype": "float32", "ticks": 2}

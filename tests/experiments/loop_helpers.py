@@ -37,6 +37,6 @@ def make(out: Path, label: str = "toy", **changes: Any) -> tuple[Loop, torch.nn.
 
     def step() -> tuple[int, dict[str, float]]:
         net.weight.add_(1)
-        return 3, {"loss": 1.0 / (1 + loop.at.steps)}
+        return 3, {"loss": 1.0 / (1 + loop.progress.steps)}
 
     return loop, net, step

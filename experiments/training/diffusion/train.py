@@ -82,18 +82,20 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer}, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        batch = data.batch(loop.at.position, size, wrong=0)
+        set_lr(
+            optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.progress.steps + 1) / 50)
+        )
+        batch = data.batch(loop.progress.position, size, wrong=0)
         x = to_tensor(batch.images, request.device)
         posterior = vae.encode(x).latent_dist
-        y = vae.decode(posterior.sample(noise_at(request.seed, loop.at.position))).sample
+        y = vae.decode(posterior.sample(noise_at(request.seed, loop.progress.position))).sample
         squared = F.mse_loss(y, x)
         loss = squared + 0.5 * F.l1_loss(y, x) + 1e-5 * posterior.kl().mean()
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
         optimizer.step()
-        ema.update(vae, size, loop.at.images + size)
+        ema.update(vae, size, loop.progress.images + size)
         # PSNR for pictures that span 2: 10 log10(4 / mse).
         psnr = 10 * math.log10(4 / max(float(squared.detach()), 1e-12))
         return size, {"loss": float(loss.detach()), "psnr_db": psnr}
@@ -165,8 +167,11 @@ def train_unet(
 
     def step() -> tuple[int, dict[str, float]]:
         n = request.batch_size
-        set_lr(optimizer, cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.at.steps + 1) / 100))
-        draw = noise_at(request.seed, loop.at.position)
+        set_lr(
+            optimizer,
+            cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.progress.steps + 1) / 100),
+        )
+        draw = noise_at(request.seed, loop.progress.position)
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         silent = torch.rand(n, generator=draw) < P_NO_CAPTION
@@ -181,7 +186,7 @@ def train_unet(
         torch.autograd.backward(loss)
         torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
         optimizer.step()
-        ema.update(unet, n, loop.at.images + n)
+        ema.update(unet, n, loop.progress.images + n)
         return n, {"loss": float(loss.detach()), "mse": float(error.detach().mean())}
 
     unet.train()

@@ -58,7 +58,7 @@ class Batches:
     def __call__(self, at: int, *, silent: float) -> tuple[Float[Tensor, "n z"], list[Part]]:
         """The batch at a position, a share ``silent`` of its captions emptied."""
         n, device = self.request.batch_size, self.request.device
-        rows = self.ranks.share(n)
+        rows = self.ranks.shard(n)
         draw = noise_at(self.request.seed, at)
         quiet = torch.rand(n, generator=draw) < silent
         batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)

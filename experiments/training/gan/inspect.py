@@ -72,7 +72,7 @@ def _searched(trainer: GanTrainer) -> UInt8[np.ndarray, "n h w 3"]:
     """
     count, step = trainer.data.count, 256
     n = min(_SEARCHED, count or _SEARCHED)
-    start = max(0, trainer.loop.at.position - n) if count is None else 0
+    start = max(0, trainer.loop.progress.position - n) if count is None else 0
     parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
     return np.concatenate(parts)
 

@@ -101,7 +101,7 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     if n < FEW:
         return {}
     unseen = trainer.data.held_out(n)
-    seen = trainer.data.batch(max(0, trainer.loop.at.position - n), n)
+    seen = trainer.data.batch(max(0, trainer.loop.progress.position - n), n)
     seen_gap, unseen_gap = (
         _logits(trainer, some.images, some.captions)
         - _logits(trainer, paint(trainer, some.captions, _SEED + 1), some.captions)

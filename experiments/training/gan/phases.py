@@ -51,7 +51,7 @@ def whole(losses: dict[str, float], ranks: Ranks, device: str) -> dict[str, floa
     parts = [name for name in losses if name not in _COMMON]
     if ranks.count > 1:
         sums = torch.tensor([losses[name] for name in parts], device=device)
-        ranks.add([sums])
+        ranks.all_reduce([sums])
         losses = losses | dict(zip(parts, sums.tolist(), strict=True))
     judged = losses.pop(_JUDGED, 0.0)
     for name in ("p_caption", "p_caption_judge"):

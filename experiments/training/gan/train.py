@@ -22,9 +22,9 @@ from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
     check_request,
-    first_alone,
     judged,
     open_checked,
+    rank_zero_first,
 )
 from gandiff.experiments.training.gan.alarms import Alarm, alarms
 from gandiff.experiments.training.gan.guidance import check_guidance
@@ -73,11 +73,11 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
     keep_freed_memory()
     data = open_checked(request, ranks)
     # Before the text encoder is trained: what cannot measure is refused before anything is written.
-    watch = first_alone(ranks, lambda: watch_for(request, data))
+    watch = rank_zero_first(ranks, lambda: watch_for(request, data))
     encoder = text.ensure(request, data, ranks)
     # Resumed while the text encoder trained, there is no state of the GAN yet. The first process
     # looks before it writes one.
-    (there,) = ranks.agree(float((request.out / CHECKPOINT).is_file()))
+    (there,) = ranks.broadcast(float((request.out / CHECKPOINT).is_file()))
     request = dataclasses.replace(request, resume=request.resume and bool(there))
     config = dataclasses.replace(
         gan_config(request.resolution, encoder.width), minibatch_std=recipe.minibatch_std
@@ -125,7 +125,7 @@ class Ticks:
         if not trainer.request.resume:
             write_png(self.folder / "reals.png", tile(_reals(trainer.data), _GRID))
         if len(trainer.data.held_out(FEW).images) < FEW:
-            trainer.loop.progress.say(
+            trainer.loop.log.say(
                 f"too few pictures ({trainer.data.count}) to hold some out: whether it memorises "
                 "them (r_v, neighbours) is not measured; look at samples/neighbours.png at the end"
             )
@@ -133,14 +133,14 @@ class Ticks:
     def __call__(self) -> tuple[float, dict[str, float]]:
         """The score and what was measured."""
         trainer = self.trainer
-        name = f"kimg-{trainer.loop.at.images / 1000:010.3f}.png"
+        name = f"kimg-{trainer.loop.progress.images / 1000:010.3f}.png"
         write_png(self.folder / name, grid(trainer, self.prompts))
         score, found = self.watch(trainer)
-        at, asked = trainer.loop.at.ticks, trainer.request.ticks
+        at, asked = trainer.loop.progress.ticks, trainer.request.ticks
         told = ", ".join(f"{name} {found[name]:.3g}" for name in self.watch.told if name in found)
-        trainer.loop.progress.say(f"measured {at} of {asked}: {told}")
+        trainer.loop.log.say(f"measured {at} of {asked}: {told}")
         self._warn({"score": score, **found})
-        if score > trainer.loop.at.best:
+        if score > trainer.loop.progress.best:
             save(trainer.request.out / BEST_FOLDER, trainer, best={"score": score, **found})
         return score, found
 
@@ -153,7 +153,7 @@ class Ticks:
         self._ringing = {alarm.name for alarm in found}
 
     def _alarms(self, *latest: Mapping[str, float]) -> list[Alarm]:
-        rows = self.trainer.loop.progress.curve
+        rows = self.trainer.loop.log.curve
         ticks = [*(row for row in rows if "score" in row), *latest]
         losses = [row for row in rows if "score" not in row]
         return alarms(ticks, losses, self.trainer.fraction)

@@ -20,7 +20,7 @@ from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.view import Eye, Judged
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.precision import Precise
-from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import ALL
 from gandiff.experiments.training.text.train import CaptionCache
@@ -48,7 +48,7 @@ class GanTrainer:
         config: GanConfig,
         encoder: TextEncoder,
         data: CaptionedImages,
-        ranks: Ranks = ALONE,
+        ranks: Ranks = SINGLE_PROCESS,
     ) -> None:
         torch.manual_seed(request.seed)
         self.request, self.recipe, self.ranks, self.data = request, recipe, ranks, data
@@ -85,7 +85,7 @@ class GanTrainer:
             shown=_SHOWN,
         )
         if recipe.minibatch_std and not self._same_groups():
-            self.loop.progress.say(
+            self.loop.log.say(
                 "minibatch deviation looks at groups within each part of a batch, so here it may "
                 "see other groups than one process would; with parts of 8, 16, ... it does not"
             )
@@ -112,7 +112,7 @@ class GanTrainer:
         n, recipe, spent = self.request.batch_size, self.recipe, self.loop.fraction
         phase = self.phase.reach(recipe, spent)
         reads = phase == Phase.READING
-        z, parts = self.draw(self.loop.at.position, silent=0.0 if reads else recipe.silent)
+        z, parts = self.draw(self.loop.progress.position, silent=0.0 if reads else recipe.silent)
         for optimizer, scale in ((self.g_opt, recipe.g_lr_scale), (self.d_opt, 1.0)):
             # Here and not once: a checkpoint may come from another recipe.
             optimizer.param_groups[0].update(betas=recipe.betas, scale=scale)
@@ -124,7 +124,7 @@ class GanTrainer:
             self.g.track_mean(self.g.map(z))
         update = self._sketch if phase == Phase.SKETCHING else self._compete
         losses = whole(update(parts, n), self.ranks, self.request.device)
-        self.ema.update(self.g, n, self.loop.at.images + n)
+        self.ema.update(self.g, n, self.loop.progress.images + n)
         return n, losses
 
     # The phases.
@@ -189,7 +189,7 @@ class GanTrainer:
         return self.energy.moments(describe(part.real, real))
 
     def _measure(self, moments: Tensor, n: int) -> None:
-        self.ranks.add([moments])
+        self.ranks.all_reduce([moments])
         self.energy.measure(moments, n)
 
     # The updates.
@@ -198,7 +198,7 @@ class GanTrainer:
         self, parts: list[Part], fakes: list[Tensor], n: int
     ) -> tuple[dict[str, float], list[Tensor]]:
         gamma = self._between(self.recipe.gamma, self.recipe.gamma_end)
-        penalise = self.loop.at.steps % self.recipe.lazy == 0
+        penalise = self.loop.progress.steps % self.recipe.lazy == 0
         out: dict[str, float] = {}
         logits, moments = [], self._no_moments()
         self.d_opt.zero_grad(set_to_none=True)
@@ -240,7 +240,7 @@ class GanTrainer:
     def _apply(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """Add up the gradients of all processes and take the step; returns their norm."""
         grads = gradients(net)
-        self.ranks.add(grads)
+        self.ranks.all_reduce(grads)
         size = norm(grads)
         if not math.isfinite(size):
             raise NonFiniteError(f"norm of the {type(net).__name__}'s gradient = {size}")

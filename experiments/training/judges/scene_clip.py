@@ -81,10 +81,15 @@ def train_clip(request: TrainingRequest) -> Path:
     loop = Loop(request, "scene CLIP", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
+        set_lr(
+            optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
+        )
+        seeds = judge_seeds("judge_train", request.seed, loop.progress.position, size)
         batch = training_batch(seeds, request.resolution)
-        clean, noise = to_tensor(batch.images, "cpu"), noise_at(request.seed, loop.at.position)
+        clean, noise = (
+            to_tensor(batch.images, "cpu"),
+            noise_at(request.seed, loop.progress.position),
+        )
         image = model.encode_image(spoil(clean, noise).to(device))
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))
         named = attribute_loss(extra, image, targets(batch.scenes))

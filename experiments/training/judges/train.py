@@ -116,10 +116,15 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     loop = Loop(request, f"scene classifier {name}", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        seeds = judge_seeds("judge_train", request.seed, loop.at.position, size)
+        set_lr(
+            optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
+        )
+        seeds = judge_seeds("judge_train", request.seed, loop.progress.position, size)
         batch = training_batch(seeds, request.resolution)
-        clean, noise = to_tensor(batch.images, "cpu"), noise_at(request.seed, loop.at.position)
+        clean, noise = (
+            to_tensor(batch.images, "cpu"),
+            noise_at(request.seed, loop.progress.position),
+        )
         logits = net(spoil(clean, noise).to(request.device))
         wanted = targets(batch.scenes)
         losses = [F.cross_entropy(logits[k], wanted[k].to(request.device)) for k in logits]

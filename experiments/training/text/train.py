@@ -26,10 +26,10 @@ from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.training.averaging import cosine, set_lr
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
-from gandiff.experiments.training.checks import check_request, first_alone
+from gandiff.experiments.training.checks import check_request, rank_zero_first
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
-from gandiff.experiments.training.ranks import ALONE, Ranks
+from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import (
@@ -97,8 +97,10 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
         (request.out / RECORD).unlink(missing_ok=True)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.at.steps + 1) / 50))
-        texts, wanted = _batch(request, known, encoder, loop.at.position, size)
+        set_lr(
+            optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
+        )
+        texts, wanted = _batch(request, known, encoder, loop.progress.position, size)
         pooled = model(_ids(encoder, texts)).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
@@ -159,14 +161,16 @@ def check(encoder: TextEncoder, heads: nn.ModuleDict, n: int = 2000) -> dict[str
     return out
 
 
-def ensure(request: TrainingRequest, data: CaptionedImages, ranks: Ranks = ALONE) -> TextEncoder:
+def ensure(
+    request: TrainingRequest, data: CaptionedImages, ranks: Ranks = SINGLE_PROCESS
+) -> TextEncoder:
     """The text encoder in ``request.out``, made by the first process if it is not there.
 
     It is trained on the captions of ``data``, or copied where the request names one. One that was
     made from something else is made anew; a resumed training cannot go on with another, and raises
     ``RequestError``.
     """
-    first_alone(ranks, lambda: _make_sure(request, data))
+    rank_zero_first(ranks, lambda: _make_sure(request, data))
     return TextEncoder.from_pretrained(request.out)
 
 

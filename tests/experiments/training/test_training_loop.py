@@ -34,11 +34,11 @@ def test_it_ends_when_the_budget_is_spent(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path / "deep" / "out")
     loop.run(step)
     assert loop.fraction == 1.0
-    assert loop.at.steps in (60, 61)  # of a budget of 0.06 seconds
-    assert loop.at.images == 3 * loop.at.steps == 3 * net.weight.item()
-    again = loop.at.steps
+    assert loop.progress.steps in (60, 61)  # of a budget of 0.06 seconds
+    assert loop.progress.images == 3 * loop.progress.steps == 3 * net.weight.item()
+    again = loop.progress.steps
     loop.run(step)
-    assert loop.at.steps == again  # nothing is left to spend
+    assert loop.progress.steps == again  # nothing is left to spend
 
 
 def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
@@ -47,7 +47,7 @@ def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path)
     loop.run(step)
     rows = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
-    assert rows == loop.progress.curve
+    assert rows == loop.log.curve
     assert set(rows[-1]) == {"seconds", "kimg", "loss"}
     assert 0 < rows[-1]["loss"] <= 1
 
@@ -55,11 +55,11 @@ def test_it_logs_and_keeps_a_curve(tmp_path: Path) -> None:
 def test_the_record_says_what_was_done(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path, seed=7, command="gandiff train toy --seed 7")
     loop.run(step)
-    loop.progress.curve = [{"seconds": float(i)} for i in range(600)]
+    loop.log.curve = [{"seconds": float(i)} for i in range(600)]
     record = loop.record(extra=1)
     assert json.loads(json.dumps(record)) == record
     assert (record["command"], record["seed"]) == ("gandiff train toy --seed 7", 7)
-    assert (record["images"], record["steps"]) == (loop.at.images, loop.at.steps)
+    assert (record["images"], record["steps"]) == (loop.progress.images, loop.progress.steps)
     assert record["extra"] == 1
     assert len(record["curve"]) <= 60
     assert record["cpu"]
@@ -68,15 +68,25 @@ def test_the_record_says_what_was_done(tmp_path: Path) -> None:
 def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path, command="gandiff train toy")
     loop.run(step)
-    before = (loop.at.seconds, loop.at.images, loop.at.steps, list(loop.progress.curve))
+    before = (
+        loop.progress.seconds,
+        loop.progress.images,
+        loop.progress.steps,
+        list(loop.log.curve),
+    )
     again = "gandiff train toy --minutes 0.002 --resume"
     more, net, step = make(tmp_path, resume=True, minutes=0.002, command=again)
-    assert (more.at.seconds, more.at.images, more.at.steps, more.progress.curve) == before
-    assert net.weight.item() == loop.at.steps
+    assert (
+        more.progress.seconds,
+        more.progress.images,
+        more.progress.steps,
+        more.log.curve,
+    ) == before
+    assert net.weight.item() == loop.progress.steps
     assert 0 < more.fraction < 1
     more.run(step)
-    assert more.at.steps > loop.at.steps
-    assert net.weight.item() == more.at.steps
+    assert more.progress.steps > loop.progress.steps
+    assert net.weight.item() == more.progress.steps
     assert more.record()["resumed"] == 1
     behind = {"images": before[1], "seconds": round(before[0], 1)}
     first = {"command": "gandiff train toy", "images": 0, "seconds": 0.0}
@@ -96,14 +106,14 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
     def interrupted() -> tuple[int, dict[str, float]]:
-        if loop.at.steps == 4:
+        if loop.progress.steps == 4:
             signal.raise_signal(signal.SIGINT)
         return step()
 
     with pytest.raises(KeyboardInterrupt):
         loop.run(interrupted)
     more, net, _ = make(tmp_path, minutes=10.0, resume=True)
-    assert (more.at.steps, more.at.images, net.weight.item()) == (5, 15, 5.0)
+    assert (more.progress.steps, more.progress.images, net.weight.item()) == (5, 15, 5.0)
 
 
 @pytest.mark.usefixtures("_ctrl_c_is_heard")
@@ -111,18 +121,18 @@ def test_a_second_ctrl_c_leaves_no_half_step_behind(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
     def broken_off() -> tuple[int, dict[str, float]]:
-        if loop.at.steps == 5:
+        if loop.progress.steps == 5:
             net.weight.add_(100)  # half of what the step does
             for _ in range(2):
                 signal.raise_signal(signal.SIGINT)
-        if loop.at.steps == 3:
+        if loop.progress.steps == 3:
             loop.save()
         return step()
 
     with pytest.raises(KeyboardInterrupt):
         loop.run(broken_off)
     more, net, _ = make(tmp_path, minutes=10.0, resume=True)
-    assert (more.at.steps, net.weight.item()) == (3, 3.0)
+    assert (more.progress.steps, net.weight.item()) == (3, 3.0)
 
 
 def test_checkpoints_are_written_now_and_then(
@@ -130,11 +140,11 @@ def test_checkpoints_are_written_now_and_then(
 ) -> None:
     monkeypatch.setattr(loops, "_CHECKPOINT_SECONDS", 0.0125)
     saved = []
-    monkeypatch.setattr(Loop, "save", lambda self: saved.append(self.at.seconds))
+    monkeypatch.setattr(Loop, "save", lambda self: saved.append(self.progress.seconds))
     loop, _, step = make(tmp_path)
     loop.run(step)
     assert saved == pytest.approx([0.0, 0.013, 0.026, 0.039, 0.052, 0.06], abs=0.0021)
-    assert saved[-1] == loop.at.seconds
+    assert saved[-1] == loop.progress.seconds
 
 
 def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
@@ -160,14 +170,14 @@ def test_losses_that_stay_not_finite_end_it(tmp_path: Path, bad: float) -> None:
 
     def diverging() -> tuple[int, dict[str, float]]:
         shown, losses = step()
-        return shown, losses | {"g_loss": bad if loop.at.steps == 2 else 1.0}
+        return shown, losses | {"g_loss": bad if loop.progress.steps == 2 else 1.0}
 
     says = rf"training the toy became non-finite \(g_loss = {bad}\) after 6 images; go on from"
     with pytest.raises(RequestError, match=says) as ended:
         loop.run(diverging)
     assert "\n" not in str(ended.value)
     assert "or start again in another --out with another --seed" in str(ended.value)
-    assert loop.at.rollbacks == 3
+    assert loop.progress.rollbacks == 3
 
 
 def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path) -> None:
@@ -175,8 +185,8 @@ def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path
     met = []
 
     def fragile() -> tuple[int, dict[str, float]]:
-        met.append(loop.at.position)
-        if loop.at.position == 9:
+        met.append(loop.progress.position)
+        if loop.progress.position == 9:
             net.weight.fill_(math.nan)
             raise NonFiniteError("norm of the gradient = nan")
         return step()
@@ -185,9 +195,9 @@ def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path
     assert loop.fraction == 1.0
     assert met.count(9) == 1
     assert met[3:6] == [9, 12, 15]
-    assert loop.at.rollbacks == 1
-    assert loop.at.skipped == 9 + 3  # what was shown since, and the step that broke
-    assert net.weight.item() == loop.at.steps
+    assert loop.progress.rollbacks == 1
+    assert loop.progress.skipped == 9 + 3  # what was shown since, and the step that broke
+    assert net.weight.item() == loop.progress.steps
     record = loop.record()
     assert record["rollbacks"] == 1
     assert "norm of the gradient = nan" in record["events"][0]["text"]
@@ -196,7 +206,7 @@ def test_a_batch_that_breaks_it_is_gone_back_from_and_passed_over(tmp_path: Path
 
 def test_before_any_checkpoint_there_is_no_way_back(tmp_path: Path) -> None:
     loop, _, _ = make(tmp_path)
-    loop.at.steps = 1  # as if the first checkpoint had been lost
+    loop.progress.steps = 1  # as if the first checkpoint had been lost
     with pytest.raises(RequestError, match=r"became non-finite \(loss = nan\) .*; start again"):
         loop.run(lambda: (1, {"loss": math.nan}))
 
@@ -205,7 +215,7 @@ def test_a_budget_in_images_ends_at_the_image(tmp_path: Path) -> None:
     loop, _, step = make(tmp_path, kimg=0.03)
     assert loop.fraction == 0
     loop.run(step)
-    assert (loop.at.images, loop.at.steps, loop.fraction) == (30, 10, 1.0)
+    assert (loop.progress.images, loop.progress.steps, loop.fraction) == (30, 10, 1.0)
 
 
 def test_norm_is_that_of_all_together() -> None:

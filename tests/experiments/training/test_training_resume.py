@@ -41,11 +41,11 @@ def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
     wanted = {"denoiser": 4, "autoencoder": 2, "text encoder": 1}
 
     def run(self: Loop, step: Any) -> None:
-        while self.at.steps < wanted[self.label]:
-            self.at.seconds = 60 * self.request.minutes * self.at.steps / 5
+        while self.progress.steps < wanted[self.label]:
+            self.progress.seconds = 60 * self.request.minutes * self.progress.steps / 5
             shown, _ = step()
-            self.at.images += shown
-            self.at.steps += 1
+            self.progress.images += shown
+            self.progress.steps += 1
         self.save()
 
     monkeypatch.setattr(Loop, "run", run)
@@ -78,7 +78,7 @@ def interrupt(patch: pytest.MonkeyPatch, label: str, after: int) -> None:
 
     def watched(self: Loop, step: Any) -> None:
         usual(self, step)
-        if self.label == label and self.at.steps == after:
+        if self.label == label and self.progress.steps == after:
             raise KeyboardInterrupt
 
     patch.setattr(Loop, "_one", watched)

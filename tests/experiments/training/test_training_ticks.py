@@ -25,14 +25,14 @@ def test_ticks_come_at_even_distances_and_keep_the_best(tmp_path: Path) -> None:
     at = []
 
     def tick() -> tuple[float, dict[str, float]]:
-        at.append(loop.at.images)
+        at.append(loop.progress.images)
         score = next(scores)
         return score, {"score": score}
 
     loop.run(step, tick)
     assert at == [12, 24, 36, 48, 60]
-    assert loop.at.best == 5.0
-    rows = [row for row in loop.progress.curve if "score" in row]
+    assert loop.progress.best == 5.0
+    rows = [row for row in loop.log.curve if "score" in row]
     assert [row["score"] for row in rows] == [1, 3, 2, 5, 4]
     assert loop.record()["ticks"] == rows
     best = torch.load(tmp_path / BEST, weights_only=True)
@@ -50,7 +50,7 @@ def test_a_slow_tick_takes_its_share_once(
     steps = []
 
     def tick() -> tuple[float, dict[str, float]]:
-        steps.append(loop.at.steps)
+        steps.append(loop.progress.steps)
         for _ in range(20):  # of the clock's milliseconds
             loops.time.perf_counter()
         return 0.0, {"score": 0.0}
@@ -86,7 +86,7 @@ def test_a_resumed_run_keeps_its_ticks(tmp_path: Path) -> None:
     more, _, step = make(tmp_path, kimg=0.06, ticks=10, resume=True)
     more.run(step, lambda: (0.5, {"score": 0.5}))
     assert [row["score"] for row in more.record()["ticks"]] == [1.0] * 5 + [0.5] * 5
-    assert more.at.best == 1.0
+    assert more.progress.best == 1.0
 
 
 def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
@@ -94,5 +94,5 @@ def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
     loop.run(step, lambda: (1.0, {"score": 1.0}))
     more, _, step = make(tmp_path, kimg=0.06, ticks=5, resume=True)
     at = []
-    more.run(step, lambda: (float(bool(at.append(more.at.images))), {"score": 0.0}))
+    more.run(step, lambda: (float(bool(at.append(more.progress.images))), {"score": 0.0}))
     assert at == [36, 48, 60]

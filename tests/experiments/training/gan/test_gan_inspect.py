@@ -61,7 +61,7 @@ def test_each_picture_of_a_folder_is_searched_once(
 ) -> None:
     asked = request(tmp_path / "out", resolution=16, seed=3, kimg=0.032, dtype="float32")
     one = GanTrainer(asked, RECIPE, CONFIG, encoder(), photos)
-    one.loop.at.images = position
+    one.loop.progress.images = position
     facts, _ = nearest_neighbours(one, Twice())
     made, searched = seen
     assert len(made) == 2
@@ -74,7 +74,7 @@ def test_of_an_endless_stream_the_latest_are_searched(
 ) -> None:
     monkeypatch.setattr(gan_inspect, "_SEARCHED", 12)
     one = trainer(tmp_path)
-    one.loop.at.images = 40
+    one.loop.progress.images = 40
     facts, _ = nearest_neighbours(one, Twice())
     assert facts["searched"] == 12
     np.testing.assert_array_equal(seen[1], one.data.batch(28, 12).images)

@@ -89,11 +89,11 @@ def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
         assert_equal(states(half), states(whole))
     torch.manual_seed(99)
     other = trainer(tmp_path / "halves", recipe, resume=True)
-    assert (other.loop.at.steps, other.loop.at.images) == (3, 12)
+    assert (other.loop.progress.steps, other.loop.progress.images) == (3, 12)
     torch.manual_seed(99)
     run(other, 5)
     assert_equal(states(other), states(whole))
-    assert other.loop.at.images == whole.loop.at.images == 32
+    assert other.loop.progress.images == whole.loop.progress.images == 32
 
 
 @pytest.mark.parametrize(
@@ -344,12 +344,12 @@ def test_gradients_that_are_not_finite_are_gone_back_from(tmp_path: Path) -> Non
 
     def broken(*arguments: Any) -> Any:
         loss, *rest = usual(*arguments)
-        calls.append(one.loop.at.position)
+        calls.append(one.loop.progress.position)
         return (loss * math.nan if len(calls) == 3 else loss), *rest
 
     one.loss.of_d = broken  # type: ignore[method-assign]
     run(one, 6)
-    assert one.loop.at.rollbacks == 1
+    assert one.loop.progress.rollbacks == 1
     assert calls[2] == 8
     assert 8 not in calls[3:]
     assert all(t.isfinite().all() for t in one.g.state_dict().values())
