@@ -213,7 +213,7 @@ def test_an_interruption_tells_how_to_go_on(
     monkeypatch.setattr(api, "run", failing(KeyboardInterrupt()))
     assert main(["run", "my file.yaml", "--limit", "2"]) == 130
     shown = capsys.readouterr()
-    assert shown.err == "interrupted; go on with: gandiff run 'my file.yaml' --limit 2\n"
+    assert shown.err == "interrupted; continue with: gandiff run 'my file.yaml' --limit 2\n"
 
 
 def training(error: BaseException, *, saves: bool) -> Any:
@@ -252,7 +252,7 @@ def test_a_training_that_ends_early_tells_how_to_go_on(
     # Without a checkpoint --resume would be refused.
     resume = " --resume" if saves else ""
     said = capsys.readouterr().err
-    assert said.endswith(f"go on with: gandiff train gan --seed 3{resume}\n")
+    assert said.endswith(f"continue with: gandiff train gan --seed 3{resume}\n")
     assert "same command again" not in said
 
 
@@ -268,7 +268,7 @@ def test_a_sweep_goes_on_once_a_trial_has_begun(
     assert main(["train", "gan", "--sweep", "gamma=1,2"]) == 130
     resume = " --resume" if begun else ""
     said = capsys.readouterr().err
-    assert said == f"interrupted; go on with: gandiff train gan --sweep gamma=1,2{resume}\n"
+    assert said == f"interrupted; continue with: gandiff train gan --sweep gamma=1,2{resume}\n"
 
 
 def test_a_run_that_fails_goes_on_by_itself(
@@ -278,5 +278,5 @@ def test_a_run_that_fails_goes_on_by_itself(
     assert main(["run", SCENES, "--limit", "2"]) == 1
     assert capsys.readouterr().err == (
         "error: the disk is full. The work so far is kept; "
-        f"go on with: gandiff run {SCENES} --limit 2\n"
+        f"continue with: gandiff run {SCENES} --limit 2\n"
     )

@@ -9,10 +9,9 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from gandiff.experiments.cli import compare, explore, score, train
-from gandiff.experiments.cli import info as look
-from gandiff.experiments.cli import run as runs
-from gandiff.experiments.cli.invocation import command_that_goes_on, invocation
+from gandiff.experiments.cli import compare, doctor, explore, run, score, train, validate
+from gandiff.experiments.cli import list as list_command
+from gandiff.experiments.cli.invocation import command_to_continue, invocation
 from gandiff.experiments.cli.output import examples, one_line
 
 DONE, FAILED, WRONG_REQUEST, INTERRUPTED = 0, 1, 2, 130
@@ -31,12 +30,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-runs.register(app)
-score.register(app)
-compare.register(app)
-look.register(app)
-app.add_typer(train.app, name="train")
-app.add_typer(explore.app, name="explore")
+for module in (run, score, compare, validate, list_command, doctor, train, explore):
+    app.add_typer(module.app)  # without a name of its own, its commands are added one by one
 
 
 class Outcome(NamedTuple):
@@ -64,8 +59,7 @@ def _root(
         ),
     ] = False,
 ) -> None:
-    # The options that come before the command; the one there is has done its work by now.
-    del version
+    del version  # its callback has printed it by now
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -89,11 +83,11 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _interrupted() -> Outcome:
-    return Outcome(INTERRUPTED, f"interrupted; go on with: {command_that_goes_on()}")
+    return Outcome(INTERRUPTED, f"interrupted; continue with: {command_to_continue()}")
 
 
 def _explain(error: Exception) -> Outcome:
-    # Imported here: a command line that goes well needs none of these.
+    # Imported here: a command line that succeeds needs none of these.
     from gandiff.common.errors import (
         GeneratorError,
         MetricError,
@@ -110,7 +104,7 @@ def _explain(error: Exception) -> Outcome:
         return Outcome(WRONG_REQUEST, f"error: {error.strerror}: {one_line(error.filename)}")
     failure = environment_failure(error)
     if failure is not None:
-        said = with_command(failure, command_that_goes_on())
+        said = with_command(failure, command_to_continue())
         return Outcome(FAILED, f"error: {one_line(said)}")
     if isinstance(error, OSError):
         return Outcome(FAILED, f"error: {one_line(error)}")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gandiff.experiments.compare.power import PairPower
     from gandiff.experiments.compare.runs import RunComparison
 
+app = typer.Typer()
 FAILED = 1
 Mapped = Annotated[
     str | None,
@@ -29,25 +30,14 @@ FailIf = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to the program."""
-    app.command(
-        epilog=examples(
-            "gandiff compare runs/before runs/after",
-            'gandiff compare runs/before runs/after --metrics "fid,clip_score" --json',
-            'gandiff compare runs/before runs/after --fail-if "fid>+1.0 or clip_score<-0.005"',
-            "gandiff compare runs/gan runs/diffusion --generators gan=ddim-20",
-        )
-    )(compare)
-    app.command(
-        epilog=examples(
-            "gandiff power runs/scenes --metric scene_accuracy --difference 0.02",
-            "gandiff power runs/scenes --metric clip_score --difference 0.005 "
-            "--generators gan,ddim-20 --power 0.9",
-        )
-    )(power)
-
-
+@app.command(
+    epilog=examples(
+        "gandiff compare runs/before runs/after",
+        'gandiff compare runs/before runs/after --metrics "fid,clip_score" --json',
+        'gandiff compare runs/before runs/after --fail-if "fid>+1.0 or clip_score<-0.005"',
+        "gandiff compare runs/gan runs/diffusion --generators gan=ddim-20",
+    )
+)
 def compare(
     run_a: Annotated[Path, typer.Argument(metavar="RUN_A", help="The run to compare with.")],
     run_b: Annotated[Path, typer.Argument(metavar="RUN_B", help="The run that is judged.")],
@@ -85,6 +75,13 @@ def compare(
     raise typer.Exit(FAILED if found.failed else 0)
 
 
+@app.command(
+    epilog=examples(
+        "gandiff power runs/scenes --metric scene_accuracy --difference 0.02",
+        "gandiff power runs/scenes --metric clip_score --difference 0.005 "
+        "--generators gan,ddim-20 --power 0.9",
+    )
+)
 def power(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A scored run folder.")],
     metric: Annotated[str, typer.Option(help="A metric that has a score of every image.")],

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gandiff.models.gan.model import TextToImageGan
 
 app = typer.Typer(
+    name="explore",
     help="See what a GAN makes of noise and text: truncation, interpolation, style mixing.\n\n"
     "z is the noise that a seed draws. A small network maps it and joins it with the text: that "
     "is w, the style that paints the picture.",

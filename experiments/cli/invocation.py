@@ -1,4 +1,4 @@
-"""The command line that is being run, for the records and for going on after an interruption."""
+"""The command line that is being run, for the records and for continuing after an interruption."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _checkpoints: ContextVar[Sequence[Path]] = ContextVar("checkpoints", default=())
 
 @contextmanager
 def invocation(arguments: Sequence[str]) -> Iterator[None]:
-    """Make ``this_command`` tell these arguments."""
-    told, left = _arguments.set(tuple(arguments)), _checkpoints.set(())
+    """Make ``this_command`` give these arguments."""
+    tokens = _arguments.set(tuple(arguments)), _checkpoints.set(())
     try:
         yield
     finally:
-        _arguments.reset(told)
-        _checkpoints.reset(left)
+        _arguments.reset(tokens[0])
+        _checkpoints.reset(tokens[1])
 
 
 def leaves_checkpoints(paths: Sequence[Path]) -> None:
-    """Tell which files the training that begins can be resumed from, once one of them is there."""
+    """Say which files the training that begins can be resumed from, once one of them is there."""
     _checkpoints.set(tuple(paths))
 
 
@@ -33,11 +33,11 @@ def this_command() -> str:
     return shlex.join(["gandiff", *_arguments.get()])
 
 
-def command_that_goes_on() -> str:
+def command_to_continue() -> str:
     """The command line that continues this one.
 
-    A run continues by itself, a training when told; one that has not saved anything starts again.
+    A run continues by itself, a training with ``--resume``, once it has saved a checkpoint.
     """
-    told = "--resume" in _arguments.get()
-    resumable = any(path.is_file() for path in _checkpoints.get())
-    return f"{this_command()} --resume" if resumable and not told else this_command()
+    saved = any(path.is_file() for path in _checkpoints.get())
+    resumes = saved and "--resume" not in _arguments.get()
+    return f"{this_command()} --resume" if resumes else this_command()

@@ -20,6 +20,7 @@ from gandiff.experiments.cli.output import (
 if TYPE_CHECKING:
     from gandiff.experiments.api import RunSummary
 
+app = typer.Typer()
 Stage = Literal["generate", "score", "report"]
 Target = Annotated[
     Path, typer.Argument(metavar="RUN_OR_FILE", help="A run folder or its YAML file.")
@@ -27,29 +28,13 @@ Target = Annotated[
 Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to the program."""
-    app.command(
-        epilog=examples(
-            "gandiff run experiments/comparisons/scenes.yaml",
-            "gandiff run experiments/comparisons/scenes.yaml --limit 8 --out runs/small",
-            "gandiff run mine.yaml --set generators.gan.truncation_psi=0.7 --stop-after generate",
-        )
-    )(run)
-    app.command(
-        epilog=examples(
-            "gandiff generate experiments/comparisons/scenes.yaml",
-            "gandiff generate runs/scenes",
-        )
-    )(generate)
-    app.command(epilog=examples("gandiff report runs/scenes", "gandiff report runs/scenes --json"))(
-        report
+@app.command(
+    epilog=examples(
+        "gandiff run experiments/comparisons/scenes.yaml",
+        "gandiff run experiments/comparisons/scenes.yaml --limit 8 --out runs/small",
+        "gandiff run mine.yaml --set generators.gan.truncation_psi=0.7 --stop-after generate",
     )
-    app.command(
-        epilog=examples("head -n 1 runs/scenes/images.jsonl", "gandiff replay runs/scenes KEY")
-    )(replay)
-
-
+)
 def run(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison, a YAML file.")],
     out: Out = None,
@@ -91,11 +76,18 @@ def run(
     echo_summary(summary, as_json)
 
 
+@app.command(
+    epilog=examples(
+        "gandiff generate experiments/comparisons/scenes.yaml",
+        "gandiff generate runs/scenes",
+    )
+)
 def generate(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Make the images of a run that are not there yet."""
     run_stage(target, "generate", out, quiet, as_json)
 
 
+@app.command(epilog=examples("gandiff report runs/scenes", "gandiff report runs/scenes --json"))
 def report(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Write the report of a run.
 
@@ -104,6 +96,9 @@ def report(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json 
     run_stage(target, "report", out, quiet, as_json)
 
 
+@app.command(
+    epilog=examples("head -n 1 runs/scenes/images.jsonl", "gandiff replay runs/scenes KEY")
+)
 def replay(
     run_folder: Annotated[Path, typer.Argument(metavar="RUN", help="A run folder.")],
     key: Annotated[

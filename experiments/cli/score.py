@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
     from gandiff.experiments.scoring.folders import FolderScores
 
-
+app = typer.Typer()
 Weights = Annotated[
     list[str] | None,
     typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),
@@ -43,25 +43,14 @@ MaxImages = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to the program."""
-    app.command(
-        epilog=examples(
-            "gandiff score runs/scenes",
-            'gandiff score my-images --reference photos --metrics "fid,kid(encoder=inception)"',
-            "gandiff score my-images --reference photos.npz --metrics fid "
-            "--weights inception=inception.pth --json",
-        )
-    )(score)
-    app.command(
-        epilog=examples(
-            "gandiff stats photos --out photos.npz",
-            "gandiff stats photos --encoder inception:clean --weights inception=inception.pth "
-            "--out photos.npz",
-        )
-    )(stats)
-
-
+@app.command(
+    epilog=examples(
+        "gandiff score runs/scenes",
+        'gandiff score my-images --reference photos --metrics "fid,kid(encoder=inception)"',
+        "gandiff score my-images --reference photos.npz --metrics fid "
+        "--weights inception=inception.pth --json",
+    )
+)
 def score(
     target: Annotated[
         Path,
@@ -116,6 +105,13 @@ def score(
     _echo_scores(found, as_json)
 
 
+@app.command(
+    epilog=examples(
+        "gandiff stats photos --out photos.npz",
+        "gandiff stats photos --encoder inception:clean --weights inception=inception.pth "
+        "--out photos.npz",
+    )
+)
 def stats(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.")],
     out: Annotated[Path, typer.Option(metavar="FILE.npz", help="The file to write.")],

@@ -14,6 +14,7 @@ from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
 
 app = typer.Typer(
+    name="train",
     help="Train a generator, the judges or the text encoder.",
     epilog=examples(
         "gandiff train gan --minutes 30",

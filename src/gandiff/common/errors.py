@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 _KEPT = "The work so far is kept; "
-RESUME_HINT = f"{_KEPT}run the same command again to go on"
+RESUME_HINT = f"{_KEPT}run the same command again to continue"
 
 
 class GandiffError(Exception):
@@ -88,8 +88,8 @@ def environment_failure(error: BaseException) -> EnvironmentFailure | None:
 
 
 def with_command(failure: EnvironmentFailure, command: str) -> str:
-    """What a failure says, with the command that goes on in place of "the same command"."""
-    return str(failure).replace(RESUME_HINT, f"{_KEPT}go on with: {command}")
+    """What a failure says, with the command that continues it in place of "the same command"."""
+    return str(failure).replace(RESUME_HINT, f"{_KEPT}continue with: {command}")
 
 
 _DISK = {

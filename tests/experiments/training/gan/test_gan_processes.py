@@ -126,7 +126,7 @@ def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path, processes: str) -> 
         press_ctrl_c(child)
         _, said = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert said.splitlines()[-1].startswith("interrupted; go on with: gandiff train gan")
+    assert said.splitlines()[-1].startswith("interrupted; continue with: gandiff train gan")
     assert said.splitlines()[-1].endswith("--resume")
     assert "Traceback" not in said
     saved = read_checkpoint(out / CHECKPOINT)["progress"]

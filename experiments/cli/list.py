@@ -1,0 +1,85 @@
+"""The list commands: what a comparison file may name, and the prompts of a suite."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from gandiff.experiments.cli.output import Json, Quiet, echo_json, echo_table, examples
+
+app = typer.Typer()
+KINDS = ("generators", "metrics", "encoders", "suites")
+
+
+@app.command("list", epilog=examples("gandiff list generators", "gandiff list metrics --json"))
+def list_names(
+    kind: Annotated[str, typer.Argument(metavar="|".join(KINDS), help="What to list.")],
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List what a comparison file may name."""
+    found = _named(kind)
+    if as_json:
+        echo_json(found)
+    elif quiet:
+        echo_table((), [(name,) for name in found])
+    else:
+        echo_table((), list(found.items()))
+
+
+@app.command(
+    epilog=examples("gandiff suites", "gandiff suites scenes --head 5", "gandiff suites --json")
+)
+def suites(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="A suite's name, or a file of prompts.")
+    ] = None,
+    head: Annotated[int, typer.Option(min=0, metavar="N", help="Show the first N prompts.")] = 10,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the prompt suites, or show one."""
+    if name is None:
+        list_names("suites", quiet, as_json)
+        return
+    from itertools import islice
+
+    from gandiff.experiments.prompts.suites import open_suite
+
+    suite = open_suite(name)
+    prompts = list(islice(suite.prompts, head))
+    facts = {
+        "name": suite.name,
+        "version": suite.version,
+        "source": suite.source,
+        "licence": suite.licence,
+        "sha256": suite.sha256,
+        "prompts": len(suite.prompts),
+    }
+    if as_json:
+        echo_json({**facts, "head": prompts})
+        return
+    if not quiet:
+        echo_table((), list(facts.items()))
+        typer.echo("")
+    echo_table((), [(prompt.id, prompt.category or "-", prompt.text) for prompt in prompts])
+
+
+def _named(kind: str) -> Mapping[str, str]:
+    from gandiff.common.errors import RequestError
+    from gandiff.common.names import did_you_mean
+    from gandiff.experiments.plugins import registry as plugins
+
+    if kind == "generators":
+        return plugins.generator_types()
+    if kind == "metrics":
+        return plugins.metric_types()
+    if kind == "encoders":
+        from gandiff.evaluate.features.encoders import encoder_names
+
+        return encoder_names()
+    if kind == "suites":
+        return plugins.suite_names()
+    raise RequestError(f"there are no {kind!r} to list{did_you_mean(kind, KINDS)}")

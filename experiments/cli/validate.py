@@ -1,0 +1,41 @@
+"""The validate command: check a comparison file without running it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        "gandiff validate experiments/comparisons/scenes.yaml",
+        "gandiff validate mine.yaml --set samples_per_prompt=2 --json",
+    )
+)
+def validate(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison, a YAML file.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Check a comparison file without running it.
+
+    Its shape, its names and its settings are checked.
+    """
+    from gandiff.experiments import api
+    from gandiff.experiments.config.load import comparison_to_dict
+
+    comparison = api.validate(file, overrides or [])
+    if as_json:
+        echo_json(comparison_to_dict(comparison))
+    elif not quiet:
+        typer.echo(f"{file} is valid: {', '.join(comparison.generators)}")
