@@ -13,7 +13,6 @@ from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
-from gandiff.experiments.config.types import SuiteConfig
 from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
@@ -107,13 +106,6 @@ def open_suite(
     return suite.first(prompts).first(limit)
 
 
-def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
-    """Open the suite of a comparison."""
-    return open_suite(
-        config.name, split=config.split, prompts=config.prompts, limit=config.limit, base=base
-    )
-
-
 def find_suite(name: str, base: Path = Path()) -> str | Path:
     """Tell a name from a path: the name of an installed suite, or an existing file.
 
@@ -159,7 +151,6 @@ def check_prompts(prompts: Sequence[Prompt], source: str) -> None:
             raise RequestError(f"{source}: prompt {prompt.id!r} has no text")
         other = folded.setdefault(prompt.id.casefold(), prompt.id)
         if number != len(folded):
-            clash = f"beside {other!r}, which is the same file name"
             clash = f"beside {other!r}, which is the same file name"
             same = "twice" if other == prompt.id else clash
             raise RequestError(f"{source}: the prompt id {prompt.id!r} is given {same}")

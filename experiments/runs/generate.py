@@ -29,13 +29,13 @@ def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False
     exhausted memory; what was made before is kept in both cases.
     """
     if retry_failed:
-        run.look_again(retry_failed=True)
+        run.recheck(retry_failed=True)
     waiting = {name: run.missing(name) for name in run.batches if run.missing(name)}
     try:
         with _progress(run, quiet) as advance:
             for name, batches in waiting.items():
                 with _loaded(run, name) as generator:
-                    run.store.forget(batches)
+                    run.store.drop_entries(batches)
                     (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
                     _make(run, generator, batches, advance)
     except Exception as error:
@@ -198,7 +198,7 @@ class _Saver:
     def _write(self, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
         pairs = zip(batch.jobs, generations, strict=True)
         self._run.store.append([self._entry(job, made, seconds) for job, made in pairs])
-        self._run.made(batch)
+        self._run.mark_done(batch)
 
     def _entry(self, job: GenerationJob, made: Generation, seconds: float) -> ImageEntry:
         sha256 = height = width = None

@@ -13,13 +13,13 @@ from gandiff.common.devices import resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.common.files import read_json, read_lines, write_atomically
 from gandiff.experiments.config.load import comparison_from_dict
-from gandiff.experiments.config.types import Comparison, comparison_to_dict
-from gandiff.experiments.prompts.suites import PromptSuite, open_configured, prompt_from_dict
+from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
+from gandiff.experiments.prompts.suites import PromptSuite, open_suite, prompt_from_dict
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.plan import Batch, extend_segments, plan_batches, plan_seeds
 from gandiff.experiments.runs.resume import check_continuation, identities, recorded_segments
 from gandiff.experiments.runs.run import Run, headline
-from gandiff.experiments.runs.store import GIVEN, OURS, PROMPTS, RECORD, RunStore
+from gandiff.experiments.runs.store import COMPARISON_FILE, PROMPTS, RECORD, RUN_FILES, RunStore
 from gandiff.models.generator import Generator
 
 SCHEMA = 1
@@ -75,6 +75,13 @@ def open_run(
         store.close()
 
 
+def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
+    """Open the suite of a comparison."""
+    return open_suite(
+        config.name, split=config.split, prompts=config.prompts, limit=config.limit, base=base
+    )
+
+
 def load_run(folder: Path) -> Run:
     """Open a run folder to look at it; nothing is locked or changed. Raises ``RequestError``."""
     record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
@@ -94,7 +101,7 @@ def _planned(
     comparison: Comparison,
     suite: PromptSuite,
     store: RunStore,
-    given: Mapping[str, Generator],
+    objects: Mapping[str, Generator],
     *,
     trusted: bool = False,
 ) -> Run:
@@ -108,7 +115,7 @@ def _planned(
     if trusted:
         found = {n: entry["identity"] for n, entry in record["plan"]["generators"].items()}
     else:
-        found = identities(comparison, given, device, record)
+        found = identities(comparison, objects, device, record)
         if record:
             recorded = read_lines(store.folder / PROMPTS)
             check_continuation(store.folder, record, comparison, suite, found, recorded)
@@ -124,7 +131,7 @@ def _planned(
         store=store,
         batches=_batches(comparison, suite, planned),
         record=record,
-        given=given,
+        objects=objects,
     )
 
 
@@ -152,7 +159,7 @@ def _check_free(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RequestError(f"{folder} is a file; a run needs a folder of its own")
     names = sorted(p.name for p in folder.glob("*")) if folder.is_dir() else []
-    foreign = [name for name in names if name not in OURS and not name.endswith(".tmp")]
+    foreign = [name for name in names if name not in RUN_FILES and not name.endswith(".tmp")]
     if foreign:
         raise RequestError(
             f"{folder} holds {foreign[0]!r} but no {RECORD}, so it is no run folder; "
@@ -184,7 +191,7 @@ def _begin(run: Run, command: str) -> None:
     """
     old = dict(run.record)
     text = run.comparison.text or _as_yaml(run.comparison)
-    write_atomically(run.folder / GIVEN, text.encode())
+    write_atomically(run.folder / COMPARISON_FILE, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
     facts = {name: old.get("generators", {}).get(name) for name in run.batches}
     known = {name: fact for name, fact in facts.items() if fact}

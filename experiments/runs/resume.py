@@ -23,7 +23,7 @@ _FIXED = ("seed", "samples_per_prompt", "batch_size", "dtype")
 
 def identities(
     comparison: Comparison,
-    given: Mapping[str, Generator],
+    objects: Mapping[str, Generator],
     device: str,
     record: Mapping[str, Any],
 ) -> dict[str, Identity]:
@@ -34,8 +34,8 @@ def identities(
     """
     found: dict[str, Identity] = {}
     for name, config in comparison.generators.items():
-        if name in given:
-            info = given[name].info
+        if name in objects:
+            info = objects[name].info
             now = {
                 "type": "python",
                 "settings": dict(info.settings),
@@ -48,7 +48,7 @@ def identities(
         now = json.loads(json.dumps(now, default=str))
         recorded = _recorded(record).get(name, {}).get("identity")
         # A Python object of an earlier process cannot be asked what it was.
-        gone = config.type == "python" and name not in given
+        gone = config.type == "python" and name not in objects
         found[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
     return found
 

@@ -27,7 +27,7 @@ class Run:
     store: RunStore
     batches: Mapping[str, Sequence[Batch]]  # of each generator
     record: dict[str, Any]
-    given: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
+    objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -46,12 +46,12 @@ class Run:
             self._missing[name] = self.store.missing(self.batches[name])
         return self._missing[name]
 
-    def look_again(self, *, retry_failed: bool = False) -> None:
-        """Check every image anew; ``retry_failed`` counts recorded failures as not made."""
+    def recheck(self, *, retry_failed: bool = False) -> None:
+        """Check every image again; ``retry_failed`` counts recorded failures as not made."""
         for name, batches in self.batches.items():
             self._missing[name] = self.store.missing(batches, retry_failed=retry_failed)
 
-    def made(self, batch: Batch) -> None:
+    def mark_done(self, batch: Batch) -> None:
         """Note that a batch is no longer missing."""
         waiting = self._missing[batch.generator]
         self._missing[batch.generator] = [b for b in waiting if b.index != batch.index]
@@ -96,7 +96,7 @@ class Run:
 
     @functools.cached_property
     def _built(self) -> dict[str, Generator]:
-        return dict(self.given)
+        return dict(self.objects)
 
     @functools.cached_property
     def _missing(self) -> dict[str, list[Batch]]:

@@ -21,8 +21,8 @@ from gandiff.experiments.runs.plan import Batch, GenerationJob
 LOG = "images.jsonl"
 RECORD = "run.json"
 PROMPTS = "prompts.jsonl"
-GIVEN = "comparison.yaml"
-OURS = (LOG, RECORD, PROMPTS, GIVEN, FolderLock.NAME)
+COMPARISON_FILE = "comparison.yaml"
+RUN_FILES = (LOG, RECORD, PROMPTS, COMPARISON_FILE, FolderLock.NAME, FolderLock.HOLDER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,7 +74,7 @@ class RunStore:
                 leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Give the folder free."""
+        """Release the lock."""
         self._lock.release()
 
     def missing(self, batches: Iterable[Batch], *, retry_failed: bool = False) -> list[Batch]:
@@ -84,7 +84,7 @@ class RunStore:
         """
         return [b for b in batches if not all(self._has(job, retry_failed) for job in b.jobs)]
 
-    def forget(self, batches: Iterable[Batch]) -> None:
+    def drop_entries(self, batches: Iterable[Batch]) -> None:
         """Take the lines of batches that will be made again out of the log, so that none is
         doubled.
         """

@@ -54,7 +54,7 @@ def measure_costs(run: Run, *, quiet: bool = False) -> None:
 
 def _can_time(run: Run, name: str) -> bool:
     facts = run.record["generators"].get(name, {})
-    gone = run.comparison.generators[name].type == "python" and name not in run.given
+    gone = run.comparison.generators[name].type == "python" and name not in run.objects
     return bool(facts.get("family") != "folder" and run.suite.prompts and not gone)
 
 
@@ -72,9 +72,9 @@ def _mark(run: Run, name: str) -> dict[str, Any]:
 
 
 def _measure(run: Run, name: str) -> dict[str, Any]:
-    if name in run.given:
+    if name in run.objects:
         # A Python object cannot be sent elsewhere; its memory is then that of the whole process.
-        return {**measure_generator(run.given[name], _job(run, name)), "own_process": False}
+        return {**measure_generator(run.objects[name], _job(run, name)), "own_process": False}
     command = [sys.executable, "-m", "gandiff.experiments.timing.time"]
     try:
         finished = subprocess.run(

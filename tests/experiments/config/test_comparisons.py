@@ -14,7 +14,7 @@ from run_helpers import TOY
 from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
 from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
-from gandiff.experiments.prompts.suites import open_configured
+from gandiff.experiments.runs.open import open_configured
 from gandiff.experiments.runs.run import headline
 
 HOME = Path(config.__file__).resolve().parents[1]

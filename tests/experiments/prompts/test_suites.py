@@ -17,10 +17,10 @@ from gandiff.experiments.prompts.suites import (
     Prompt,
     PromptSuite,
     check_prompts,
-    open_configured,
     open_suite,
     prompt_from_dict,
 )
+from gandiff.experiments.runs.open import open_configured
 
 
 def published(name: str) -> Path:

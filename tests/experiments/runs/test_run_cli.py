@@ -86,7 +86,7 @@ def test_a_run_ends_with_its_verdict(finished: tuple[Path, str, str]) -> None:
 
 def everything(folder: Path) -> dict[str, tuple[int, bytes]]:
     """The files of a run but its record and lock: when each was written and what it holds."""
-    ours = ("run.json", "prompts.jsonl", "comparison.yaml", ".lock")
+    ours = ("run.json", "prompts.jsonl", "comparison.yaml", ".lock", ".lock-holder")
     return {
         str(path.relative_to(folder)): (path.stat().st_mtime_ns, path.read_bytes())
         for path in sorted(folder.rglob("*"))
