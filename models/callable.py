@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.images import to_rgb
 from gandiff.models.generator import Family, Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish, to_uint8
 
@@ -27,7 +28,7 @@ class CallableGenerator(Generator):
 
     What it may return, for n prompts:
 
-    * a list of n PIL images (any mode; they become RGB);
+    * a list of n PIL images (any mode; they become RGB, what is transparent white);
     * a list of n arrays or tensors, or one array or tensor with n as its first axis. NumPy arrays
       have the channels last, (h, w, 3); torch tensors have them first, (3, h, w), as each library
       does. One channel is grey;
@@ -167,7 +168,12 @@ def _split(images: Any, name: str) -> list[Any]:
 def _pixels(image: Any, name: str) -> npt.NDArray[Any]:
     """Turn one image of any accepted kind into (h, w, 3), uint8 or float32."""
     if hasattr(image, "convert"):  # PIL
-        return np.asarray(image.convert("RGB"))
+        try:
+            return np.asarray(to_rgb(image))
+        except ValueError as error:
+            raise GeneratorError(
+                f"{name} returned an image that cannot be used: {error}"
+            ) from error
     if _is_tensor(image):
         wanted = "(3, h, w): torch tensors have the channels first"
         tensor = image.detach().cpu()

@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import struct
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.images import (
+    SUFFIXES,
+    UnreadableImageError,
+    image_size,
+    open_image,
+    to_rgb,
+)
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
 from gandiff.models.pixels import finish
 from gandiff.models.settings import FolderSettings
 
-ENDINGS = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".gif")
 DEFAULT_PATTERN = "{prompt_id}_{sample}"
-READ_ERRORS = (OSError, ValueError, SyntaxError, Image.DecompressionBombError)
-# What PIL's code runs into where a value in the block is of another type than it should be.
-_EXIF_ERRORS = (struct.error, ArithmeticError, AttributeError, LookupError, TypeError)
 
 
 class FolderGenerator(Generator):
@@ -57,7 +59,7 @@ class FolderGenerator(Generator):
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the sizes of all images, from their headers."""
         if self._settings.resize is None:
-            sizes = {size for path in self._files() if (size := _size(path)) is not None}
+            sizes = {size for path in self._files() if (size := image_size(path)) is not None}
             width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
             self._resolution = width if width == height else None
 
@@ -78,7 +80,7 @@ class FolderGenerator(Generator):
             name = self._mapping.file_of(request)
         else:
             name = _file_name(self._settings.pattern or DEFAULT_PATTERN, request)
-        for ending in ("",) if name.lower().endswith(ENDINGS) else ENDINGS:
+        for ending in ("",) if name.lower().endswith(SUFFIXES) else SUFFIXES:
             path = self._folder / (name + ending)
             if _inside(path, self._folder) and path.is_file():
                 return path
@@ -87,16 +89,16 @@ class FolderGenerator(Generator):
         raise LookupError(f"no file {name} in {self._settings.folder}")
 
     def _files(self) -> list[Path]:
-        found = (p for p in self._folder.rglob("*") if p.suffix.lower() in ENDINGS)
+        found = (p for p in self._folder.rglob("*") if p.suffix.lower() in SUFFIXES)
         return sorted(p for p in found if _inside(p, self._folder) and p.is_file())
 
     def _check_images(self) -> None:
         where, files = self._settings.folder, self._files()
         if not files:
             raise GeneratorError(
-                f"the folder {where} holds no images (files ending in {', '.join(ENDINGS)})"
+                f"the folder {where} holds no images (files ending in {', '.join(SUFFIXES)})"
             )
-        if all(_size(path) is None for path in files):
+        if all(image_size(path) is None for path in files):
             raise GeneratorError(
                 f"none of the {len(files)} files in the folder {where} can be read as an image, "
                 f"such as {files[0].name}"
@@ -114,10 +116,9 @@ class FolderGenerator(Generator):
 def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3"]:
     """Read a picture of any mode as RGB, resized if so set; ``LookupError`` if it is broken."""
     try:
-        with Image.open(path) as file:
-            file.load()
-            image = to_rgb(upright(file))
-    except READ_ERRORS as error:
+        with open_image(path) as file:
+            image = to_rgb(file)
+    except UnreadableImageError as error:
         raise LookupError(f"cannot read {path.name} as an image: {error}") from error
     if settings.resize is not None:
         side = min(image.size)
@@ -126,28 +127,6 @@ def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3
         kind = Image.Resampling[settings.resize_filter.upper()]
         image = image.resize((settings.resize, settings.resize), kind)
     return np.asarray(image)
-
-
-def upright(image: Image.Image) -> Image.Image:
-    """Turn a picture the way that its camera wrote down; ``ValueError`` if that cannot be read."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except _EXIF_ERRORS as error:
-        raise ValueError(f"its EXIF block is corrupt ({error})") from error
-
-
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Convert any mode to RGB: alpha over white, 16 bits rounded to 8, CMYK and grey to colour."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        levels = np.asarray(image, dtype=np.float64) / 257.0  # 65535 is white
-        image = Image.fromarray(np.clip(np.rint(levels), 0, 255).astype(np.uint8))
-    if image.mode == "F":
-        raise ValueError("its pixels are floats of unknown range; save it with 8 or 16 bits")
-    if "A" in image.getbands() or "transparency" in image.info:
-        layer = image.convert("RGBA")
-        white = Image.new("RGBA", layer.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, layer)
-    return image.convert("RGB")
 
 
 def _existing_folder(text: str) -> Path:
@@ -196,11 +175,3 @@ def _file_name(pattern: str, request: GenerationRequest) -> str:
 
 def _inside(path: Path, folder: Path) -> bool:
     return path.resolve().is_relative_to(folder)
-
-
-def _size(path: Path) -> tuple[int, int] | None:
-    try:
-        with Image.open(path) as image:
-            return image.size
-    except (*READ_ERRORS, UnidentifiedImageError):
-        return None

@@ -6,6 +6,8 @@ import base64
 import io
 from pathlib import Path
 
+from gandiff.common.images import UnreadableImageError, open_image, to_rgb
+
 LARGEST = 128  # px; larger pictures are reduced to this and to 256 colours
 _PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -15,16 +17,16 @@ def thumbnail(path: Path) -> bytes | None:
 
     A PNG that is small already is returned as it lies on the disk, byte for byte.
     """
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     try:
         data = path.read_bytes()
-        with Image.open(io.BytesIO(data)) as image:
+        with open_image(io.BytesIO(data)) as image:
             image.load()
             if data.startswith(_PNG) and max(image.size) <= LARGEST:
                 return data
-            small = image.convert("RGB")
-    except (OSError, ValueError, SyntaxError, UnidentifiedImageError, Image.DecompressionBombError):
+            small = to_rgb(image)
+    except (OSError, UnreadableImageError):
         return None
     small.thumbnail((LARGEST, LARGEST), Image.Resampling.LANCZOS)
     out = io.BytesIO()

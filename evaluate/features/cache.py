@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ODDITIES
 from gandiff.evaluate.features.encoders import (
     CROPS,
     FeatureExtractor,
@@ -22,7 +23,7 @@ from gandiff.evaluate.features.encoders import (
     open_extractor,
 )
 from gandiff.evaluate.features.encoding import encode_images
-from gandiff.evaluate.features.images import ODDITIES, describe_unreadable, read_pixels
+from gandiff.evaluate.features.images import describe_unreadable, read_pixels
 from gandiff.evaluate.features.store import FeatureStore, StoredRows
 from gandiff.evaluate.metric import Features, ImageRecord
 

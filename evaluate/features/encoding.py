@@ -13,13 +13,9 @@ import numpy as np
 from jaxtyping import Shaped
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ODDITIES, DecodedImage, UnreadableImageError
 from gandiff.evaluate.features.encoders import FeatureExtractor
-from gandiff.evaluate.features.images import (
-    ODDITIES,
-    DecodedImage,
-    UnreadableImageError,
-    read_image,
-)
+from gandiff.evaluate.features.images import read_image
 from gandiff.evaluate.features.store import FeatureStore
 from gandiff.evaluate.metric import ImageRecord
 

@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.features.images import UnreadableImageError, describe_unreadable, read_image
+from gandiff.common.images import UnreadableImageError
+from gandiff.evaluate.features.images import describe_unreadable, read_image
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 
 _BATCH = 256  # scenes judged at once

@@ -18,13 +18,12 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageOps
 
 from gandiff.common.errors import EnvironmentFailure
 from gandiff.common.files import write_atomically
-from gandiff.models.folder import READ_ERRORS, to_rgb, upright
+from gandiff.common.images import UnreadableImageError, open_image, to_rgb
 
-_READER = 2  # goes up when the same files give other pixels
+_READER = 3  # goes up when the same files give other pixels
 _FEW = 512  # pictures that are not worth starting processes for
 _IN_MEMORY = 1 << 30  # bytes; more is kept in a file of the cache
 _ABANDONED = 86400.0  # seconds without a further picture: the process that decoded was killed
@@ -157,15 +156,15 @@ def _results(paths: Sequence[Path], resolution: int) -> Iterator[UInt8[np.ndarra
 
 def read_square(path: Path, resolution: int) -> UInt8[np.ndarray, "h w 3"] | str:
     """The middle square of a picture at this size in px, or why it cannot be read."""
+    from PIL import Image, ImageOps
+
     try:
-        with Image.open(path) as picture:
-            picture.draft(
-                "RGB", (2 * resolution, 2 * resolution)
-            )  # JPEG: decode no more than needed
-            rgb = to_rgb(upright(picture))
-            square = ImageOps.fit(rgb, (resolution, resolution), Image.Resampling.LANCZOS)
-            return np.asarray(square)
-    except READ_ERRORS as error:
+        with open_image(path) as picture:
+            # JPEG: decode no more than needed
+            picture.draft("RGB", (2 * resolution, 2 * resolution))
+            size = (resolution, resolution)
+            return np.asarray(ImageOps.fit(to_rgb(picture), size, Image.Resampling.LANCZOS))
+    except UnreadableImageError as error:
         return " ".join(str(error).split())[:120]
 
 

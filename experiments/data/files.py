@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import RequestError
+from gandiff.common.images import SUFFIXES
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp")
 _LAYOUTS = (
     "write a metadata.jsonl with file_name and text, or a name.txt beside each name.png; "
     "or give the JSON file of COCO's captions"
@@ -102,7 +102,7 @@ def _neighbours(folder: Path) -> list[Captioned]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
 
 
 def _beside(picture: Path) -> list[str]:

@@ -145,14 +145,19 @@ def _rounding() -> list[Golden]:
 
 
 def _decoding() -> list[Golden]:
-    from gandiff.evaluate.features.images import decode_image
+    from gandiff.common.images import decode_image
 
-    found = []
-    for name in IMAGES:
-        pixels = decode_image((FOLDER / name).read_bytes()).pixels.astype(np.float64)
-        tolerance = _JPEG if name.endswith(".jpg") else _CLOSED
-        found.append(Golden(name=f"decoding {name}", values=_digest(pixels), tolerance=tolerance))
-    return found
+    decoded = {name: decode_image((FOLDER / name).read_bytes()) for name in IMAGES}
+    dropped = decode_image((FOLDER / "alpha.png").read_bytes(), alpha="drop")
+    decoded["alpha.png, alpha=drop"] = dropped
+    return [
+        Golden(
+            name=f"decoding {name}",
+            values=_digest(image.pixels),
+            tolerance=_JPEG if name.endswith(".jpg") else _CLOSED,
+        )
+        for name, image in decoded.items()
+    ]
 
 
 def _resizing() -> list[Golden]:
@@ -249,7 +254,7 @@ def _formula(key: str, shape: tuple[int, ...]) -> object:
 
 
 def _picture(name: str) -> np.ndarray:
-    from gandiff.evaluate.features.images import decode_image
+    from gandiff.common.images import decode_image
 
     return decode_image((FOLDER / name).read_bytes()).pixels
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.evaluate.features.images import SUFFIXES, image_records
+from gandiff.common.images import SUFFIXES
+from gandiff.evaluate.features.images import image_records
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
