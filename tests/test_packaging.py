@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import sysconfig
+import tarfile
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,17 +15,20 @@ import pytest
 import gandiff
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("models", "evaluate", "experiments", "reports")
+PACKAGES = ("models", "evaluate", "experiments", "reports", "src/gandiff/common")
+SRC = str(ROOT / "src")
+BENCHMARKS = "experiments/benchmarks/"
 
 
 class Installed(NamedTuple):
     python: Path
     site_packages: Path
-    sources: set[str]  # files of the four folders when the wheel was built
+    sources: set[str]  # files of the package's folders when the wheel was built
+    sdist: set[str]
 
 
 def source_files() -> set[str]:
-    """Every file that belongs to the package, relative to the root of the repository."""
+    """Every file of the package and of its benchmarks, relative to the root of the repository."""
     state = ROOT / "experiments" / "training" / "state"
     return {
         path.relative_to(ROOT).as_posix()
@@ -57,7 +61,10 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Installed:
     install = ("install", "--quiet", "--no-deps", "--no-index", wheel)
     call(sys.executable, "-m", "pip", "--python", python, *install)
     site = call(python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))").strip()
-    return Installed(python, Path(site), sources)
+    (sdist,) = (folder / "dist").glob("*.tar.gz")
+    with tarfile.open(sdist) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
+    return Installed(python, Path(site), sources, names)
 
 
 def test_only_gandiff_is_installed(installed: Installed) -> None:
@@ -67,11 +74,23 @@ def test_only_gandiff_is_installed(installed: Installed) -> None:
 
 def test_every_file_of_the_package_is_installed(installed: Installed) -> None:
     package = installed.site_packages / "gandiff"
-    missing = {name for name in installed.sources if not (package / name).is_file()}
-    assert missing == set()
+    expected = {
+        name.removeprefix("src/gandiff/")
+        for name in installed.sources
+        if not name.startswith(BENCHMARKS)
+    }
+    assert {name for name in expected if not (package / name).is_file()} == set()
     assert (package / "py.typed").is_file()
     assert not (package / "tests").exists()
     assert not (package / "experiments" / "training" / "state").exists()
+
+
+def test_benchmarks_stay_in_the_sources(installed: Installed) -> None:
+    benchmarks = {name for name in installed.sources if name.startswith(BENCHMARKS)}
+    assert f"{BENCHMARKS}overhead.py" in benchmarks
+    assert installed.sources <= installed.sdist
+    assert not (installed.site_packages / "gandiff" / BENCHMARKS).exists()
+    call(sys.executable, "-m", "gandiff.experiments.benchmarks.overhead", "--help", PYTHONPATH=SRC)
 
 
 @pytest.mark.parametrize(
@@ -94,7 +113,7 @@ def test_data_files_are_installed(installed: Installed, pattern: str) -> None:
 
 
 def test_import_needs_no_dependency(installed: Installed) -> None:
-    code = "import gandiff; print(gandiff.__version__, gandiff.__file__)"
+    code = "import gandiff, gandiff.common.errors; print(gandiff.__version__, gandiff.__file__)"
     version, file = call(installed.python, "-c", code).split()
     assert version == gandiff.__version__
     assert Path(file) == installed.site_packages / "gandiff" / "__init__.py"
@@ -107,8 +126,9 @@ def test_the_command_works_on_the_installed_files(installed: Installed) -> None:
     command = installed.python.with_name("gandiff")
     shown = call(command, "--help", PYTHONPATH=dependencies)
     assert "Examples:" in shown
-    scenes = installed.site_packages / "gandiff" / "experiments" / "comparisons" / "scenes.yaml"
-    assert "is valid" in call(command, "validate", scenes, PYTHONPATH=dependencies)
+    assert "scenes is valid" in call(command, "validate", "scenes", PYTHONPATH=dependencies)
+    listed = call(command, "list", "comparisons", "--quiet", PYTHONPATH=dependencies)
+    assert listed.split() == ["gpu", "scenes", "shipped"]
     code = "import gandiff.experiments.cli as cli; print(cli.__file__)"
     used = call(installed.python, "-c", code, PYTHONPATH=dependencies).strip()
     assert Path(used).is_relative_to(installed.site_packages)

@@ -20,7 +20,7 @@ app = typer.Typer(
     name="gandiff",
     help="Compare GANs with diffusion models: the same prompts, seeds and measures for all.",
     epilog=examples(
-        "gandiff run experiments/comparisons/scenes.yaml",
+        "gandiff run scenes",
         "gandiff score my-images --reference photos --metrics fid,kid",
         "gandiff train gan --minutes 30",
         "gandiff COMMAND --help",

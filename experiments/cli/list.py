@@ -10,7 +10,7 @@ import typer
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, echo_table, examples
 
 app = typer.Typer()
-KINDS = ("generators", "metrics", "encoders", "suites")
+KINDS = ("comparisons", "generators", "metrics", "encoders", "suites")
 
 
 @app.command("list", epilog=examples("gandiff list generators", "gandiff list metrics --json"))
@@ -19,7 +19,7 @@ def list_names(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """List what a comparison file may name."""
+    """List the shipped comparisons, or what a comparison file may name."""
     found = _named(kind)
     if as_json:
         echo_json(found)
@@ -72,6 +72,10 @@ def _named(kind: str) -> Mapping[str, str]:
     from gandiff.common.names import did_you_mean
     from gandiff.experiments.plugins import registry as plugins
 
+    if kind == "comparisons":
+        from gandiff.experiments.config.paths import comparison_names
+
+        return comparison_names()
     if kind == "generators":
         return plugins.generator_types()
     if kind == "metrics":

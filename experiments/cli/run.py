@@ -23,20 +23,23 @@ if TYPE_CHECKING:
 app = typer.Typer()
 Stage = Literal["generate", "score", "report"]
 Target = Annotated[
-    Path, typer.Argument(metavar="RUN_OR_FILE", help="A run folder or its YAML file.")
+    Path,
+    typer.Argument(metavar="RUN_OR_FILE", help="A run folder, its YAML file, or a shipped name."),
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
 
 
 @app.command(
     epilog=examples(
-        "gandiff run experiments/comparisons/scenes.yaml",
-        "gandiff run experiments/comparisons/scenes.yaml --limit 8 --out runs/small",
+        "gandiff run scenes",
+        "gandiff run scenes --limit 8 --out runs/small",
         "gandiff run mine.yaml --set generators.gan.truncation_psi=0.7 --stop-after generate",
     )
 )
 def run(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison, a YAML file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
+    ],
     out: Out = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take the first N prompts only.", metavar="N")
@@ -78,7 +81,7 @@ def run(
 
 @app.command(
     epilog=examples(
-        "gandiff generate experiments/comparisons/scenes.yaml",
+        "gandiff generate scenes",
         "gandiff generate runs/scenes",
     )
 )

@@ -81,7 +81,7 @@ def score(
     A folder is compared with a folder of real images, or with a file of their statistics (gandiff
     stats, pytorch-fid). A run says itself what to measure.
     """
-    is_run = target.is_file() or (target / "run.json").is_file()
+    is_run = _is_run(target)
     only = (reference, metrics, weights or None, cache, max_images, compile or None)
     _check_options(target, is_run, metrics, folder_only=only)
     if is_run:
@@ -165,6 +165,14 @@ def _echo_warnings(warnings: Sequence[str]) -> None:
         typer.echo(f"warning: {one_line(warning)}", err=True)
 
 
+def _is_run(target: Path) -> bool:
+    from gandiff.experiments.config.paths import named_comparison
+
+    if target.is_dir():
+        return (target / "run.json").is_file()
+    return target.is_file() or named_comparison(target) is not None
+
+
 def _check_options(
     target: Path, is_run: bool, metrics: str | None, folder_only: Sequence[object]
 ) -> None:
@@ -175,7 +183,7 @@ def _check_options(
             f"{target} is a run, which says itself what to measure; --reference, --metrics, "
             "--weights and the like are for a plain folder of images"
         )
-    if not target.exists():
+    if not is_run and not target.exists():
         raise RequestError(
             f"no such folder or file: {target}; give a run, its YAML file, or images"
         )

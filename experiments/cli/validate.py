@@ -14,12 +14,14 @@ app = typer.Typer()
 
 @app.command(
     epilog=examples(
-        "gandiff validate experiments/comparisons/scenes.yaml",
+        "gandiff validate scenes",
         "gandiff validate mine.yaml --set samples_per_prompt=2 --json",
     )
 )
 def validate(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The comparison, a YAML file.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
+    ],
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),

@@ -11,7 +11,11 @@ from typing import Any
 from gandiff.common.errors import MetricError, RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments.config.paths import resolve_settings
+from gandiff.experiments.config.paths import (
+    named_comparison,
+    resolve_settings,
+    shipped_comparisons,
+)
 from gandiff.experiments.config.schema import comparison_schema
 from gandiff.experiments.config.types import (
     Comparison,
@@ -46,16 +50,20 @@ _SAFE_WORDS = "letters, digits and . _ + -, starting with a letter or digit, at 
 def load_comparison(
     path: str | Path, overrides: Iterable[str] = (), limit: int | None = None
 ) -> Comparison:
-    """Read and check a comparison file.
+    """Read and check a comparison file, or a shipped one by its name (``scenes``).
 
     ``overrides`` are ``field.path=value`` assignments, applied in order; ``limit`` keeps at most
-    the first N prompts. Relative paths in the file start from its folder. Every problem raises
-    ``RequestError`` with the file, the line and the field.
+    the first N prompts. Relative paths start from the folder of the file, or from the working
+    directory if the comparison is a shipped one. Every problem raises ``RequestError`` with the
+    file, the line and the field.
     """
     path = Path(path)
+    shipped = named_comparison(path)
+    base = Path() if shipped else path.parent
+    path = shipped or path
     text = _read(path)
     document = parse_document(text, str(path))
-    return _check(document, base=path.parent, text=text, overrides=overrides, limit=limit)
+    return _check(document, base=base, text=text, overrides=overrides, limit=limit)
 
 
 def comparison_from_dict(
@@ -86,7 +94,8 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
         names = [p.name for p in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
-        near = did_you_mean(path.name, names)
+        bare = path.name == str(path) and not path.suffix
+        near = did_you_mean(path.name, [*names, *shipped_comparisons()] if bare else names)
         raise RequestError(f"there is no comparison file {path}{near}") from None
     except IsADirectoryError:
         raise RequestError(f"{path} is a folder; expected a comparison file (.yaml)") from None

@@ -1,13 +1,14 @@
-"""Paths that a comparison file names: relative to the file, or the name of shipped weights."""
+"""Paths and names: of the comparison files that ship, and of what a comparison file names."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import SettingError
+from gandiff.common.files import PACKAGE
 from gandiff.common.names import did_you_mean
 
 WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
@@ -16,10 +17,29 @@ PATHS = (*WEIGHTS, "folder")
 
 def shipped_weights() -> dict[str, Path]:
     """The generators that ship with the project, by name."""
-    spec = find_spec("gandiff.models")
-    homes = (spec.submodule_search_locations or []) if spec else []
-    folders = [p for home in homes for p in (Path(home) / "pretrained").glob("*") if p.is_dir()]
-    return {folder.name: folder for folder in sorted(folders)}
+    folders = (PACKAGE / "models" / "pretrained").glob("*")
+    return {folder.name: folder for folder in sorted(folders) if folder.is_dir()}
+
+
+def shipped_comparisons() -> dict[str, Path]:
+    """The comparison files that ship with the project, by name."""
+    files = (PACKAGE / "experiments" / "comparisons").glob("*.yaml")
+    return {file.stem: file for file in sorted(files)}
+
+
+def named_comparison(name: Path) -> Path | None:
+    """The shipped comparison of this name; None for any other name and wherever a file has it."""
+    return None if name.is_file() else shipped_comparisons().get(str(name))
+
+
+def comparison_names() -> dict[str, str]:
+    """Each shipped comparison with the first sentence of the comment at its top."""
+    return {
+        name: re.sub(r"\n#? *", " ", file.read_text(encoding="utf-8").split("\n#\n# ")[1])
+        .split(". ")[0]
+        .rstrip(".")
+        for name, file in shipped_comparisons().items()
+    }
 
 
 def resolve_settings(type_: str, settings: Mapping[str, Any], base: Path) -> dict[str, Any]:

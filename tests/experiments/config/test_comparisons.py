@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import yaml
 from run_helpers import TOY
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
 from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
@@ -86,6 +88,31 @@ def test_the_default_comparison() -> None:
     assert comparison.reference is not None
     assert comparison.reference.images == 2000
     assert comparison.suite.prompts == 128
+
+
+@pytest.mark.usefixtures("weights")
+def test_a_shipped_comparison_is_loaded_by_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scenes").mkdir()
+    by_name = load_comparison("scenes")
+    assert by_name.folder == tmp_path  # so that --set reference.folder=photos starts from here
+    assert dataclasses.replace(by_name, base=load("scenes.yaml").base) == load("scenes.yaml")
+    (tmp_path / "shipped").write_text("generators: 3\n")
+    with pytest.raises(RequestError, match="shipped:1: generators"):  # a file goes first
+        load_comparison("shipped")
+    with pytest.raises(RequestError, match=r"no comparison file scense; did you mean 'scenes'"):
+        load_comparison("scense")
+    with pytest.raises(RequestError, match=r"there is gpu, scenes, shipped"):
+        load_comparison("faces")
+
+
+def test_every_shipped_comparison_is_listed_with_a_sentence() -> None:
+    names = paths.comparison_names()
+    assert set(names) == {file.stem for file in FILES}
+    assert names["scenes"].startswith("The default comparison: ")
+    assert all(len(sentence) > 40 and "\n" not in sentence for sentence in names.values())
 
 
 @pytest.mark.usefixtures("weights")
