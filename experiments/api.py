@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from gandiff.common.errors import RequestError
+from gandiff.common.run_record import RECORD, REPORT, RESULTS, SCORES, Reported
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
 from gandiff.experiments.config.load import load_comparison
@@ -47,13 +48,13 @@ class RunSummary:
         """The results table: a row for each generator and metric."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "results.parquet")
+        return pd.read_parquet(self.folder / RESULTS)
 
     def scores(self) -> pd.DataFrame:
         """The scores of every image: a row for each image and metric."""
         import pandas as pd
 
-        return pd.read_parquet(self.folder / "scores.parquet")
+        return pd.read_parquet(self.folder / SCORES)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,7 +129,7 @@ def stage(
 ) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes."""
     suite = None
-    if (target / "run.json").is_file():
+    if (target / RECORD).is_file():
         folder = target
         comparison, suite = _recorded(target)
     else:
@@ -138,7 +139,7 @@ def stage(
         return run_comparison(
             comparison, folder, until="generate", quiet=quiet, command=command, suite=suite
         )
-    if not (folder / "run.json").is_file():
+    if not (folder / RECORD).is_file():
         raise RequestError(
             f"there is no run in {folder} yet; start with: gandiff generate {target}"
         )
@@ -172,7 +173,7 @@ def _score_only(
 def _report_only(folder: Path) -> RunSummary:
     from gandiff.experiments.runs.open import load_run
 
-    if not (folder / "results.parquet").is_file():
+    if not (folder / RESULTS).is_file():
         raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
     opened = load_run(folder)
     return _summary(opened, _write_report(opened))
@@ -182,27 +183,26 @@ def _write_report(opened: Run, *, anew: bool = True) -> list[str]:
     """Write the report, return the verdict; ``anew=False`` keeps a report on the same tables."""
     from gandiff.reports.document import write_report
 
-    mark = opened.record.get("scored")
-    reported = opened.record.get("reported") or {}
-    kept = (opened.folder / "report" / "report.html").is_file() and reported.get("scored") == mark
+    scored, reported = opened.record.scored, opened.record.reported
+    kept = (opened.folder / REPORT).is_file() and reported.scored == scored
     if anew or not kept:
-        reported = {"scored": mark, "verdict": list(write_report(opened.folder).verdict)}
+        reported = Reported(scored=scored, verdict=write_report(opened.folder).verdict)
         opened.update(reported=reported)
-    return list(reported["verdict"])
+    return list(reported.verdict)
 
 
 def _summary(opened: Run, sentences: list[str]) -> RunSummary:
-    report = opened.folder / "report" / "report.html"
-    images: dict[str, int] = {}
-    for counts in opened.record["counts"].values():
-        for status in ("ok", "failed", "filtered"):
-            images[status] = images.get(status, 0) + counts.get(status, 0)
+    report = opened.folder / REPORT
+    images = {
+        status: sum(getattr(counts, status) for counts in opened.record.counts.values())
+        for status in ("ok", "failed", "filtered")
+    }
     return RunSummary(
         folder=opened.folder,
         report=report if sentences else None,
         verdict=sentences,
         images={status: n for status, n in images.items() if n or status == "ok"},
-        warnings=list(opened.record["warnings"]),
+        warnings=list(opened.record.warnings),
     )
 
 

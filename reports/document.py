@@ -63,7 +63,7 @@ def write_report(run_folder: Path) -> ReportPaths:
     """Write ``report/`` into a run folder from what lies there; the same run gives the same bytes.
 
     Every file is written under another name and then renamed, so a reader never sees half of one.
-    Raises ``ReportError`` if the folder is no run.
+    Raises ``RequestError`` if the folder is no run.
     """
     run = load_run(run_folder)
     sentences = verdict(run.results, run.differences, run.generators, run.headline)
@@ -181,5 +181,5 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "packages": package_rows(run),
         "commands": commands(run),
         "failures": failure_reasons(run),
-        "warnings": [*map(str, run.record.get("warnings") or []), *run.notices],
+        "warnings": [*run.record.warnings, *run.notices],
     }

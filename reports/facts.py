@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gandiff.common.run_record import COMPARISON_FILE
 from gandiff.reports.curves import training_curves
 from gandiff.reports.glossary import split_metric, term
 from gandiff.reports.palette import FAMILY_NAMES
@@ -78,43 +79,41 @@ def settings_text(facts: GeneratorFacts) -> str:
 
 def environment_rows(run: RunData) -> Pairs:
     """Return the machine and the code that the run was made with."""
-    found = run.record.get("environment") or {}
-    git = found.get("git") or {}
+    machine = run.record.environment
+    git = machine.git or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
-    cores = f", {found['cores']} cores" if found.get("cores") else ""
+    cores = f", {machine.cores} cores" if machine.cores else ""
     return _known(
         {
-            "Device": found.get("device"),
-            "Driver": found.get("driver") or "none",
-            "Processor": f"{found['cpu']}{cores}" if found.get("cpu") else None,
-            "Memory": _maybe(show_bytes, found.get("memory_bytes")),
-            "System": found.get("platform"),
-            "Python": found.get("python"),
+            "Device": machine.device,
+            "Driver": machine.driver or "none",
+            "Processor": f"{machine.cpu}{cores}" if machine.cpu else None,
+            "Memory": _maybe(show_bytes, machine.memory_bytes),
+            "System": machine.platform,
+            "Python": machine.python,
             "Git commit": f"{git['commit']}{dirty}" if git.get("commit") else None,
-            "Started": run.record.get("created"),
-            "Finished": run.record.get("finished"),
+            "Started": run.record.created,
+            "Finished": run.record.finished,
         }
     )
 
 
 def package_rows(run: RunData) -> Pairs:
     """Return the versions of the packages."""
-    packages = (run.record.get("environment") or {}).get("packages") or {}
-    return [(str(name), str(version)) for name, version in packages.items()]
+    return list(run.record.environment.packages.items())
 
 
 def suite_rows(run: RunData) -> Pairs:
     """Return what the prompts are and how the seeds come about."""
-    suite = run.record.get("suite") or {}
-    comparison = run.record.get("comparison") or {}
-    name = f"{suite.get('name', '')} {suite.get('version') or ''}".strip()
+    suite, comparison = run.record.suite, run.record.comparison
+    name = f"{suite.name} {suite.version or ''}".strip()
     return _known(
         {
             "Prompt suite": name,
-            "Suite from": suite.get("source"),
-            "Suite licence": suite.get("licence"),
-            "Suite sha256": suite.get("sha256"),
-            "Prompts": suite.get("prompts") or len(run.prompts) or None,
+            "Suite from": suite.source,
+            "Suite licence": suite.licence,
+            "Suite sha256": suite.sha256,
+            "Prompts": suite.prompts or len(run.prompts) or None,
             "Samples a prompt": comparison.get("samples_per_prompt"),
             "Run seed": comparison.get("seed"),
         }
@@ -123,13 +122,13 @@ def suite_rows(run: RunData) -> Pairs:
 
 def commands(run: RunData) -> list[tuple[str, str]]:
     """Return what to type to repeat the run or one image of it, each with what it does."""
-    git = (run.record.get("environment") or {}).get("git") or {}
+    git = run.record.environment.git or {}
     folder = shlex.quote(str(run.folder))
     lines = []
     if git.get("commit"):
         lines.append(("take the same code", f"git checkout {shlex.quote(str(git['commit']))}"))
-    again = f"gandiff run {folder}/comparison.yaml"
-    lines.append(("run it all again", str(run.record.get("command") or again)))
+    again = f"gandiff run {folder}/{COMPARISON_FILE}"
+    lines.append(("run it all again", run.record.command or again))
     key = next((i.get("key") for i in run.images if i.get("status", "ok") == "ok"), None)
     if key:
         lines.append(

@@ -79,7 +79,7 @@ def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
 
 
 def _chosen(run: RunData) -> list[tuple[int, dict[str, Any]]]:
-    report = (run.record.get("comparison") or {}).get("report") or {}
+    report = run.record.comparison.get("report") or {}
     most = report.get("gallery_prompts")
     most = DEFAULT_PROMPTS if most is None else max(0, int(most))
     groups: dict[str, list[tuple[int, dict[str, Any]]]] = {}

@@ -35,11 +35,11 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         f"# {plain(' against '.join(run.headline) or run.name)}",
         "\n".join(f"- {plain(sentence.text)}" for sentence in sentences),
     ]
-    if run.record.get("status", "done") != "done":
-        error = f": {run.record['error']}" if run.record.get("error") else ""
+    if run.record.status != "done":
+        error = f": {run.record.error}" if run.record.error else ""
         parts.insert(
             1,
-            f"**This run is {plain(run.record['status'])}{plain(error)}; the numbers "
+            f"**This run is {plain(run.record.status)}{plain(error)}; the numbers "
             "cover what there is.**",
         )
     parts.append(
@@ -129,5 +129,5 @@ def _counts(run: RunData) -> str:
         f"- {plain(g)}: {count} {plain(status)} ({plain(reason)})"
         for g, status, reason, count in failure_reasons(run)
     ]
-    warnings = [f"- {plain(w)}" for w in [*(run.record.get("warnings") or []), *run.notices]]
+    warnings = [f"- {plain(w)}" for w in [*run.record.warnings, *run.notices]]
     return "\n\n".join([text, *(["\n".join(reasons + warnings)] if reasons + warnings else [])])

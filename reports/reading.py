@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from gandiff.common.errors import ReportError
+from gandiff.common.run_record import (
+    DIFFERENCES,
+    LOG,
+    PROMPTS,
+    RESULTS,
+    SCORES,
+    TRACES,
+    ImageCounts,
+    RunRecord,
+    read_record,
+)
 from gandiff.evaluate.result import Direction, MetricResult
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData, Score
 
@@ -20,53 +30,33 @@ _REAL = (
 
 
 def load_run(folder: Path) -> RunData:
-    """Read a run folder; raises ``ReportError`` if it holds no readable ``run.json``."""
-    record = _record(folder)
+    """Read a run folder; raises ``RequestError`` if it holds no readable ``run.json``."""
+    record = read_record(folder)
     notices: list[str] = []
     results = [
-        ResultRow(str(r["generator"]), _result(r))
-        for r in _table(folder / "results.parquet", notices)
+        ResultRow(str(r["generator"]), _result(r)) for r in _table(folder / RESULTS, notices)
     ]
     return RunData(
         folder=folder,
         record=record,
         generators=_generators(record, results),
-        prompts=list(_lines(folder / "prompts.jsonl", notices)),
-        images=list(_lines(folder / "images.jsonl", notices)),
+        prompts=list(_lines(folder / PROMPTS, notices)),
+        images=list(_lines(folder / LOG, notices)),
         results=results,
-        differences=[_difference(r) for r in _table(folder / "differences.parquet", notices)],
-        scores=_scores(folder / "scores.parquet", notices),
-        traces=_traces(folder / "traces" / "traces.json", notices),
+        differences=[_difference(r) for r in _table(folder / DIFFERENCES, notices)],
+        scores=_scores(folder / SCORES, notices),
+        traces=_traces(folder / TRACES, notices),
         notices=notices,
     )
 
 
-def _record(folder: Path) -> dict[str, Any]:
-    path = folder / "run.json"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ReportError(
-            f"no run.json in {folder}; give the folder of a run, such as runs/scenes"
-        ) from None
-    except (OSError, ValueError) as error:
-        raise ReportError(f"cannot read {path}: {error}") from error
-    if not isinstance(record, dict):
-        raise ReportError(f"{path} holds a {type(record).__name__} where an object was expected")
-    if record.get("schema", 1) != 1:
-        raise ReportError(f"{path} has schema {record['schema']!r}; this version reads schema 1")
-    return record
+def _generators(record: RunRecord, rows: list[ResultRow]) -> dict[str, GeneratorFacts]:
+    names = dict.fromkeys([*record.generators, *(row.generator for row in rows)])
+    counts, none = record.counts, ImageCounts()
+    return {n: _facts(n, record.generators.get(n, {}), counts.get(n, none)) for n in names}
 
 
-def _generators(record: dict[str, Any], rows: list[ResultRow]) -> dict[str, GeneratorFacts]:
-    infos: dict[str, Any] = dict(record.get("generators") or {})
-    for row in rows:
-        infos.setdefault(row.generator, {})
-    counts = record.get("counts") or {}
-    return {name: _facts(name, info or {}, counts.get(name) or {}) for name, info in infos.items()}
-
-
-def _facts(name: str, info: dict[str, Any], count: dict[str, Any]) -> GeneratorFacts:
+def _facts(name: str, info: Mapping[str, Any], count: ImageCounts) -> GeneratorFacts:
     return GeneratorFacts(
         name=name,
         family=str(info.get("family") or "other"),
@@ -75,7 +65,7 @@ def _facts(name: str, info: dict[str, Any], count: dict[str, Any]) -> GeneratorF
         training_device=_text(info.get("training_device")),
         weights_sha256=_text(info.get("weights_sha256")),
         info=info,
-        **{k: int(count.get(k) or 0) for k in ("planned", "ok", "failed", "filtered")},
+        **vars(count),
     )
 
 

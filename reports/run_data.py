@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.run_record import RunRecord
 from gandiff.evaluate.result import MetricResult
 
 
@@ -99,7 +100,7 @@ class RunData:
     """Everything that a run folder holds; parts that are not there yet are empty."""
 
     folder: Path
-    record: Mapping[str, Any]  # run.json
+    record: RunRecord
     generators: Mapping[str, GeneratorFacts]
     prompts: list[dict[str, Any]]
     images: list[dict[str, Any]]
@@ -112,15 +113,13 @@ class RunData:
     @property
     def name(self) -> str:
         """The name of the run."""
-        return str(self.record.get("name") or self.folder.name)
+        return self.record.name or self.folder.name
 
     @property
     def headline(self) -> tuple[str, ...]:
         """The two generators that the verdict is about; one, if only one was run."""
-        given = [str(n) for n in self.record.get("headline") or () if n in self.generators]
-        if len(given) >= 2:
-            return given[0], given[1]
-        return choose_headline(self.generators)
+        chosen = tuple(name for name in self.record.headline if name in self.generators)
+        return chosen or tuple(self.generators)[:2]
 
     def file(self, relative: object) -> Path | None:
         """Return a file of the run by its relative path; None if missing or outside the folder."""
@@ -128,12 +127,3 @@ class RunData:
             return None
         path = (self.folder / relative).resolve()
         return path if path.is_relative_to(self.folder.resolve()) and path.is_file() else None
-
-
-def choose_headline(generators: Mapping[str, GeneratorFacts]) -> tuple[str, ...]:
-    """Take the first GAN and the first diffusion model; without such a pair, the first two."""
-    gan = [n for n, g in generators.items() if g.family == "gan"]
-    diffusion = [n for n, g in generators.items() if g.family in ("diffusion", "distilled")]
-    if gan and diffusion:
-        return gan[0], diffusion[0]
-    return tuple(generators)[:2]

@@ -14,6 +14,7 @@ from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import PACKAGE, read_json, write_atomically
+from gandiff.common.run_record import RESULTS, RunRecord, read_record
 from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = PACKAGE / "models" / "pretrained"
@@ -28,17 +29,17 @@ def write_scores(run: Path) -> list[Path]:
     """
     import pandas as pd
 
-    record = read_json(run / "run.json")
-    if record.get("status") != "done" or not (run / "results.parquet").is_file():
+    record = read_record(run)
+    if record.status != "done" or not (run / RESULTS).is_file():
         raise RequestError(f"{run} is no finished run; start with: gandiff run FILE")
-    table = pd.read_parquet(run / "results.parquet")
+    table = pd.read_parquet(run / RESULTS)
     by_folder: dict[str, dict[str, Any]] = {}
     perfect = {}
-    asked = record["comparison"]["generators"]
-    for name, facts in record["generators"].items():
+    asked = record.comparison["generators"]
+    for name, facts in record.generators.items():
         settings = facts["settings"]
         folder = settings.get("weights") or settings.get("pipeline")
-        rows: Sequence[Mapping[str, Any]] = table[table["generator"] == name].to_dict("records")
+        rows: Any = table[table["generator"] == name].to_dict("records")
         if asked[name].get("type") == _ORACLE:
             perfect = _entry(facts, rows)["metrics"]
         if folder and (PRETRAINED / str(folder)).is_dir():
@@ -71,16 +72,15 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    record: Mapping[str, Any], folder: str, entries: Mapping[str, Any], perfect: Mapping[str, Any]
+    record: RunRecord, folder: str, entries: Mapping[str, Any], perfect: Mapping[str, Any]
 ) -> Path:
     path = PRETRAINED / folder / "scores.json"
-    suite = record["suite"]
     data = {
-        "command": record["command"],
-        "suite": {key: suite[key] for key in ("name", "version", "sha256", "prompts")},
-        "samples_per_prompt": record["comparison"]["samples_per_prompt"],
-        "seed": record["comparison"]["seed"],
-        "packages": {k: record["environment"]["packages"].get(k) for k in ("torch", "diffusers")},
+        "command": record.command,
+        "suite": {k: getattr(record.suite, k) for k in ("name", "version", "sha256", "prompts")},
+        "samples_per_prompt": record.comparison["samples_per_prompt"],
+        "seed": record.comparison["seed"],
+        "packages": {k: record.environment.packages.get(k) for k in ("torch", "diffusers")},
         "generators": entries,
         "perfect": perfect,  # what real scenes get in the place of a model
     }

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.common.errors import ReportError, RequestError
+from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import lookup
@@ -54,12 +54,12 @@ class RunTables:
     @property
     def suite_sha256(self) -> str | None:
         """The hash of the prompts."""
-        return (self.data.record.get("suite") or {}).get("sha256")
+        return self.data.record.suite.sha256
 
     @property
     def warnings(self) -> list[str]:
         """What a reader of the numbers should know: the run was not finished, a file is broken."""
-        status = self.data.record.get("status", "done")
+        status = self.data.record.status
         unfinished = [f"{self.name} is {status}; its numbers cover what there is"]
         notices = [f"{self.name}: {notice}" for notice in self.data.notices]
         return [*(unfinished if status != "done" else []), *notices]
@@ -74,10 +74,7 @@ class RunTables:
 
 def open_tables(folder: Path) -> RunTables:
     """Read a run; raises ``RequestError`` if it is none or has no results."""
-    try:
-        data = load_run(folder)
-    except ReportError as error:
-        raise RequestError(str(error)) from None
+    data = load_run(folder)
     if not data.results:
         why = f" ({'; '.join(data.notices)})" if data.notices else ""
         raise RequestError(f"{folder} has no results yet{why}; start with: gandiff score {folder}")

@@ -13,6 +13,7 @@ from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
+from gandiff.common.run_record import SuiteFacts
 from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
@@ -62,16 +63,16 @@ class PromptSuite:
         """The suite cut to at most its first prompts."""
         return dataclasses.replace(self, prompts=self.prompts[:count])
 
-    def describe(self) -> dict[str, Any]:
+    def describe(self) -> SuiteFacts:
         """Say what ``run.json`` records of a suite."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "source": self.source,
-            "licence": self.licence,
-            "sha256": self.sha256,
-            "prompts": len(self.prompts),
-        }
+        return SuiteFacts(
+            name=self.name,
+            version=self.version,
+            source=self.source,
+            licence=self.licence,
+            sha256=self.sha256,
+            prompts=len(self.prompts),
+        )
 
 
 def open_suite(

@@ -3,28 +3,40 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from gandiff.common.devices import resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
-from gandiff.common.files import read_json, read_lines, write_atomically
+from gandiff.common.files import read_lines, write_atomically
+from gandiff.common.run_record import (
+    COMPARISON_FILE,
+    PROMPTS,
+    RECORD,
+    GeneratorPlan,
+    Plan,
+    RunRecord,
+    read_record,
+)
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite, prompt_from_dict
 from gandiff.experiments.runs import provenance
-from gandiff.experiments.runs.plan import Batch, extend_segments, plan_batches, plan_seeds
-from gandiff.experiments.runs.resume import check_continuation, identities, recorded_segments
-from gandiff.experiments.runs.run import Run, headline
-from gandiff.experiments.runs.store import COMPARISON_FILE, PROMPTS, RECORD, RUN_FILES, RunStore
+from gandiff.experiments.runs.plan import (
+    Batch,
+    choose_headline,
+    extend_segments,
+    plan_batches,
+    plan_seeds,
+)
+from gandiff.experiments.runs.resume import Identity, check_continuation, identities
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import RUN_FILES, RunStore
 from gandiff.models.generator import Generator
 
-SCHEMA = 1
-# What the stages after the first record; it stays true of the images that are kept.
-_LATER_STAGES = ("costs", "scored", "scoring_warnings", "reported")
 _BYTES_A_PIXEL = 2.0  # of a photograph as PNG at the fastest setting, about
 
 
@@ -84,16 +96,19 @@ def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
 
 def load_run(folder: Path) -> Run:
     """Open a run folder to look at it; nothing is locked or changed. Raises ``RequestError``."""
-    record = read_json(folder / RECORD) if (folder / RECORD).is_file() else {}
-    if record.get("schema") != SCHEMA:
-        raise RequestError(f"{folder} is no run folder of this version of gandiff")
-    origin = str(folder / RECORD)
+    record = read_record(folder)
     comparison = comparison_from_dict(
-        record["comparison"], base=record["base"], origin=origin, trusted=True
+        record.comparison, base=record.base, origin=str(folder / RECORD), trusted=True
     )
-    rows = list(read_lines(folder / PROMPTS))[: record["suite"]["prompts"]]
-    about = {key: record["suite"].get(key) for key in ("name", "version", "source", "licence")}
-    suite = PromptSuite(**about, prompts=tuple(prompt_from_dict(row) for row in rows))
+    rows = list(read_lines(folder / PROMPTS))[: record.suite.prompts]
+    about = record.suite
+    suite = PromptSuite(
+        name=about.name,
+        version=about.version,
+        source=about.source,
+        licence=about.licence,
+        prompts=tuple(prompt_from_dict(row) for row in rows),
+    )
     return _planned(comparison, suite, RunStore(folder.absolute()), {}, trusted=True)
 
 
@@ -105,52 +120,61 @@ def _planned(
     *,
     trusted: bool = False,
 ) -> Run:
-    path = store.folder / RECORD
-    record = read_json(path) if path.is_file() else {}
+    known = (store.folder / RECORD).is_file()
+    record = read_record(store.folder) if known else RunRecord()
     device: str = comparison.device
     if device == "auto":
         # What the run began on, so that going on needs no look at the hardware and makes equal
         # images.
-        device = record.get("plan", {}).get("device") or resolve_device(device)
+        device = record.plan.device or resolve_device(device)
     if trusted:
-        found = {n: entry["identity"] for n, entry in record["plan"]["generators"].items()}
+        found = {name: plan.identity for name, plan in record.plan.generators.items()}
     else:
-        found = identities(comparison, objects, device, record)
-        if record:
+        found = identities(comparison, objects, device, record.plan)
+        if known:
             recorded = read_lines(store.folder / PROMPTS)
             check_continuation(store.folder, record, comparison, suite, found, recorded)
-    segments = {
-        name: extend_segments(recorded_segments(record, name), len(suite.prompts)) for name in found
-    }
-    planned = {n: {"identity": found[n], "segments": segments[n]} for n in found}
-    record["plan"] = {"device": device, "generators": planned}
+    plan = Plan(device=device, generators=_extended(record.plan, found, len(suite.prompts)))
     return Run(
         comparison=comparison,
         suite=suite,
         device=device,
         store=store,
-        batches=_batches(comparison, suite, planned),
-        record=record,
+        batches=_batches(comparison, suite, plan),
+        record=dataclasses.replace(record, plan=plan),
         objects=objects,
     )
 
 
+def _extended(
+    plan: Plan, identities: Mapping[str, Identity], prompts: int
+) -> dict[str, GeneratorPlan]:
+    """The plan of each generator, grown to this many prompts."""
+    return {
+        name: GeneratorPlan(
+            identity=identity,
+            segments=extend_segments(plan.generators.get(name, GeneratorPlan()).segments, prompts),
+        )
+        for name, identity in identities.items()
+    }
+
+
 def _batches(
-    comparison: Comparison, suite: PromptSuite, planned: Mapping[str, Mapping[str, Any]]
+    comparison: Comparison, suite: PromptSuite, plan: Plan
 ) -> dict[str, tuple[Batch, ...]]:
     samples = comparison.samples_per_prompt
     seeds = plan_seeds(comparison.seed, (p.id for p in suite.prompts), samples)
     return {
         name: plan_batches(
             generator=name,
-            identity=plan["identity"],
+            identity=planned.identity,
             prompts=suite.prompts,
             seeds=seeds,
             samples=samples,
             batch_size=comparison.batch_size,
-            segments=plan["segments"],
+            segments=planned.segments,
         )
-        for name, plan in planned.items()
+        for name, planned in plan.generators.items()
     }
 
 
@@ -189,49 +213,43 @@ def _begin(run: Run, command: str) -> None:
     """Write what is known before the first image; run.json comes last, as it makes the folder a
     run.
     """
-    old = dict(run.record)
+    old = run.record
     text = run.comparison.text or _as_yaml(run.comparison)
     write_atomically(run.folder / COMPARISON_FILE, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
-    facts = {name: old.get("generators", {}).get(name) for name in run.batches}
-    known = {name: fact for name, fact in facts.items() if fact}
+    known = {name: old.generators[name] for name in run.batches if old.generators.get(name)}
     machine = provenance.environment(run.device)
-    plan = run.record["plan"]
-    run.record.clear()
     run.update(
-        schema=SCHEMA,
         name=run.comparison.name,
         status="running",
         error=None,
         command=command,
-        created=old.get("created") or provenance.now(),
+        created=old.created or provenance.now(),
         finished=None,
         base=run.comparison.base,
         comparison=comparison_to_dict(run.comparison),
-        headline=headline(run.comparison, known),
         suite=run.suite.describe(),
         generators=known,
         counts={},
-        warnings=_changes(old.get("environment"), machine),
+        warnings=_changes(old.environment.packages, machine.packages),
         environment=machine,
-        plan=plan,
-        **{key: old[key] for key in _LATER_STAGES if key in old},
     )
     for name in run.batches:
         if run.missing(name):
             run.describe(name, run.generator(name).info)
+    families = {name: run.record.generators.get(name, {}).get("family") for name in run.batches}
+    run.update(headline=run.comparison.headline or choose_headline(families))
     run.count()
 
 
-def _changes(old: Mapping[str, Any] | None, new: Mapping[str, Any]) -> list[str]:
+def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
     """Say which packages are not those that the earlier images were made with."""
-    before = (old or {}).get("packages", {})
     changed = [
-        f"{name} {before[name]} (now {new['packages'].get(name, 'not installed')})"
+        f"{name} {before[name]} (now {now.get(name, 'not installed')})"
         for name in ("torch", "diffusers", "transformers", "numpy", "pillow")
-        if name in before and before[name] != new["packages"].get(name)
+        if name in before and before[name] != now.get(name)
     ]
-    return [f"some images were made with {', '.join(changed)}"] if changed else []
+    return (f"some images were made with {', '.join(changed)}",) if changed else ()
 
 
 def _as_yaml(comparison: Comparison) -> str:
@@ -257,6 +275,5 @@ def _outcome(run: Run) -> Iterator[None]:
         raise
     finally:
         with contextlib.nullcontext() if status == "done" else contextlib.suppress(OSError):
-            run.record["status"], run.record["error"] = status, problem
-            run.record["finished"] = provenance.now()
+            run.update(status=status, error=problem, finished=provenance.now())
             run.count()

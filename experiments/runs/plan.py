@@ -150,10 +150,18 @@ def plan_batches(
     return tuple(batches)
 
 
-def extend_segments(segments: Sequence[int], prompts: int) -> list[int]:
+def extend_segments(segments: Sequence[int], prompts: int) -> tuple[int, ...]:
     """Plan up to this many prompts on top of what was planned before."""
-    done = list(segments)
-    return done if done and done[-1] == prompts else [*done, prompts]
+    return tuple(segments) if segments and segments[-1] == prompts else (*segments, prompts)
+
+
+def choose_headline(families: Mapping[str, str | None]) -> tuple[str, ...]:
+    """Choose the two generators that the verdict is about: the first GAN and the first diffusion
+    model; without such a pair, the first two.
+    """
+    gan = [name for name, family in families.items() if family == "gan"]
+    diffusion = [n for n, family in families.items() if family in ("diffusion", "distilled")]
+    return (gan[0], diffusion[0]) if gan and diffusion else tuple(families)[:2]
 
 
 def _chunks(

@@ -14,6 +14,7 @@ from typing import Any
 
 from gandiff.common.devices import accelerator_name, cpu_name, usable_cores
 from gandiff.common.files import PACKAGE, file_sha256
+from gandiff.common.run_record import Environment
 from gandiff.experiments.config.paths import WEIGHTS, local_weights
 
 PACKAGES = (
@@ -34,7 +35,7 @@ PACKAGES = (
 )
 
 
-def environment(device: str) -> dict[str, Any]:
+def environment(device: str) -> Environment:
     """Record the machine and the software; ``device`` is what the generators run on (cpu, cuda,
     mps).
 
@@ -44,18 +45,18 @@ def environment(device: str) -> dict[str, Any]:
     import psutil
 
     name, driver = accelerator_name(device)
-    return {
-        "python": platform.python_version(),
-        "platform": platform.platform(),
-        "cpu": cpu_name(),
-        "cores": usable_cores(),
-        "memory_bytes": int(psutil.virtual_memory().total),
-        "device": device,
-        "device_name": name,
-        "driver": driver,
-        "packages": {name: found for name in PACKAGES if (found := _version(name))},
-        "git": git_state(PACKAGE),
-    }
+    return Environment(
+        python=platform.python_version(),
+        platform=platform.platform(),
+        cpu=cpu_name(),
+        cores=usable_cores(),
+        memory_bytes=int(psutil.virtual_memory().total),
+        device=device,
+        device_name=name,
+        driver=driver,
+        packages={name: found for name in PACKAGES if (found := _version(name))},
+        git=git_state(PACKAGE),
+    )
 
 
 def git_state(folder: Path) -> dict[str, Any] | None:

@@ -8,13 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError, show
+from gandiff.common.run_record import Plan, RunRecord
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.provenance import identity
 from gandiff.models.generator import Generator
 
-Identity = dict[str, Any]
+Identity = Mapping[str, Any]
 
 # Fields that decide the pixels or which images share a batch; all others may change from run to
 # run.
@@ -25,7 +26,7 @@ def identities(
     comparison: Comparison,
     objects: Mapping[str, Generator],
     device: str,
-    record: Mapping[str, Any],
+    plan: Plan,
 ) -> dict[str, Identity]:
     """Say of every generator what decides its pixels, as plain data.
 
@@ -46,21 +47,16 @@ def identities(
         else:
             now = identity(config.type, config.settings, comparison.dtype, device)
         now = json.loads(json.dumps(now, default=str))
-        recorded = _recorded(record).get(name, {}).get("identity")
+        recorded = dict(plan.generators[name].identity) if name in plan.generators else None
         # A Python object of an earlier process cannot be asked what it was.
         gone = config.type == "python" and name not in objects
         found[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
     return found
 
 
-def recorded_segments(record: Mapping[str, Any], name: str) -> list[int]:
-    """The growing numbers of prompts that were planned for a generator so far."""
-    return list(_recorded(record).get(name, {}).get("segments", []))
-
-
 def check_continuation(
     folder: Path,
-    record: Mapping[str, Any],
+    record: RunRecord,
     comparison: Comparison,
     suite: PromptSuite,
     current: Mapping[str, Identity],
@@ -70,16 +66,16 @@ def check_continuation(
 
     Raises ``RequestError`` naming what differs.
     """
-    old = record["comparison"]
+    old = record.comparison
     new = {field: getattr(comparison, field) for field in _FIXED}
     differences = [
         f"{field} is {show(old[field])} there and {show(new[field])} here"
         for field in _FIXED
         if old[field] != new[field]
     ]
-    for name, entry in _recorded(record).items():
-        differences += _generator_differences(name, entry["identity"], current.get(name))
-    differences += _prompt_differences(record, suite, list(recorded_prompts))
+    for name, planned in record.plan.generators.items():
+        differences += _generator_differences(name, planned.identity, current.get(name))
+    differences += _prompt_differences(record.suite.prompts, suite, list(recorded_prompts))
     differences = list(dict.fromkeys(differences))
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
@@ -87,10 +83,6 @@ def check_continuation(
             f"{folder} holds another comparison: {differences[0]}{more}; choose another --out, or "
             "delete that folder"
         )
-
-
-def _recorded(record: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(record.get("plan", {}).get("generators", {}))
 
 
 def _lost_weights(recorded: Identity, now: Identity) -> bool:
@@ -120,11 +112,10 @@ def _generator_differences(name: str, old: Identity, new: Identity | None) -> li
 
 
 def _prompt_differences(
-    record: Mapping[str, Any], suite: PromptSuite, rows: Sequence[Mapping[str, Any]]
+    planned: int, suite: PromptSuite, rows: Sequence[Mapping[str, Any]]
 ) -> list[str]:
     # A run that was killed between writing the prompts and run.json may have more rows than it
     # planned.
-    planned = int(record["suite"]["prompts"])
     if planned > len(suite.prompts):
         return [f"it has {planned} prompts and {len(suite.prompts)} are asked for here"]
     for row, prompt in zip(rows[:planned], suite.prompts, strict=False):

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError
+from gandiff.common.run_record import RECORD, ImageCounts, RunRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.plan import Batch
-from gandiff.experiments.runs.store import RECORD, ImageEntry, RunStore
+from gandiff.experiments.runs.store import ImageEntry, RunStore
 from gandiff.models.generator import Generator, GeneratorInfo
 
 
@@ -26,7 +28,7 @@ class Run:
     device: str
     store: RunStore
     batches: Mapping[str, Sequence[Batch]]  # of each generator
-    record: dict[str, Any]
+    record: RunRecord
     objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
 
     @property
@@ -63,16 +65,16 @@ class Run:
 
     def update(self, **fields: Any) -> None:
         """Replace fields of run.json."""
-        self.record.update(fields)
-        self.store.write_json(RECORD, self.record)
+        self.record = dataclasses.replace(self.record, **fields)
+        self.store.write_json(RECORD, self.record.to_json())
 
     def warn(self, message: str) -> None:
         """Note something odd that did not stop the run, once."""
-        if message not in self.record["warnings"]:
-            self.update(warnings=[*self.record["warnings"], message])
+        if message not in self.record.warnings:
+            self.update(warnings=(*self.record.warnings, message))
 
     def describe(self, name: str, info: GeneratorInfo) -> None:
-        """Record what is known of a generator, and which two the verdict is about."""
+        """Record what is known of a generator."""
         configured = self.comparison.generators[name].settings
         facts = {f.name: getattr(info, f.name) for f in dataclasses.fields(info)} | {
             "name": name,
@@ -80,18 +82,21 @@ class Run:
             "training": dict(info.training) if info.training else None,
             "settings": dict(info.settings or configured),
         }
-        known = {**self.record["generators"], name: facts}
+        known = {**self.record.generators, name: facts}
         known = {n: known[n] for n in self.batches if n in known}
-        self.update(generators=known, headline=headline(self.comparison, known))
+        self.update(generators=known)
 
     def count(self) -> None:
         """Record how many images of each generator were planned, made, failed and filtered out."""
         counts = {}
         for name, batches in self.batches.items():
-            statuses = [entry.status for entry in self.entries(name)]
-            counts[name] = {"planned": sum(len(batch.jobs) for batch in batches)} | {
-                status: statuses.count(status) for status in ("ok", "failed", "filtered")
-            }
+            made = Counter(entry.status for entry in self.entries(name))
+            counts[name] = ImageCounts(
+                planned=sum(len(batch.jobs) for batch in batches),
+                ok=made["ok"],
+                failed=made["failed"],
+                filtered=made["filtered"],
+            )
         self.update(counts=counts)
 
     @functools.cached_property
@@ -110,17 +115,3 @@ class Run:
                 "run the script that made it again"
             )
         return make_generator(name, config.type, config.settings, self.comparison.folder)
-
-
-def headline(comparison: Comparison, facts: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """Choose the two generators that the verdict is about: the first GAN and the first diffusion
-    model.
-    """
-    if comparison.headline:
-        return list(comparison.headline)
-    names = list(comparison.generators)
-    families = {name: facts.get(name, {}).get("family") for name in names}
-    gan = next((n for n in names if families[n] == "gan"), None)
-    diffusion = next((n for n in names if families[n] in ("diffusion", "distilled")), None)
-    chosen = [name for name in (gan, diffusion) if name is not None]
-    return [*chosen, *(name for name in names if name not in chosen)][:2]

@@ -15,13 +15,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.files import write_atomically
+from gandiff.common.run_record import COMPARISON_FILE, LOG, PROMPTS, RECORD
 from gandiff.experiments.runs.lock import FolderLock
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
-LOG = "images.jsonl"
-RECORD = "run.json"
-PROMPTS = "prompts.jsonl"
-COMPARISON_FILE = "comparison.yaml"
 RUN_FILES = (LOG, RECORD, PROMPTS, COMPARISON_FILE, FolderLock.NAME, FolderLock.HOLDER)
 
 

@@ -9,18 +9,17 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
+from gandiff.common.run_record import TRACES
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.models.generator import Generator, TraceFrame
-
-FOLDER, LISTING = "traces", "traces.json"
 
 
 def make_traces(run: Run, *, quiet: bool = False) -> None:
     """Trace the first prompts of every generator that has steps; what is there already is kept."""
     from tqdm import tqdm
 
-    listing = run.folder / FOLDER / LISTING
+    listing = run.folder / TRACES
     known = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else []
     wanted = {(job.generator, job.prompt.id): job for job in _jobs(run)}
     done = {(t["generator"], t["prompt_id"]): t for t in known if _current(run, t, wanted)}
@@ -49,7 +48,7 @@ def _jobs(run: Run) -> list[GenerationJob]:
     return [
         job
         for name, batches in run.batches.items()
-        if "trace" in run.record["generators"].get(name, {}).get("abilities", ())
+        if "trace" in run.record.generators.get(name, {}).get("abilities", ())
         for batch in batches
         for job in batch.jobs
         if job.prompt.id in chosen and job.sample == 0
@@ -69,7 +68,7 @@ def _current(run: Run, trace: dict[str, Any], wanted: dict[tuple[str, str], Gene
 
 def _steps(run: Run, name: str) -> list[int]:
     """Steps spread evenly from the first to the last."""
-    total = int(run.record["generators"][name]["settings"].get("num_inference_steps") or 1)
+    total = int(run.record.generators[name]["settings"].get("num_inference_steps") or 1)
     count = min(run.comparison.report.trace_steps, total)
     if count == 1:
         return [total - 1]
@@ -79,7 +78,7 @@ def _steps(run: Run, name: str) -> list[int]:
 def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]:
     steps = _steps(run, job.generator)
     frames = generator.trace(job.request(), steps)
-    folder = Path(FOLDER) / job.generator / job.prompt.id
+    folder = Path(TRACES).parent / job.generator / job.prompt.id
     (run.folder / folder).mkdir(parents=True, exist_ok=True)
     return {
         "generator": job.generator,

@@ -20,11 +20,6 @@ from gandiff.evaluate.numerics.statistics import (
 if TYPE_CHECKING:
     from gandiff.experiments.scoring.measure import Scored
 
-COLUMNS = (
-    *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
-    *("effect_size", "p_holm", "prompts_needed", "detectable"),
-)
-
 
 def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
     """Every pair of generators on every per-image metric, over the prompts that both have.

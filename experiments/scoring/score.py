@@ -12,13 +12,14 @@ import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import PACKAGE, write_atomically
+from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
-from gandiff.experiments.scoring.differences import COLUMNS, differences
+from gandiff.experiments.scoring.differences import differences
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (
     check_reference,
@@ -27,7 +28,6 @@ from gandiff.experiments.scoring.references import (
 )
 from gandiff.experiments.timing.time import cost_rows, measure_costs
 
-SCORES, RESULTS, DIFFERENCES = "scores.parquet", "results.parquet", "differences.parquet"
 _SCORING = 3  # raised when the same images would get other numbers
 
 
@@ -38,7 +38,7 @@ def check_scoring(run: Run) -> None:
     Raises ``RequestError``. Encoders are opened only if they were not used on this run before.
     """
     check_reference(run)
-    known = run.record.get("comparison", {}).get("metrics", ()) if "scored" in run.record else ()
+    known = run.record.comparison.get("metrics", ()) if run.record.scored else ()
     if set(run.comparison.metrics) <= set(known):
         return
     planned = len(run.suite.prompts) * run.comparison.samples_per_prompt
@@ -81,8 +81,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     measure_costs(run, quiet=quiet)
     mark = _fingerprint(run)
     files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
-    if run.record.get("scored") == mark and all(file.is_file() for file in files):
-        for warning in run.record.get("scoring_warnings", ()):
+    if run.record.scored == mark and all(file.is_file() for file in files):
+        for warning in run.record.scoring_warnings:
             run.warn(warning)
         return False
     cache = open_cache(run, quiet=quiet)
@@ -112,7 +112,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     warnings += cache.warnings()
     for warning in warnings:
         run.warn(warning)
-    run.update(scored=mark, scoring_warnings=warnings)
+    run.update(scored=mark, scoring_warnings=tuple(warnings))
     return True
 
 
@@ -158,9 +158,9 @@ def _resolution(run: Run) -> int:
 
 def _fingerprint(run: Run) -> str:
     """What the tables depend on: every image, the metrics, the judges' files and the timings."""
-    comparison = run.record["comparison"]
+    comparison = run.record.comparison
     digest = hashlib.sha256(
-        json.dumps([_SCORING, comparison, run.record.get("costs")], sort_keys=True).encode()
+        json.dumps([_SCORING, comparison, run.record.costs or None], sort_keys=True).encode()
     )
     for name in run.batches:
         for entry in run.entries(name):
@@ -178,17 +178,7 @@ def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
         DIFFERENCES: differences(scored, run.comparison.seed),
     }
     for name, rows in tables.items():
-        write_atomically(run.folder / name, parquet(rows, _COLUMNS[name]))
-
-
-_COLUMNS = {
-    SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
-    RESULTS: (
-        *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
-        *("images", "references", "protocol", "note"),
-    ),
-    DIFFERENCES: COLUMNS,
-}
+        write_atomically(run.folder / name, parquet(rows, COLUMNS[name]))
 
 
 def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:

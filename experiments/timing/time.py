@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import write_atomically
+from gandiff.common.run_record import COLUMNS, TIMING
 from gandiff.evaluate.result import MetricResult
 from gandiff.evaluate.timing import (
     Timing,
@@ -25,7 +26,6 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.models.generator import GenerationRequest, Generator
 
-TIMING = "timing.parquet"
 PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it has taken this long
 _PROCESS_SECONDS = 1800
 
@@ -36,7 +36,7 @@ def measure_costs(run: Run, *, quiet: bool = False) -> None:
     """
     from tqdm import tqdm
 
-    done: dict[str, Any] = dict(run.record.get("costs") or {})
+    done: dict[str, Any] = dict(run.record.costs)
     waiting = []
     for name in run.batches:
         mark = _mark(run, name)
@@ -53,20 +53,20 @@ def measure_costs(run: Run, *, quiet: bool = False) -> None:
 
 
 def _can_time(run: Run, name: str) -> bool:
-    facts = run.record["generators"].get(name, {})
+    facts = run.record.generators.get(name, {})
     gone = run.comparison.generators[name].type == "python" and name not in run.objects
     return bool(facts.get("family") != "folder" and run.suite.prompts and not gone)
 
 
 def _mark(run: Run, name: str) -> dict[str, Any]:
     """What a timing depends on."""
-    machine = run.record["environment"]
-    identity = run.record["plan"]["generators"][name]["identity"]
+    machine = run.record.environment
+    identity = run.record.plan.generators[name].identity
     return {
         "identity": json.loads(json.dumps(identity)),
         "timing": json.loads(json.dumps(dataclasses.asdict(run.comparison.timing))),
-        "machine": {key: machine.get(key) for key in ("cpu", "cores", "device", "driver")},
-        "torch": machine["packages"].get("torch"),
+        "machine": {k: getattr(machine, k) for k in ("cpu", "cores", "device", "driver")},
+        "torch": machine.packages.get("torch"),
         "patience_seconds": PATIENCE_SECONDS,
     }
 
@@ -155,7 +155,7 @@ def _requests(prompts: Sequence[str], size: int) -> list[GenerationRequest]:
 
 def _write_timing(run: Run) -> None:
     rows: list[tuple[Any, ...]] = []
-    for name, cost in (run.record.get("costs") or {}).items():
+    for name, cost in run.record.costs.items():
         if "phases" not in cost:
             continue
         rows.append((name, "load", 0, 0, cost["load_seconds"]))
@@ -165,8 +165,7 @@ def _write_timing(run: Run) -> None:
                 (name, kind, phase["batch_size"], i, seconds)
                 for i, seconds in enumerate(phase["seconds"])
             ]
-    columns = ("generator", "phase", "batch_size", "repeat", "seconds")
-    write_atomically(run.folder / TIMING, parquet(rows, columns))
+    write_atomically(run.folder / TIMING, parquet(rows, COLUMNS[TIMING]))
 
 
 def cost_rows(run: Run) -> list[dict[str, Any]]:
@@ -175,8 +174,8 @@ def cost_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _rows(run: Run, name: str) -> list[MetricResult]:
-    cost = (run.record.get("costs") or {}).get(name, {})
-    facts = run.record["generators"].get(name, {})
+    cost = run.record.costs.get(name, {})
+    facts = run.record.generators.get(name, {})
     rows = _timed_rows(run, cost) if "phases" in cost else []
     parameters = cost.get("parameters") or facts.get("parameters")
     if parameters:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gandiff.common.errors import ReportError
+from gandiff.common.errors import RequestError
 from gandiff.reports import document
 from gandiff.reports.document import write_report
 from gandiff.reports.markdown import plain
@@ -211,6 +211,6 @@ def test_an_empty_run_still_has_a_report(tmp_path):
 
 
 def test_no_run_is_an_error_and_writes_nothing(tmp_path):
-    with pytest.raises(ReportError):
+    with pytest.raises(RequestError):
         write_report(tmp_path)
     assert list(tmp_path.iterdir()) == []

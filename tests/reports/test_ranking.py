@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gandiff.common.run_record import RunRecord
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.document import write_report
 from gandiff.reports.ranking import Ranking, kendall_tau, ranking
@@ -33,7 +34,7 @@ def run_of(distances: dict[str, dict[str, float | None]], half: float | None = 1
     names = dict.fromkeys(row.generator for row in rows)
     return RunData(
         folder=Path(),
-        record={},
+        record=RunRecord(),
         generators={name: GeneratorFacts(name=name) for name in names},
         prompts=[],
         images=[],

@@ -7,10 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from gandiff.common.errors import ReportError
+from gandiff.common.errors import RequestError
 from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import GeneratorFacts, choose_headline
 
 
 def test_a_whole_run_is_read(run_folder):
@@ -86,13 +85,13 @@ def test_damaged_parts_are_left_out_with_a_notice(make_run):
 
 
 def test_no_run_is_a_clear_error(tmp_path):
-    with pytest.raises(ReportError, match=r"no run\.json in .*give the folder of a run"):
+    with pytest.raises(RequestError, match=r"no run\.json in .*give the folder of a run"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(ReportError, match="an object was expected"):
+    with pytest.raises(RequestError, match="an object was expected"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 2}')
-    with pytest.raises(ReportError, match="schema 2; this version reads schema 1"):
+    with pytest.raises(RequestError, match="schema 2; this version reads schema 1"):
         load_run(tmp_path)
 
 
@@ -116,13 +115,3 @@ def test_files_outside_the_run_are_not_read(make_run):
     assert run.file("images/gan/p0000_0.png") is not None
     for path in ("../secret.png", str(folder.parent / "secret.png"), "images", "\0", "", None, 3):
         assert run.file(path) is None
-
-
-def test_the_headline_is_a_gan_and_a_diffusion_model_where_there_are_both():
-    def named(**families: str) -> dict[str, GeneratorFacts]:
-        return {n: GeneratorFacts(name=n, family=f) for n, f in families.items()}
-
-    assert choose_headline(named(x="diffusion", y="gan", z="gan")) == ("y", "x")
-    assert choose_headline(named(x="gan", y="folder", z="distilled")) == ("x", "z")
-    assert choose_headline(named(x="diffusion", y="diffusion", z="folder")) == ("x", "y")
-    assert choose_headline(named(x="folder")) == ("x",)

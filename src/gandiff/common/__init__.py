@@ -1,1 +1,4 @@
-"""What every folder may use: errors, files, names, devices, grids; imports nothing heavy."""
+"""What every folder may use: errors, files, names, the record of a run, devices, grids.
+
+It imports nothing heavy.
+"""

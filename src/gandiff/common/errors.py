@@ -27,10 +27,6 @@ class MetricError(GandiffError):
     """A metric was asked for that does not exist or cannot be computed on what there is."""
 
 
-class ReportError(GandiffError):
-    """A run folder cannot be reported on; the message says what is missing and what to do."""
-
-
 class RequestError(GandiffError):
     """The request was wrong: one sentence saying what was found, where, and what was expected."""
 

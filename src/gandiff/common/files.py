@@ -41,13 +41,13 @@ def write_atomically(path: Path, data: bytes | memoryview, *, durable: bool = Fa
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object that the store wrote; raises ``RequestError`` if it is something else."""
+    """Read a JSON object; raises ``RequestError`` if the file holds something else."""
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RequestError(f"{path} cannot be read: {error}") from None
     if not isinstance(data, dict):
-        raise RequestError(f"{path}: expected the record of a run")
+        raise RequestError(f"{path} holds a {type(data).__name__} where an object was expected")
     return data
 
 

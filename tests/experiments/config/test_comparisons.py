@@ -17,7 +17,6 @@ from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
 from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
 from gandiff.experiments.runs.open import open_configured
-from gandiff.experiments.runs.run import headline
 
 HOME = Path(config.__file__).resolve().parents[1]
 FILES = sorted((HOME / "comparisons").glob("*.yaml"))
@@ -83,7 +82,7 @@ def test_the_default_comparison() -> None:
     steps = [g.settings.get("num_inference_steps") for g in comparison.generators.values()]
     assert steps == [None, None, 20, 10, 4]
     assert comparison.generators["gan-psi07"].settings["truncation_psi"] == 0.7
-    assert headline(comparison, {}) == ["gan", "ddim-20"]
+    assert comparison.headline == ("gan", "ddim-20")
     assert comparison.samples_per_prompt == 4
     assert comparison.reference is not None
     assert comparison.reference.images == 2000
@@ -135,14 +134,3 @@ def test_real_models_need_three_paths_and_no_network(tmp_path: Path) -> None:
     )
     assert open_configured(comparison.suite, comparison.folder).prompts[0].id == "70"
     assert comparison.generators["sdxl-turbo"].settings["num_inference_steps"] == 1
-
-
-def test_the_verdict_is_about_the_first_of_each_family() -> None:
-    comparison = config.comparison_from_dict(
-        {"name": "x", "metrics": []}, objects=["d1", "other", "g1", "g2", "d2"]
-    )
-    families = {"d1": "diffusion", "other": "folder", "g1": "gan", "g2": "gan", "d2": "distilled"}
-    facts = {name: {"family": family} for name, family in families.items()}
-    assert headline(comparison, facts) == ["g1", "d1"]
-    assert headline(comparison, {}) == ["d1", "other"]
-    assert headline(comparison, {"d2": {"family": "distilled"}}) == ["d2", "d1"]

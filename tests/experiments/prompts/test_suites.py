@@ -183,7 +183,7 @@ def test_built_in_scenes_begin_alike_at_every_length() -> None:
     long, short = open_suite("scenes", prompts=40), open_suite("scenes", prompts=12)
     assert long.prompts[:12] == short.prompts
     assert open_suite("scenes", limit=5).prompts == long.prompts[:5]
-    assert open_suite("scenes").describe()["prompts"] == 128
+    assert open_suite("scenes").describe().prompts == 128
     assert {p.id for p in open_suite("scenes", split="validation").prompts}.isdisjoint(
         p.id for p in long.prompts
     )

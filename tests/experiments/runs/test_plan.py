@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.plan import (
     Batch,
+    choose_headline,
     extend_segments,
     image_key,
     image_seed,
@@ -115,9 +116,9 @@ def test_segments_must_lead_up_to_the_prompts() -> None:
 
 
 def test_segments_grow_only_when_there_is_more() -> None:
-    assert extend_segments([], 5) == [5]
-    assert extend_segments([5], 5) == [5]
-    assert extend_segments([5], 8) == [5, 8]
+    assert extend_segments([], 5) == (5,)
+    assert extend_segments([5], 5) == (5,)
+    assert extend_segments([5], 8) == (5, 8)
 
 
 def test_every_part_of_what_decides_the_pixels_is_in_the_key() -> None:
@@ -137,3 +138,12 @@ def test_every_part_of_what_decides_the_pixels_is_in_the_key() -> None:
     assert len(keys) == len(others) + 1
     same = Prompt(id="a", text="a star", negative_prompt="blue", category="c", tags=("t",))
     assert image_key(*base) == image_key(*base[:2], same, 0, 7)
+
+
+def test_the_headline_is_a_gan_and_a_diffusion_model_where_there_are_both() -> None:
+    five = {"d1": "diffusion", "other": "folder", "g1": "gan", "g2": "gan", "d2": "distilled"}
+    assert choose_headline(five) == ("g1", "d1")
+    assert choose_headline({"x": "gan", "y": "folder", "z": "distilled"}) == ("x", "z")
+    assert choose_headline({"x": "diffusion", "y": "diffusion", "z": "folder"}) == ("x", "y")
+    assert choose_headline({"x": "other", "y": None, "z": "gan"}) == ("x", "y")
+    assert choose_headline({"x": "folder"}) == ("x",)

@@ -13,12 +13,13 @@ from gandiff.experiments.runs import provenance
 
 def test_the_machine_and_the_software_are_recorded() -> None:
     found = provenance.environment("cpu")
-    assert found["cores"] >= 1
-    assert found["memory_bytes"] > 2**28
-    assert found["cpu"]
-    assert found["device"] == "cpu"
-    assert found["packages"].keys() >= {"gandiff", "numpy", "pillow", "torch"}
-    assert set(found) >= {"python", "platform", "driver", "git"}
+    assert found.cores >= 1
+    assert found.memory_bytes > 2**28
+    assert found.cpu
+    assert found.device == "cpu"
+    assert found.packages.keys() >= {"gandiff", "numpy", "pillow", "torch"}
+    assert found.python
+    assert found.platform
 
 
 def test_the_commit_and_whether_it_was_changed(tmp_path: Path) -> None:

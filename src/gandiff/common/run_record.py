@@ -1,0 +1,183 @@
+"""What a run folder holds: the names of its files, the columns of its tables, and ``run.json``."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from gandiff.common.errors import RequestError
+from gandiff.common.files import read_json
+
+SCHEMA = 1  # of run.json
+
+RECORD = "run.json"
+COMPARISON_FILE = "comparison.yaml"  # as it was given
+PROMPTS = "prompts.jsonl"
+LOG = "images.jsonl"  # a line for each image
+TRACES = "traces/traces.json"
+TIMING, SCORES = "timing.parquet", "scores.parquet"
+RESULTS, DIFFERENCES = "results.parquet", "differences.parquet"
+REPORT = "report/report.html"
+
+COLUMNS = {
+    TIMING: ("generator", "phase", "batch_size", "repeat", "seconds"),
+    SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
+    RESULTS: (
+        *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
+        *("images", "references", "protocol", "note"),
+    ),
+    DIFFERENCES: (
+        *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
+        *("effect_size", "p_holm", "prompts_needed", "detectable"),
+    ),
+}
+
+_Part = TypeVar("_Part")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class SuiteFacts:
+    """Which prompts a run is on; ``prompts`` is their number."""
+
+    name: str = ""
+    version: str | None = None
+    source: str | None = None
+    licence: str | None = None
+    sha256: str | None = None
+    prompts: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Environment:
+    """The machine and the software; ``git`` is the commit and whether the code was changed."""
+
+    python: str | None = None
+    platform: str | None = None
+    cpu: str | None = None
+    cores: int | None = None
+    memory_bytes: int | None = None
+    device: str | None = None
+    device_name: str | None = None
+    driver: str | None = None
+    packages: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    git: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class GeneratorPlan:
+    """What decides a generator's pixels, and the growing numbers of prompts of each planning."""
+
+    identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    segments: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What the images are made on, and the plan of each generator."""
+
+    device: str | None = None
+    generators: Mapping[str, GeneratorPlan] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ImageCounts:
+    """How many images of a generator were planned, and what became of them."""
+
+    planned: int = 0
+    ok: int = 0
+    failed: int = 0
+    filtered: int = 0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Reported:
+    """What the last report said, and the mark of the tables that it was written from."""
+
+    scored: str | None = None
+    verdict: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunRecord:
+    """``run.json``. What an older version did not write has a default; ``other`` is what this
+    version does not know, and is written back as it was.
+    """
+
+    schema: int = SCHEMA
+    name: str = ""
+    status: str = "done"  # running, done, failed or interrupted
+    error: str | None = None
+    command: str = ""
+    created: str | None = None
+    finished: str | None = None
+    base: str = "."  # the folder that relative paths of the comparison start from
+    comparison: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    headline: tuple[str, ...] = ()  # the generators that the verdict is about, two at most
+    suite: SuiteFacts = SuiteFacts()
+    generators: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    counts: Mapping[str, ImageCounts] = dataclasses.field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    environment: Environment = Environment()
+    plan: Plan = Plan()
+    # What the stages after the images add; absent until then.
+    costs: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
+    scored: str | None = None  # hash of what the tables were made from
+    scoring_warnings: tuple[str, ...] = ()
+    reported: Reported = Reported()
+    other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain data in the layout of the file."""
+        data = dataclasses.asdict(self)
+        other = data.pop("other")
+        for stage in ("costs", "scored", "scoring_warnings", "reported"):
+            if getattr(self, stage) == getattr(_EMPTY, stage):
+                del data[stage]
+        return {**data, **other}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> RunRecord:
+        """Read what ``to_json`` or an older version wrote."""
+        given = {key: value for key, value in data.items() if value is not None}
+        plan = given.get("plan", {})
+        planned = {n: _part(GeneratorPlan, p) for n, p in plan.get("generators", {}).items()}
+        parts = {
+            "suite": _part(SuiteFacts, given.get("suite")),
+            "environment": _part(Environment, given.get("environment")),
+            "reported": _part(Reported, given.get("reported")),
+            "counts": {n: _part(ImageCounts, c) for n, c in given.get("counts", {}).items()},
+            "generators": {n: facts or {} for n, facts in given.get("generators", {}).items()},
+            "plan": Plan(device=plan.get("device"), generators=planned),
+            "other": {k: v for k, v in data.items() if k not in _fields(cls)},
+        }
+        return _part(cls, {**given, **parts})
+
+
+_EMPTY = RunRecord()
+
+
+def read_record(folder: Path) -> RunRecord:
+    """Read the record of a run folder; raises ``RequestError`` if there is none to be read."""
+    path = folder / RECORD
+    if not path.is_file():
+        raise RequestError(
+            f"no {RECORD} in {folder}; give the folder of a run, such as runs/scenes"
+        )
+    record = RunRecord.from_json(read_json(path))
+    if record.schema != SCHEMA:
+        raise RequestError(
+            f"{path} has schema {record.schema!r}; this version reads schema {SCHEMA}"
+        )
+    return record
+
+
+def _fields(cls: Any) -> list[str]:
+    return [field.name for field in dataclasses.fields(cls)]
+
+
+def _part(cls: type[_Part], data: Mapping[str, Any] | None) -> _Part:
+    """A dataclass from the fields of it that the data has; lists become tuples."""
+    known = {k: v for k, v in (data or {}).items() if k in _fields(cls) and v is not None}
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in known.items()})
