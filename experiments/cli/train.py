@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated
 
 import typer
 
-from gandiff.experiments.cli import train_options as options
 from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, show_path
+from gandiff.experiments.cli.options import Given, takes
+from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
+from gandiff.experiments.training.gan.recipe import ENDS, RECIPES, GanRecipe
+from gandiff.experiments.training.request import TrainingRequest
 
 app = typer.Typer(
     name="train",
@@ -49,16 +52,16 @@ def _epilog(kind: str, *more: str) -> str:
     )
 
 
-def _request(kind: str, out: Path | None, device: str, **chosen: Any) -> Any:
+def _request(kind: str, given: Given) -> TrainingRequest:
     from gandiff.experiments.training.checks import chosen_device
-    from gandiff.experiments.training.request import TrainingRequest
 
-    out = out or Path("runs", f"train-{kind}")
-    leaves_checkpoints([out / name for name in _CHECKPOINTS[kind]])
-    return TrainingRequest(out=out, device=chosen_device(device), command=this_command(), **chosen)
+    given["out"] = given["out"] or Path("runs", f"train-{kind}")
+    given["device"] = chosen_device(given["device"])
+    leaves_checkpoints([given["out"] / name for name in _CHECKPOINTS[kind]])
+    return TrainingRequest(**given, command=this_command())
 
 
-def _refuse_unfinished(kind: str, request: Any) -> None:
+def _refuse_unfinished(kind: str, request: TrainingRequest) -> None:
     from gandiff.experiments.training.checks import refuse_unfinished
 
     if kind != "judges":
@@ -68,43 +71,27 @@ def _refuse_unfinished(kind: str, request: Any) -> None:
         refuse_unfinished(dataclasses.replace(request, out=request.out / path.parent), path.name)
 
 
-def _done(out: Path, as_json: bool) -> None:
+def _train(kind: str, request: TrainingRequest, as_json: bool, *recipe: GanRecipe) -> None:
+    _refuse_unfinished(kind, request)
+    import_module(f"gandiff.experiments.training.{kind}.train").train(request, *recipe)
     if as_json:
-        echo_json({"out": out})
+        echo_json({"out": request.out})
     else:
-        typer.echo(f"trained: {show_path(out)}")
+        typer.echo(f"trained: {show_path(request.out)}")
 
 
 def _add(kind: str, about: str) -> None:
-    def train(
-        data: options.Data = "scenes",
-        resolution: options.Resolution = 32,
-        minutes: options.Minutes = 30.0,
-        seed: options.Seed = 0,
-        out: options.Out = None,
-        resume: options.Resume = False,
-        batch_size: options.BatchSize = 32,
-        device: options.Device = "auto",
-        quiet: Quiet = False,
-        as_json: Json = False,
-    ) -> None:
-        request = _request(
-            kind,
-            out,
-            data=data,
-            resolution=resolution,
-            minutes=minutes,
-            seed=seed,
-            resume=resume,
-            batch_size=batch_size,
-            device=device,
-            quiet=quiet,
-        )
-        _refuse_unfinished(kind, request)
-        import_module(f"gandiff.experiments.training.{kind}.train").train(request)
-        _done(request.out, as_json)
+    @app.command(kind, help=about, epilog=_epilog(kind))
+    @takes(TrainingRequest, kind, out=None, device="auto")
+    def train(given: Given, *, as_json: Json = False) -> None:
+        _train(kind, _request(kind, given), as_json)
 
-    app.command(kind, help=about, epilog=_epilog(kind))(train)
+
+_SETTABLE = [
+    field.name
+    for field in dataclasses.fields(GanRecipe)
+    if field.name not in {"augment", "guidance", *ENDS.values()}  # which have another way
+]
 
 
 @app.command(
@@ -116,76 +103,77 @@ def _add(kind: str, about: str) -> None:
         "gandiff train gan --sweep gamma=0.25,1,4 --minutes 15",
     ),
 )
+@takes(TrainingRequest, "gan", out=None, device="auto")
 def gan(
-    data: options.Data = "scenes",
-    resolution: options.Resolution = 32,
-    minutes: options.Minutes = 30.0,
-    kimg: options.Kimg = None,
-    seed: options.Seed = 0,
-    out: options.Out = None,
-    resume: options.Resume = False,
-    recipe: options.Recipe = "default",
-    numbers: options.Numbers = None,
-    sweep: options.Sweep = None,
-    augment: options.Augment = False,
-    text_encoder: options.TextEncoder = None,
-    guidance: options.Guidance = None,
-    monitor: options.Monitor = None,
-    batch_size: options.BatchSize = 32,
-    accumulate: options.Accumulate = 1,
-    processes: options.Processes = 1,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    ticks: options.Ticks = 24,
-    keep: options.Keep = 1,
-    tensorboard: options.TensorBoard = False,
-    quiet: Quiet = False,
+    given: Given,
+    *,
+    recipe: Annotated[
+        str, typer.Option(help=f"One of {', '.join(RECIPES)}; --set changes its numbers.")
+    ] = "default",
+    numbers: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            help="Change a number of the recipe: --set gamma=0.5; gamma_end and other ends move "
+            "along unless they are set, too. Repeatable. Numbers: " + ", ".join(_SETTABLE) + ".",
+        ),
+    ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            help="Train with each of several values (gamma=0.25,1,4), each for the whole budget, "
+            "and recommend one if it leads by more than the sampling noise of its pictures. Seeds "
+            "add to that noise: confirm a winner with several."
+        ),
+    ] = None,
+    augment: Annotated[
+        bool,
+        typer.Option(
+            "--augment", help="Use DiffAugment; recommended for a few thousand images or fewer."
+        ),
+    ] = False,
+    guidance: Annotated[
+        str | None,
+        typer.Option(
+            help="A CLIP model (MODEL/WEIGHTS or a folder) whose similarity to the caption is "
+            "added to the generator's loss. CLIP scores by a related model prove little afterwards."
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Train the text-conditioned GAN."""
     from gandiff.experiments.training.gan.recipe import read_numbers, recipe_of
-    from gandiff.experiments.training.gan.sweep import read_sweep, sweep_recipes
-    from gandiff.experiments.training.gan.train import train
 
-    request = _request(
-        "gan",
-        out,
-        data=data,
-        resolution=resolution,
-        minutes=minutes,
-        kimg=kimg,
-        seed=seed,
-        resume=resume,
-        batch_size=batch_size,
-        accumulate=accumulate,
-        processes=processes,
-        device=device,
-        dtype=dtype,
-        text_encoder=text_encoder,
-        monitor=monitor,
-        ticks=ticks,
-        keep=keep,
-        tensorboard=tensorboard,
-        quiet=quiet,
-    )
+    request = _request("gan", given)
     changes = read_numbers(numbers or [])
     if augment:
         changes["augment"] = True
     if guidance is not None:
         changes["guidance"] = guidance
     chosen = recipe_of(recipe, **changes)
-    if sweep is None:  # which trains again what is not finished
-        _refuse_unfinished("gan", request)
-        train(request, chosen)
-        _done(request.out, as_json)
-        return
+    if sweep is None:
+        _train("gan", request, as_json, chosen)
+    else:
+        _sweep(request, chosen, sweep, changes, as_json)
+
+
+def _sweep(
+    request: TrainingRequest,
+    recipe: GanRecipe,
+    sweep: str,
+    fixed: Collection[str],
+    as_json: bool,
+) -> None:
+    """Train several values; what is not finished is trained again without a question."""
+    from gandiff.experiments.training.gan.sweep import read_sweep, sweep_recipes
+
     name, values = read_sweep(sweep)
     leaves_checkpoints([request.out / f"{name}={value}" / "checkpoint.pt" for value in values])
-    found = sweep_recipes(request, chosen, name, values, fixed=changes)
+    swept = sweep_recipes(request, recipe, name, values, fixed=fixed)
     if as_json:
-        echo_json(found)
+        echo_json(swept)
     else:
-        typer.echo(found.text)
+        typer.echo(swept.text)
 
 
 for _kind, _about in _HELP.items():

@@ -14,6 +14,7 @@ import torch
 from gandiff.common.devices import resolve_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.names import did_you_mean
+from gandiff.common.options import check_bounds
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
@@ -35,14 +36,7 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     ``checkpoints`` are the files below ``request.out`` that ``--resume`` can go on from; one of
     them is enough.
     """
-    for name in ("minutes", "kimg"):
-        value = getattr(request, name)
-        if value is not None and not value > 0:
-            raise RequestError(f"--{name} must be above 0, got {value}")
-    for name in ("batch_size", "accumulate", "processes", "ticks", "keep"):
-        if getattr(request, name) < 1:
-            option = name.replace("_", "-")
-            raise RequestError(f"--{option} must be at least 1, got {getattr(request, name)}")
+    check_bounds(request)
     # Scenes have fewer seeds; what opens them says so.
     if request.data != "scenes" and not 0 <= request.seed < _SEEDS:
         raise RequestError(f"--seed must be from 0 to {_SEEDS - 1}, got {request.seed}")

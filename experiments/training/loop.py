@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import Diverged, RequestError
+from gandiff.common.options import check_bounds
 from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
@@ -67,8 +68,7 @@ class Loop:
         self._in_a_row = 0
         self._size = size or request.batch_size
         self._asked = self._stop = self._midway = self._slow = False
-        if request.kimg is None and not request.minutes > 0:
-            raise RequestError(f"--minutes must be above 0, got {request.minutes}")
+        check_bounds(request)
         self.log = TrainingLog(
             request.out,
             label,

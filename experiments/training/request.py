@@ -1,4 +1,7 @@
-"""What the command line asks of a training."""
+"""What is asked of a training; each field is an option of ``gandiff train`` and says how it reads.
+
+The one definition of these options: the command line, the checks and the docs are made of it.
+"""
 
 from __future__ import annotations
 
@@ -6,37 +9,90 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from gandiff.common.options import described, option
+
 Precision = Literal["auto", "float32", "bfloat16"]
+_GAN = ("gan",)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingRequest:
-    """One training; ``command`` goes into the model card.
+    """One training.
 
     The budget is ``minutes`` of wall time, or ``kimg`` thousand images where that is given: only
     the latter makes a run that can be repeated bit for bit, on the same CPU with the same
     settings. Another processor, another number of threads, and what ``dtype`` ``auto`` chooses
-    there, round differently. ``batch_size`` counts the images of a step over all ``processes``,
-    each of which works on its share in ``accumulate`` parts. ``data`` is ``scenes`` (the endless
-    procedural stream) or a captioned image folder.
+    there, round differently. ``command`` goes into the model card, for people to read.
     """
 
-    out: Path
-    data: str = "scenes"
-    resolution: int = 32  # px
-    minutes: float = 30.0
-    kimg: float | None = None
-    seed: int = 0
-    resume: bool = False
-    batch_size: int = 32
-    accumulate: int = 1
-    processes: int = 1
-    device: str = "cpu"
-    dtype: Precision = "auto"
-    text_encoder: str | None = None  # an id or a folder; None trains a small one
-    monitor: str | None = None  # the encoder that ticks measure with; None needs no weights
-    ticks: int = 24  # evaluations, picture grids and kept checkpoints over the whole budget
-    keep: int = 1  # checkpoints
-    tensorboard: bool = False
-    quiet: bool = False
+    data: str = option(
+        "scenes",
+        "'scenes', made as it goes; a folder of captioned images; or a COCO captions JSON.",
+    )
+    resolution: int = option(
+        32,
+        "Side of the images in px, to which pictures in files are centre-cropped and scaled. "
+        "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; judges: 32.",
+    )
+    minutes: float = option(
+        30.0,
+        "How long to train, in wall time, all starts together; the text encoder of a "
+        "generator takes a tenth of it on top, 3 minutes at most.",
+        above=0,
+    )
+    kimg: float | None = option(
+        None,
+        "Thousands of images to train on, in place of --minutes: the same CPU repeats it.",
+        above=0,
+        only=_GAN,
+    )
+    seed: int = option(0, "Random seed; of scenes from 0 to 2047.", minimum=0)
+    out: Path = dataclasses.field(
+        metadata=described("Where the result goes (default: runs/train-<what>).")
+    )
+    resume: bool = option(
+        False, "Continue from the state in the output folder; give the other options again, too."
+    )
+    text_encoder: str | None = option(
+        None,
+        "A frozen CLIP or T5 text encoder, such as openai/clip-vit-large-patch14, "
+        "google/flan-t5-base or a folder; if omitted, a small one is trained on the captions.",
+        only=_GAN,
+    )
+    monitor: str | None = option(
+        None,
+        "Encoder for the measurements at each tick, one of 'gandiff list encoders' (default: "
+        "thumbnails of 8 px). Scenes at 32 px are always measured by their judge.",
+        only=_GAN,
+    )
+    batch_size: int = option(
+        32,
+        "Images in one step; of a GAN over all processes, divisible by --processes times "
+        "--accumulate.",
+        minimum=1,
+    )
+    accumulate: int = option(
+        1,
+        "Gradient accumulation: split each batch into this many parts, to save memory.",
+        minimum=1,
+        only=_GAN,
+    )
+    processes: int = option(
+        1,
+        "Data-parallel processes that share each batch: one for each GPU, or several on a CPU.",
+        minimum=1,
+        only=_GAN,
+    )
+    device: str = option("cpu", "cpu, cuda or mps; auto is CUDA if there is one, else the CPU.")
+    dtype: Precision = option(
+        "auto", "What to compute in; auto is bfloat16 where that is fast.", only=_GAN
+    )
+    ticks: int = option(
+        24, "Measurements and sample grids over the whole run, at most.", minimum=1, only=_GAN
+    )
+    keep: int = option(1, "How many checkpoints to keep beside the best one.", minimum=1, only=_GAN)
+    tensorboard: bool = option(
+        False, "Also write the log for TensorBoard; needs the package tensorboard.", only=_GAN
+    )
+    quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
     command: str = "gandiff train"

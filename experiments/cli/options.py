@@ -1,0 +1,62 @@
+"""Command-line options made of the fields of a dataclass; see ``gandiff.common.options``."""
+
+from __future__ import annotations
+
+import inspect
+import typing
+from collections.abc import Callable
+from inspect import Parameter
+from typing import Any
+
+import typer
+
+from gandiff.common.options import Option, flag, options_of
+
+Given = dict[str, Any]  # by the name of the field
+
+
+def takes(
+    owner: type[Any], kind: str = "", **defaults: object
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options of a dataclass, all that a command of this ``kind`` takes.
+
+    The command gets their values by name (``Given``) as its first argument. In its help they stand
+    between its own positional and its own keyword-only parameters. ``defaults`` replace those of
+    the fields; with None an option may be left out.
+    """
+    hints = typing.get_type_hints(owner)
+    options: list[Parameter] = []
+    for field, described in options_of(owner, kind):
+        hint, default = hints[field.name], defaults.get(field.name, field.default)
+        info = _typer_option(default, field.name, described, is_flag=hint is bool)
+        if default is None:
+            hint |= None
+        options.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=info, annotation=hint))
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+
+        def call(**given: Any) -> None:
+            command({one.name: given.pop(one.name) for one in options}, **given)
+
+        arguments = [one.replace(kind=Parameter.KEYWORD_ONLY) for one in own]
+        last = [one.kind is Parameter.KEYWORD_ONLY for one in own].count(False)
+        together = [*arguments[:last], *options, *arguments[last:]]
+        call.__name__, call.__doc__ = command.__name__, command.__doc__
+        call.__signature__ = inspect.Signature(together)  # type: ignore[attr-defined]
+        call.__annotations__ = {one.name: one.annotation for one in together}
+        return call
+
+    return decorate
+
+
+def _typer_option(default: object, name: str, described: Option, *, is_flag: bool) -> Any:
+    names = described.names or ((flag(name),) if is_flag else ())  # without a --no-name
+    return typer.Option(
+        default,
+        *names,
+        help=described.help,
+        min=described.minimum,
+        max=described.maximum,
+        metavar=described.metavar,
+    )
