@@ -11,11 +11,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import safetensors.torch
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import write_atomically
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
@@ -178,6 +180,7 @@ class TextEncoder:
         with _no_bars():
             self.model.save_pretrained(folder / "text_encoder")
             self.tokenizer.save_pretrained(folder / "tokenizer")
+        rename_weights(folder / "text_encoder")
 
     @property
     def width(self) -> int:
@@ -239,9 +242,14 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
                 )
             tokens = transformers.AutoTokenizer.from_pretrained(tokenizer)
             # Without a dtype it would be that of the file, which may be half precision.
-            weights = getattr(transformers, _KINDS[kind]).from_pretrained(
-                model, dtype=torch.float32
+            weights, report = getattr(transformers, _KINDS[kind]).from_pretrained(
+                model, dtype=torch.float32, output_loading_info=True
             )
+            if missing := sorted(report["missing_keys"]):  # transformers draws them at random
+                raise GeneratorError(
+                    f"the weights of the text encoder in {where} lack {missing[0]}: they are of "
+                    "another model, or of a newer transformers than this one; save them again"
+                )
             return weights, tokens
     except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
         raise GeneratorError(
@@ -263,6 +271,19 @@ def _reason(error: Exception) -> str:
             "that read one are not there; pip install 'gandiff[t5]'"
         )
     return said
+
+
+def rename_weights(folder: Path) -> None:
+    """Give the weights of a saved CLIP text encoder the names that every transformers reads.
+
+    5.6 and later write them without the prefix ``text_model.``; earlier ones find none of those,
+    and all find them with it.
+    """
+    file = folder / "model.safetensors"
+    weights = safetensors.torch.load_file(file)
+    if "embeddings.token_embedding.weight" in weights:
+        named = {f"text_model.{name}": tensor for name, tensor in weights.items()}
+        write_atomically(file, safetensors.torch.save(named, metadata={"format": "pt"}))
 
 
 @contextlib.contextmanager

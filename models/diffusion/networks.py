@@ -10,7 +10,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from gandiff.models.text import TextEncoder
+from gandiff.models.text import TextEncoder, rename_weights
 
 LATENT_CHANNELS = 4
 FACTOR = 4  # px to a latent cell
@@ -101,3 +101,4 @@ def save_pipeline(folder: Path, vae: Any, unet: Any, text: TextEncoder) -> None:
         requires_safety_checker=False,
     )
     pipe.save_pretrained(str(folder), safe_serialization=True)
+    rename_weights(folder / "text_encoder")

@@ -10,10 +10,13 @@ import torch
 import toys
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion.networks import build_unet, build_vae, save_pipeline
 from gandiff.models.text import END, START, TextEncoder, build_tokenizer, parameter_count
+from gandiff.models.weights import PRETRAINED, shipped_names
 
 LONG = " ".join(["star"] * 20)
 TOKENIZER = build_tokenizer(toys.PROMPTS * 2, max_tokens=16)
@@ -132,6 +135,26 @@ def test_an_incomplete_folder_is_refused(saved: Path, tmp_path: Path, part: str)
     name = "config.json" if part == "text_encoder" else "tokenizer.json"
     (folder / part / name).unlink()
     with pytest.raises(GeneratorError, match=f"copy has no complete {part}/; give a folder that"):
+        TextEncoder.from_pretrained(folder)
+
+
+def test_weights_are_saved_under_the_names_that_every_transformers_reads(
+    encoder: TextEncoder, saved: Path, tmp_path: Path
+) -> None:
+    save_pipeline(tmp_path, build_vae(), build_unet(32, 32), encoder)
+    for folder in (saved, tmp_path, *(PRETRAINED / name for name in shipped_names())):
+        names = load_file(folder / "text_encoder" / "model.safetensors")
+        assert names
+        assert all(name.startswith("text_model.") for name in names)
+
+
+def test_missing_weights_are_refused_not_drawn_at_random(saved: Path, tmp_path: Path) -> None:
+    folder = shutil.copytree(saved, tmp_path / "torn")
+    file = folder / "text_encoder" / "model.safetensors"
+    weights = load_file(file)
+    del weights["text_model.final_layer_norm.weight"]
+    save_file(weights, file, metadata={"format": "pt"})
+    with pytest.raises(GeneratorError, match=r"torn lack (text_model\.)?final_layer_norm\.weight"):
         TextEncoder.from_pretrained(folder)
 
 
