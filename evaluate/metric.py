@@ -11,7 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.result import MetricResult, MetricSpec
+from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -115,6 +115,7 @@ class Metric(abc.ABC):
     """A measurement with its parameters bound. Subclasses take their parameters as keyword
     arguments.
 
+    ``about`` says how a report speaks of it: label, meaning, table, unit, axis, direction.
     ``encoders`` are opened before the first image is made, so that missing weights show early;
     where ``optional`` is set, a missing one is no error but a row that says "not measured".
     ``reads_statistics`` says that mean and covariance of the reference are enough.
@@ -123,6 +124,7 @@ class Metric(abc.ABC):
     """
 
     spec: MetricSpec
+    about: About | None = None
     encoders: tuple[str, ...] = ()
     optional = False
     needs_reference = False
@@ -133,3 +135,15 @@ class Metric(abc.ABC):
     @abc.abstractmethod
     def measure(self, data: MetricInput) -> MetricOutput:
         """Measure; raises ``MetricError`` when the data does not allow it."""
+
+    def describe(self, part: str = "") -> About:
+        """The words for a row; a metric without ``about`` has its name and its class's first line.
+
+        ``part`` is what the row's name has behind the stroke, such as ``shape``.
+        """
+        if self.about is not None:
+            return self.about.part(part)
+        plain = About.named(self.spec.name)
+        line = (type(self).__doc__ or "").strip().split("\n\n")[0]
+        meaning = " ".join(line.replace("``", "").split()) or plain.meaning
+        return dataclasses.replace(plain, meaning=meaning).part(part)

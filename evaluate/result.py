@@ -6,14 +6,19 @@ import ast
 import dataclasses
 import re
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from gandiff.common.errors import MetricError
 
 Direction = Literal["higher", "lower", "target", "none"]
+Axis = Literal["alignment", "distribution", "diversity", "cost"]
+Scale = Literal["plain", "percent", "seconds", "bytes", "count", "rate", "whole"]
 Value = str | int | float | bool
 
+DIRECTIONS, AXES, SCALES = get_args(Direction), get_args(Axis), get_args(Scale)
+
 _CALL = re.compile(r"^\s*(?P<name>[a-z][a-z0-9_]*(?::\w+)?)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
+_ROW = re.compile(r"^(?P<base>[^(/]+)(?P<params>\(.*\))?(?:/(?P<part>.*))?$", re.DOTALL)
 _SHORT = {
     "fid": ("fd", {"encoder": "inception"}),
     "fid_inf": ("fd_inf", {"encoder": "inception"}),
@@ -87,6 +92,92 @@ def _show(value: Value) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
+def split_metric(metric: str) -> tuple[str, str, str]:
+    """Split a printed metric into base name, parameters with parentheses, and part.
+
+    >>> split_metric("scene_accuracy(judge=a)/shape")
+    ('scene_accuracy', '(judge=a)', 'shape')
+    """
+    match = _ROW.match(metric)
+    return (
+        (match["base"], match["params"] or "", match["part"] or "") if match else (metric, "", "")
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Interval:
+    """An estimate and the bounds of its interval (None: too few groups to say)."""
+
+    value: float
+    low: float | None = None
+    high: float | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class About:
+    """How a report speaks of a metric and what it does with it.
+
+    ``label`` is for headings and sentences, ``meaning`` one sentence for the reader. ``group`` is
+    the title of the table that the metric stands in, ``unit`` is written after values, ``scale``
+    says how they are written (``percent`` for shares of 1, ``seconds`` as ms, s, min or h).
+    ``axis`` is the question that the metric bears on, and of those with a ``priority`` the lowest
+    that was measured stands for the axis in the verdict. ``is_distance`` marks distances of the
+    images as a set from the reference, whose orders of the generators are compared; ``is_exact``
+    numbers that are known and need no interval. ``parts`` describe rows such as
+    ``scene_accuracy/shape``, each by the name behind the stroke.
+    """
+
+    label: str
+    meaning: str
+    group: str = "Other measures"
+    unit: str = ""
+    scale: Scale = "plain"
+    axis: Axis | None = None
+    priority: int | None = 100
+    direction: Direction = "none"
+    target: float | None = None
+    is_distance: bool = False
+    is_exact: bool = False
+    parts: Mapping[str, About] = dataclasses.field(default_factory=dict)
+
+    @classmethod
+    def named(cls, metric: str) -> About:
+        """What can be said of a metric that says nothing of itself."""
+        base, _, part = split_metric(metric)
+        label = base.rpartition(":")[2].replace("_", " ")
+        return cls(label=label, meaning=f"As the metric {base} measures it.").part(part)
+
+    def part(self, name: str) -> About:
+        """The words for one of several rows; ``""`` is the metric itself."""
+        if not name:
+            return self
+        label = f"{self.label}, {name.replace('_', ' ')}"
+        return self.parts.get(name) or dataclasses.replace(self, label=label, parts={})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, without the parts."""
+        fields = (f.name for f in dataclasses.fields(self) if f.name != "parts")
+        return {name: getattr(self, name) for name in fields}
+
+    @classmethod
+    def from_dict(cls, metric: str, data: Mapping[str, Any]) -> About:
+        """Read what ``to_dict`` gave; what is missing or no longer known has its default."""
+        plain = cls.named(metric)
+        words = {"scale": SCALES, "axis": (*AXES, None), "direction": DIRECTIONS}
+        kinds = {"priority": (int, type(None)), "target": (int, float, type(None))}
+        given = {
+            key: data[key]
+            for key, default in plain.to_dict().items()
+            if key in data
+            and (
+                data[key] in words[key]
+                if key in words
+                else isinstance(data[key], kinds.get(key, type(default)))
+            )
+        }
+        return dataclasses.replace(plain, **given)
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricResult:
     """One number with everything needed to read it; one row of the results table.
@@ -95,7 +186,7 @@ class MetricResult:
     (``scene_accuracy/shape``). ``low`` and ``high`` bound a 95 % interval (None: no interval).
     ``direction`` says which way is better; ``target`` means nearest to ``target``. ``value`` is
     None when not measured, and ``note`` then says why. ``protocol`` holds what the number depends
-    on besides the images.
+    on besides the images. ``about`` holds the words for it, once they are known.
     """
 
     metric: str
@@ -109,3 +200,25 @@ class MetricResult:
     references: int | None = None
     protocol: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     note: str | None = None
+    about: About | None = dataclasses.field(default=None, compare=False, repr=False)
+
+    @classmethod
+    def of(
+        cls, interval: Interval | None, about: About | None = None, **fields: Any
+    ) -> MetricResult:
+        """A result with the value and the ends of an interval; unit, direction and target are those
+        that ``about`` says unless they are given.
+        """
+        said = {k: getattr(about, k) for k in ("unit", "direction", "target")} if about else {}
+        ends = dataclasses.asdict(interval) if interval else {"value": None}
+        return cls(about=about, **{**said, **ends, **fields})
+
+    @property
+    def described(self) -> About:
+        """What to say of the metric, from its name alone where it says nothing itself."""
+        return self.about or About.named(self.metric)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The number and all that it depends on as plain data, without the words."""
+        fields = (f.name for f in dataclasses.fields(self) if f.name != "about")
+        return {name: getattr(self, name) for name in fields}

@@ -181,8 +181,10 @@ def _report_only(folder: Path) -> RunSummary:
 
 def _write_report(opened: Run, *, anew: bool = True) -> list[str]:
     """Write the report, return the verdict; ``anew=False`` keeps a report on the same tables."""
+    from gandiff.experiments.scoring.describe import complete_descriptions
     from gandiff.reports.document import write_report
 
+    complete_descriptions(opened.folder)
     scored, reported = opened.record.scored, opened.record.reported
     kept = (opened.folder / REPORT).is_file() and reported.scored == scored
     if anew or not kept:

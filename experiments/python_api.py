@@ -7,19 +7,25 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError
+from gandiff.evaluate.features.encoders import is_shipped
+from gandiff.evaluate.metric import Metric
+from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.plugins.registry import METRICS, make_metric
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Generator
 
-SCENE_METRICS = (
-    "scene_accuracy",
-    "clip_score(model=scenes)",
-    "fd(encoder=scenes)",
-    "kid(encoder=scenes)",
-    "diversity(encoder=scenes)",
-    "vendi(encoder=scenes)",
-)
+
+def default_metrics() -> list[str]:
+    """On scenes: the built-in metrics that can stand for an axis and whose weights are shipped."""
+    metrics = [make_metric(MetricSpec(name)) for name in METRICS]
+    return [str(metric.spec) for metric in metrics if _is_default(metric)]
+
+
+def _is_default(metric: Metric) -> bool:
+    about = metric.describe()
+    return about.priority is not None and all(is_shipped(name) for name in metric.encoders)
 
 
 def build(
@@ -41,7 +47,7 @@ def build(
             raise RequestError(
                 "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
             )
-        metrics = SCENE_METRICS
+        metrics = default_metrics()
     data: dict[str, Any] = {
         "name": "compare",
         "suite": dict(named) if isinstance(named, Mapping) else str(named),

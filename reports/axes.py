@@ -2,46 +2,39 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Literal
+from collections.abc import Sequence
 
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import Axis, MetricResult
 from gandiff.reports.comparing import find_difference, goodness, pairs_with, separated
-from gandiff.reports.glossary import base_name, term
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import Scale, scale_for, scale_of, show_interval, show_value
 
-Axis = Literal["alignment", "distribution", "diversity"]
 Side = tuple[str, MetricResult]
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
-_CANDIDATES: Mapping[Axis, tuple[str, ...]] = {
-    "alignment": ("scene_accuracy", "clip_score"),
-    "distribution": ("fd", "kid", "cmmd"),
-    "diversity": ("diversity", "vendi"),
-}
 
 
 def axis_metric(index: Index, names: Sequence[str], axis: Axis) -> str | None:
     """Return the metric that stands for an axis: the first that all, else any, of ``names`` have.
 
-    Alignment is scene accuracy on everything stated, else CLIP score; distribution is the first
-    Fréchet distance, else a kernel distance; diversity is that within a prompt, else Vendi score.
+    First by the priority that metrics give themselves, then in the order of the results.
     """
-    metrics = list(dict.fromkeys(metric for _, metric in index))
+    priorities = {
+        metric: priority
+        for (_, metric), result in index.items()
+        if (priority := _priority(result, axis)) is not None
+    }
+    metrics = sorted(priorities, key=lambda metric: priorities[metric])
     for enough in (all, any):
-        for base in _CANDIDATES[axis]:
-            for metric in metrics:
-                if _stands_for(metric, base) and enough(
-                    _value(index, name, metric) is not None for name in names
-                ):
-                    return metric
+        for metric in metrics:
+            if enough(_value(index, name, metric) is not None for name in names):
+                return metric
     return None
 
 
-def _stands_for(metric: str, base: str) -> bool:
-    whole = base != "scene_accuracy" or metric.endswith("/all")
-    return base_name(metric) == base and whole
+def _priority(result: MetricResult, axis: Axis) -> int | None:
+    about = result.described
+    return about.priority if about.axis == axis else None
 
 
 def _value(index: Index, name: str, metric: str) -> float | None:
@@ -62,7 +55,8 @@ def alone_sentence(index: Index, name: str) -> Sentence:
         if metric is None:
             parts.append(f"{axis} not measured")
         else:
-            parts.append(f"{term(metric).label} {_measured(index[name, metric])}")
+            result = index[name, metric]
+            parts.append(f"{result.described.label} {_measured(result)}")
     text = f"Only {name} was run, so nothing is compared; it reaches {listed(parts)}."
     return Sentence("summary", text, "single")
 
@@ -86,8 +80,8 @@ def axis_sentence(
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
     notes = [
         result.note
-        for (name, metric), result in index.items()
-        if name in (a, b) and base_name(metric) in _CANDIDATES[axis] and result.note
+        for (name, _), result in index.items()
+        if name in (a, b) and _priority(result, axis) is not None and result.note
     ]
     why = f" ({notes[0].rstrip('.')})" if notes else ""
     return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
@@ -95,11 +89,12 @@ def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
 
 def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sentence:
     there, missing = (a, b) if _value(index, a, metric) is not None else (b, a)
+    result = index[there, metric]
     gap = index.get((missing, metric))
     why = f" ({gap.note.rstrip('.')})" if gap is not None and gap.note else ""
     text = (
         f"{axis.capitalize()} was not measured for {missing}{why}, so it is not compared; "
-        f"{there} has {term(metric).label} {_measured(index[there, metric])}."
+        f"{there} has {result.described.label} {_measured(result)}."
     )
     return Sentence(axis, text, "not measured")
 
@@ -111,7 +106,7 @@ def _compared(axis: Axis, first: Side, second: Side, pair: DifferenceRow | None)
         return _better(axis, first, second, pair)
     if separated(two, one, flipped):
         return _better(axis, second, first, flipped)
-    label, scale = term(one.metric).label, scale_of(one.metric, one, two)
+    label, scale = one.described.label, scale_of(one, two)
     if one.value == two.value and (pair is None or pair.low == pair.high == 0):
         text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
@@ -128,10 +123,10 @@ def _plain(result: MetricResult, scale: Scale) -> str:
 
 def _better(axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None) -> Sentence:
     (best, good), (rest, bad) = winner, loser
-    scale = scale_of(good.metric, good, bad)
+    scale = scale_of(good, bad)
     target = f" (target {good.target:g})" if good.direction == "target" else ""
     text = (
-        f"On {axis}, {best} is better: {term(good.metric).label}{target} {_plain(good, scale)} "
+        f"On {axis}, {best} is better: {good.described.label}{target} {_plain(good, scale)} "
         f"against {_plain(bad, scale)} for {rest}, {_by_how_much(good, bad, pair)}."
     )
     return Sentence(axis, text, "better", best)
@@ -141,7 +136,7 @@ def _by_how_much(good: MetricResult, bad: MetricResult, pair: DifferenceRow | No
     ahead = (good.value or 0.0) - (bad.value or 0.0)
     if pair is None or pair.low is None or pair.high is None:
         how = "higher" if ahead > 0 else "lower"
-        scale = scale_for(good.metric, good.unit, ahead, difference=True)
+        scale = scale_for(good.described.scale, good.unit, ahead, difference=True)
         ends = f"{show_interval(good)} and {show_interval(bad)}"
         return f"{scale(abs(ahead))} {how} (the 95 % intervals, {ends}, do not overlap)"
     if pair.low < 0:
@@ -171,4 +166,4 @@ def _why_undecided(one: MetricResult, two: MetricResult, pair: DifferenceRow | N
 
 def _difference_scale(result: MetricResult, pair: DifferenceRow) -> Scale:
     numbers = [abs(n) for n in (pair.difference, pair.low, pair.high) if n is not None]
-    return scale_for(result.metric, result.unit, max(numbers), difference=True)
+    return scale_for(result.described.scale, result.unit, max(numbers), difference=True)

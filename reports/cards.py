@@ -9,11 +9,10 @@ from collections.abc import Callable, Sequence
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.comparing import lookup
-from gandiff.reports.costs import LATENCY, THROUGHPUT, TRAINING
-from gandiff.reports.glossary import arrow, explain, term
+from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT, TRAINING
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
-from gandiff.reports.values import show_interval, show_value
+from gandiff.reports.values import arrow, explain, show_interval, show_value
 
 _OUTCOMES = {"undecided": "undecided", "tie": "level", "not measured": "not measured"}
 
@@ -81,9 +80,9 @@ def _card(
     return Card(
         title,
         metric,
-        term(metric).label,
+        like.described.label,
         arrow(like),
-        explain(metric, like),
+        explain(like),
         outcome,
         winner,
         _lines(names, results, winner, logarithmic),

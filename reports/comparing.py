@@ -5,10 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.glossary import base_name
 from gandiff.reports.run_data import DifferenceRow, ResultRow
-
-EXACT = frozenset({"parameters", "nfe"})  # known, not measured: no interval is needed
 
 
 def lookup(rows: Sequence[ResultRow]) -> dict[tuple[str, str], MetricResult]:
@@ -61,7 +58,7 @@ def separated(
     good, bad = goodness(better), goodness(other)
     if good is None or bad is None or good <= bad:
         return False
-    if base_name(better.metric) in EXACT:
+    if better.described.is_exact:
         return True
     if difference is not None and pairs_with(better, other, difference):
         low, high = difference.low, difference.high

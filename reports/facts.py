@@ -9,8 +9,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from gandiff.common.run_record import COMPARISON_FILE
+from gandiff.evaluate.result import split_metric
 from gandiff.reports.curves import training_curves
-from gandiff.reports.glossary import split_metric, term
 from gandiff.reports.palette import FAMILY_NAMES
 from gandiff.reports.run_data import GeneratorFacts, RunData
 from gandiff.reports.values import show_bytes, show_count, show_duration
@@ -169,4 +169,4 @@ def protocols(run: RunData) -> Iterator[tuple[str, str, list[Protocol]]]:
     for metric, groups in grouped.items():
         parameters = split_metric(metric)[1]
         shared = [Protocol(tuple(names), list(fields)) for fields, names in groups.items()]
-        yield metric, f"{term(metric).label} {parameters}".strip(), shared
+        yield metric, f"{run.about(metric).label} {parameters}".strip(), shared

@@ -8,13 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.categories import INTERVAL_NAME, category_metric, category_scores
 from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
 from gandiff.reports.curves import Curve, draw_curves, training_curves
-from gandiff.reports.glossary import arrow, split_metric, term
 from gandiff.reports.health import draw_health, training_health
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import Look, looks
@@ -33,6 +32,7 @@ from gandiff.reports.plotting import (
 )
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Index
+from gandiff.reports.values import arrow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,11 +90,11 @@ def draw_figures(run: RunData) -> list[Drawing]:
         return [*_planes(run), *_categories(run), *_curves(run), *_health(run)]
 
 
-def axis_title(metric: str, result: MetricResult) -> str:
+def axis_title(result: MetricResult) -> str:
     """Return the words along an axis: label, parameters, which way is better."""
-    parameters = split_metric(metric)[1].strip("()").replace(",", ", ")
+    parameters = split_metric(result.metric)[1].strip("()").replace(",", ", ")
     shown = f" ({parameters})" if parameters and len(parameters) < 40 else ""
-    return f"{term(metric).label}{shown} {arrow(result)}".rstrip()
+    return f"{result.described.label}{shown} {arrow(result)}".rstrip()
 
 
 def _finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
@@ -132,6 +132,7 @@ def _planes(run: RunData) -> Iterator[Drawing]:
 def _against_time(plane: Plane, axis: str) -> Drawing:
     figure, axes = _canvas()
     points, result = plane.points(), plane.result(plane.y)
+    latency = plane.result(LATENCY)
     axes.set_xscale("log")
     front = pareto_front(points, result)
     corners = _staircase(front)
@@ -140,10 +141,10 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
         axes.plot(xs, ys, color=FAINT, linestyle="--", linewidth=1.2, zorder=2)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
-    axes.set_xlabel(f"{term(LATENCY).label} (log scale) {arrow(plane.result(LATENCY))}")
-    axes.set_ylabel(axis_title(plane.y, result))
-    format_ticks(axes.xaxis, LATENCY, "s")
-    format_ticks(axes.yaxis, plane.y, result.unit)
+    axes.set_xlabel(f"{latency.described.label} (log scale) {arrow(latency)}")
+    axes.set_ylabel(axis_title(result))
+    format_ticks(axes.xaxis, "seconds")
+    format_ticks(axes.yaxis, result.described.scale, result.unit)
     family_legend(figure, points, "Pareto front" if corners else None)
     label_points(axes, points, corners)
     best = ", ".join(p.name for p in front)
@@ -188,10 +189,10 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     axes.margins(0.16, 0.18)
     if x.direction == "target" and x.target is not None:
         axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
-    axes.set_xlabel(axis_title(plane.x, x))
-    axes.set_ylabel(axis_title(plane.y, y))
-    format_ticks(axes.xaxis, plane.x, x.unit)
-    format_ticks(axes.yaxis, plane.y, y.unit)
+    axes.set_xlabel(axis_title(x))
+    axes.set_ylabel(axis_title(y))
+    format_ticks(axes.xaxis, x.described.scale, x.unit)
+    format_ticks(axes.yaxis, y.described.scale, y.unit)
     family_legend(figure, points, None)
     label_points(axes, points)
     target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
@@ -215,15 +216,15 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     categories = list(dict.fromkeys(c.category for c in scores))
     figure, axes = _canvas(1.3 + len(categories) * (0.2 + 0.13 * len(styles)))
     draw_categories(figure, axes, scores, styles)
-    unknown = MetricResult(metric=metric, value=None)
+    unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
-    format_ticks(axes.xaxis, metric, like.unit)
-    axes.set_xlabel(axis_title(metric, like))
+    format_ticks(axes.xaxis, like.described.scale, like.unit)
+    axes.set_xlabel(axis_title(like))
     yield _finish(
         figure,
         "scores_by_category",
         "Scores by prompt category",
-        f"{term(metric).label.capitalize()} on the prompts of each category. {INTERVAL_NAME}.",
+        f"{like.described.label.capitalize()} on the prompts of each category. {INTERVAL_NAME}.",
     )
 
 

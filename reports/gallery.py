@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from gandiff.reports.glossary import term
 from gandiff.reports.run_data import RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
 from gandiff.reports.values import visible
@@ -170,7 +169,7 @@ def _described(run: RunData, metrics: Sequence[str]) -> Iterator[dict[str, Any]]
     for metric in metrics:
         yield {
             "name": visible(metric),
-            "label": term(metric).label,
+            "label": run.about(metric).label,
             "lower": directions.get(metric) == "lower",
             "yesno": values[metric] <= {0.0, 1.0},
         }

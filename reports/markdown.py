@@ -46,7 +46,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         "## Results\n\nIn brackets: 95 % intervals. Bold: better than all others by more "
         "than the intervals allow for chance."
     )
-    parts += [f"### {table.title}\n\n{_results(table)}" for table in wide_tables(run)]
+    parts += [f"### {plain(table.title)}\n\n{_results(table)}" for table in wide_tables(run)]
     if (orders := ranking(run)) is not None:
         parts.append(f"### Order by convention\n\n{_orders(orders)}")
     if drawings:

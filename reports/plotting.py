@@ -121,12 +121,12 @@ def inline_svg(svg: str, prefix: str) -> str:
     return element.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
 
 
-def format_ticks(axis: Axis, metric: str, unit: str) -> None:
-    """Write the ticks of an axis in the metric's own unit; on a log axis at 1, 2 and 5."""
+def format_ticks(axis: Axis, kind: str = "plain", unit: str = "") -> None:
+    """Write the ticks of an axis by a metric's scale and unit; on a log axis at 1, 2 and 5."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     def written(value: float, position: int | None = None) -> str:
-        scale = scale_for(metric, unit, value)
+        scale = scale_for(kind, unit, value)
         return f"{round(value / scale.factor, 9):g} {scale.unit}".rstrip()
 
     axis.set_major_formatter(FuncFormatter(written))
@@ -142,7 +142,7 @@ def log_if_wide(axes: Axes, values: Sequence[float], ratio: float) -> None:
     if min(values) > 0 and max(values) / min(values) > ratio:
         axes.set_yscale("log")
         # matplotlib's own labels are mathematics, which the style leaves unread.
-        format_ticks(axes.yaxis, "", "")
+        format_ticks(axes.yaxis)
 
 
 def legend_above(axes: Axes) -> None:

@@ -9,12 +9,8 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import goodness, separated
-from gandiff.reports.glossary import base_name
 from gandiff.reports.run_data import RunData
 
-# Distances of the made images as a set from the reference; encoder, resize filter and estimator are
-# conventions, and a generator that is really nearer should be so under all of them.
-DISTANCES = frozenset({"fd", "fd_inf", "kid", "cmmd"})
 Results = Mapping[str, MetricResult]  # of one metric, by generator
 
 
@@ -97,10 +93,14 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _measured(run: RunData) -> dict[str, Results]:
-    """The conventions that two generators or more were measured by."""
+    """The conventions that two generators or more were measured by.
+
+    Encoder, resize filter and estimator are conventions, and a generator that is really nearer
+    should be so under all of them.
+    """
     found: dict[str, dict[str, MetricResult]] = {}
     for row in run.results:
-        if base_name(row.result.metric) in DISTANCES and goodness(row.result) is not None:
+        if row.result.described.is_distance and goodness(row.result) is not None:
             found.setdefault(row.result.metric, {})[row.generator] = row.result
     return {metric: results for metric, results in found.items() if len(results) > 1}
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from gandiff.common.run_record import (
+    DESCRIPTIONS,
     DIFFERENCES,
     LOG,
     PROMPTS,
@@ -19,10 +20,9 @@ from gandiff.common.run_record import (
     RunRecord,
     read_record,
 )
-from gandiff.evaluate.result import Direction, MetricResult
+from gandiff.evaluate.result import DIRECTIONS, About, Direction, MetricResult
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData, Score
 
-DIRECTIONS = ("higher", "lower", "target", "none")
 _REAL = (
     *("difference", "low", "high", "win_rate", "p_value"),
     *("effect_size", "p_holm", "detectable"),
@@ -33,8 +33,10 @@ def load_run(folder: Path) -> RunData:
     """Read a run folder; raises ``RequestError`` if it holds no readable ``run.json``."""
     record = read_record(folder)
     notices: list[str] = []
+    abouts = _descriptions(folder / DESCRIPTIONS, notices)
     results = [
-        ResultRow(str(r["generator"]), _result(r)) for r in _table(folder / RESULTS, notices)
+        ResultRow(str(r["generator"]), _result(r, abouts))
+        for r in _table(folder / RESULTS, notices)
     ]
     return RunData(
         folder=folder,
@@ -47,6 +49,7 @@ def load_run(folder: Path) -> RunData:
         scores=_scores(folder / SCORES, notices),
         traces=_traces(folder / TRACES, notices),
         notices=notices,
+        abouts=abouts,
     )
 
 
@@ -67,6 +70,22 @@ def _facts(name: str, info: Mapping[str, Any], count: ImageCounts) -> GeneratorF
         info=info,
         **vars(count),
     )
+
+
+def _descriptions(path: Path, notices: list[str]) -> dict[str, About]:
+    said = _json(path, notices)
+    known = said.items() if isinstance(said, dict) else ()
+    return {m: About.from_dict(m, about) for m, about in known if isinstance(about, dict)}
+
+
+def _json(path: Path, notices: list[str]) -> Any:
+    if not path.is_file():
+        return None
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        notices.append(f"{path.name} cannot be read and is left out ({error})")
+        return None
 
 
 def _lines(path: Path, notices: list[str]) -> Iterator[dict[str, Any]]:
@@ -111,14 +130,16 @@ def _text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def _result(row: dict[str, Any]) -> MetricResult:
+def _result(row: dict[str, Any], abouts: Mapping[str, About]) -> MetricResult:
     try:
         protocol = json.loads(row.get("protocol") or "{}")
     except ValueError:
         protocol = {"as written": row["protocol"]}
     direction = row.get("direction")
+    metric = str(row["metric"])
     return MetricResult(
-        metric=str(row["metric"]),
+        metric=metric,
+        about=abouts.get(metric),
         value=_number(row.get("value")),
         low=_number(row.get("low")),
         high=_number(row.get("high")),
@@ -164,11 +185,5 @@ def _scores(path: Path, notices: list[str]) -> list[Score]:
 
 
 def _traces(path: Path, notices: list[str]) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    try:
-        traces = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        notices.append(f"traces.json cannot be read and is left out ({error})")
-        return []
+    traces = _json(path, notices)
     return [t for t in traces if isinstance(t, dict)] if isinstance(traces, list) else []

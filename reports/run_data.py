@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.run_record import RunRecord
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import About, MetricResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,11 +109,16 @@ class RunData:
     scores: list[Score]
     traces: list[dict[str, Any]]
     notices: list[str]  # what could not be read
+    abouts: Mapping[str, About] = dataclasses.field(default_factory=dict)  # by metric
 
     @property
     def name(self) -> str:
         """The name of the run."""
         return self.record.name or self.folder.name
+
+    def about(self, metric: str) -> About:
+        """What the run says of a metric, else what its name does."""
+        return self.abouts.get(metric) or About.named(metric)
 
     @property
     def headline(self) -> tuple[str, ...]:

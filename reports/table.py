@@ -6,20 +6,12 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import AXES, About, MetricResult, split_metric
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
-from gandiff.reports.glossary import (
-    COST_METRICS,
-    arrow,
-    base_name,
-    explain,
-    split_metric,
-    term,
-)
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData
-from gandiff.reports.values import show_interval, show_value, visible
+from gandiff.reports.values import arrow, explain, show_interval, show_value, visible
 
 LONG_COLUMNS = (
     "generator",
@@ -36,17 +28,6 @@ LONG_COLUMNS = (
     "protocol",
     "note",
 )
-_GROUPS = {  # title of a table: what stands in it, beside the parts of scene accuracy
-    "Alignment": ("scene_accuracy", "clip_score", "r_precision"),
-    "Distribution": (
-        *("fd", "fd_inf", "fid", "kid", "cmmd"),
-        *("precision", "recall", "density", "coverage"),
-    ),
-    "Diversity": ("diversity", "unstated", "near_duplicates", "vendi"),
-    "Accuracy by attribute": (),
-    "Variation by attribute": (),
-    "Other measures": (),
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -104,36 +85,36 @@ def csv_text(run: RunData) -> str:
 
 def wide_tables(run: RunData) -> list[WideTable]:
     """Return the results as a table for each thing that is measured, as far as it was."""
-    metrics = list(dict.fromkeys(row.result.metric for row in run.results))
-    groups: dict[str, list[str]] = {title: [] for title in (*_GROUPS, "Cost")}
-    for metric in metrics:
-        groups[_group(metric)].append(metric)
-    order = {name: i for i, name in enumerate(COST_METRICS)}
-    groups["Cost"].sort(key=lambda m: order.get(base_name(m), len(order)))
-    return [_wide(run, title, names) for title, names in groups.items() if names]
+    groups: dict[str, dict[str, About]] = {}
+    for row in run.results:
+        about = row.result.described
+        groups.setdefault(about.group, {})[row.result.metric] = about
+    tables = []
+    for title in sorted(groups, key=lambda title: _place(groups[title])):
+        metrics = groups[title]
+        if all(about.axis == "cost" for about in metrics.values()):
+            metrics = dict(sorted(metrics.items(), key=lambda item: item[1].priority or 0))
+        tables.append(_wide(run, title, metrics))
+    return tables
 
 
-def _group(metric: str) -> str:
-    if base_name(metric) in COST_METRICS:
-        return "Cost"
-    base = base_name(metric)
-    if base == "scene_accuracy" and not metric.endswith("/all"):
-        return "Accuracy by attribute"
-    if base == "unstated" and split_metric(metric)[2] not in ("coverage", "reverse_kl"):
-        return "Variation by attribute"
-    return next((title for title, bases in _GROUPS.items() if base in bases), "Other measures")
+def _place(metrics: Mapping[str, About]) -> tuple[int, bool]:
+    """Tables that bear on an axis come first, in the order of the axes; the costs come last."""
+    order = {axis: place for place, axis in enumerate((*AXES[:-1], None, AXES[-1]))}
+    abouts = metrics.values()
+    return min(order[a.axis] for a in abouts), all(a.group == About.group for a in abouts)
 
 
-def _labels(metrics: Sequence[str]) -> list[str]:
+def _labels(metrics: Mapping[str, About]) -> list[str]:
     """The labels of columns; where two are the same, their parameters tell them apart."""
-    plain = [term(metric).label for metric in metrics]
+    plain = [about.label for about in metrics.values()]
     return [
         label if plain.count(label) == 1 else f"{label} {split_metric(metric)[1]}".rstrip()
         for metric, label in zip(metrics, plain, strict=True)
     ]
 
 
-def _wide(run: RunData, title: str, metrics: list[str]) -> WideTable:
+def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
     index, names = lookup(run.results), tuple(run.generators)
     columns = []
     for metric, label in zip(metrics, _labels(metrics), strict=True):
@@ -141,7 +122,7 @@ def _wide(run: RunData, title: str, metrics: list[str]) -> WideTable:
         best = _best(results, names, run.differences)
         cells = tuple(_cell(r, i == best) for i, r in enumerate(results))
         first = next(r for r in results if r is not None)
-        columns.append(Column(metric, label, arrow(first), explain(metric, first), cells))
+        columns.append(Column(metric, label, arrow(first), explain(first), cells))
     return WideTable(title, names, tuple(columns))
 
 
@@ -167,24 +148,3 @@ def _best(
         if i != top and not separated(best, other, pair):
             return None
     return top
-
-
-def text_table(run: RunData) -> str:
-    """Return the quality and cost columns as plain aligned text, for a terminal."""
-    blocks = []
-    for table in wide_tables(run):
-        header = ["", *(f"{c.label} {c.arrow}".strip() for c in table.columns)]
-        body = [
-            [visible(name), *(c.cells[i].value or "-" for c in table.columns)]
-            for i, name in enumerate(table.generators)
-        ]
-        widths = [max(len(line[k]) for line in (header, *body)) for k in range(len(header))]
-        lines = [
-            "  ".join(
-                t.ljust(w) if k == 0 else t.rjust(w)
-                for k, (t, w) in enumerate(zip(line, widths, strict=True))
-            ).rstrip()
-            for line in (header, *body)
-        ]
-        blocks.append("\n".join([table.title, *lines]))
-    return "\n\n".join(blocks)

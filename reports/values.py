@@ -7,9 +7,9 @@ import math
 import re
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.glossary import base_name
 
-_FRACTIONS = {"scene_accuracy", "precision", "recall", "coverage", "near_duplicates"}
+_SHARES = ("", "fraction", "share", "ratio", "1")
+ARROWS = {"higher": "\u2191", "lower": "\u2193"}
 _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")]
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
@@ -34,19 +34,13 @@ class Scale:
         return f"{self.number(value)} {self.unit}".rstrip()
 
 
-def _kind(metric: str, unit: str) -> str:
-    base = base_name(metric)
-    if unit == "%" or (base in _FRACTIONS and unit in ("", "fraction", "share", "ratio", "1")):
+def _kind(about_scale: str, unit: str) -> str:
+    """How numbers are written: as the metric says, else as the unit lets one think."""
+    if unit == "%":
         return "percent"
-    if base.endswith("_seconds") or unit in ("s", "seconds"):
-        return "time"
-    if base.endswith("_bytes") or unit in ("B", "bytes"):
-        return "bytes"
-    if base in ("parameters", "training_images"):
-        return "count"
-    if base == "images_per_second":
-        return "rate"
-    return "whole" if base == "nfe" else "plain"
+    if about_scale != "plain":
+        return about_scale if about_scale != "percent" or unit in _SHARES else "plain"
+    return {"s": "seconds", "seconds": "seconds", "B": "bytes", "bytes": "bytes"}.get(unit, "plain")
 
 
 def _pick(steps: list[tuple[float, str]], magnitude: float) -> tuple[float, str]:
@@ -63,17 +57,17 @@ def _decimals(magnitude: float) -> int:
     return min(6, max(0, 2 - math.floor(math.log10(magnitude) + 1e-9)))
 
 
-def scale_for(metric: str, unit: str, magnitude: float, *, difference: bool = False) -> Scale:
-    """Choose how numbers up to ``magnitude`` of this metric and unit are written.
+def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = False) -> Scale:
+    """Choose how numbers up to ``magnitude`` of a metric's scale and unit are written.
 
     A difference of percentages is written in points.
     """
-    kind, magnitude = _kind(metric, unit), abs(magnitude)
+    kind, magnitude = _kind(kind, unit), abs(magnitude)
     if kind == "percent":
         return Scale(1.0 if unit == "%" else 0.01, 1, "points" if difference else "%")
     if kind == "whole":
         return Scale(1.0, 0 if magnitude == round(magnitude) else 1, "")
-    steps = {"time": _TIMES, "bytes": _BYTES, "count": _COUNTS}.get(kind)
+    steps = {"seconds": _TIMES, "bytes": _BYTES, "count": _COUNTS}.get(kind)
     if steps is None:
         own = "/s" if kind == "rate" else "" if unit in ("", "ratio", "1") else unit
         return Scale(1.0, _decimals(magnitude), own)
@@ -82,41 +76,56 @@ def scale_for(metric: str, unit: str, magnitude: float, *, difference: bool = Fa
     return Scale(factor, 0 if whole else _decimals(magnitude / factor), name)
 
 
-def scale_of(metric: str, *results: MetricResult) -> Scale:
+def scale_of(*results: MetricResult) -> Scale:
     """Choose one way to write the values and intervals of some results of one metric."""
     numbers = [n for r in results for n in (r.value, r.low, r.high) if n is not None]
     unit = next((r.unit for r in results if r.unit), "")
-    return scale_for(metric, unit, max((abs(n) for n in numbers), default=0.0))
+    return scale_for(results[0].described.scale, unit, max((abs(n) for n in numbers), default=0.0))
 
 
 def show_value(result: MetricResult) -> str:
     """Write the value with its unit, or ``not measured``."""
     if result.value is None:
         return MISSING
-    return scale_of(result.metric, result)(result.value)
+    return scale_of(result)(result.value)
 
 
 def show_interval(result: MetricResult) -> str:
     """Write the ends of the interval as ``12.1 to 14.0``; empty where there is none."""
     if result.value is None or result.low is None or result.high is None:
         return ""
-    scale = scale_of(result.metric, result)
+    scale = scale_of(result)
     return f"{scale.number(result.low)} to {scale.number(result.high)}"
+
+
+def arrow(result: MetricResult) -> str:
+    """Return the sign of a metric's better direction: up, down, or the target."""
+    if result.direction == "target":
+        return f"\u2192\u00a0{result.target:g}" if result.target is not None else ""
+    return ARROWS.get(result.direction, "")
+
+
+def explain(result: MetricResult) -> str:
+    """Return one or two sentences: what the metric says, and which way is better."""
+    better = f"{result.direction.capitalize()} is better." if arrow(result) else ""
+    if result.direction == "target" and result.target is not None:
+        better = f"Nearest to {result.target:g} is best."
+    return f"{result.described.meaning} {better}".strip()
 
 
 def show_duration(seconds: int | float) -> str:
     """Write a time in the unit that suits it: ``8.20 ms``, ``26 min``."""
-    return scale_for("some_seconds", "", float(seconds))(float(seconds))
+    return scale_for("seconds", "", float(seconds))(float(seconds))
 
 
 def show_bytes(count: int | float) -> str:
     """Write a number of bytes: ``3.90 GiB``."""
-    return scale_for("some_bytes", "", float(count))(float(count))
+    return scale_for("bytes", "", float(count))(float(count))
 
 
 def show_count(count: int | float) -> str:
     """Write a large count: ``1.31 M``."""
-    return scale_for("parameters", "", float(count))(float(count))
+    return scale_for("count", "", float(count))(float(count))
 
 
 def show_ratio(ratio: float) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from gandiff.reports.axes import AXES, alone_sentence, axis_sentence
 from gandiff.reports.comparing import lookup
-from gandiff.reports.costs import missing_sentence, speed_sentence, training_sentence
+from gandiff.reports.cost_sentences import missing_sentence, speed_sentence, training_sentence
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
 from gandiff.reports.sentence import Sentence
 

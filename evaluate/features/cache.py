@@ -122,9 +122,10 @@ class FeatureCache(PairFeatures):
         )
 
     def protocol(self, encoder: str) -> dict[str, Any]:
-        """What the features depend on: encoder, weights sha256, resize filter, crop."""
+        """What the features depend on: encoder, weights sha256, resize filter, crop, alpha."""
         extractor = self._extractor(encoder)
-        return extractor.protocol() | ({} if extractor.crop == CROPS[0] else {"crop": "centre"})
+        crop = {} if extractor.crop == CROPS[0] else {"crop": "centre"}
+        return {**extractor.protocol(), **crop, "alpha": extractor.alpha}
 
     def texts(self, encoder: str, prompts: Sequence[str]) -> TextBatch:
         """Features of prompts; raises ``MetricError`` if the encoder sees images only."""
@@ -134,12 +135,15 @@ class FeatureCache(PairFeatures):
         return extractor.texts(prompts)
 
     def distances(self, encoder: str, images: Sequence[ImageRecord]) -> Float[np.ndarray, "n n"]:
-        """The distance of every two images, computed anew each time."""
+        """The distance of every two images, computed again each time."""
         extractor = self._extractor(encoder)
         if not isinstance(extractor, PairExtractor):
             raise MetricError(f"the encoder {encoder} gives features and compares no images")
         return extractor.distances(
-            [extractor.crop_and_prepare(pixels) for pixels in read_pixels(images)]
+            [
+                extractor.crop_and_prepare(pixels)
+                for pixels in read_pixels(images, alpha=extractor.alpha)
+            ]
         )
 
     def warnings(self) -> list[str]:

@@ -6,28 +6,64 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ALPHAS, Alpha
 from gandiff.common.names import did_you_mean
-from gandiff.evaluate.result import Value
+from gandiff.evaluate.checks import refuse_unknown, spec_of
+from gandiff.evaluate.result import MetricSpec, Value
 
 _PACKAGE = "gandiff.evaluate.extractors"
-_ENCODERS = {  # family: (module below extractors/, description)
-    "scenes": ("scene_features", "scene classifier A, shipped; 32 px scenes"),
-    "scenes_b": ("scene_features", "scene classifier B, shipped; a cross-check of A"),
-    "inception": ("inception", "Inception-v3 with the FID weights, 2048 features"),
-    "clip": ("clip", "any open_clip model: clip:NAME/TAG, clip:local-dir:FOLDER, clip:scenes"),
-    "dinov2": ("dinov2", "DINOv2 through transformers: dinov2:HUB_ID or dinov2:FOLDER"),
-    "lpips": ("lpips", "LPIPS on AlexNet: a distance of two images, for diversity only"),
+
+
+class Listed(NamedTuple):
+    """An encoder that can be named: the module below extractors/, and a line about it.
+
+    ``variants`` says that ``family:variant`` can be written, ``compiles`` that it takes
+    ``compile``, and ``shipped`` which names need no weights from elsewhere.
+    """
+
+    module: str
+    says: str
+    variants: bool = True
+    compiles: bool = False
+    shipped: tuple[str, ...] = ()
+
+
+_ENCODERS = {
+    "scenes": Listed(
+        "scene_features",
+        "scene classifier A, shipped; 32 px scenes",
+        variants=False,
+        shipped=("scenes",),
+    ),
+    "scenes_b": Listed(
+        "scene_features",
+        "scene classifier B, shipped; a cross-check of A",
+        variants=False,
+        shipped=("scenes_b",),
+    ),
+    "inception": Listed(
+        "inception", "Inception-v3 with the FID weights, 2048 features", compiles=True
+    ),
+    "clip": Listed(
+        "clip",
+        "any open_clip model: clip:NAME/TAG, clip:local-dir:FOLDER, clip:scenes",
+        shipped=("clip:scenes",),
+    ),
+    "dinov2": Listed("dinov2", "DINOv2 through transformers: dinov2:HUB_ID or dinov2:FOLDER"),
+    "lpips": Listed(
+        "lpips", "LPIPS on AlexNet: a distance of two images, for diversity only", variants=False
+    ),
 }
-_NO_VARIANT = ("scenes", "scenes_b", "lpips")
-_COMPILED = ("inception",)
 RESIZES = ("legacy_tensorflow", "legacy_pytorch", "clean", "torchmetrics_antialias")
 CROPS = ("none", "centre")  # centre: the largest square in the middle
+# What a name may end in, each after a "+": other features.
+_SUFFIXES = {**{crop: ("crop", crop) for crop in CROPS}, "alpha-drop": ("alpha", "drop")}
 
 
 class FeatureExtractor(abc.ABC):
@@ -39,6 +75,7 @@ class FeatureExtractor(abc.ABC):
 
     name: str
     crop: str = CROPS[0]
+    alpha: Alpha = ALPHAS[0]
     compile_seconds: float = 0.0
 
     @abc.abstractmethod
@@ -107,26 +144,86 @@ class PairExtractor(FeatureExtractor):
 
 def encoder_names() -> dict[str, str]:
     """The encoders that can be named, with a line on each."""
-    return {name: description for name, (_, description) in _ENCODERS.items()}
+    return {name: entry.says for name, entry in _ENCODERS.items()}
 
 
-def check_encoder(encoder: Value, resize: Value | None = None, crop: Value | None = None) -> str:
-    """The full name of an encoder: ``family``, ``family:variant``, with how it resizes and crops.
+def is_shipped(name: str) -> bool:
+    """Whether the weights of an encoder, by its full name, come with the project."""
+    plain = _split(name)[0]
+    return plain in _ENCODERS[plain.partition(":")[0]].shipped
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncoderChoice:
+    """An encoder as the parameters of a metric name it, and how images come to it.
 
     ``resize`` is for Inception, whose images come to 299 px in several ways; ``crop`` is done
-    before. Both are part of the name (``inception:clean``, ``clip+centre``): other features.
-    Raises ``MetricError`` for an unknown family, filter or crop.
+    before. ``alpha`` is what becomes of transparency: ``white`` lays the image over white,
+    ``drop`` ignores it, as other FID packages do.
+    """
+
+    encoder: Value
+    resize: Value | None = None
+    crop: Value | None = None
+    alpha: Value | None = None
+
+    @classmethod
+    def of(
+        cls,
+        metric: str,
+        encoder: Value,
+        given: Mapping[str, Value],
+        others: Sequence[str] = (),
+        how: Sequence[str] = ("resize", "crop", "alpha"),
+    ) -> EncoderChoice:
+        """Of the keyword arguments of a metric that also takes ``others``; ``MetricError`` for an
+        unknown one.
+        """
+        unknown = {name: value for name, value in given.items() if name not in how}
+        refuse_unknown(metric, unknown, ["encoder", *how, *others])
+        return cls(encoder=encoder, **given)
+
+    @property
+    def name(self) -> str:
+        """The full name, by which features are asked for; raises ``MetricError``."""
+        return check_encoder(self.encoder, self.resize, self.crop, self.alpha)
+
+    def spec(
+        self,
+        metric: str,
+        shown: Mapping[str, Value] | None = None,
+        **others: tuple[Value | None, Value | None],
+    ) -> MetricSpec:
+        """The metric's one name: encoder and ``shown`` always, the rest where it is not the default
+        (``others`` are a value and its default).
+        """
+        how = {
+            "resize": (self.resize, RESIZES[0]),
+            "crop": (self.crop, CROPS[0]),
+            "alpha": (self.alpha, ALPHAS[0]),
+        }
+        return spec_of(metric, {"encoder": self.encoder, **(shown or {})}, {**how, **others})
+
+
+def check_encoder(
+    encoder: Value,
+    resize: Value | None = None,
+    crop: Value | None = None,
+    alpha: Value | None = None,
+) -> str:
+    """The full name of an encoder: ``family``, ``family:variant``, with how images come to it.
+
+    What is not the default is part of the name (``inception:clean``, ``clip+centre+alpha-drop``).
+    Raises ``MetricError`` for an unknown family, filter, crop or rule for transparency.
     """
     name = str(encoder)
-    whole, plus, named_crop = name.rpartition("+")
-    if not plus or named_crop not in CROPS:  # a folder's name may hold the sign
-        whole, named_crop = name, ""
+    whole, named = _split(name)
     family, colon, variant = whole.partition(":")
     if family not in _ENCODERS:
         raise MetricError(f"there is no encoder {family!r}{did_you_mean(family, _ENCODERS)}")
-    if colon and (not variant or family in _NO_VARIANT):
+    if colon and not (variant and _ENCODERS[family].variants):
         raise MetricError(
-            f"the encoder {family!r} cannot be written {name!r}; {_ENCODERS[family][1]}"
+            f"the encoder {family!r} cannot be written {name!r}; {_ENCODERS[family].says}"
         )
     if resize is not None:
         if family != "inception":
@@ -137,10 +234,23 @@ def check_encoder(encoder: Value, resize: Value | None = None, crop: Value | Non
     if family == "inception":
         _check_word("resize filter", variant or RESIZES[0], RESIZES)
         variant = "" if variant == RESIZES[0] else variant
-    chosen = str(crop) if crop is not None else named_crop or CROPS[0]
-    _check_word("crop", chosen, CROPS)
+    crop = str(crop) if crop is not None else named.get("crop", CROPS[0])
+    alpha = str(alpha) if alpha is not None else named.get("alpha", ALPHAS[0])
+    _check_word("crop", crop, CROPS)
+    _check_word("rule for transparency, 'alpha',", alpha, ALPHAS)
     full = f"{family}:{variant}" if variant else family
-    return full if chosen == CROPS[0] else f"{full}+{chosen}"
+    return full + (f"+{crop}" if crop != CROPS[0] else "") + ("+alpha-drop" * (alpha == "drop"))
+
+
+def _split(name: str) -> tuple[str, dict[str, str]]:
+    """A name without what it ends in, and that by its kind; a folder's name may hold the sign."""
+    said: dict[str, str] = {}
+    plain, plus, word = name.rpartition("+")
+    while plus and word in _SUFFIXES:
+        kind, value = _SUFFIXES[word]
+        name, said = plain, {kind: value, **said}
+        plain, plus, word = name.rpartition("+")
+    return name, said
 
 
 def _check_word(what: str, word: str, known: Sequence[str]) -> None:
@@ -157,20 +267,18 @@ def open_extractor(
     Raises ``MetricError`` for an unknown name, and for weights that are missing and cannot be
     fetched.
     """
-    full = check_encoder(name)
-    plain, plus, crop = full.rpartition("+")
-    if not plus or crop not in CROPS:
-        plain, crop = full, CROPS[0]
+    plain, how = _split(check_encoder(name))
     family, _, variant = plain.partition(":")
     source = weights.get(name, weights.get(plain))
     if source is None and (not variant or family == "inception"):
         source = weights.get(family)  # inception's variants are resize filters, not other weights
-    module = importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family][0]}")
+    module = importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family].module}")
     opener = cast(Callable[..., FeatureExtractor], module.open_encoder)
-    extra = {"compile": True} if compile and family in _COMPILED else {}
-    found = opener(name=plain, variant=variant, source=source, device=device, **extra)
-    found.crop = crop
-    return found
+    extra = {"compile": True} if compile and _ENCODERS[family].compiles else {}
+    extractor = opener(name=plain, variant=variant, source=source, device=device, **extra)
+    extractor.crop = how.get("crop", CROPS[0])
+    extractor.alpha = cast(Alpha, how.get("alpha", ALPHAS[0]))
+    return extractor
 
 
 def by_size(

@@ -72,10 +72,17 @@ def _prepared(
     def work(item: Todo) -> tuple[DecodedImage, dict[str, Prepared]] | str:
         image, names = item
         try:
-            decoded = read_image(image)
+            decoded = {
+                alpha: read_image(image, alpha=alpha)
+                for alpha in {extractors[name].alpha for name in names}
+            }
         except UnreadableImageError as error:
             return str(error)
-        return decoded, {name: extractors[name].crop_and_prepare(decoded.pixels) for name in names}
+        prepared = {}
+        for name in names:
+            pixels = decoded[extractors[name].alpha].pixels
+            prepared[name] = extractors[name].crop_and_prepare(pixels)
+        return next(iter(decoded.values())), prepared
 
     pending: collections.deque[tuple[ImageRecord, Future[Any]]] = collections.deque()
     with ThreadPoolExecutor(_THREADS) as pool, contextlib.ExitStack() as stack:

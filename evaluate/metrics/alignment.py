@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import refuse_unknown, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.prompt_texts import (
@@ -21,9 +23,25 @@ from gandiff.evaluate.metrics.prompt_texts import (
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, judge_facts
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.result import MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import About, MetricResult, MetricSpec, Value
 
 _ROWS = ("all", *KINDS, "held_out_all")
+_ALL = About(
+    label="scene accuracy",
+    meaning="Share of images in which a classifier finds what the prompt states.",
+    group="Alignment",
+    unit="share",
+    scale="percent",
+    axis="alignment",
+    priority=0,
+    direction="higher",
+)
+_ONE = dataclasses.replace(
+    _ALL,
+    meaning="Share of images in which a classifier finds the",
+    group="Accuracy by attribute",
+    axis=None,
+)
 
 
 class ClipScore(Metric):
@@ -34,6 +52,15 @@ class ClipScore(Metric):
     paper 2.5 max(cos, 0), of prompts after the ``prefix`` "A photo depicts".
     """
 
+    about = About(
+        label="CLIP score",
+        meaning="Mean similarity of image and prompt in the features of the named CLIP model.",
+        group="Alignment",
+        unit="cosine",
+        axis="alignment",
+        priority=1,
+        direction="higher",
+    )
     needs_prompts = True
 
     def __init__(self, *, model: Value = "scenes", prefix: Value = "", **unknown: Value) -> None:
@@ -53,13 +80,10 @@ class ClipScore(Metric):
         refuse_no_cosine(name, data.images, cosines)
         groups = [image.group for image in data.images]
         interval = bootstrap_over_groups(cosines, groups, data.seed)
-        result = MetricResult(
+        result = MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            unit="cosine",
-            direction="higher",
             images=len(cosines),
             protocol={
                 **data.features.protocol(self._encoder),
@@ -79,6 +103,28 @@ class SceneAccuracy(Metric):
     finds in it.
     """
 
+    about = dataclasses.replace(
+        _ALL,
+        parts={
+            "all": dataclasses.replace(
+                _ALL,
+                meaning="Share of images in which a classifier finds everything that the prompt "
+                "states.",
+            ),
+            "held_out_all": dataclasses.replace(
+                _ONE,
+                label="held-out pairs",
+                meaning="Scene accuracy on prompts that ask for pairs of shape and colour never "
+                "seen in training.",
+            ),
+            **{
+                kind: dataclasses.replace(
+                    _ONE, label=kind, meaning=f"{_ONE.meaning} {kind} that the prompt states."
+                )
+                for kind in KINDS
+            },
+        },
+    )
     needs_prompts = True
 
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
@@ -96,35 +142,27 @@ class SceneAccuracy(Metric):
                 "use the suite 'scenes'"
             )
         shares = _shares(data.images, judged(data, self._judge, data.images))
-        per_image = {f"{self.spec}/{row}": shares[row] for row in _ROWS}
-        stated = {name: values for name, values in per_image.items() if not np.isnan(values).all()}
+        stated = {row: shares[row] for row in _ROWS if not np.isnan(shares[row]).all()}
         protocol = {
             "judge": self._judge,
             "weights_sha256": judge_of(data, self._judge).sha256,
+            "alpha": ALPHAS[0],
             "mean": "over images",
             "interval": "bootstrap over prompts",
         }
-        rows = [self._row(name, values, data, protocol) for name, values in stated.items()]
-        return MetricOutput(results=rows, per_image=stated)
-
-    def _row(
-        self,
-        name: str,
-        values: Float[np.ndarray, " n"],
-        data: MetricInput,
-        protocol: Mapping[str, Any],
-    ) -> MetricResult:
-        interval = bootstrap_over_groups(values, [image.group for image in data.images], data.seed)
-        return MetricResult(
-            metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            unit="share",
-            direction="higher",
-            images=int(np.sum(~np.isnan(values))),
-            protocol=protocol,
-        )
+        groups = [image.group for image in data.images]
+        rows = [
+            MetricResult.of(
+                bootstrap_over_groups(values, groups, data.seed),
+                self.describe(row),
+                metric=f"{self.spec}/{row}",
+                images=int(np.sum(~np.isnan(values))),
+                protocol=protocol,
+            )
+            for row, values in stated.items()
+        ]
+        per_image = {f"{self.spec}/{row}": values for row, values in stated.items()}
+        return MetricOutput(results=rows, per_image=per_image)
 
 
 def _shares(

@@ -9,23 +9,15 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import (
-    feature_matrix,
-    one_of,
-    refuse_unknown,
-    set_sha256,
-    spec_of,
-    whole_number,
-)
+from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_number
 from gandiff.evaluate.features.cache import PairFeatures
-from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
-from gandiff.evaluate.numerics.statistics import Interval, bootstrap_ratio, jackknife_over_groups
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.numerics.statistics import bootstrap_ratio, jackknife_over_groups
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _DISTANCES = ["euclidean", "cosine"]
-_SHIPPED = ("scenes", "scenes_b", "clip:scenes")
 _DRAWS = 10  # random subsets for a Vendi score at a fixed n
 
 
@@ -52,30 +44,26 @@ class Vendi(Metric):
     grows with n.
     """
 
+    about = About(
+        label="Vendi score",
+        meaning="Effective number of different images among all that were made.",
+        group="Diversity",
+        unit="effective images",
+        axis="diversity",
+        priority=1,
+        direction="higher",
+    )
     compares_sets = True
 
     def __init__(
-        self,
-        *,
-        encoder: Value = "scenes",
-        resize: Value | None = None,
-        crop: Value | None = None,
-        q: Value = 1,
-        n: Value | None = None,
-        **unknown: Value,
+        self, *, encoder: Value = "scenes", q: Value = 1, n: Value | None = None, **how: Value
     ) -> None:
-        refuse_unknown("vendi", unknown, ["encoder", "resize", "crop", "q", "n"])
-        self._encoder = check_encoder(encoder, resize, crop)
+        choice = EncoderChoice.of("vendi", encoder, how, ["q", "n"])
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         self._q = _order(q)
         self._n = None if n is None else whole_number("vendi", "n", n, 2)
-        others: dict[str, tuple[Value | None, Value | None]] = {
-            "resize": (resize, RESIZES[0]),
-            "crop": (crop, CROPS[0]),
-            "q": (q, 1),
-            "n": (self._n, None),
-        }
-        self.spec = spec_of("vendi", {"encoder": encoder}, others)
+        self.spec = choice.spec("vendi", q=(q, 1), n=(self._n, None))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row."""
@@ -87,13 +75,10 @@ class Vendi(Metric):
         if size > len(features):
             raise MetricError(f"{name} needs {size} images and found {len(features)}")
         interval = self._estimate(data, features, size)
-        result = MetricResult(
+        result = MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            unit="effective images",
-            direction="higher",
             images=len(features),
             protocol={
                 **data.features.protocol(self._encoder),
@@ -129,33 +114,33 @@ class PromptDiversity(Metric):
     itself. Encoders that do not ship with the project are optional.
     """
 
+    about = About(
+        label="diversity",
+        meaning="How much images of one prompt differ from each other, relative to real images of "
+        "that prompt; above 1.0 is no improvement.",
+        group="Diversity",
+        unit="x",  # times that of real images
+        axis="diversity",
+        priority=0,
+        direction="target",
+        target=1.0,
+    )
     needs_prompts = True
 
     def __init__(
-        self,
-        *,
-        encoder: Value = "scenes",
-        distance: Value | None = None,
-        resize: Value | None = None,
-        crop: Value | None = None,
-        **unknown: Value,
+        self, *, encoder: Value = "scenes", distance: Value | None = None, **how: Value
     ) -> None:
-        refuse_unknown("diversity", unknown, ["encoder", "distance", "resize", "crop"])
-        self._encoder = check_encoder(encoder, resize, crop)
+        choice = EncoderChoice.of("diversity", encoder, how, ["distance"])
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         family = self._encoder.partition("+")[0]
-        self.optional = family not in _SHIPPED
+        self.optional = not is_shipped(self._encoder)
         self._distance = "LPIPS" if family == "lpips" else _DISTANCES[0]
         if distance is not None:
             if family == "lpips":
                 raise MetricError("lpips is a distance itself; leave out 'distance'")
             self._distance = one_of("diversity", "distance", distance, _DISTANCES)
-        others = {
-            "distance": (distance, _DISTANCES[0]),
-            "resize": (resize, RESIZES[0]),
-            "crop": (crop, CROPS[0]),
-        }
-        self.spec = spec_of("diversity", {"encoder": encoder}, others)
+        self.spec = choice.spec("diversity", distance=(distance, _DISTANCES[0]))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row: a ratio with target 1 where there are real images of the same prompts, else
@@ -183,12 +168,11 @@ class PromptDiversity(Metric):
 
     def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
         sums = np.array(list(own.values()))
-        found = bootstrap_ratio(sums, np.ones(len(sums)), data.seed)
-        return MetricResult(
+        return MetricResult.of(
+            bootstrap_ratio(sums, np.ones(len(sums)), data.seed),
+            self.about,
             metric=str(self.spec),
-            value=found.value,
-            low=found.low,
-            high=found.high,
+            target=None,
             unit="LPIPS" if self._distance == "LPIPS" else f"{self._distance} distance",
             direction="higher",
             images=len(data.images),
@@ -209,15 +193,10 @@ class PromptDiversity(Metric):
         below = np.array([real[group] for group in common])
         if below.sum() == 0:
             raise MetricError(f"{name}: the real images of each prompt all have the same features")
-        found = bootstrap_ratio(above, below, data.seed)
-        row = MetricResult(
+        row = MetricResult.of(
+            bootstrap_ratio(above, below, data.seed),
+            self.about,
             metric=name,
-            value=found.value,
-            low=found.low,
-            high=found.high,
-            unit="x",  # times that of real images
-            direction="target",
-            target=1.0,
             images=len(data.images),
             references=len(matched),
             protocol={**self._protocol(data), "reference_sha256": set_sha256(matched)},

@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import feature_matrix, refuse_unknown, set_sha256, spec_of
-from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.checks import feature_matrix, set_sha256
+from gandiff.evaluate.features.encoders import EncoderChoice
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.neighbours import other_distances
@@ -36,12 +36,11 @@ from gandiff.evaluate.numerics.proportions import (
 )
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    Interval,
     group_labels,
     jackknife_variance,
     partition_groups,
 )
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 KINDS = ("over_seeds", "over_prompts")
 _SHARE = 0.01  # of the real images
@@ -102,30 +101,27 @@ class NearDuplicates(Metric):
     their own prompt and among those of other prompts; ``threshold`` is a cosine.
     """
 
+    about = About(
+        label="near-duplicates",
+        meaning="Share of images that show nearly what another image shows: one of the same prompt "
+        "(over seeds), or of another prompt (over prompts).",
+        group="Diversity",
+        unit="share",
+        scale="percent",
+        axis="diversity",
+        priority=None,
+        direction="lower",
+    )
     compares_sets = True
 
     def __init__(
-        self,
-        *,
-        encoder: Value = "scenes",
-        resize: Value | None = None,
-        crop: Value | None = None,
-        threshold: Value | None = None,
-        **unknown: Value,
+        self, *, encoder: Value = "scenes", threshold: Value | None = None, **how: Value
     ) -> None:
-        refuse_unknown("near_duplicates", unknown, ["encoder", "resize", "crop", "threshold"])
-        self._encoder = check_encoder(encoder, resize, crop)
+        choice = EncoderChoice.of("near_duplicates", encoder, how, ["threshold"])
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         self._cosine = None if threshold is None else _cosine(threshold)
-        self.spec = spec_of(
-            "near_duplicates",
-            {"encoder": encoder},
-            {
-                "resize": (resize, RESIZES[0]),
-                "crop": (crop, CROPS[0]),
-                "threshold": (threshold, None),
-            },
-        )
+        self.spec = choice.spec("near_duplicates", threshold=(threshold, None))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """Two rows, or one that says so where there is nothing to compare for the other."""
@@ -205,13 +201,10 @@ class NearDuplicates(Metric):
         protocol = {**data.features.protocol(self._encoder), "threshold": limit.rule}
         if matched is not None:
             protocol["reference_sha256"] = set_sha256(matched)
-        return MetricResult(
+        return MetricResult.of(
+            interval,
+            self.describe(kind),
             metric=f"{self.spec}/{kind}",
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            unit="share",
-            direction="lower",
             images=len(data.images),
             references=None if matched is None else len(matched),
             protocol={

@@ -25,12 +25,10 @@ from gandiff.evaluate.checks import (
     check_statistics,
     feature_rows,
     reference_of,
-    refuse_unknown,
     remarks,
     set_sha256,
-    spec_of,
 )
-from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import RESIZES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,
@@ -41,11 +39,10 @@ from gandiff.evaluate.numerics.gaussian import (
 )
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    Interval,
     jackknife_interval,
     partition_groups,
 )
-from gandiff.evaluate.result import MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, MetricSpec, Value
 
 _PARTS = 20
 
@@ -111,33 +108,30 @@ class FrechetDistance(Metric):
     With ``resize=all`` a row for each of the ways in which images come to Inception's size.
     """
 
+    about = About(
+        label="Fréchet distance",
+        meaning="How far the made images as a whole are from the reference images, in the features "
+        "of the named encoder.",
+        group="Distribution",
+        axis="distribution",
+        priority=0,
+        direction="lower",
+        is_distance=True,
+    )
     needs_reference = True
     compares_sets = True
     reads_statistics = True
     _name = "fd"
     _interval = "E[FD_N], reference fixed, delete-group jackknife over prompts"
 
-    def __init__(
-        self,
-        *,
-        encoder: Value = "scenes",
-        resize: Value | None = None,
-        crop: Value | None = None,
-        **unknown: Value,
-    ) -> None:
-        refuse_unknown(self._name, unknown, ["encoder", "resize", "crop"])
-        chosen = [*RESIZES] if resize == "all" else [resize]
-        self._rows = {
-            spec_of(
-                self._name,
-                {"encoder": encoder},
-                {"resize": (one, RESIZES[0]), "crop": (crop, CROPS[0])},
-            ): check_encoder(encoder, one, crop)
-            for one in chosen
-        }
+    def __init__(self, *, encoder: Value = "scenes", **how: Value) -> None:
+        choice = EncoderChoice.of(self._name, encoder, how)
+        every = RESIZES if choice.resize == "all" else [choice.resize]
+        choices = [dataclasses.replace(choice, resize=one) for one in every]
+        self._rows = {one.spec(self._name): one.name for one in choices}
         self.encoders = tuple(self._rows.values())
         self.spec = MetricSpec.of(self._name, encoder=encoder, resize="all")
-        if resize != "all":
+        if choice.resize != "all":
             self.spec = next(iter(self._rows))
 
     def measure(self, data: MetricInput) -> MetricOutput:
@@ -152,12 +146,10 @@ class FrechetDistance(Metric):
         features = feature_rows(name, data, encoder, data.images, "images")
         found = _shared_replicates(data, encoder, features, reference)
         interval = self._estimate(name, found)
-        return MetricResult(
+        return MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            direction="lower",
             images=found.count,
             references=reference.count,
             protocol={
@@ -177,6 +169,13 @@ class FrechetDistance(Metric):
 class FrechetInfinity(FrechetDistance):
     """``fd_inf(encoder=...)``; ``fid_inf`` is short for ``fd_inf(encoder=inception)``."""
 
+    about = dataclasses.replace(
+        FrechetDistance.about,
+        label="Fréchet distance, infinite",
+        meaning="The Fréchet distance extrapolated to infinitely many made images, which takes "
+        "away its dependence on their number; for small distances it may be slightly below 0.",
+        priority=None,
+    )
     _name = "fd_inf"
     _interval = "FD-infinity, reference fixed, delete-group jackknife over prompts"
 

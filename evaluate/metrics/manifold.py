@@ -27,12 +27,10 @@ from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
     ReferenceFeatures,
     both_sets,
-    refuse_unknown,
     remarks,
-    spec_of,
     whole_number,
 )
-from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.features.encoders import EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.neighbours import Overlap, overlap_of
 from gandiff.evaluate.numerics.proportions import (
@@ -42,13 +40,12 @@ from gandiff.evaluate.numerics.proportions import (
 )
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    Interval,
     bootstrap_over_groups,
     jackknife_variance,
     partition_groups,
     student_t,
 )
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _PARTS = 20
 _JACKKNIFE = "E[value at N], reference fixed, delete-group jackknife over prompts, score interval"
@@ -66,14 +63,12 @@ class _Manifold(Metric):
         self,
         *,
         encoder: Value = "scenes",
-        resize: Value | None = None,
-        crop: Value | None = None,
         nearest_k: Value = 5,
         strict: Value = True,
-        **unknown: Value,
+        **how: Value,
     ) -> None:
-        refuse_unknown(self._name, unknown, ["encoder", "resize", "crop", "nearest_k", "strict"])
-        self._encoder = check_encoder(encoder, resize, crop)
+        choice = EncoderChoice.of(self._name, encoder, how, ["nearest_k", "strict"])
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         self._k = whole_number(self._name, "nearest_k", nearest_k, 1)
         if not isinstance(strict, bool):
@@ -82,11 +77,7 @@ class _Manifold(Metric):
                 "give true (distance < radius) or false (<=)"
             )
         self._strict = strict
-        self.spec = spec_of(
-            self._name,
-            {"encoder": encoder, "nearest_k": self._k},
-            {"resize": (resize, RESIZES[0]), "crop": (crop, CROPS[0]), "strict": (strict, True)},
-        )
+        self.spec = choice.spec(self._name, {"nearest_k": self._k}, strict=(strict, True))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; precision and density have a value for each image, too."""
@@ -133,12 +124,10 @@ class _Manifold(Metric):
         return None
 
     def _row(self, data: MetricInput, interval: Interval, real: ReferenceFeatures) -> MetricResult:
-        return MetricResult(
+        return MetricResult.of(
+            interval,
+            self.about,
             metric=str(self.spec),
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            direction="higher",
             images=len(data.images),
             references=len(real.features),
             protocol={
@@ -155,6 +144,15 @@ class Precision(_Manifold):
     image's ball; low where images look like no real one.
     """
 
+    about = About(
+        label="precision",
+        meaning="Share of made images that lie among the reference images.",
+        group="Distribution",
+        axis="distribution",
+        priority=None,
+        direction="higher",
+        scale="percent",
+    )
     _name = "precision"
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:
@@ -170,6 +168,15 @@ class Recall(_Manifold):
     image's ball; low under mode collapse.
     """
 
+    about = About(
+        label="recall",
+        meaning="Share of reference images that lie among the made images.",
+        group="Distribution",
+        axis="distribution",
+        priority=None,
+        direction="higher",
+        scale="percent",
+    )
     _name = "recall"
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:
@@ -188,6 +195,14 @@ class Density(_Manifold):
     nearest_k; may be above 1.
     """
 
+    about = About(
+        label="density",
+        meaning="How densely reference images surround the made images.",
+        group="Distribution",
+        axis="distribution",
+        priority=None,
+        direction="higher",
+    )
     _name = "density"
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:
@@ -208,6 +223,15 @@ class Coverage(_Manifold):
     their ball; low under mode collapse, and unlike recall not raised by outliers.
     """
 
+    about = About(
+        label="coverage",
+        meaning="Share of reference images with a made image nearby.",
+        group="Distribution",
+        axis="distribution",
+        priority=None,
+        direction="higher",
+        scale="percent",
+    )
     _name = "coverage"
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:

@@ -16,15 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import (
-    both_sets,
-    one_of,
-    refuse_unknown,
-    remarks,
-    spec_of,
-    whole_number,
-)
-from gandiff.evaluate.features.encoders import CROPS, RESIZES, check_encoder
+from gandiff.evaluate.checks import both_sets, one_of, remarks, whole_number
+from gandiff.evaluate.features.encoders import EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
@@ -33,8 +26,7 @@ from gandiff.evaluate.numerics.kernels import (
     kernel_interval,
     squared_mmd,
 )
-from gandiff.evaluate.numerics.statistics import Interval
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 __all__ = ["Cmmd", "KernelDistance", "SubsetDistance", "squared_mmd", "subset_mmd"]
 
@@ -80,6 +72,16 @@ class KernelDistance(Metric):
     others report it.
     """
 
+    about = About(
+        label="KID",
+        meaning="Kernel distance between made and reference images in the features of the named "
+        "encoder; unbiased, so it may be slightly below 0.",
+        group="Distribution",
+        axis="distribution",
+        priority=1,
+        direction="lower",
+        is_distance=True,
+    )
     needs_reference = True
     compares_sets = True
 
@@ -87,14 +89,12 @@ class KernelDistance(Metric):
         self,
         *,
         encoder: Value = "scenes",
-        resize: Value | None = None,
-        crop: Value | None = None,
         subset_size: Value | None = None,
         subsets: Value | None = None,
-        **unknown: Value,
+        **how: Value,
     ) -> None:
-        refuse_unknown("kid", unknown, ["encoder", "resize", "crop", "subset_size", "subsets"])
-        self._encoder = check_encoder(encoder, resize, crop)
+        choice = EncoderChoice.of("kid", encoder, how, ["subset_size", "subsets"])
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         self._size: int | None = None
         if subset_size is not None:
@@ -102,13 +102,7 @@ class KernelDistance(Metric):
         self._subsets = _SUBSETS if subsets is None else whole_number("kid", "subsets", subsets, 1)
         if subsets is not None and subset_size is None:
             raise MetricError("the parameter 'subsets' of the metric kid needs 'subset_size', too")
-        others: dict[str, tuple[Value | None, Value | None]] = {
-            "resize": (resize, RESIZES[0]),
-            "crop": (crop, CROPS[0]),
-            "subset_size": (self._size, None),
-            "subsets": (subsets, _SUBSETS),
-        }
-        self.spec = spec_of("kid", {"encoder": encoder}, others)
+        self.spec = choice.spec("kid", subset_size=(self._size, None), subsets=(subsets, _SUBSETS))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the value may be slightly negative where the two sets are alike."""
@@ -116,12 +110,10 @@ class KernelDistance(Metric):
         features, real = both_sets(name, data, self._encoder)
         notes = remarks(data.images, data.reference, features)
         interval, estimator = self._estimate(data, features, real.features, notes)
-        result = MetricResult(
+        result = MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            direction="lower",
             images=len(features),
             references=len(real.features),
             protocol={
@@ -162,23 +154,23 @@ class Cmmd(Metric):
     ``unbiased``.
     """
 
+    about = dataclasses.replace(
+        KernelDistance.about,
+        label="CMMD",
+        meaning="Kernel distance between made and reference images in CLIP's features.",
+        priority=2,
+    )
     needs_reference = True
     compares_sets = True
 
     def __init__(
-        self,
-        *,
-        encoder: Value = _CMMD_ENCODER,
-        crop: Value | None = None,
-        estimator: Value = "biased",
-        **unknown: Value,
+        self, *, encoder: Value = _CMMD_ENCODER, estimator: Value = "biased", **how: Value
     ) -> None:
-        refuse_unknown("cmmd", unknown, ["encoder", "crop", "estimator"])
-        self._encoder = check_encoder(encoder, crop=crop)
+        choice = EncoderChoice.of("cmmd", encoder, how, ["estimator"], how=("crop", "alpha"))
+        self._encoder = choice.name
         self.encoders = (self._encoder,)
         self._estimator = cast(Estimator, one_of("cmmd", "estimator", estimator, _ESTIMATORS))
-        others = {"crop": (crop, CROPS[0]), "estimator": (estimator, _ESTIMATORS[0])}
-        self.spec = spec_of("cmmd", {"encoder": encoder}, others)
+        self.spec = choice.spec("cmmd", estimator=(estimator, _ESTIMATORS[0]))
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the biased value falls with the number of images, so compare equal numbers."""
@@ -196,12 +188,10 @@ class Cmmd(Metric):
             data.seed,
             self._estimator,
         )
-        result = MetricResult(
+        result = MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            direction="lower",
             images=len(features),
             references=len(real.features),
             protocol={

@@ -19,7 +19,7 @@ from gandiff.evaluate.metrics.prompt_texts import (
     unit_rows,
 )
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
-from gandiff.evaluate.result import MetricResult, Value
+from gandiff.evaluate.result import About, MetricResult, Value
 
 _BLOCK = 4_000_000  # cosines held at once
 _TIE = 1e-9  # far below the resolution of float32 features: only equal texts come so close
@@ -36,6 +36,16 @@ class RPrecision(Metric):
     compared. Prompts of the same text are one candidate; the best share the credit where they tie.
     """
 
+    about = About(
+        label="R-precision",
+        meaning="Share of images that lie nearer to their own prompt than to any other prompt, in "
+        "the features of the named CLIP model.",
+        group="Alignment",
+        unit="share",
+        axis="alignment",
+        priority=None,
+        direction="higher",
+    )
     needs_prompts = True
 
     def __init__(
@@ -60,13 +70,10 @@ class RPrecision(Metric):
         credit = self._credit(data, images, found)
         interval = bootstrap_over_groups(credit, [i.group for i in data.images], data.seed)
         notes = [f"chance level {1 / size:.3g} ({size} candidates)", found.remark()]
-        result = MetricResult(
+        result = MetricResult.of(
+            interval,
+            self.about,
             metric=name,
-            value=interval.value,
-            low=interval.low,
-            high=interval.high,
-            unit="share",
-            direction="higher",
             images=len(credit),
             protocol={
                 **data.features.protocol(self._encoder),

@@ -11,8 +11,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.metadata
+import inspect
 import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +22,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.features.images import read_pixels
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
@@ -29,8 +32,16 @@ from gandiff.evaluate.metrics.torchmetrics_classes import (
     one_line,
     use_of,
 )
-from gandiff.evaluate.numerics.statistics import Interval, bootstrap_over_groups
-from gandiff.evaluate.result import Direction, MetricResult, MetricSpec, Value
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.result import (
+    About,
+    Direction,
+    Interval,
+    MetricResult,
+    MetricSpec,
+    Value,
+    split_metric,
+)
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,6 +75,22 @@ class TorchmetricsMetric(Metric):
         self.needs_reference = self._use.kind == "sets"
         self.compares_sets = self._use.whole
         self.spec = MetricSpec.of(f"{PREFIX}{target}", **params)
+        self.about = self._describe(target)
+
+    def _describe(self, target: str) -> About:
+        """The class's name in words, and the first sentence of its documentation."""
+        lines = (inspect.getdoc(self._class) or "").partition("\n\n")[0]
+        direction = _DIRECTIONS.get(self._class.higher_is_better, "none")
+        distance = self._use.kind == "sets" and direction == "lower"
+        return About(
+            label=re.sub(r"(?<=[a-z])(?=[A-Z])", " ", target),
+            meaning=" ".join(re.sub("`_?", "", lines).split())
+            or f"As torchmetrics' {target} measures it.",
+            group="Distribution" if self._use.kind == "sets" else "Other measures",
+            axis="distribution" if distance else None,
+            direction=direction,
+            is_distance=distance,
+        )
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """A row, or one for each entry where the class gives a dict."""
@@ -163,6 +190,7 @@ class TorchmetricsMetric(Metric):
             "class": self._class.__name__,
             "parameters": dict(self.spec.params),
             "input": str(self._use),
+            "alpha": ALPHAS[0],
             "interval": "none" if reading.each is None else "bootstrap over prompts",
         }
         if real is not None:
@@ -173,12 +201,10 @@ class TorchmetricsMetric(Metric):
             found = bootstrap_over_groups(reading.each, groups, data.seed)
         finite = math.isfinite(found.value)
         notes = _notes(reading, len(data.images) - len(images))
-        return MetricResult(
+        return MetricResult.of(
+            found if finite else None,
+            self.describe(split_metric(name)[2]),
             metric=name,
-            value=found.value if finite else None,
-            low=found.low if finite else None,
-            high=found.high if finite else None,
-            direction=_DIRECTIONS.get(self._class.higher_is_better, "none"),
             images=len(images),
             references=None if real is None else len(real),
             protocol=protocol,

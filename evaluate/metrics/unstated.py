@@ -19,19 +19,41 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, open_values
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Interval, bootstrap_ratio
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, bootstrap_ratio
 from gandiff.evaluate.numerics.variation import Values, corrected_kl, further_values
-from gandiff.evaluate.result import Direction, MetricResult, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 # With fewer prompts, and for a kind with few values near 0, the jackknife interval of the KL held
 # the truth in less than 0.92 of simulations.
 _KL_PROMPTS = 50
 _READ_PROMPTS = 10  # the correction of the KL is wild where fewer have values
 _NEVER = 5e-6  # a chance so small that a few thousand resamples do not see it
+_VARIATION = About(
+    label="what prompts leave open",
+    meaning="How the images vary in colour, size, background, relation and count where the prompt "
+    "leaves these open, beside real images of the same prompts.",
+    group="Diversity",
+    axis="diversity",
+    priority=None,
+)
+_PARTS = {
+    "coverage": dataclasses.replace(
+        _VARIATION,
+        unit="x",  # times that of real images
+        direction="target",
+        target=1.0,
+    ),
+    "reverse_kl": dataclasses.replace(_VARIATION, unit="nats", direction="lower"),
+}
+
+
+def _labelled(about: About, part: str) -> About:
+    return dataclasses.replace(about, label=f"{about.label}, {part.replace('_', ' ')}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -58,6 +80,19 @@ class UnstatedAttributes(Metric):
     do. Reverse KL pools the values of all prompts by kind, KL(generated || real), in nats.
     """
 
+    about = dataclasses.replace(
+        _VARIATION,
+        parts={
+            **{part: _labelled(about, part) for part, about in _PARTS.items()},
+            **{
+                f"{part}_{kind}": dataclasses.replace(
+                    _labelled(about, f"{part} {kind}"), group="Variation by attribute", axis=None
+                )
+                for part, about in _PARTS.items()
+                for kind in KINDS
+            },
+        },
+    )
     needs_prompts = True
 
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
@@ -74,6 +109,7 @@ class UnstatedAttributes(Metric):
         protocol = {
             "judge": self._judge,
             "weights_sha256": judge_of(data, self._judge).sha256,
+            "alpha": ALPHAS[0],
             "reference_sha256": set_sha256(data.matched or ()),
         }
         rows, per_image = [], {}
@@ -194,15 +230,11 @@ class UnstatedAttributes(Metric):
         if unread:
             values = unread + sum(len(a.made) for a in chosen)
             note += f"; {unread} of {values} values not read: the object is not in the picture"
-        unit, direction, target = _SCALES[part]
-        return MetricResult(
-            metric=f"{self.spec}/{part}_{kind}" if kind else f"{self.spec}/{part}",
-            value=interval.value if interval else None,
-            low=interval.low if interval else None,
-            high=interval.high if interval else None,
-            unit=unit,
-            direction=direction,
-            target=target,
+        name = f"{part}_{kind}" if kind else part
+        return MetricResult.of(
+            interval,
+            self.describe(name),
+            metric=f"{self.spec}/{name}",
             images=sum(image.group in groups for image in data.images),
             references=sum(image.group in groups for image in data.matched or ()),
             protocol=protocol,
@@ -220,12 +252,6 @@ def _ratio(above: Float[np.ndarray, " p"], below: Float[np.ndarray, " p"], seed:
 
 def _enough(tables: tuple[Float[np.ndarray, "p v"], Float[np.ndarray, "p v"]]) -> bool:
     return all(int((table.sum(axis=1) > 0).sum()) >= _READ_PROMPTS for table in tables)
-
-
-_SCALES: dict[str, tuple[str, Direction, float | None]] = {
-    "coverage": ("x", "target", 1.0),  # times that of real images
-    "reverse_kl": ("nats", "lower", None),
-}
 
 
 def _values(

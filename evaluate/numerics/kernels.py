@@ -16,10 +16,10 @@ from jaxtyping import Float, Int
 
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    Interval,
     jackknife_interval,
     partition_groups,
 )
+from gandiff.evaluate.result import Interval
 
 Estimator = Literal["biased", "unbiased"]
 _BLOCK = 2048  # rows of a kernel block

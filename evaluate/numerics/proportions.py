@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Interval, group_labels, student_t
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, group_labels, student_t
+from gandiff.evaluate.result import Interval
 
 NORMAL = 1.959964  # two-sided 95 % quantile
 _MOST = 2  # times the number of images: no share is taken to be known better than from so many

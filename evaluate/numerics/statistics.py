@@ -13,17 +13,10 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float, Int
 
+from gandiff.evaluate.result import Interval
+
 MIN_GROUPS = 5  # below this no interval is given: it would be a guess
 _CHUNK = 4_000_000  # resampling weights held at once
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Interval:
-    """An estimate and the bounds of its interval (None: too few groups to say)."""
-
-    value: float
-    low: float | None = None
-    high: float | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

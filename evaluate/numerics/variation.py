@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.numerics.statistics import Interval, jackknife_interval
+from gandiff.evaluate.numerics.statistics import jackknife_interval
+from gandiff.evaluate.result import Interval
 
 _PRIOR = 0.5  # added to each count of the real images, so that a value they lack has no infinite KL
 

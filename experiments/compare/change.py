@@ -11,18 +11,16 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    Interval,
     bootstrap_ratio,
     independent_difference,
     paired_means,
 )
 from gandiff.evaluate.protocol import check_comparable, not_comparable
-from gandiff.evaluate.result import Direction, MetricResult
+from gandiff.evaluate.result import Direction, Interval, MetricResult
 from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.reports.comparing import separated
-from gandiff.reports.glossary import COST_METRICS, base_name
 from gandiff.reports.run_data import DifferenceRow
 
 Verdict = Literal["better", "worse", "undecided", "level", "unknown"]
@@ -93,7 +91,7 @@ def metric_change(
         how = f"not measured in {name}" + (f": {note}" if note else "")
         return _row(pair, x, y, None, how)
     means = _paired(runs, pair, x.metric)
-    of_prompts = base_name(x.metric) not in COST_METRICS
+    of_prompts = x.described.axis != "cost"
     hashes = (runs.a.suite_sha256, runs.b.suite_sha256)
     if means is None and of_prompts and hashes[0] != hashes[1]:
         raise MetricError(not_comparable(x.metric, "suite_sha256", hashes, runs.names))

@@ -8,8 +8,7 @@ from collections.abc import Collection
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.names import did_you_mean
-from gandiff.evaluate.result import MetricSpec
-from gandiff.reports.glossary import split_metric
+from gandiff.evaluate.result import MetricSpec, split_metric
 
 
 def find_metric(name: str, known: Collection[str]) -> str:

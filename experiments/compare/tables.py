@@ -12,6 +12,7 @@ from jaxtyping import Float
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.scoring.describe import about_metric
 from gandiff.reports.comparing import lookup
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
@@ -87,7 +88,11 @@ def open_tables(folder: Path) -> RunTables:
         key: Scores(values=np.array(values), prompts=prompts)
         for key, (values, prompts) in found.items()
     }
-    return RunTables(name=str(folder), data=data, results=lookup(data.results), scores=scores)
+    results = {
+        key: dataclasses.replace(result, about=result.about or about_metric(result.metric))
+        for key, result in lookup(data.results).items()
+    }
+    return RunTables(name=str(folder), data=data, results=results, scores=scores)
 
 
 def common_prompts(a: RunTables, b: RunTables) -> frozenset[str]:

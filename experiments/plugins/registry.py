@@ -55,73 +55,30 @@ GENERATORS = {
 }
 
 
-class BuiltInMetric(NamedTuple):
-    """A metric that ships with the project."""
-
-    target: str
-    says: str
-
-
-METRICS = {
-    "fd": BuiltInMetric(
-        "gandiff.evaluate.metrics.frechet:FrechetDistance",
-        "Fréchet distance in an encoder's features",
-    ),
-    "fd_inf": BuiltInMetric(
-        "gandiff.evaluate.metrics.frechet:FrechetInfinity",
-        "Fréchet distance extrapolated to infinitely many images",
-    ),
-    "kid": BuiltInMetric(
-        "gandiff.evaluate.metrics.mmd:KernelDistance",
-        "kernel distance, unbiased, in an encoder's features",
-    ),
-    "cmmd": BuiltInMetric(
-        "gandiff.evaluate.metrics.mmd:Cmmd", "kernel distance in CLIP's features"
-    ),
-    "precision": BuiltInMetric(
-        "gandiff.evaluate.metrics.manifold:Precision", "images that lie among the reference images"
-    ),
-    "recall": BuiltInMetric(
-        "gandiff.evaluate.metrics.manifold:Recall", "reference images that lie among the images"
-    ),
-    "density": BuiltInMetric(
-        "gandiff.evaluate.metrics.manifold:Density",
-        "how densely reference images surround the images",
-    ),
-    "coverage": BuiltInMetric(
-        "gandiff.evaluate.metrics.manifold:Coverage", "reference images with an image nearby"
-    ),
-    "scene_accuracy": BuiltInMetric(
-        "gandiff.evaluate.metrics.alignment:SceneAccuracy",
-        "stated facts of a scene that are in the picture",
-    ),
-    "clip_score": BuiltInMetric(
-        "gandiff.evaluate.metrics.alignment:ClipScore", "cosine of image and prompt in a CLIP model"
-    ),
-    "r_precision": BuiltInMetric(
-        "gandiff.evaluate.metrics.retrieval:RPrecision",
-        "own prompt nearest to the image, of all prompts",
-    ),
-    "unstated": BuiltInMetric(
-        "gandiff.evaluate.metrics.unstated:UnstatedAttributes",
-        "variation in what the prompt leaves open, beside real scenes",
-    ),
-    "diversity": BuiltInMetric(
-        "gandiff.evaluate.metrics.diversity:PromptDiversity", "spread of the images of one prompt"
-    ),
-    "near_duplicates": BuiltInMetric(
-        "gandiff.evaluate.metrics.duplicates:NearDuplicates",
-        "images that show what another one shows",
-    ),
-    "vendi": BuiltInMetric(
-        "gandiff.evaluate.metrics.diversity:Vendi", "effective number of different images"
-    ),
+METRICS = {  # each describes itself (``Metric.about``)
+    "scene_accuracy": "gandiff.evaluate.metrics.alignment:SceneAccuracy",
+    "clip_score": "gandiff.evaluate.metrics.alignment:ClipScore",
+    "r_precision": "gandiff.evaluate.metrics.retrieval:RPrecision",
+    "fd": "gandiff.evaluate.metrics.frechet:FrechetDistance",
+    "fd_inf": "gandiff.evaluate.metrics.frechet:FrechetInfinity",
+    "kid": "gandiff.evaluate.metrics.mmd:KernelDistance",
+    "cmmd": "gandiff.evaluate.metrics.mmd:Cmmd",
+    "precision": "gandiff.evaluate.metrics.manifold:Precision",
+    "recall": "gandiff.evaluate.metrics.manifold:Recall",
+    "density": "gandiff.evaluate.metrics.manifold:Density",
+    "coverage": "gandiff.evaluate.metrics.manifold:Coverage",
+    "diversity": "gandiff.evaluate.metrics.diversity:PromptDiversity",
+    "unstated": "gandiff.evaluate.metrics.unstated:UnstatedAttributes",
+    "near_duplicates": "gandiff.evaluate.metrics.duplicates:NearDuplicates",
+    "vendi": "gandiff.evaluate.metrics.diversity:Vendi",
 }
-
-_TORCHMETRICS, _BRIDGE = (
-    "torchmetrics:",
-    "gandiff.evaluate.metrics.torchmetrics_bridge:TorchmetricsMetric",
-)
+_SHORT_METRICS = {
+    "fid": "short for fd(encoder=inception)",
+    "fid_inf": "short for fd_inf(encoder=inception)",
+    "torchmetrics:NAME": "any image metric of torchmetrics by its class name",
+}
+_TORCHMETRICS = "torchmetrics:"
+_BRIDGE = "gandiff.evaluate.metrics.torchmetrics_bridge:TorchmetricsMetric"
 
 
 def generator_types() -> dict[str, str]:
@@ -129,14 +86,24 @@ def generator_types() -> dict[str, str]:
     return _listing({name: entry.says for name, entry in GENERATORS.items()}, "generator")
 
 
+def metric_names() -> list[str]:
+    """Each metric that can be named, in the order of the alphabet; costs are measured unnamed."""
+    return sorted({*METRICS, *_SHORT_METRICS, *(point.name for point in _installed("metric"))})
+
+
 def metric_types() -> dict[str, str]:
-    """Each metric that can be named, with a line about it; cost is measured unnamed."""
-    short = {
-        "fid": "short for fd(encoder=inception)",
-        "fid_inf": "short for fd_inf(encoder=inception)",
-        f"{_TORCHMETRICS}NAME": "any image metric of torchmetrics by its class name",
-    }
-    return _listing({name: entry.says for name, entry in METRICS.items()} | short, "metric")
+    """The same with what each says of itself, which imports them all."""
+    return {name: _SHORT_METRICS.get(name) or _metric_line(name) for name in metric_names()}
+
+
+def _metric_line(name: str) -> str:
+    try:
+        about = getattr(metric_class(MetricSpec(name)), "about", None)
+    except RequestError as error:  # one broken plugin must not hide the others
+        return str(error)
+    point = next((p for p in _installed("metric") if p.name == name), None)
+    installed = f"installed: {point.value}" if point and name not in METRICS else ""
+    return " ".join(filter(None, [about.meaning if about else "", installed]))
 
 
 def suite_names() -> dict[str, str]:
@@ -186,13 +153,13 @@ def make_generator(
 def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
     """Find what computes a metric; raises ``RequestError`` with the nearest name."""
     if spec.name in METRICS:
-        return _load(METRICS[spec.name].target)  # type: ignore[no-any-return]
+        return _load(METRICS[spec.name])  # type: ignore[no-any-return]
     if spec.name.startswith(_TORCHMETRICS):
         return functools.partial(_load(_BRIDGE), spec.name.removeprefix(_TORCHMETRICS))
     for point in _installed("metric"):
         if point.name == spec.name:
             return _load_entry(point)  # type: ignore[no-any-return]
-    raise RequestError(f"no metric is named {spec.name!r}{did_you_mean(spec.name, metric_types())}")
+    raise RequestError(f"no metric is named {spec.name!r}{did_you_mean(spec.name, metric_names())}")
 
 
 def make_metric(spec: MetricSpec) -> Metric:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 from collections.abc import Iterable, Sequence
@@ -22,6 +21,6 @@ def parquet(rows: Iterable[Any], columns: Sequence[str]) -> bytes:
 
 def result_row(generator: str, result: MetricResult) -> dict[str, Any]:
     """One row of the results table."""
-    row = dataclasses.asdict(result)
+    row = result.to_dict()
     row["protocol"] = json.dumps(row["protocol"], sort_keys=True)
     return {"generator": generator, **row}

@@ -11,7 +11,7 @@ import numpy as np
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import MetricResult, split_metric
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,15 +30,31 @@ def measure(metric: Metric, data: MetricInput) -> MetricOutput:
             raise MetricError("there is no usable image")
         if metric.needs_reference and not data.reference and data.statistics is None:
             raise MetricError("the comparison names no reference images")
-        return metric.measure(data)
+        output = metric.measure(data)
+        results = [_described(row, metric) for row in output.results]
+        return dataclasses.replace(output, results=results)
     except MetricError as error:
         row = MetricResult(
             metric=str(metric.spec),
             value=None,
             images=len(data.images),
             note=f"not measured: {error}",
+            about=metric.describe(),
         )
         return MetricOutput(results=[row])
+
+
+def _described(row: MetricResult, metric: Metric) -> MetricResult:
+    """A row with its words, and with the unit and direction that they say where it says none."""
+    if row.about is not None:
+        return row
+    about = metric.describe(split_metric(row.metric)[2])
+    unit, direction, target = row.unit, row.direction, row.target
+    if direction == "none":
+        direction, target = about.direction, about.target
+    return dataclasses.replace(
+        row, about=about, unit=unit or about.unit, direction=direction, target=target
+    )
 
 
 def equal_sets(

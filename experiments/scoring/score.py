@@ -19,6 +19,7 @@ from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
+from gandiff.experiments.scoring.describe import write_descriptions
 from gandiff.experiments.scoring.differences import differences
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (
@@ -28,7 +29,7 @@ from gandiff.experiments.scoring.references import (
 )
 from gandiff.experiments.timing.time import cost_rows, measure_costs
 
-_SCORING = 3  # raised when the same images would get other numbers
+_SCORING = 4  # raised when the same images would get other numbers
 
 
 def check_scoring(run: Run) -> None:
@@ -179,6 +180,8 @@ def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
     }
     for name, rows in tables.items():
         write_atomically(run.folder / name, parquet(rows, COLUMNS[name]))
+    results = (row for s in scored for output in s.outputs for row in output.results)
+    write_descriptions(run.folder, results)
 
 
 def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import gandiff
 from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments import api
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
-from gandiff.experiments.python_api import SCENE_METRICS, build
+from gandiff.experiments.python_api import build, default_metrics
 from gandiff.models.generator import Generation, GenerationRequest, GeneratorInfo
 
 PROMPTS = ["a dog", "a cat", "a horse"]
@@ -67,7 +67,7 @@ def test_the_result_is_data_frames_and_a_report(result: api.RunSummary) -> None:
     assert isinstance(frame, pd.DataFrame)
     assert isinstance(scores, pd.DataFrame)
     assert list(dict.fromkeys(frame.generator)) == ["grey", "truth", "toy"]
-    assert {name.split("/")[0] for name in frame.metric} >= set(SCENE_METRICS)
+    assert {name.split("/")[0] for name in frame.metric} >= set(default_metrics())
     assert len(scores[scores.metric == "scene_accuracy/all"]) == 30
     assert result.report is not None
     assert result.report.is_file()

@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
+from gandiff.experiments.scoring.describe import complete_descriptions
 from gandiff.reports.document import ReportPaths, write_report
 
 COLOURS = {"red": "#d43b32", "green": "#3d9b4f", "blue": "#3566c8", "purple": "#8a4bb5"}
@@ -53,12 +54,13 @@ def build_run(folder: Path, shape: Shape | None = None) -> Path:
     ]
     for image in images[: shape.failed]:
         image.update(status="failed", reason="the image is black", path=None, sha256=None)
+    (folder / "run.json").write_text(json.dumps(_record(shape)))
     _lines(folder / "prompts.jsonl", prompts)
     _lines(folder / "images.jsonl", images)
     _parquet(folder / "scores.parquet", _scores(images, prompts))
     _parquet(folder / "results.parquet", _results(shape))
+    complete_descriptions(folder)
     _parquet(folder / "differences.parquet", _differences(shape))
-    (folder / "run.json").write_text(json.dumps(_record(shape)))
     _traces(folder, shape)
     return folder
 

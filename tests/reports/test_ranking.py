@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from gandiff.common.run_record import RunRecord
 from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.scoring.describe import about_metric
 from gandiff.reports.document import write_report
 from gandiff.reports.ranking import Ranking, kendall_tau, ranking
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
@@ -22,6 +23,7 @@ def run_of(distances: dict[str, dict[str, float | None]], half: float | None = 1
             generator,
             MetricResult(
                 metric=metric,
+                about=about_metric(metric),
                 value=value,
                 low=None if value is None or half is None else value - half,
                 high=None if value is None or half is None else value + half,

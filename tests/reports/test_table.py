@@ -6,10 +6,11 @@ import io
 import json
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.scoring.describe import about_metric
 from gandiff.reports.comparing import separated
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import ResultRow
-from gandiff.reports.table import LONG_COLUMNS, _labels, csv_text, text_table, wide_tables
+from gandiff.reports.table import LONG_COLUMNS, _labels, csv_text, wide_tables
 
 
 def column(run, metric):
@@ -38,7 +39,7 @@ def test_groups_and_order(run_folder):
 
 def test_columns_of_one_metric_are_told_apart_by_their_parameters():
     metrics = ["fd(encoder=scenes)", "fd(encoder=scenes_b)", "kid(encoder=scenes)"]
-    assert _labels(metrics) == [
+    assert _labels({metric: about_metric(metric) for metric in metrics}) == [
         "Fréchet distance (encoder=scenes)",
         "Fréchet distance (encoder=scenes_b)",
         "KID",
@@ -90,5 +91,4 @@ def test_a_missing_value_keeps_its_place(make_run):
     run = dataclasses.replace(run, results=[*run.results, ResultRow("gan", extra)])
     cells = column(run, "clip_score(model=x)").cells
     assert (cells[0].value, cells[1].value) == ("not measured", "")
-    assert "not measured" in text_table(run)
     assert "no weights" in csv_text(run)

@@ -4,9 +4,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.result import MetricResult
-from gandiff.reports.glossary import arrow, explain, split_metric, term
-from gandiff.reports.values import show_interval, show_ratio, show_value, visible
+from gandiff.evaluate.result import About, MetricResult, split_metric
+from gandiff.experiments.scoring.describe import about_metric
+from gandiff.reports.values import (
+    arrow,
+    explain,
+    show_interval,
+    show_ratio,
+    show_value,
+    visible,
+)
 
 
 @pytest.mark.parametrize(
@@ -28,7 +35,14 @@ from gandiff.reports.values import show_interval, show_ratio, show_value, visibl
     ],
 )
 def test_values_have_units_and_decimals_that_fit(metric, unit, value, low, high, shown, interval):
-    result = MetricResult(metric=metric, value=float(value), low=low, high=high, unit=unit)
+    result = MetricResult(
+        metric=metric,
+        value=float(value),
+        low=low,
+        high=high,
+        unit=unit,
+        about=about_metric(metric),
+    )
     assert show_value(result) == shown
     assert show_interval(result) == interval
 
@@ -50,10 +64,10 @@ def test_metric_names_split_though_a_parameter_holds_a_slash():
 def test_every_metric_is_explained_with_its_direction():
     lower = MetricResult(metric="fd(encoder=scenes)", value=1.0, direction="lower")
     target = MetricResult(metric="diversity", value=1.0, direction="target", target=1.0)
-    assert explain(lower.metric, lower).endswith("Lower is better.")
-    assert explain(target.metric, target).endswith("Nearest to 1 is best.")
+    assert explain(lower).endswith("Lower is better.")
+    assert explain(target).endswith("Nearest to 1 is best.")
     assert (arrow(lower), arrow(target)) == ("\u2193", "\u2192\u00a01")
-    assert term("of_a_plugin(x=1)/part").label == "of a plugin, part"
+    assert About.named("of_a_plugin(x=1)/part").label == "of a plugin, part"
 
 
 def test_harmful_characters_become_visible_and_others_stay():

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.scoring.describe import about_metric
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
 from gandiff.reports.verdict import verdict
 
@@ -15,7 +16,9 @@ ALIGNMENT, FD, DIVERSITY = "scene_accuracy/all", "fd(encoder=scenes)", "diversit
 def row(name: str, metric: str, value: float | None, half: float | None = None, **more: Any):
     known = value is not None and half is not None
     ends = {"low": value - half, "high": value + half} if known else {}
-    return ResultRow(name, MetricResult(metric=metric, value=value, **{**ends, **more}))
+    return ResultRow(
+        name, MetricResult(metric=metric, value=value, about=about_metric(metric), **ends, **more)
+    )
 
 
 def rows_of(name: str, acc: float, fd: float, div: float, seconds: float) -> list[ResultRow]:

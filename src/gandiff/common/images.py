@@ -8,7 +8,7 @@ import io
 import struct
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 Alpha = Literal["white", "drop"]
+ALPHAS: tuple[Alpha, ...] = get_args(Alpha)
 # Kept in this order: a cached image stores its oddities as bits.
 ODDITIES = {
     "alpha": "have transparency, which was laid over white unless alpha=drop was asked for",

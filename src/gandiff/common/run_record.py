@@ -19,6 +19,7 @@ LOG = "images.jsonl"  # a line for each image
 TRACES = "traces/traces.json"
 TIMING, SCORES = "timing.parquet", "scores.parquet"
 RESULTS, DIFFERENCES = "results.parquet", "differences.parquet"
+DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
 
 COLUMNS = {

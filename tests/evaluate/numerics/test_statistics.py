@@ -4,7 +4,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandiff.evaluate.numerics.statistics import (
-    Interval,
     bootstrap_over_groups,
     bootstrap_ratio,
     deviation,
@@ -16,6 +15,7 @@ from gandiff.evaluate.numerics.statistics import (
     partition_groups,
     student_t,
 )
+from gandiff.evaluate.result import Interval
 
 
 def names(groups: int, samples: int) -> list[str]:

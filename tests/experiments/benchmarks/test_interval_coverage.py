@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gandiff.experiments.benchmarks.interval_coverage import (
-    METRICS,
     Coverage,
     World,
     main,
     mean_coverage,
+    metrics_of_features,
     simulate,
 )
 
@@ -23,8 +23,9 @@ WORLDS = {
 
 def test_most_intervals_hold_the_truth() -> None:
     world = World(prompts=60, samples=3, width=4, references=300)
-    found = simulate(world, simulations=40) + mean_coverage(world, simulations=100)
-    assert {one.metric for one in found} == {*METRICS, "mean over prompts", "paired difference"}
+    metrics = metrics_of_features()
+    found = simulate(world, metrics, simulations=40) + mean_coverage(world, simulations=100)
+    assert {one.metric for one in found} == {*metrics, "mean over prompts", "paired difference"}
     # With 40 simulations at 95 %, fewer than 32 hits come less than once in a thousand times.
     assert [(one.metric, one.covered) for one in found if one.covered < 0.8] == []
 
@@ -34,7 +35,7 @@ def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch
     from gandiff.evaluate.metrics import frechet
     from gandiff.evaluate.metrics.frechet import FrechetReplicates
     from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
-    from gandiff.evaluate.numerics.statistics import Interval
+    from gandiff.evaluate.result import Interval
 
     def bootstrap(features: np.ndarray, reference: GaussianStats, *_: object) -> FrechetReplicates:
         rng = np.random.default_rng(0)

@@ -17,9 +17,10 @@ from scene_toys import black, noise, patchy, score, truth
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
-from gandiff.experiments.python_api import SCENE_METRICS as METRICS
+from gandiff.experiments.python_api import default_metrics
 from gandiff.experiments.scoring.measure import equal_sets
 
+METRICS = default_metrics()
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
 COSTS = {
     *("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes"),

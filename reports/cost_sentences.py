@@ -64,7 +64,7 @@ def _rates(index: Index, names: Sequence[str]) -> str:
     known = [r for r in found if r is not None]
     if not known or len(known) < len(names):
         return ""
-    scales = [scale_of(THROUGHPUT, r) for r in known]
+    scales = [scale_of(r) for r in known]
     numbers = [s.number(r.value or 0.0) for s, r in zip(scales, known, strict=True)]
     return f", and {' against '.join(numbers)} images a second at the best batch size"
 

@@ -1,0 +1,47 @@
+"""What a run says of its metrics, so that a report needs nothing but the run."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.files import write_atomically
+from gandiff.common.run_record import DESCRIPTIONS
+from gandiff.evaluate.costs import COSTS
+from gandiff.evaluate.result import About, MetricResult, MetricSpec, split_metric
+from gandiff.experiments.plugins.registry import make_metric
+from gandiff.reports.reading import load_run
+
+
+def about_metric(metric: str) -> About:
+    """What can be said of a row of results by its name alone.
+
+    A metric that is not installed here has no more than its name.
+    """
+    base, params, part = split_metric(metric)
+    if base in COSTS:
+        return COSTS[base].part(part)
+    try:
+        return make_metric(MetricSpec.parse(base + params)).describe(part)
+    except (MetricError, RequestError):
+        return About.named(metric)
+
+
+def write_descriptions(folder: Path, results: Iterable[MetricResult]) -> None:
+    """Write what the results of a run say of themselves, and what costs are."""
+    _write(folder, {**COSTS, **{row.metric: row.described for row in results}})
+
+
+def complete_descriptions(folder: Path) -> None:
+    """Describe the metrics of a run that was scored before runs had descriptions."""
+    if not (folder / DESCRIPTIONS).is_file():
+        metrics = dict.fromkeys(row.result.metric for row in load_run(folder).results)
+        _write(folder, {metric: about_metric(metric) for metric in metrics})
+
+
+def _write(folder: Path, said: Mapping[str, About]) -> None:
+    data = {metric: about.to_dict() for metric, about in said.items()}
+    text = json.dumps(data, indent=1, ensure_ascii=False) + "\n"
+    write_atomically(folder / DESCRIPTIONS, text.encode("utf-8"))
