@@ -231,9 +231,9 @@ def test_a_cache_keeps_features_and_notices_a_changed_file(
     seen: list[str] = []
     whole = encoding.read_image
 
-    def watching(record: Any) -> Any:
+    def watching(record: Any, **how: Any) -> Any:
         seen.append(record.path.name)
-        return whole(record)
+        return whole(record, **how)
 
     monkeypatch.setattr(encoding, "read_image", watching)
     words = score("--reference", "real", "--metrics", f"{FD},{KID}", "--cache", "kept")
