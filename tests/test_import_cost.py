@@ -46,6 +46,7 @@ def test_import_and_help_load_nothing_heavy(code: str) -> None:
         run_cli("list", "encoders"),
         run_cli("list", "suites"),
         run_cli("validate", SCENES),
+        run_cli("draw", "--help"),
         "from gandiff import Comparison, Generator, Metric, MetricSpec, load_comparison",
         "import gandiff.reports.document",
         "import gandiff.experiments.api",

@@ -9,7 +9,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from gandiff.experiments.cli import compare, doctor, explore, run, score, train, validate
+from gandiff.experiments.cli import compare, doctor, draw, explore, run, score, train, validate
 from gandiff.experiments.cli import list as list_command
 from gandiff.experiments.cli.invocation import command_to_continue, invocation
 from gandiff.experiments.cli.output import examples, one_line
@@ -20,6 +20,7 @@ app = typer.Typer(
     name="gandiff",
     help="Compare GANs with diffusion models: the same prompts, seeds and measures for all.",
     epilog=examples(
+        'gandiff draw "a red star"',
         "gandiff run scenes",
         "gandiff score my-images --reference photos --metrics fid,kid",
         "gandiff train gan --minutes 30",
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for module in (run, score, compare, validate, list_command, doctor, train, explore):
+for module in (draw, run, score, compare, validate, list_command, doctor, train, explore):
     app.add_typer(module.app)  # without a name of its own, its commands are added one by one
 
 

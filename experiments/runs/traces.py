@@ -67,9 +67,12 @@ def _current(run: Run, trace: dict[str, Any], wanted: dict[tuple[str, str], Gene
 
 
 def _steps(run: Run, name: str) -> list[int]:
-    """Steps spread evenly from the first to the last."""
     total = int(run.record.generators[name]["settings"].get("num_inference_steps") or 1)
-    count = min(run.comparison.report.trace_steps, total)
+    return spread_steps(total, min(run.comparison.report.trace_steps, total))
+
+
+def spread_steps(total: int, count: int) -> list[int]:
+    """``count`` of ``total`` steps, spread evenly from the first to the last."""
     if count == 1:
         return [total - 1]
     return sorted({round(i * (total - 1) / (count - 1)) for i in range(count)})

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult, MetricSpec
     from gandiff.experiments.api import compare, run
     from gandiff.experiments.config.load import Comparison, load_comparison
+    from gandiff.experiments.draw.draw import draw
     from gandiff.experiments.scoring.folders import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
@@ -30,6 +31,7 @@ __all__ = [
     "MetricSpec",
     "__version__",
     "compare",
+    "draw",
     "load_comparison",
     "run",
     "score_folders",
@@ -45,6 +47,7 @@ _HOME = {
     "MetricResult": "gandiff.evaluate.result",
     "MetricSpec": "gandiff.evaluate.result",
     "compare": "gandiff.experiments.api",
+    "draw": "gandiff.experiments.draw.draw",
     "load_comparison": "gandiff.experiments.config.load",
     "run": "gandiff.experiments.api",
     "score_folders": "gandiff.experiments.scoring.folders",

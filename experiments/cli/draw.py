@@ -1,0 +1,110 @@
+"""The draw command: a prompt by several models, side by side."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, one_line, show_path
+
+if TYPE_CHECKING:
+    from gandiff.experiments.draw.draw import Drawing
+
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog=examples(
+        'gandiff draw "a red star"',
+        'gandiff draw "a red star" "a blue ring" --samples 3 --steps-shown 8',
+        'gandiff draw "a star" --model gan-scenes --model gan-scenes,truncation_psi=0.5',
+        'gandiff draw "a star" --model runs/my-gan --model my_models.py:build --out star.png',
+    )
+)
+def draw(
+    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")],
+    models: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--model",
+            metavar="MODEL[,KEY=VALUE...]",
+            help="May be repeated: a shipped name, a folder (of weights, a pipeline or images), "
+            "the hub id of a diffusers pipeline, module:factory, or a generator type, with "
+            "settings behind commas. [default: gan-scenes and diffusion-scenes]",
+        ),
+    ] = None,
+    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each prompt.")] = 1,
+    seed: Annotated[
+        int, typer.Option(min=0, help="As in a run: another seed, other pictures.")
+    ] = 0,
+    steps_shown: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="N", help="Show N steps on the way from noise to the first sample."
+        ),
+    ] = 0,
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.png", help="The picture (default: runs/draw/<prompt>.png)."),
+    ] = None,
+    show: Annotated[
+        bool | None,
+        typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
+    ] = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Draw a prompt by a GAN and a diffusion model, side by side.
+
+    Every model gets the same prompts and seeds. The pictures come as one labelled grid, whose path
+    is printed, and each of them in a folder beside it. The exit code is 1 if one is missing.
+    """
+    from gandiff.experiments.draw import draw as work
+
+    drawing = work.draw(
+        prompts,
+        models or work.DEFAULT,
+        samples=samples,
+        seed=seed,
+        steps_shown=steps_shown,
+        out=out,
+        device=device,
+        quiet=quiet,
+    )
+    _warn(drawing)
+    if as_json:
+        echo_json(drawing)
+    else:
+        typer.echo(show_path(drawing.grid))
+    if (_on_desktop() if show is None else show) and typer.launch(str(drawing.grid)):
+        typer.echo("warning: there is no program to open the picture with", err=True)
+    raise typer.Exit(1 if any(p.image is None for p in drawing.pictures) else 0)
+
+
+def _warn(drawing: Drawing) -> None:
+    """Say on stderr what is missing, and whose prompt was not read to its end."""
+    missing = Counter((p.model, p.reason) for p in drawing.pictures if p.image is None)
+    for (model, reason), count in missing.items():
+        several = f" ({count} pictures)" if count > 1 else ""
+        typer.echo(f"warning: {one_line(model)} failed{several}: {one_line(reason)}", err=True)
+    unread = {(p.model, p.prompt): p.unread_tokens for p in drawing.pictures if p.unread_tokens}
+    for (model, prompt), tokens in unread.items():
+        said = f"{model} did not read the last {tokens} tokens of {prompt!r}"
+        typer.echo(f"warning: {one_line(said)}", err=True)
+
+
+def _on_desktop() -> bool:
+    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
+        return False
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )

@@ -1,0 +1,248 @@
+"""The same prompts and seeds drawn by several models, saved one by one and as a labelled grid."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, TypeVar
+
+import numpy as np
+from jaxtyping import UInt8
+from tqdm import tqdm
+
+from gandiff.common.devices import resolve_device
+from gandiff.common.errors import EnvironmentFailure, RequestError
+from gandiff.common.grids import write_png
+from gandiff.experiments.draw.grid import Cell, Row, draw_grid
+from gandiff.experiments.draw.models import Models, open_models
+from gandiff.experiments.prompts.suites import Prompt
+from gandiff.experiments.runs.generate import call, check_generation
+from gandiff.experiments.runs.plan import Batch, GenerationJob, plan_batches, plan_seeds
+from gandiff.experiments.runs.traces import spread_steps
+from gandiff.models.generator import Generation, Generator
+
+T = TypeVar("T")
+
+DEFAULT = ("gan-scenes", "diffusion-scenes")
+_SMALL, _TOGETHER = 64, 16  # px, and how many pictures of at most that size are made at once
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture, or a frame on the way to it: then ``step`` counts from 0.
+
+    ``image`` and ``path`` are None where it could not be made; ``reason`` says why.
+    """
+
+    model: str
+    prompt: str
+    prompt_id: str
+    sample: int
+    seed: int
+    step: int | None
+    path: Path | None = None
+    reason: str | None = None
+    unread_tokens: int = 0  # of the prompt, by the text encoder that reads least
+    image: UInt8[np.ndarray, "h w 3"] | None = dataclasses.field(repr=False)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Drawing:
+    """The grid's file, its pictures and frames, and the seconds of each model, with loading."""
+
+    grid: Path
+    pictures: list[Picture]
+    seconds: dict[str, float]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, without the pixels."""
+        pictures = [{k: v for k, v in vars(p).items() if k != "image"} for p in self.pictures]
+        return {**vars(self), "pictures": pictures}
+
+
+def draw(
+    prompts: str | Sequence[str],
+    models: Models = DEFAULT,
+    *,
+    samples: int = 1,
+    seed: int = 0,
+    steps_shown: int = 0,
+    out: Path | str | None = None,
+    device: str = "auto",
+    quiet: bool = True,
+) -> Drawing:
+    """Draw ``samples`` pictures of each prompt by each model, and lay them out in a grid.
+
+    All models get the seeds that a run with this ``seed`` gives a file of these prompts. ``models``
+    are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
+    frames of the denoising of each prompt's first sample. The grid goes to ``out``, a .png, and the
+    pictures to the folder of that name. A model that fails leaves its cells empty. Raises
+    ``RequestError`` before anything is loaded.
+    """
+    texts = [
+        " ".join(text.split()) for text in ([prompts] if isinstance(prompts, str) else prompts)
+    ]
+    if not all(texts or [""]):
+        raise RequestError("the prompt is empty; write what to draw, such as 'a red star'")
+    if samples < 1 or min(seed, steps_shown) < 0:
+        raise RequestError("samples must be at least 1, seed and steps_shown at least 0")
+    generators = open_models(models)
+    steps = {name: _steps(name, made, steps_shown) for name, made in generators.items()}
+    if steps_shown and not any(steps.values()):
+        raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
+    grid = _grid_path(out, texts)
+    grid.parent.mkdir(parents=True, exist_ok=True)
+    suite = [Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts, start=1)]
+    drawing = Drawing(grid=grid, pictures=[], seconds={})
+    count = len(suite) * (samples * len(generators) + sum(map(len, steps.values())))
+    with tqdm(total=count, unit="img", disable=quiet) as bar:
+        for number, (name, generator) in enumerate(generators.items(), start=1):
+            start = time.perf_counter()
+            batches = _plan(name, generator, suite, samples, seed)
+            folder = grid.with_suffix("") / f"{number}-{_slug(name)}"
+            for picture in _pictures(generator, batches, steps[name], device, bar):
+                drawing.pictures.append(_save(picture, folder))
+                bar.update()
+            drawing.seconds[name] = round(time.perf_counter() - start, 3)
+    heads = [_head(name, generator) for name, generator in generators.items()]
+    write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
+    return drawing
+
+
+def _steps(name: str, generator: Generator, count: int) -> list[int]:
+    """The steps to show, none for a model without any; raises ``RequestError`` for too many."""
+    total = generator.info.settings.get("num_inference_steps")
+    if not count or type(generator).trace is Generator.trace or not isinstance(total, int):
+        return []
+    if count > total:
+        raise RequestError(f"{name} makes {total} steps, so it cannot show {count}")
+    return spread_steps(total, count)
+
+
+def _grid_path(out: Path | str | None, texts: Sequence[str]) -> Path:
+    more = f"-and-{len(texts) - 1}-more" if len(texts) > 1 else ""
+    path = Path(out or f"runs/draw/{_slug(texts[0].casefold())}{more}.png")
+    if path.suffix.lower() != ".png" or path.is_dir():
+        raise RequestError(f"the grid is written to a file whose name ends in .png, got {path}")
+    if path.with_suffix("").is_file():
+        raise RequestError(f"the pictures go to the folder {path.with_suffix('')}; it is a file")
+    return path
+
+
+def _slug(text: str) -> str:
+    return re.sub(r"[^\w.=+]+", "-", text).strip("-.")[:60] or "picture"
+
+
+def _plan(
+    name: str, generator: Generator, suite: Sequence[Prompt], samples: int, seed: int
+) -> Sequence[Batch]:
+    small = (generator.info.resolution or _SMALL + 1) <= _SMALL
+    return plan_batches(
+        generator=name,
+        identity={},
+        prompts=suite,
+        seeds=plan_seeds(seed, (prompt.id for prompt in suite), samples),
+        samples=samples,
+        batch_size=min(_TOGETHER, len(suite) * samples) if small else 1,
+        segments=[len(suite)],
+    )
+
+
+def _pictures(
+    generator: Generator, batches: Sequence[Batch], steps: list[int], device: str, bar: Any
+) -> Iterator[Picture]:
+    """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
+    try:
+        bar.set_description(f"{batches[0].generator}: loading")
+        _, problem = _attempt(partial(generator.load, resolve_device(device)))
+        bar.set_description(f"{batches[0].generator}: drawing")
+        for batch in batches:
+            called, reason = _attempt(partial(call, generator, batch), problem)
+            made = called[0] if called else [_missing(reason)] * len(batch.jobs)
+            for job, generation in zip(batch.jobs, made, strict=True):
+                yield _picture(job, check_generation(generation, None))
+        jobs = [job for batch in batches for job in batch.jobs if job.sample == 0]
+        for job in jobs if steps else ():
+            frames, reason = _attempt(partial(generator.trace, job.request(), steps), problem)
+            shown = {frame.step: Generation(image=frame.noisy) for frame in frames or ()}
+            for step, generation in (shown or {steps[0]: _missing(reason)}).items():
+                yield _picture(job, generation, step)
+    finally:
+        generator.unload()
+
+
+def _attempt(work: Callable[[], T], problem: str | None = None) -> tuple[T | None, str | None]:
+    """The result, or the reason why there is none; an earlier problem is the reason already."""
+    if problem is not None:
+        return None, problem
+    try:
+        return work(), None
+    except Exception as error:
+        # Memory that ran out is a failure of this model: the next one may need less.
+        cause = error.__cause__ if isinstance(error, EnvironmentFailure) else None
+        return None, " ".join(str(cause or error).split()) or type(error).__name__
+
+
+def _missing(reason: str | None) -> Generation:
+    return Generation(image=None, status="failed", reason=reason or "it gave nothing")
+
+
+def _picture(job: GenerationJob, made: Generation, step: int | None = None) -> Picture:
+    return Picture(
+        model=job.generator,
+        prompt=job.prompt.text,
+        prompt_id=job.prompt.id,
+        sample=job.sample,
+        seed=job.seed,
+        step=step,
+        reason=made.reason,
+        unread_tokens=max(made.truncated_tokens.values(), default=0),
+        image=made.image,
+    )
+
+
+def _save(picture: Picture, folder: Path) -> Picture:
+    if picture.image is None:
+        return picture
+    step = picture.step
+    name = f"{picture.sample}.png" if step is None else f"step-{step:03d}.png"
+    path = (folder if step is None else folder / "steps") / f"{picture.prompt_id}_{name}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_png(path, picture.image)
+    return dataclasses.replace(picture, path=path)
+
+
+def _head(name: str, generator: Generator) -> tuple[str, str]:
+    """The model's name, and below it the settings that were given, or what it is."""
+    target, _, settings = name.partition(",")
+    kind = "GAN" if generator.info.family == "gan" else generator.info.family
+    steps = generator.info.settings.get("num_inference_steps")
+    return target, settings or (f"{kind}, {steps} steps" if steps else kind)
+
+
+def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[int]]) -> Iterator[Row]:
+    """A row for each prompt and sample, the frames of the first sample below it."""
+    places: dict[tuple[str, int], dict[str, list[Picture]]] = {}
+    for picture in pictures:
+        of_model = places.setdefault((picture.prompt_id, picture.sample), {})
+        of_model.setdefault(picture.model, []).append(picture)
+    for (_, sample), by_model in places.items():
+        columns = [(made[0], made[1:]) for made in by_model.values()]
+        yield Row(
+            title=columns[0][0].prompt if sample == 0 else None,
+            label=f"seed {columns[0][0].seed}",
+            cells=[_cell([picture], "failed") for picture, _ in columns],
+        )
+        if sample == 0 and any(steps.values()):
+            words = ["failed" if shown else "has no steps to show" for shown in steps.values()]
+            strips = [_cell(f, word) for (_, f), word in zip(columns, words, strict=True)]
+            yield Row(label="from noise\nto picture", cells=strips, strips=True)
+
+
+def _cell(pictures: Sequence[Picture], word: str) -> Cell:
+    shown = [(p.image, "" if p.step is None else f"step {p.step + 1}") for p in pictures]
+    return Cell([(image, below) for image, below in shown if image is not None], word)
