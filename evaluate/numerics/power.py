@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, student_t
 
+_LARGE = 100_000  # degrees of freedom at which t and normal agree to five digits
 MOST_PROMPTS = 10**9  # a larger number is of no use to anybody
 
 
@@ -21,18 +22,22 @@ def detectable_difference(
 
     ``deviation`` is the standard deviation of the prompts' differences; ``prompts`` is at least 5,
     as below there is no interval; ``power`` is 0.5 to 1. The test statistic has the noncentral t
-    distribution with n - 1 degrees of freedom, taken as normal as in Abramowitz and Stegun 26.7.10.
+    distribution with n - 1 degrees of freedom, from 100,000 on taken as normal.
     """
     if deviation < 0 or not math.isfinite(deviation):
         raise ValueError(f"the deviation is {deviation}; give one that is finite and not negative")
     if prompts < MIN_GROUPS:
-        raise ValueError(f"found {prompts} prompts; an interval needs at least {MIN_GROUPS}")
+        raise ValueError(f"there are {prompts} prompts; an interval needs at least {MIN_GROUPS}")
     if not 0.5 <= power < 1:
         raise ValueError(f"the power is {power}; give a number from 0.5 up to, but not, 1")
     freedom = prompts - 1
-    limit = student_t(confidence, freedom)
-    beyond = NormalDist().inv_cdf(power) * math.sqrt(1 + limit**2 / (2 * freedom))
-    return deviation / math.sqrt(prompts) * (limit * (1 - 1 / (4 * freedom)) + beyond)
+    if freedom >= _LARGE:
+        errors = NormalDist().inv_cdf(0.5 + confidence / 2) + NormalDist().inv_cdf(power)
+    else:
+        from scipy.special import nctdtrinc
+
+        errors = float(nctdtrinc(freedom, 1 - power, student_t(confidence, freedom)))
+    return deviation / math.sqrt(prompts) * errors
 
 
 def prompts_needed(

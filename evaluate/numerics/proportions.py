@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from statistics import NormalDist
 
 import numpy as np
 from jaxtyping import Float
@@ -11,7 +12,7 @@ from jaxtyping import Float
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, group_labels, student_t
 from gandiff.evaluate.result import Interval
 
-NORMAL = 1.959964  # two-sided 95 % quantile
+NORMAL = NormalDist().inv_cdf(0.975)  # two-sided 95 % quantile
 _MOST = 2  # times the number of images: no share is taken to be known better than from so many
 
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandiff.common.run_record import RunRecord
@@ -141,6 +141,7 @@ def test_tau_by_hand() -> None:
     assert kendall_tau([1.0, 1.0], [1.0, 2.0]) == 0.0
 
 
+@settings(deadline=None)  # the first call loads scipy
 @given(st.lists(st.integers(0, 5), min_size=2, max_size=8), st.randoms())
 def test_tau_is_symmetric_and_sees_the_order_alone(values: list[int], random: object) -> None:
     a = [float(v) for v in values]

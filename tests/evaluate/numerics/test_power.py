@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandiff.evaluate.numerics.power import MOST_PROMPTS, detectable_difference, prompts_needed
@@ -11,6 +11,7 @@ from gandiff.evaluate.numerics.statistics import bootstrap_ratio, student_t
 LEAST = 5  # below it there is no interval
 
 
+@settings(deadline=None)  # the first call loads scipy
 @given(
     st.floats(1e-3, 10.0),
     st.floats(1e-3, 10.0),
@@ -27,6 +28,7 @@ def test_the_number_is_the_smallest_that_detects_the_difference(
         assert detectable_difference(deviation, prompts - 1, power, confidence) > difference
 
 
+@settings(deadline=None)
 @given(st.integers(LEAST, 10**6), st.floats(1e-3, 10.0), st.floats(0.5, 0.99))
 def test_what_a_number_detects_needs_that_number(
     prompts: int, deviation: float, power: float
@@ -45,8 +47,7 @@ def test_more_prompts_and_less_power_detect_less_variation_more() -> None:
 
 
 def test_the_number_is_that_of_the_noncentral_t() -> None:
-    # For Cohen's small, medium and large d_z, with scipy.stats.nct (1.17.1) in place of the normal
-    # approximation.
+    # For Cohen's small, medium and large d_z, by bisection of scipy.stats.nct (1.17.1).
     assert [prompts_needed(d, 1.0) for d in (0.2, 0.5, 0.8, 1.0)] == [199, 34, 15, 10]
 
 
@@ -89,7 +90,7 @@ def test_what_no_number_shows() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((1.0, 4), "found 4 prompts; an interval needs at least 5"),
+        ((1.0, 4), "there are 4 prompts; an interval needs at least 5"),
         ((-1.0, 9), "the deviation is -1.0"),
         ((float("nan"), 9), "the deviation is nan"),
         ((1.0, 9, 0.4), "the power is 0.4"),

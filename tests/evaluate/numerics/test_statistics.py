@@ -26,7 +26,7 @@ def names(groups: int, samples: int) -> list[str]:
     ("freedom", "expected"), [(4, 2.7764), (9, 2.2622), (19, 2.0930), (99, 1.9842)]
 )
 def test_student_t_is_the_table_value(freedom: int, expected: float) -> None:
-    assert student_t(0.95, freedom) == pytest.approx(expected, rel=1e-3)
+    assert student_t(0.95, freedom) == pytest.approx(expected, rel=5e-5)
 
 
 def test_bootstrap_keeps_the_samples_of_a_prompt_together() -> None:
