@@ -259,7 +259,9 @@ TESTED = {
 def test_commands_that_need_nothing(section: str, empty_folder: Path) -> None:
     for line in commands(section):
         type_in(line)
-    assert list(empty_folder.iterdir()) == []
+    drawn = ["runs/draw/a-red-star.png"] if section == "Two commands" else []
+    assert [str(p) for p in Path().glob("runs/*/*.png")] == drawn
+    assert {p.name for p in empty_folder.iterdir()} == {p.split("/")[0] for p in drawn}
 
 
 def test_comparing_models_of_ones_own(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
