@@ -5,24 +5,26 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gandiff.common.errors import RequestError
-from gandiff.common.run_record import RECORD, REPORT, RESULTS, SCORES, Reported
+from gandiff.common.run_record import RECORD, REPORT, RESULTS, SCORES
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
-from gandiff.experiments.config.load import load_comparison
+from gandiff.experiments.config.load import comparison_from_dict, load_comparison
 from gandiff.experiments.config.types import Comparison
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from gandiff.experiments.prompts.suites import PromptSuite
+    from gandiff.experiments.runs.replay import Replay
     from gandiff.experiments.runs.run import Run
     from gandiff.experiments.scoring.folders import FolderScores, WrittenStatistics
     from gandiff.models.generator import Generator
 
-Stage = Literal["generate", "score", "report"]
+Stage = Literal["generate", "time", "score", "report"]
+STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order of a run
 RUNS = Path("runs")
 
 
@@ -38,11 +40,8 @@ class RunSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
-        return {
-            **dataclasses.asdict(self),
-            "folder": str(self.folder),
-            "report": str(self.report) if self.report else None,
-        }
+        report = str(self.report) if self.report else None
+        return {**dataclasses.asdict(self), "folder": str(self.folder), "report": report}
 
     def to_frame(self) -> pd.DataFrame:
         """The results table: a row for each generator and metric."""
@@ -55,19 +54,6 @@ class RunSummary:
         import pandas as pd
 
         return pd.read_parquet(self.folder / SCORES)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ReplayResult:
-    """An image made again beside the recorded one.
-
-    ``max_difference`` is in levels of 255; None if one of the two is no image.
-    """
-
-    key: str
-    same: bool
-    max_difference: int | None
-    path: Path
 
 
 def validate(path: Path, overrides: Sequence[str] = ()) -> Comparison:
@@ -93,132 +79,103 @@ def run(
 
 
 def run_comparison(
-    comparison: Comparison,
-    folder: Path,
-    *,
-    until: Stage = "report",
-    quiet: bool = False,
-    command: str = "",
-    suite: PromptSuite | None = None,
-    generators: Mapping[str, Generator] | None = None,
+    comparison: Comparison, folder: Path, *, until: Stage = "report", **options: Any
 ) -> RunSummary:
-    """Run a comparison up to a stage in a folder, with ready objects in place of what it names."""
-    from gandiff.experiments.runs.generate import generate_images
-    from gandiff.experiments.runs.open import open_run
-    from gandiff.experiments.runs.provenance import now
-    from gandiff.experiments.runs.traces import make_traces
-    from gandiff.experiments.scoring.score import check_scoring, score_run
+    """Run a comparison up to a stage in a folder.
 
-    check = None if until == "generate" else check_scoring
-    with open_run(
-        comparison, folder, command=command, suite=suite, generators=generators, check=check
-    ) as opened:
-        generate_images(opened, quiet=quiet)
-        if until != "generate":
-            make_traces(opened, quiet=quiet)
-            score_run(opened, quiet=quiet)
-        if until != "report":
-            return _summary(opened, [])
-        opened.update(status="done", finished=now())  # which the report says, and it comes last
-        sentences = _write_report(opened, anew=False)
-        return _summary(opened, sentences)
+    ``options`` are ``quiet``, ``command``, and with ``suite`` and ``generators`` ready objects in
+    place of what the comparison names.
+    """
+    return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
 
 def stage(
     target: Path, stage: Stage, *, out: Path | None = None, quiet: bool = False, command: str = ""
 ) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes."""
+    from gandiff.experiments.runs.open import load_run
+    from gandiff.experiments.scoring.report import report_run
+
     suite = None
     if (target / RECORD).is_file():
-        folder = target
-        comparison, suite = _recorded(target)
+        folder, recorded = target, load_run(target)
+        # Its prompts may have been given from Python.
+        comparison, suite = recorded.comparison, recorded.suite
     else:
         comparison = load_comparison(target)
         folder = out or RUNS / comparison.name
-    if stage == "generate":
-        return run_comparison(
-            comparison, folder, until="generate", quiet=quiet, command=command, suite=suite
-        )
-    if not (folder / RECORD).is_file():
-        raise RequestError(
-            f"there is no run in {folder} yet; start with: gandiff generate {target}"
-        )
-    if stage == "report":
-        return _report_only(folder)
-    return _score_only(comparison, suite, folder, quiet, command)
-
-
-def _recorded(folder: Path) -> tuple[Comparison, PromptSuite]:
-    """What a run was asked for; its prompts may have been given from Python."""
-    from gandiff.experiments.runs.open import load_run
-
-    recorded = load_run(folder)
-    return recorded.comparison, recorded.suite
-
-
-def _score_only(
-    comparison: Comparison, suite: PromptSuite | None, folder: Path, quiet: bool, command: str
-) -> RunSummary:
-    from gandiff.experiments.runs.open import open_run
-    from gandiff.experiments.scoring.score import check_scoring, score_run
-
-    with open_run(comparison, folder, command=command, suite=suite, check=check_scoring) as opened:
-        waiting = sum(len(opened.missing(name)) for name in opened.batches)
-        if waiting:
-            opened.warn(f"{waiting} batches of images are not made yet and not in the scores")
-        score_run(opened, quiet=quiet)
-        return _summary(opened, [])
-
-
-def _report_only(folder: Path) -> RunSummary:
-    from gandiff.experiments.runs.open import load_run
-
+        if stage != "generate" and not (folder / RECORD).is_file():
+            raise RequestError(
+                f"there is no run in {folder} yet; start with: gandiff generate {target}"
+            )
+    if stage != "report":
+        return _do((stage,), comparison, folder, quiet=quiet, command=command, suite=suite)
     if not (folder / RESULTS).is_file():
         raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
     opened = load_run(folder)
-    return _summary(opened, _write_report(opened))
+    return _summary(opened, report_run(opened))
 
 
-def _write_report(opened: Run, *, anew: bool = True) -> list[str]:
-    """Write the report, return the verdict; ``anew=False`` keeps a report on the same tables."""
-    from gandiff.experiments.scoring.describe import complete_descriptions
-    from gandiff.reports.document import write_report
+def _do(
+    stages: Sequence[Stage],
+    comparison: Comparison,
+    folder: Path,
+    *,
+    quiet: bool = False,
+    command: str = "",
+    suite: PromptSuite | None = None,
+    generators: Mapping[str, Generator] | None = None,
+) -> RunSummary:
+    from gandiff.experiments.runs.generate import generate_images
+    from gandiff.experiments.runs.open import open_run
+    from gandiff.experiments.runs.provenance import now
+    from gandiff.experiments.runs.traces import make_traces
+    from gandiff.experiments.scoring.report import report_run
+    from gandiff.experiments.scoring.score import check_scoring, score_run
+    from gandiff.experiments.timing.time import time_run
 
-    complete_descriptions(opened.folder)
-    scored, reported = opened.record.scored, opened.record.reported
-    kept = (opened.folder / REPORT).is_file() and reported.scored == scored
-    if anew or not kept:
-        reported = Reported(scored=scored, verdict=write_report(opened.folder).verdict)
-        opened.update(reported=reported)
-    return list(reported.verdict)
+    sentences: list[str] = []
+    with open_run(
+        comparison,
+        folder,
+        command=command,
+        suite=suite,
+        generators=generators,
+        check=check_scoring if "score" in stages else None,
+        makes_images="generate" in stages,
+    ) as opened:
+        if "generate" in stages:
+            generate_images(opened, quiet=quiet)
+            make_traces(opened, quiet=quiet)
+        if "time" in stages:
+            time_run(opened, quiet=quiet)
+        if "score" in stages:
+            score_run(opened, quiet=quiet)
+        if "report" in stages:
+            opened.update(status="done", finished=now())  # which the report says, and it is last
+            sentences = report_run(opened, again=False)
+        return _summary(opened, sentences)
 
 
 def _summary(opened: Run, sentences: list[str]) -> RunSummary:
-    report = opened.folder / REPORT
     images = {
         status: sum(getattr(counts, status) for counts in opened.record.counts.values())
         for status in ("ok", "failed", "filtered")
     }
     return RunSummary(
         folder=opened.folder,
-        report=report if sentences else None,
+        report=opened.folder / REPORT if sentences else None,
         verdict=sentences,
         images={status: n for status, n in images.items() if n or status == "ok"},
         warnings=list(opened.record.warnings),
     )
 
 
-def replay(run: Path, key: str, quiet: bool = False) -> ReplayResult:
+def replay(run: Path, key: str) -> Replay:
     """Make the planned batch of one image again and compare it with the recorded image."""
     from gandiff.experiments.runs.replay import replay as replay_image
 
-    found = replay_image(run, key)
-    return ReplayResult(
-        key=found.key,
-        same=found.same,
-        max_difference=found.largest_difference,
-        path=found.path or run,
-    )
+    return replay_image(run, key)
 
 
 def folder_scores(
@@ -271,17 +228,49 @@ def compare(
     ``PromptSuite`` or a list of prompts. ``settings`` are the other fields of a comparison file
     (``samples_per_prompt``, ``seed``, ``batch_size`` ...).
     """
-    from gandiff.experiments.python_api import build
+    comparison, options = build(generators, suite, metrics, settings)
+    return run_comparison(comparison, Path(out), quiet=quiet, command="gandiff.compare", **options)
 
-    comparison, prompts, ready = build(generators, suite, metrics, settings)
-    return run_comparison(
-        comparison,
-        Path(out),
-        suite=prompts,
-        generators=ready,
-        quiet=quiet,
-        command="gandiff.compare",
-    )
+
+def build(
+    generators: Mapping[str, Any],
+    suite: Any,
+    metrics: Sequence[str] | None,
+    settings: Mapping[str, Any],
+) -> tuple[Comparison, dict[str, Any]]:
+    """What ``compare`` was asked for as a comparison, and the objects among it as options of
+    ``run_comparison``.
+    """
+    from gandiff.experiments.plugins.factories import as_generator
+    from gandiff.experiments.prompts.suites import as_suite
+    from gandiff.experiments.scoring.describe import default_metrics
+
+    if not generators:
+        raise RequestError("compare() needs at least one generator: generators={'name': ...}")
+    ready = {n: as_generator(n, g) for n, g in generators.items() if not isinstance(g, Mapping)}
+    prompts = as_suite(suite)
+    if prompts is not None:
+        named: Mapping[str, Any] = {"name": "scenes"}
+    else:
+        named = suite if isinstance(suite, Mapping) else {"name": str(suite)}
+    scenes = prompts is None and named.get("name") == "scenes"
+    if metrics is None and not scenes:
+        raise RequestError(
+            "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
+        )
+    data = {
+        "name": "compare",
+        "suite": dict(named),
+        "generators": {n: dict(g) for n, g in generators.items() if n not in ready},
+        "metrics": default_metrics() if metrics is None else list(metrics),
+        **({"reference": {"type": "scenes"}} if scenes else {}),
+        **settings,
+    }
+    comparison = comparison_from_dict(data, origin="compare()", objects=ready)
+    # The given order is the order of the report, whichever way each generator was given.
+    ordered = {name: comparison.generators[name] for name in generators}
+    comparison = dataclasses.replace(comparison, generators=ordered)
+    return comparison, {"suite": prompts, "generators": ready}
 
 
 def doctor() -> list[Any]:

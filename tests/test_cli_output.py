@@ -14,6 +14,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.experiments import api
 from gandiff.experiments.cli import main
 from gandiff.experiments.cli.output import echo_table, one_line, plain
+from gandiff.experiments.runs.replay import Replay
 from gandiff.experiments.scoring.folders import FolderScores
 
 SCENES = str(Path(__file__).parents[1] / "experiments" / "comparisons" / "scenes.yaml")
@@ -83,7 +84,19 @@ def test_pickles_are_allowed_where_the_setting_exists(
 def test_replay_exits_by_whether_the_image_is_the_same(
     same: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    result = api.ReplayResult(key="k", same=same, max_difference=0 if same else 3, path=Path("a"))
+    result = Replay(
+        key="k",
+        generator="gan",
+        prompt="a star",
+        prompt_id="x",
+        sample=0,
+        seed=1,
+        batch=0,
+        path=Path("a"),
+        same=same,
+        max_difference=0 if same else 3,
+        different_values=0.0 if same else 0.5,
+    )
     monkeypatch.setattr(api, "replay", lambda *_, **__: result)
     assert main(["replay", "runs/x", "k"]) == (0 if same else 1)
     assert ("the same" in capsys.readouterr().out) is same

@@ -1,4 +1,4 @@
-"""Commands that make a run, or one stage of it: run, generate, report, replay."""
+"""Commands that make a run, or one stage of it: run, generate, time, report, replay."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from gandiff.experiments.api import RunSummary
 
 app = typer.Typer()
-Stage = Literal["generate", "score", "report"]
+Stage = Literal["generate", "time", "score", "report"]
 Target = Annotated[
     Path,
     typer.Argument(metavar="RUN_OR_FILE", help="A run folder, its YAML file, or a shipped name."),
@@ -45,7 +45,8 @@ def run(
         int | None, typer.Option(min=1, help="Take the first N prompts only.", metavar="N")
     ] = None,
     stop_after: Annotated[
-        Literal["generate", "score"] | None, typer.Option(help="Leave out the later stages.")
+        Literal["generate", "time", "score"] | None,
+        typer.Option(help="Leave out the later stages."),
     ] = None,
     overrides: Annotated[
         list[str] | None,
@@ -58,7 +59,7 @@ def run(
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Run a whole comparison: plan, generate, score, report.
+    """Run a whole comparison: plan, generate, time, score, report.
 
     What is there and valid already is kept, so the same command continues a run that was stopped.
     """
@@ -90,6 +91,15 @@ def generate(target: Target, out: Out = None, quiet: Quiet = False, as_json: Jso
     run_stage(target, "generate", out, quiet, as_json)
 
 
+@app.command(epilog=examples("gandiff time runs/scenes", "gandiff time runs/scenes --json"))
+def time(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
+    """Measure the speed and memory of a run's generators.
+
+    Each is loaded once, in a process of its own; what was measured already is kept.
+    """
+    run_stage(target, "time", out, quiet, as_json)
+
+
 @app.command(epilog=examples("gandiff report runs/scenes", "gandiff report runs/scenes --json"))
 def report(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
     """Write the report of a run.
@@ -117,7 +127,7 @@ def replay(
     """
     from gandiff.experiments import api
 
-    result = api.replay(run_folder, key, quiet=quiet)
+    result = api.replay(run_folder, key)
     if as_json:
         echo_json(result)
     elif result.same:

@@ -12,8 +12,9 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from gandiff.common.errors import SettingError, show
+from gandiff.common.errors import RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
+from gandiff.models.generator import Generator
 
 _PLAIN = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 _GIVEN = ("prompts", "seeds", "name")  # what gandiff passes itself
@@ -147,3 +148,19 @@ def _module_file(path: Path, target: str) -> ModuleType:
         del sys.modules[name]
         raise
     return module
+
+
+def as_generator(name: str, made: Any) -> Generator:
+    """A generator, or a function ``(prompts, seeds) -> images``, as a generator; raises
+    ``RequestError``.
+    """
+    if isinstance(made, Generator):
+        return made
+    if callable(made):
+        from gandiff.models.callable import CallableGenerator
+
+        return CallableGenerator(name=name, function=made)
+    raise RequestError(
+        f"generator {name!r} has the type {type(made).__name__}; expected a Generator, "
+        "a function (prompts, seeds) -> images, or a mapping such as {'type': 'gan'}"
+    )

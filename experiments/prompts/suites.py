@@ -107,6 +107,26 @@ def open_suite(
     return suite.first(prompts).first(limit)
 
 
+def as_suite(prompts: Any) -> PromptSuite | None:
+    """A suite or a list of prompts as a suite; None for what names one: a text, path or mapping.
+
+    Raises ``RequestError`` for anything else.
+    """
+    if isinstance(prompts, PromptSuite):
+        return prompts
+    if isinstance(prompts, (str, Path, Mapping)):
+        return None
+    try:
+        texts = [str(text) for text in prompts]
+    except TypeError:
+        raise RequestError(
+            f"suite has the type {type(prompts).__name__}; "
+            "expected a name, a file, a PromptSuite or a list of prompts"
+        ) from None
+    made = tuple(Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts))
+    return PromptSuite(name="prompts", prompts=made, source="a list of prompts")
+
+
 def find_suite(name: str, base: Path = Path()) -> str | Path:
     """Tell a name from a path: the name of an installed suite, or an existing file.
 

@@ -1,4 +1,4 @@
-"""A run folder begun or gone on with, and the checks that come before the first image."""
+"""A run folder begun or continued, and the checks that come before the first image."""
 
 from __future__ import annotations
 
@@ -49,12 +49,14 @@ def open_run(
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
     check: Callable[[Run], None] | None = None,
+    makes_images: bool = True,
 ) -> Iterator[Run]:
-    """Begin a run or go on with it; whatever can be wrong is found before anything is written.
+    """Begin a run or continue it; whatever can be wrong is found before anything is written.
 
     ``suite`` and ``generators`` are ready objects in place of what the comparison names; ``check``
-    is the caller's own look at the planned run, whose ``record`` is then that of last time. On
-    leaving, run.json says how it went: ``done``, ``interrupted``, or ``failed`` with the error.
+    is the caller's own look at the planned run, whose ``record`` is then that of last time.
+    ``makes_images=False`` builds no generator. On leaving, run.json says how it went: ``done``,
+    ``interrupted``, or ``failed`` with the error.
     Raises ``RequestError`` for a folder that holds another comparison or is in use,
     ``EnvironmentFailure`` when the machine fails.
     """
@@ -68,14 +70,15 @@ def open_run(
             _check_free(folder)
         suite = suite or open_configured(comparison.suite, comparison.folder)
         run = _planned(comparison, suite, store, generators or {})
-        _check_generators(run)
+        if makes_images:
+            _check_generators(run)
         if check is not None:
             check(run)
         if not continuing:
             store.open()
             if (folder / RECORD).exists():
                 raise RequestError(f"another process has just begun a run in {folder}; start again")
-        _begin(run, command)
+        _begin(run, command, describe=makes_images)
         with _outcome(run):
             yield run
     except (OSError, MemoryError) as error:
@@ -209,7 +212,7 @@ def _check_generators(run: Run) -> None:
         )
 
 
-def _begin(run: Run, command: str) -> None:
+def _begin(run: Run, command: str, *, describe: bool) -> None:
     """Write what is known before the first image; run.json comes last, as it makes the folder a
     run.
     """
@@ -235,7 +238,7 @@ def _begin(run: Run, command: str) -> None:
         environment=machine,
     )
     for name in run.batches:
-        if run.missing(name):
+        if describe and run.missing(name):
             run.describe(name, run.generator(name).info)
     families = {name: run.record.generators.get(name, {}).get("family") for name in run.batches}
     run.update(headline=run.comparison.headline or choose_headline(families))

@@ -28,9 +28,9 @@ class Replay:
     sample: int
     seed: int
     batch: int
-    path: Path | None  # of the recorded image
+    path: Path  # of the recorded image; the run folder if there is none
     same: bool  # every pixel equal, or failed again as recorded
-    largest_difference: int | None  # in levels of 255; None if one of the two is no image
+    max_difference: int | None  # in levels of 255; None if one of the two is no image
     different_values: float | None  # share of the values that differ
     note: str | None = None
 
@@ -39,11 +39,11 @@ class Replay:
         what = f"{self.generator}, prompt {self.prompt_id}, sample {self.sample}, seed {self.seed}"
         if self.same:
             return f"the same: {what}"
-        if self.largest_difference is None:
+        if self.max_difference is None:
             return f"different: {what}: {self.note}"
         return (
             f"different: {what}: {self.different_values:.2%} of the values, by up to "
-            f"{self.largest_difference} levels of 255"
+            f"{self.max_difference} levels of 255"
         )
 
 
@@ -76,9 +76,9 @@ def replay(folder: Path, key: str) -> Replay:
         sample=job.sample,
         seed=job.seed,
         batch=batch.index,
-        path=run.folder / entry.path if entry.path else None,
+        path=run.folder / (entry.path or ""),
         same=largest == 0 or (entry.path is None and made.image is None),
-        largest_difference=largest,
+        max_difference=largest,
         different_values=share,
         note=note,
     )

@@ -10,8 +10,9 @@ from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import DESCRIPTIONS
 from gandiff.evaluate.costs import COSTS
+from gandiff.evaluate.features.encoders import is_shipped
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, split_metric
-from gandiff.experiments.plugins.registry import make_metric
+from gandiff.experiments.plugins.registry import METRICS, make_metric
 from gandiff.reports.reading import load_run
 
 
@@ -27,6 +28,17 @@ def about_metric(metric: str) -> About:
         return make_metric(MetricSpec.parse(base + params)).describe(part)
     except (MetricError, RequestError):
         return About.named(metric)
+
+
+def default_metrics() -> list[str]:
+    """On scenes: the built-in metrics that can stand for an axis and whose weights are shipped."""
+    metrics = [make_metric(MetricSpec(name)) for name in METRICS]
+    return [
+        str(metric.spec)
+        for metric in metrics
+        if metric.describe().priority is not None
+        and all(is_shipped(name) for name in metric.encoders)
+    ]
 
 
 def write_descriptions(folder: Path, results: Iterable[MetricResult]) -> None:

@@ -27,7 +27,7 @@ from gandiff.experiments.scoring.references import (
     matched_records,
     reference_records,
 )
-from gandiff.experiments.timing.time import cost_rows, measure_costs
+from gandiff.experiments.timing.costs import cost_rows, not_timed
 
 _SCORING = 4  # raised when the same images would get other numbers
 
@@ -77,9 +77,13 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     """Measure everything that the comparison asks for; returns False if nothing had changed since
     last time.
 
-    A metric that cannot be computed for a generator becomes a row that says why.
+    A metric that cannot be computed for a generator becomes a row that says why. No generator is
+    loaded: speed and memory are what the timing stage recorded.
     """
-    measure_costs(run, quiet=quiet)
+    if waiting := sum(len(run.missing(name)) for name in run.batches):
+        run.warn(f"{waiting} batches of images are not made yet and not in the scores")
+    if untimed := not_timed(run):
+        run.warn(untimed)
     mark = _fingerprint(run)
     files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
     if run.record.scored == mark and all(file.is_file() for file in files):

@@ -1,1 +1,1 @@
-"""What a generator costs: time, memory, parameters, training."""
+"""What an image costs: time, memory, parameters; a stage between the images and their scores."""

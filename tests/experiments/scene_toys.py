@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gandiff.experiments.api import RunSummary, run_comparison
-from gandiff.experiments.python_api import build
+from gandiff.experiments.api import RunSummary, build, run_comparison
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
@@ -79,7 +78,5 @@ def score(
 ) -> RunSummary:
     """Make and score a small run of Python objects, without its report."""
     chosen = {"name": "scenes", "prompts": 6} if suite is None else suite
-    comparison, prompts, ready = build(generators, chosen, metrics, {**QUICK, **settings})
-    return run_comparison(
-        comparison, folder, until="score", quiet=True, suite=prompts, generators=ready
-    )
+    comparison, objects = build(generators, chosen, metrics, {**QUICK, **settings})
+    return run_comparison(comparison, folder, until="score", quiet=True, **objects)

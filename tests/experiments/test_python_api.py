@@ -15,8 +15,9 @@ from scene_toys import QUICK, noise, truth
 import gandiff
 from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments import api
+from gandiff.experiments.api import build
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
-from gandiff.experiments.python_api import build, default_metrics
+from gandiff.experiments.scoring.describe import default_metrics
 from gandiff.models.generator import Generation, GenerationRequest, GeneratorInfo
 
 PROMPTS = ["a dog", "a cat", "a horse"]
@@ -105,10 +106,10 @@ def test_functions_see_prompts_and_seeds_as_lists(tmp_path: Path) -> None:
 
 def test_a_file_of_prompts_and_its_path(tmp_path: Path) -> None:
     (tmp_path / "p.txt").write_text("a dog\n")
-    comparison, prompts, ready = build({"n": noise}, tmp_path / "p.txt", [], {})
-    assert prompts is None
+    comparison, objects = build({"n": noise}, tmp_path / "p.txt", [], {})
+    assert objects["suite"] is None
     assert comparison.suite.name == str(tmp_path / "p.txt")
-    assert list(ready) == ["n"]
+    assert list(objects["generators"]) == ["n"]
 
 
 @pytest.mark.parametrize(
@@ -117,7 +118,7 @@ def test_a_file_of_prompts_and_its_path(tmp_path: Path) -> None:
         ({"generators": {}}, "compare() needs at least one generator: generators={'name': ...}"),
         (
             {"generators": {"a": 3}},
-            "generator 'a' has the type int; needed is a Generator, a function (prompts, seeds) -> "
+            "generator 'a' has the type int; expected a Generator, a function (prompts, seeds) -> "
             "images, or a mapping such as {'type': 'gan'}",
         ),
         ({"generators": {"a": {"type": "gna"}}}, "did you mean 'gan'"),
@@ -127,7 +128,7 @@ def test_a_file_of_prompts_and_its_path(tmp_path: Path) -> None:
             "generators.a.truncation: unknown setting; did you mean 'truncation_psi'",
         ),
         ({"generators": {"../a": noise}}, "'../a' cannot be the name of a file"),
-        ({"suite": 3}, "suite has the type int; needed is a name, a file, a PromptSuite or a list"),
+        ({"suite": 3}, "suite has the type int; expected a name, a file, a PromptSuite or a list"),
         ({"suite": []}, "has no prompts"),
         ({"suite": "scense"}, "did you mean 'scenes'"),
         ({"suite": PROMPTS, "metrics": None}, "needs metrics=[...], see: gandiff list metrics"),

@@ -61,7 +61,7 @@ def test_another_outcome_is_told(folder: Path) -> None:
     log.write_text(log.read_text().replace(line["sha256"], sha256))
     again = replay(folder, line["key"])
     assert not again.same
-    assert again.largest_difference == 4
+    assert again.max_difference == 4
     assert again.different_values == pytest.approx(1 / image.size)
     assert "by up to 4 levels of 255" in str(again)
     path.unlink()

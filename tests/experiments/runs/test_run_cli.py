@@ -278,7 +278,10 @@ def test_the_folder_of_another_comparison_is_left_alone(
         ("score none --reference many --metrics fd(encoder=scenes)", "none holds no image files"),
         ("score one --reference many --metrics fd(encoder=scenes)", "2 images"),
         ("score many --reference one --metrics kid(encoder=scenes)", "2 reference"),
-        ("score torn --reference many --metrics fd(encoder=scenes)", "no image of a known format"),
+        (
+            "score torn --reference many --metrics fd(encoder=scenes)",
+            "not an image of a known format",
+        ),
         ("score many --reference nowhere --metrics fd(encoder=scenes)", "no folder nowhere"),
         ("score many --metrics fd(encoder=scenes)", "give --reference FOLDER"),
         ("score many --metrics clip_score(model=scenes)", "needs prompts"),

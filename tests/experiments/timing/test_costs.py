@@ -14,7 +14,8 @@ from run_helpers import TOY, record, write_comparison
 from scene_toys import noise, score
 
 from gandiff.experiments import api
-from gandiff.experiments.timing import time as costs
+from gandiff.experiments.cli import main
+from gandiff.experiments.timing import measure, time
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
@@ -129,7 +130,7 @@ def test_a_second_run_times_only_what_failed(measured: tuple[Path, api.RunSummar
     assert again.warnings == before.warnings
 
 
-def test_another_protocol_is_timed_anew(measured: tuple[Path, api.RunSummary]) -> None:
+def test_another_protocol_is_timed_again(measured: tuple[Path, api.RunSummary]) -> None:
     file, _ = measured
     first = file.parent / "toy.log"
     before = len(processes(first))
@@ -143,6 +144,64 @@ def test_another_protocol_is_timed_anew(measured: tuple[Path, api.RunSummary]) -
     table = timed(changed)
     assert len(table[table.phase == "latency"]) == 1
     assert sum("begin" in line for line in processes(first)[before:]) == 2
+
+
+def test_scoring_loads_no_generator(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_comparison(tmp_path, 2, timing=TIMING, metrics=["vendi(encoder=scenes)"])
+    folder = tmp_path / "run"
+    assert main(["generate", str(file), "--out", str(folder), "--quiet"]) == 0
+    with monkeypatch.context() as patch:
+        for place in ("runs.run", "plugins.registry"):
+            patch.setattr(f"gandiff.experiments.{place}.make_generator", _refuse)
+        patch.setattr("gandiff.experiments.timing.time.subprocess", None)
+        assert main(["score", str(folder), "--quiet"]) == 0
+    said = capsys.readouterr().err
+    assert "toy, other: speed and memory were not measured; measure them with: " in said
+    assert f"gandiff time {folder}" in said
+    rows = pd.read_parquet(folder / "results.parquet")
+    assert set(rows.metric) == {"vendi(encoder=scenes)", "parameters", "nfe"}
+    assert "costs" not in record(folder)
+    assert not (folder / "timing.parquet").exists()
+
+    assert main(["time", str(folder), "--quiet", "--json"]) == 0
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["images"] == {"ok": 8}
+    assert printed.err == ""
+    assert set(record(folder)["costs"]) == {"toy", "other"}
+    assert main(["score", str(folder), "--quiet"]) == 0
+    assert capsys.readouterr().err == ""
+    rows = pd.read_parquet(folder / "results.parquet")
+    assert set(rows[rows.metric == "latency_seconds"].generator) == {"toy", "other"}
+
+
+def test_a_generator_that_cannot_be_loaded_does_not_disturb_the_scoring(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    generators = {"toy": {"type": TOY}, "broken": {"type": TOY, "broken": "load"}}
+    file = write_comparison(
+        tmp_path, 2, generators=generators, metrics=["vendi(encoder=scenes)"], timing=TIMING
+    )
+    folder = tmp_path / "run"
+    assert main(["generate", str(file), "--out", str(folder), "--quiet"]) == 2
+    assert "'broken' cannot be loaded" in capsys.readouterr().err
+    assert main(["score", str(folder), "--quiet"]) == 0
+    assert "1 batches of images are not made yet" in capsys.readouterr().err
+    rows = pd.read_parquet(folder / "results.parquet").set_index(["generator", "metric"])
+    assert rows.value["toy", "vendi(encoder=scenes)"] > 1
+
+
+def test_there_is_nothing_to_time_before_there_is_a_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_comparison(tmp_path, 2)
+    assert main(["time", str(file), "--out", str(tmp_path / "run")]) == 2
+    assert "start with: gandiff generate" in capsys.readouterr().err
+
+
+def _refuse(*_: object, **__: object) -> None:
+    raise AssertionError("a generator was built")
 
 
 class Memory(Generator):
@@ -202,7 +261,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         "repeats": 10,
         "batch_sizes": [4],
     }
-    found = costs.measure_generator(Slow(clock), job)
+    found = measure.measure_generator(Slow(clock), job)
     # 4 s are used up after three calls of 1.5 s, and by the first of 6 s, which gets a second one.
     assert [(p["batch_size"], p["seconds"]) for p in found["phases"]] == [
         (1, [1.5] * 3),
@@ -213,7 +272,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_process_that_never_ends_is_given_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(costs, "_PROCESS_SECONDS", 0.05)
+    monkeypatch.setattr(time, "_PROCESS_SECONDS", 0.05)
     file = write_comparison(tmp_path, 1, generators={"toy": {"type": TOY}}, timing=TIMING)
     summary = run(file)
     assert summary.warnings == ["toy was not timed: it took longer than 0.05 s"]
@@ -221,7 +280,7 @@ def test_a_process_that_never_ends_is_given_up(
 
 
 def test_requests_differ_and_repeat_the_prompts() -> None:
-    found = costs._requests(["a", "b"], 3)
+    found = measure._requests(["a", "b"], 3)
     assert found == [
         GenerationRequest(prompt="a", seed=0),
         GenerationRequest(prompt="b", seed=1),

@@ -1,0 +1,83 @@
+"""One generator loaded and timed; as a program it does so in a process of its own.
+
+python -m gandiff.experiments.timing.measure < job.json
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from gandiff.evaluate.timing import (
+    Timing,
+    peak_memory_bytes,
+    reset_peak_memory,
+    synchronise,
+    time_callable,
+)
+from gandiff.models.generator import GenerationRequest, Generator
+
+PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it has taken this long
+
+
+def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str, Any]:
+    """Load and time one generator; plain data: seconds of each repeat, load, peak memory."""
+    device = job["device"]
+    reset_peak_memory(device)
+    start = time.perf_counter()
+    generator.load(device, job["dtype"])
+    synchronise(device)
+    load = time.perf_counter() - start
+    phases = []
+    for size in sorted({1, *job["batch_sizes"]}):
+        requests = _requests(job["prompts"], size)
+        timing = _patient(functools.partial(generator.generate, requests), job, device)
+        phases.append({"batch_size": size, "seconds": list(timing.seconds)})
+    measured = {
+        "load_seconds": load,
+        "phases": phases,
+        "peak_memory_bytes": peak_memory_bytes(device),
+        "parameters": generator.info.parameters,
+    }
+    generator.unload()
+    return measured
+
+
+def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) -> Timing:
+    """Time a call, one repeat after another until there are enough or patience ends."""
+    seconds: list[float] = []
+    warmup = job["warmup"]
+    while len(seconds) < job["repeats"]:
+        seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
+        warmup = 0
+        if sum(seconds) > PATIENCE_SECONDS and len(seconds) >= min(2, job["repeats"]):
+            break
+    return Timing(seconds=tuple(seconds))
+
+
+def _requests(prompts: Sequence[str], size: int) -> list[GenerationRequest]:
+    return [GenerationRequest(prompt=prompts[i % len(prompts)], seed=i) for i in range(size)]
+
+
+def main() -> None:
+    """Time the generator that standard input describes; one line of JSON on standard output."""
+    from gandiff.experiments.plugins.registry import make_generator
+
+    job = json.load(sys.stdin)
+    out = sys.stdout
+    sys.stdout = sys.stderr  # whatever a library prints
+    try:
+        generator = make_generator(job["name"], job["type"], job["settings"], Path(job["base"]))
+        measured = measure_generator(generator, job)
+    except Exception as error:  # whatever it is, the last line says what, and the run continues
+        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
+    print(json.dumps(measured), file=out)
+
+
+if __name__ == "__main__":
+    main()
