@@ -12,7 +12,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import file_sha256
@@ -147,8 +148,8 @@ def _front_matter(path: Path) -> dict[str, Any]:
     if match is None:
         return {}
     try:
-        value = yaml.safe_load(match[1])
-    except yaml.YAMLError:
+        value = YAML(typ="safe", pure=True).load(match[1])
+    except (YAMLError, ValueError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from gandiff.common.errors import MetricError, RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
+from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.paths import (
     named_comparison,
@@ -26,7 +27,6 @@ from gandiff.experiments.config.types import (
     TimingConfig,
     comparison_to_dict,
 )
-from gandiff.experiments.config.validate import validate
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
 from gandiff.experiments.plugins.registry import check_settings, make_metric
 
@@ -98,9 +98,9 @@ def _read(path: Path) -> str:
         near = did_you_mean(path.name, [*names, *shipped_comparisons()] if bare else names)
         raise RequestError(f"there is no comparison file {path}{near}") from None
     except IsADirectoryError:
-        raise RequestError(f"{path} is a folder; expected a comparison file (.yaml)") from None
+        raise RequestError(f"{path} is a folder; must be a comparison file (.yaml)") from None
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: expected UTF-8 text, found {error.reason}") from None
+        raise RequestError(f"{path}: must be UTF-8 text ({error.reason})") from None
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -122,7 +122,7 @@ def _check(
     data.setdefault("name", Path(document.origin).stem)
     if limit is not None:
         if limit < 1:
-            raise RequestError(f"--limit {limit}: expected at least 1 prompt")
+            raise RequestError(f"--limit must be at least 1, got {limit}")
         suite = data.get("suite")
         data["suite"] = {**(suite if isinstance(suite, dict) else {}), "limit": limit}
     comparison = _typed(document)
@@ -157,7 +157,7 @@ def _typed(document: Document) -> Comparison:
 def _split_settings(document: Document, name: str, config: Any) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise document.error(
-            ("generators", name), f"expected 'type:' and settings, found {show(config)}"
+            ("generators", name), f"must be a mapping with 'type:' and settings, got {show(config)}"
         )
     settings = {key: value for key, value in config.items() if key != "type"}
     return {"settings": settings} | ({"type": config["type"]} if "type" in config else {})
@@ -166,7 +166,7 @@ def _split_settings(document: Document, name: str, config: Any) -> dict[str, Any
 def _check_name(document: Document, field: tuple[str, ...], name: str) -> None:
     if not SAFE_NAME.fullmatch(name) or name.endswith("."):
         raise document.error(
-            field, f"{show(name)} cannot be the name of a file; expected {_SAFE_WORDS}"
+            field, f"{show(name)} cannot be the name of a file; it takes {_SAFE_WORDS}"
         )
 
 
@@ -247,4 +247,4 @@ def _check_headline(document: Document, comparison: Comparison) -> None:
             near = did_you_mean(name, comparison.generators)
             raise document.error(("headline", i), f"no generator is named {name!r}{near}")
     if comparison.headline and comparison.headline[0] == comparison.headline[1]:
-        raise document.error(("headline",), "expected two different generators")
+        raise document.error(("headline",), "must name two different generators")

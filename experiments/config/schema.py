@@ -5,8 +5,8 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+from gandiff.common.validation import adapter
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.config.validate import adapter
 from gandiff.experiments.plugins.registry import GENERATORS
 
 INTERNAL = ("base", "text")

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
 
-from gandiff.experiments.config.validate import PYDANTIC
+from gandiff.common.validation import PYDANTIC
 
 Count = Annotated[int, Ge(1)]
 

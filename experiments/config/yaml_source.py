@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import yaml
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from gandiff.common.errors import RequestError, dotted, show
 from gandiff.common.names import did_you_mean
-
-FieldPath = tuple[str | int, ...]
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML 1.2's plain scalars: no yes/no/on/off, no dates, no octal 010, and 1e-3 is a number."""
-
-
-_Loader.yaml_implicit_resolvers = {}
-for _tag, _pattern, _first in (
-    ("bool", r"true|True|TRUE|false|False|FALSE", "tTfF"),
-    ("null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
-    ("int", r"[-+]?[0-9]+|0x[0-9a-fA-F]+", "-+0123456789"),
-    ("float", r"[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?", "-+.0123456789"),
-    ("float", r"[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)", "-+."),
-    ("merge", r"<<", "<"),
-):
-    _Loader.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"^(?:{_pattern})$"), list(_first)
-    )
+from gandiff.common.validation import FieldPath
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -57,88 +40,95 @@ class Document:
 
 def parse_document(text: str, origin: str) -> Document:
     """Read one YAML mapping; raises ``RequestError`` with the line of whatever is wrong."""
-    reader = _Reader(origin)
-    loader: _Loader | None = None
+    yaml = YAML(typ="safe", pure=True)
+    reader = _Reader(origin, yaml.constructor)
     try:
-        loader = _Loader(text)
-        node = loader.get_single_node()
-        if not isinstance(node, yaml.MappingNode):
-            found = "nothing" if node is None else show(reader.read(loader, node, ()))
-            raise RequestError(
-                f"{origin}: expected a comparison (fields such as 'generators:' and 'metrics:'), "
-                f"found {found}"
-            )
-        data = reader.read(loader, node, ())
-    except yaml.MarkedYAMLError as error:
+        node = yaml.compose(text)
+        data = None if node is None else reader.read(node, ())
+    except MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise RequestError(f"{origin}{line}: this is not valid YAML: {error.problem}") from None
-    except yaml.YAMLError as error:
+    except YAMLError as error:
+        problem = str(error).splitlines()[0]
+        raise RequestError(f"{origin}: this is not valid YAML: {problem}") from None
+    if not isinstance(data, dict):
         raise RequestError(
-            f"{origin}: this is not valid YAML: {str(error).splitlines()[0]}"
-        ) from None
-    finally:
-        if loader is not None:
-            loader.dispose()
+            f"{origin}: must be a comparison (fields such as 'generators:' and 'metrics:'), "
+            f"got {'nothing' if node is None else show(data)}"
+        )
     return Document(origin=origin, data=data, places=reader.places)
 
 
-class _Reader:
-    def __init__(self, origin: str) -> None:
-        self.origin = origin
-        self.places: dict[FieldPath, str] = {}
-        self.open: list[int] = []
+def write_yaml(data: Mapping[str, Any]) -> str:
+    """Write plain data as YAML that ``parse_document`` reads back."""
+    stream = io.StringIO()
+    yaml = YAML(pure=True)
+    yaml.width = 4096  # one line a field, however long
+    yaml.dump(data, stream)
+    return stream.getvalue()
 
-    def read(self, loader: _Loader, node: yaml.Node, path: FieldPath) -> Any:
-        self.places.setdefault(path, f"{self.origin}:{node.start_mark.line + 1}")
-        if id(node) in self.open:
+
+class _Reader:
+    """Turns the nodes of a file into plain data and keeps the line of each field."""
+
+    def __init__(self, origin: str, constructor: Any) -> None:
+        self.origin = origin
+        self.constructor = constructor
+        self.places: dict[FieldPath, str] = {}
+        self.open: list[Node] = []  # the nodes around the one that is read
+
+    def read(self, node: Node, path: FieldPath) -> Any:
+        self.places.setdefault(path, self.line(node))
+        if node in self.open:
             raise self.fail(node, path, "an alias (*) refers to what it stands in")
-        self.open.append(id(node))
+        self.open.append(node)
         try:
-            if isinstance(node, yaml.MappingNode):
-                return self.mapping(loader, node, path)
-            if isinstance(node, yaml.SequenceNode):
-                return [self.read(loader, item, (*path, i)) for i, item in enumerate(node.value)]
-            return self.scalar(loader, node, path)
+            if isinstance(node, MappingNode):
+                return self.mapping(node, path)
+            if isinstance(node, SequenceNode):
+                return [self.read(item, (*path, i)) for i, item in enumerate(node.value)]
+            return self.scalar(node, path)
         finally:
             self.open.pop()
 
-    def mapping(self, loader: _Loader, node: yaml.MappingNode, path: FieldPath) -> dict[str, Any]:
-        seen: dict[str, int] = {}
+    def mapping(self, node: MappingNode, path: FieldPath) -> dict[str, Any]:
+        lines: dict[str, int] = {}
         for key, _ in node.value:
-            if not isinstance(key, yaml.ScalarNode):
+            if not isinstance(key, ScalarNode):
                 raise self.fail(key, path, "a field name must be plain text")
-            line = key.start_mark.line + 1
-            if key.value in seen and key.value != "<<":
-                raise self.fail(
-                    key, (*path, key.value), f"given twice; the first is in line {seen[key.value]}"
-                )
-            seen[key.value] = line
-        loader.flatten_mapping(node)
+            if key.value in lines:
+                first = f"given twice; the first is in line {lines[key.value]}"
+                raise self.fail(key, (*path, key.value), first)
+            lines[key.value] = key.start_mark.line + 1
+        self.constructor.flatten_mapping(node)
         data: dict[str, Any] = {}
         for key, value in node.value:  # merged keys (<<) come first, so that own ones replace them
             inner = (*path, key.value)
-            self.places[inner] = f"{self.origin}:{key.start_mark.line + 1}"
-            data[key.value] = self.read(loader, value, inner)
+            self.places[inner] = self.line(key)
+            data[key.value] = self.read(value, inner)
         return data
 
-    def scalar(self, loader: _Loader, node: yaml.Node, path: FieldPath) -> Any:
-        if not node.tag.startswith("tag:yaml.org,2002:"):
+    def scalar(self, node: Node, path: FieldPath) -> Any:
+        kind = str(node.tag).removeprefix("tag:yaml.org,2002:")
+        # YAML 1.2 has neither dates nor 1_000, which ruamel reads as well.
+        if kind in ("str", "timestamp") or (kind in ("int", "float") and "_" in node.value):
+            return node.value
+        if kind not in ("int", "float", "bool", "null"):
             raise self.fail(node, path, f"the tag {node.tag} means nothing here")
-        if node.tag == "tag:yaml.org,2002:int":
-            return int(node.value, 16 if "x" in node.value else 10)
         try:
-            value = loader.construct_object(node)
-        except ValueError as error:
+            value = self.constructor.construct_object(node)
+        except (ValueError, KeyError) as error:
             raise self.fail(node, path, f"cannot read {node.value!r}: {error}") from None
         if isinstance(value, float) and not math.isfinite(value):
-            raise self.fail(node, path, f"expected a finite number, found {node.value}")
-        if not isinstance(value, (str, int, float, bool, type(None))):
-            raise self.fail(node, path, f"expected text or a number, found {node.tag[18:]}")
+            raise self.fail(node, path, f"must be a finite number, got {node.value}")
         return value
 
-    def fail(self, node: yaml.Node, path: FieldPath, problem: str) -> RequestError:
+    def line(self, node: Node) -> str:
+        return f"{self.origin}:{node.start_mark.line + 1}"
+
+    def fail(self, node: Node, path: FieldPath, problem: str) -> RequestError:
         name = f"{dotted(path)}: " if path else ""
-        return RequestError(f"{self.origin}:{node.start_mark.line + 1}: {name}{problem}")
+        return RequestError(f"{self.line(node)}: {name}{problem}")
 
 
 def apply_override(document: Document, assignment: str) -> None:
@@ -152,7 +142,7 @@ def apply_override(document: Document, assignment: str) -> None:
     parts = [part.strip() for part in target.split(".")]
     if not equals or not all(parts):
         raise RequestError(
-            f"{origin}: expected FIELD=VALUE, such as generators.gan.truncation_psi=0.7"
+            f"{origin}: must be FIELD=VALUE, such as generators.gan.truncation_psi=0.7"
         )
     value = _parse_value(text, origin)
     here: Any = document.data
@@ -181,7 +171,7 @@ def _parse_value(text: str, origin: str) -> Any:
             "quote it if it is text with special characters"
         ) from None
     if set(document.data) != {"value"}:
-        raise RequestError(f"{origin}: expected one value")
+        raise RequestError(f"{origin}: must have one value")
     return document.data["value"]
 
 
@@ -192,8 +182,8 @@ def _next_key(
         if parts[0].isdecimal() and int(parts[0]) < len(here):
             return int(parts[0]), parts[1:]
         raise RequestError(
-            f"{origin}: {dotted(path)} is a list of {len(here)}; expected a position from 0, "
-            f"found {parts[0]!r}"
+            f"{origin}: {dotted(path)} is a list of {len(here)}; its positions are whole numbers "
+            f"from 0, got {parts[0]!r}"
         )
     if not isinstance(here, dict):
         raise RequestError(
@@ -205,10 +195,6 @@ def _next_key(
     if path == ("generators",):
         # A name that does not exist would start a new generator with neither type nor settings.
         raise RequestError(
-            f"{origin}: no generator is named {parts[0]!r}{did_you_mean(parts[0], _names(here))}"
+            f"{origin}: no generator is named {parts[0]!r}{did_you_mean(parts[0], map(str, here))}"
         )
     return parts[0], parts[1:]
-
-
-def _names(here: Mapping[str, Any] | Sequence[str]) -> list[str]:
-    return [str(name) for name in here]

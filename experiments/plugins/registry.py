@@ -9,17 +9,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
-import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gandiff.common.errors import GeneratorError, MetricError, RequestError, SettingError
+from gandiff.common.errors import GeneratorError, MetricError, RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
+from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments.plugins.factories import bind_settings, check_factory, load_target, wants
+from gandiff.experiments.plugins.factories import check_factory, load_target, wants
 from gandiff.models.generator import Generator
 
 if TYPE_CHECKING:
@@ -108,9 +108,7 @@ def _metric_line(name: str) -> str:
 
 def suite_names() -> dict[str, str]:
     """Each prompt suite that can be named, with one line about it; files need no name."""
-    folder = Path(__file__).parent / "suites"
-    shipped = {p.stem: f"shipped file {p.name}" for p in _suite_files(folder)}
-    return _listing({"scenes": "captions of rendered scenes, with ground truth"} | shipped, "suite")
+    return _listing({"scenes": "captions of rendered scenes, with ground truth"}, "suite")
 
 
 def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path()) -> dict[str, Any]:
@@ -121,7 +119,7 @@ def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path())
     unknown, missing or wrong setting.
     """
     if type_ in GENERATORS:
-        return dataclasses.asdict(_settings_object(type_, settings))
+        return dataclasses.asdict(validate(_load(GENERATORS[type_].settings), settings))
     return check_factory(_factory(type_, base), settings)
 
 
@@ -133,9 +131,8 @@ def make_generator(
     """
     try:
         if type_ in GENERATORS:
-            made = _load(GENERATORS[type_].generator)(
-                name=name, settings=_settings_object(type_, settings)
-            )
+            checked = validate(_load(GENERATORS[type_].settings), settings)
+            made = _load(GENERATORS[type_].generator)(name=name, settings=checked)
         else:
             made = _made_by_factory(name, _factory(type_, base), settings)
     except SettingError as error:
@@ -144,8 +141,8 @@ def make_generator(
         raise RequestError(f"generator {name!r} cannot be built: {error}") from error
     if not isinstance(made, Generator):
         raise RequestError(
-            f"generator {name!r}: {type_} gave a {type(made).__name__}; expected a gandiff "
-            "Generator or a function (prompts, seeds) -> images"
+            f"generator {name!r}: {type_} must give a gandiff Generator or a function "
+            f"(prompts, seeds) -> images, got {show(made)} ({type(made).__name__})"
         )
     return made
 
@@ -166,12 +163,12 @@ def make_metric(spec: MetricSpec) -> Metric:
     """Build a metric with its parameters bound, which is cheap; raises ``RequestError`` if they do
     not fit.
     """
-    found = metric_class(spec)
+    metric = metric_class(spec)
     params = dict(spec.params)
     try:
         if not spec.name.startswith(_TORCHMETRICS):  # those are checked against their own class
-            check_factory(found, params)
-        return found(**params)
+            check_factory(metric, params)
+        return metric(**params)
     except (MetricError, SettingError, ValueError, TypeError) as error:
         raise RequestError(f"{spec}: {error}") from None
 
@@ -179,23 +176,6 @@ def make_metric(spec: MetricSpec) -> Metric:
 def suite_factory(name: str) -> Callable[..., Any] | None:
     """Find an installed suite by name; None if there is none."""
     return next((_load_entry(p) for p in _installed("suite") if p.name == name), None)
-
-
-def shipped_suite(name: str) -> Path | None:
-    """Find a prompt file that ships with the project by its name."""
-    folder = Path(__file__).parent / "suites"
-    return next((p for p in _suite_files(folder) if p.stem == name), None)
-
-
-def _settings_object(type_: str, settings: Mapping[str, Any]) -> Any:
-    kind = _load(GENERATORS[type_].settings)
-    bind_settings(kind, settings)
-    try:
-        return kind(**settings)
-    except ValueError as error:
-        known = {field.name for field in dataclasses.fields(kind)}
-        named = next((word for word in re.findall(r"\w+", str(error)) if word in known), None)
-        raise SettingError((named,) if named else (), str(error)) from None
 
 
 def _factory(type_: str, base: Path) -> Callable[..., Any]:
@@ -258,7 +238,3 @@ def _load_entry(point: EntryPoint) -> Any:
 def _load(target: str) -> Any:
     module, _, name = target.partition(":")
     return getattr(sys.modules.get(module) or importlib.import_module(module), name)
-
-
-def _suite_files(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.glob("*") if p.suffix in (".txt", ".csv", ".tsv", ".jsonl"))

@@ -14,7 +14,7 @@ from typing import Any
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import SuiteFacts
-from gandiff.experiments.plugins.registry import shipped_suite, suite_factory, suite_names
+from gandiff.experiments.plugins.registry import suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
 SAFE_ID = re.compile(r"\w[\w.+@ -]*", re.UNICODE)
@@ -141,8 +141,6 @@ def find_suite(name: str, base: Path = Path()) -> str | Path:
         siblings = [p.name for p in path.parent.glob("*")] if path.parent.is_dir() else []
         near = did_you_mean(path.name, siblings) if siblings else ""
         raise RequestError(f"there is no prompt file {path}{near if 'mean' in near else ''}")
-    if shipped := shipped_suite(name):
-        return shipped
     if suite_factory(name) is not None:
         return name
     near = did_you_mean(name, suite_names())

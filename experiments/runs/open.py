@@ -23,6 +23,7 @@ from gandiff.common.run_record import (
 )
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
+from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite, prompt_from_dict
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.plan import (
@@ -217,7 +218,7 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
     run.
     """
     old = run.record
-    text = run.comparison.text or _as_yaml(run.comparison)
+    text = run.comparison.text or write_yaml(comparison_to_dict(run.comparison))
     write_atomically(run.folder / COMPARISON_FILE, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
     known = {name: old.generators[name] for name in run.batches if old.generators.get(name)}
@@ -253,12 +254,6 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ..
         if name in before and before[name] != now.get(name)
     ]
     return (f"some images were made with {', '.join(changed)}",) if changed else ()
-
-
-def _as_yaml(comparison: Comparison) -> str:
-    import yaml
-
-    return yaml.safe_dump(comparison_to_dict(comparison), sort_keys=False, allow_unicode=True)
 
 
 @contextlib.contextmanager

@@ -10,12 +10,12 @@ solvers are younger and better.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import inspect
 from collections.abc import Mapping
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.names import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -54,12 +54,12 @@ SOLVERS: Mapping[str, Solver] = {
 }
 
 
-def check_scheduler_name(name: str) -> None:
-    """Raise ``ValueError`` with the nearest name if no solver is called ``name``."""
+def check_scheduler_name(name: str) -> str:
+    """Return the name; raises ``ValueError`` with the nearest one if no solver is called so."""
     if name not in SOLVERS:
-        near = difflib.get_close_matches(name.lower(), SOLVERS, n=1)
-        guess = f" Did you mean {near[0]!r}?" if near else ""
-        raise ValueError(f"no scheduler named {name!r}.{guess} Known: {', '.join(SOLVERS)}")
+        near = did_you_mean(name, SOLVERS)
+        raise ValueError(f"there is no scheduler named {name!r}{near}")
+    return name
 
 
 def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any:
@@ -98,11 +98,7 @@ def check_options(cls: type, options: Mapping[str, Any]) -> None:
     known = [key for key in inspect.signature(cls).parameters if key not in ("args", "kwargs")]
     for key in options:
         if key not in known:
-            near = difflib.get_close_matches(key, known, n=1)
-            guess = f" Did you mean {near[0]!r}?" if near else ""
-            raise GeneratorError(
-                f"{cls.__name__} has no option {key!r}.{guess} It has: {', '.join(known)}"
-            )
+            raise GeneratorError(f"{cls.__name__} has no option {key!r}{did_you_mean(key, known)}")
 
 
 def is_flow(scheduler: Any) -> bool:

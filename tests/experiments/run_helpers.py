@@ -8,9 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from gandiff.experiments.config.load import Comparison, load_comparison
+from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import open_run
 from gandiff.models.generator import Generator
@@ -59,7 +58,7 @@ def write_comparison(
         **changes,
     }
     path = folder / f"{name}.yaml"
-    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    path.write_text(write_yaml(data), encoding="utf-8")
     return path
 
 

@@ -122,10 +122,10 @@ def test_a_file_of_prompts_and_its_path(tmp_path: Path) -> None:
             "images, or a mapping such as {'type': 'gan'}",
         ),
         ({"generators": {"a": {"type": "gna"}}}, "did you mean 'gan'"),
-        ({"generators": {"a": {}}}, "generators.a.type: this field is needed"),
+        ({"generators": {"a": {}}}, "generators.a.type: missing required field"),
         (
             {"generators": {"a": {"type": "gan", "truncation": 1}}},
-            "generators.a.truncation: unknown setting; did you mean 'truncation_psi'",
+            "generators.a.truncation: unknown field; did you mean 'truncation_psi'",
         ),
         ({"generators": {"../a": noise}}, "'../a' cannot be the name of a file"),
         ({"suite": 3}, "suite has the type int; expected a name, a file, a PromptSuite or a list"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from gandiff.common.errors import SettingError
 from gandiff.models.settings import DiffusersSettings, FolderSettings, GanSettings
 
 
@@ -27,25 +28,38 @@ def test_whole_numbers_become_floats_where_floats_are_meant() -> None:
 @pytest.mark.parametrize(
     ("cls", "settings", "message"),
     [
-        (GanSettings, {"weights": ""}, "weights is '', needed is a text"),
-        (GanSettings, {"truncation_psi": -0.1}, "truncation_psi is -0.1, needed is 0 to 2"),
-        (GanSettings, {"truncation_psi": "0.7"}, "truncation_psi is '0.7', needed is a number"),
-        (GanSettings, {"truncation_psi": float("nan")}, "truncation_psi is nan"),
-        (DiffusersSettings, {"pipeline": 3}, "pipeline is 3, needed is a text"),
-        (DiffusersSettings, {"scheduler": "dimm"}, "Did you mean 'ddim'?"),
-        (DiffusersSettings, {"scheduler": "edm_euler"}, "no scheduler named 'edm_euler'"),
-        (DiffusersSettings, {"num_inference_steps": 0}, "whole number of 1 or more"),
-        (DiffusersSettings, {"num_inference_steps": 2.5}, "num_inference_steps is 2.5"),
-        (DiffusersSettings, {"num_inference_steps": True}, "num_inference_steps is True"),
-        (DiffusersSettings, {"guidance_scale": -1}, "guidance_scale is -1.0, needed is 0 or more"),
+        (GanSettings, {"weights": ""}, "weights: must be text that is not empty, got ''"),
+        (
+            GanSettings,
+            {"truncation_psi": -0.1},
+            "truncation_psi: must be between 0 and 2, got -0.1",
+        ),
+        (GanSettings, {"truncation_psi": "0.7"}, "truncation_psi: must be a number, got '0.7'"),
+        (GanSettings, {"truncation_psi": float("nan")}, "truncation_psi: must be a finite number"),
+        (GanSettings, {"truncation_pis": 1}, "unknown field; did you mean 'truncation_psi'?"),
+        (DiffusersSettings, {"pipeline": 3}, "pipeline: must be text, got 3"),
+        (DiffusersSettings, {"scheduler": "dimm"}, "did you mean 'ddim'?"),
+        (
+            DiffusersSettings,
+            {"scheduler": "edm_euler"},
+            "scheduler: there is no scheduler named 'edm_euler'",
+        ),
+        (DiffusersSettings, {"num_inference_steps": 0}, "must be at least 1, got 0"),
+        (DiffusersSettings, {"num_inference_steps": 2.5}, "must be a whole number, got 2.5"),
+        (DiffusersSettings, {"num_inference_steps": True}, "must be a whole number, got true"),
+        (DiffusersSettings, {"guidance_scale": -1}, "guidance_scale: must be at least 0, got -1"),
         (DiffusersSettings, {"height": 64}, "give both height and width or neither"),
-        (DiffusersSettings, {"height": 64, "width": 60}, "width is 60 px, needed is a multiple of"),
-        (DiffusersSettings, {"family": "gan"}, "family is 'gan', needed is one of diffusion"),
-        (DiffusersSettings, {"allow_pickle": "yes"}, "allow_pickle is 'yes', needed is true or"),
-        (DiffusersSettings, {"extra": {"generator": 1}}, "extra may not hold 'generator'"),
-        (DiffusersSettings, {"extra": [1]}, "extra is [1], needed is a mapping"),
-        (DiffusersSettings, {"scheduler_options": {1: 2}}, "needed is a mapping of names"),
-        (FolderSettings, {"folder": " "}, "folder is ' ', needed is a text"),
+        (DiffusersSettings, {"height": 64, "width": 60}, "width: must be a multiple of 8, got 60"),
+        (
+            DiffusersSettings,
+            {"family": "gan"},
+            "family: must be one of diffusion, distilled, got 'gan'",
+        ),
+        (DiffusersSettings, {"allow_pickle": "yes"}, "must be true or false, got 'yes'"),
+        (DiffusersSettings, {"extra": {"generator": 1}}, "extra: must not hold 'generator'"),
+        (DiffusersSettings, {"extra": [1]}, "extra: must be a mapping of names to values, got a"),
+        (DiffusersSettings, {"scheduler_options": {1: 2}}, "scheduler_options.1: must be text"),
+        (FolderSettings, {"folder": " "}, "folder: must be text that is not empty, got ' '"),
         (
             FolderSettings,
             {"pattern": "{index}", "mapping": "m.csv"},
@@ -57,16 +71,16 @@ def test_whole_numbers_become_floats_where_floats_are_meant() -> None:
             "has the field {promt}; known are {prompt_id}",
         ),
         (FolderSettings, {"pattern": "{prompt_id.x}"}, "has the field {prompt_id.x}"),
-        (FolderSettings, {"pattern": "a.png"}, "names one file for all prompts"),
+        (FolderSettings, {"pattern": "a.png"}, "pattern: 'a.png' names one file for all prompts"),
         (FolderSettings, {"pattern": "{sample"}, "cannot be read"),
         (FolderSettings, {"pattern": "{prompt_id:05d}"}, "has a format that does not fit"),
-        (FolderSettings, {"resize": 0}, "resize is 0"),
-        (FolderSettings, {"resize_filter": "cubic"}, "needed is one of nearest, box"),
+        (FolderSettings, {"resize": 0}, "resize: must be at least 1, got 0"),
+        (FolderSettings, {"resize_filter": "cubic"}, "did you mean 'bicubic'?"),
     ],
 )
-def test_bad_settings_are_told(cls: type, settings: dict[str, Any], message: str) -> None:
+def test_bad_settings_are_refused(cls: type, settings: dict[str, Any], message: str) -> None:
     required = {DiffusersSettings: {"pipeline": "x"}, FolderSettings: {"folder": "x"}}.get(cls, {})
-    with pytest.raises(ValueError, match=re.escape(message)) as caught:
+    with pytest.raises(SettingError, match=re.escape(message)) as caught:
         cls(**{**required, **settings})
     assert "\n" not in str(caught.value)
 

@@ -9,13 +9,13 @@ from typing import Any
 
 import jsonschema
 import pytest
-import yaml
 from run_helpers import TOY
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
 from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
+from gandiff.experiments.config.yaml_source import parse_document
 from gandiff.experiments.runs.open import open_configured
 
 HOME = Path(config.__file__).resolve().parents[1]
@@ -48,7 +48,7 @@ def test_shipped_files_fit_the_schema_and_name_it(file: Path) -> None:
     first = text.splitlines()[0]
     assert first.startswith("# yaml-language-server: $schema=")
     assert (file.parent / first.partition("=")[2]).resolve() == SCHEMA
-    jsonschema.validate(yaml.safe_load(text), json.loads(SCHEMA.read_text()))
+    jsonschema.validate(parse_document(text, file.name).data, json.loads(SCHEMA.read_text()))
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,7 @@ from gandiff.experiments.config.load import (
     comparison_from_dict,
     comparison_to_dict,
 )
-from gandiff.experiments.config.yaml_source import parse_document
+from gandiff.experiments.config.yaml_source import parse_document, write_yaml
 
 
 def test_defaults_are_filled_in(tmp_path: Path) -> None:
@@ -85,17 +85,20 @@ def test_the_last_override_counts(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("assignment", "says"),
     [
-        ("seed", "--set seed: expected FIELD=VALUE"),
-        ("=3", "expected FIELD=VALUE"),
-        ("generators..shade=3", "expected FIELD=VALUE"),
+        ("seed", "--set seed: must be FIELD=VALUE"),
+        ("=3", "must be FIELD=VALUE"),
+        ("generators..shade=3", "must be FIELD=VALUE"),
         ("sed=3", "--set sed=3: sed: unknown field; did you mean 'seed'?"),
         ("timing.repaets=3", "--set timing.repaets=3: timing.repaets: unknown field; did you mean"),
         ("generators.gna.shade=3", "no generator is named 'gna'; did you mean 'gan'?"),
-        ("generators.gan.shda=3", "generators.gan.shda: unknown setting; did you mean 'shade'?"),
+        ("generators.gan.shda=3", "generators.gan.shda: unknown field; did you mean 'shade'?"),
         ("generators.gan.shade.x=3", "generators.gan.shade is 3 and has no field 'x'"),
-        ("metrics.4=fid", "metrics is a list of 1; expected a position from 0, found '4'"),
+        (
+            "metrics.4=fid",
+            "metrics is a list of 1; its positions are whole numbers from 0, got '4'",
+        ),
         ("seed=[1", "--set seed=[1: cannot read the value"),
-        ("seed=soon", "--set seed=soon: seed: expected a whole number, found 'soon'"),
+        ("seed=soon", "--set seed=soon: seed: must be a whole number, got 'soon'"),
     ],
 )
 def test_bad_overrides_are_refused(tmp_path: Path, assignment: str, says: str) -> None:
@@ -106,7 +109,7 @@ def test_bad_overrides_are_refused(tmp_path: Path, assignment: str, says: str) -
 
 
 def test_a_limit_below_one_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="--limit 0: expected at least 1"):
+    with pytest.raises(RequestError, match="--limit must be at least 1, got 0"):
         load_text(tmp_path, GOOD, limit=0)
 
 
@@ -148,6 +151,7 @@ metrics: []
 
 def test_plain_scalars_are_those_of_yaml_1_2() -> None:
     text = "a: no\nb: 1e-3\nc: 010\nd: 2026-01-01\ne: 0x1F\nf: ~\ng: true\nh: 1:30\n1: x\n"
+    text += "i: off\nj: 0o7\nk: 1_000\nno: '3'\n"
     assert parse_document(text, "t").data == {
         "a": "no",
         "b": 0.001,
@@ -158,7 +162,21 @@ def test_plain_scalars_are_those_of_yaml_1_2() -> None:
         "g": True,
         "h": "1:30",
         "1": "x",
+        "i": "off",
+        "j": 7,
+        "k": "1_000",
+        "no": "3",
     }
+
+
+def test_what_is_written_is_read_back() -> None:
+    data = {
+        "name": "no",
+        "1.50": ["1e-3", 1e-3, None, True],
+        "long": "Ä " * 99,
+        "m": {"d": "2026-01-01"},
+    }
+    assert parse_document(write_yaml(data), "t").data == data
 
 
 @settings(max_examples=200, deadline=None)

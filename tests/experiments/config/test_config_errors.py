@@ -13,11 +13,11 @@ from gandiff.experiments.config.load import load_comparison
 BAD = {
     "generators.gan.shdae": (
         GOOD.replace("shade", "shdae"),
-        "c.yaml:6: generators.gan.shdae: unknown setting; did you mean 'shade'?",
+        "c.yaml:6: generators.gan.shdae: unknown field; did you mean 'shade'?",
     ),
     "setting of the wrong kind": (
         GOOD.replace("shade: 3", "shade: many"),
-        "c.yaml:6: generators.gan.shade: expected a whole number, found 'many'",
+        "c.yaml:6: generators.gan.shade: must be a whole number, got 'many'",
     ),
     "unknown type": (
         GOOD.replace(f"{{type: {TOY}}}", "{type: folders}"),
@@ -39,19 +39,20 @@ BAD = {
     ),
     "not callable": (
         GOOD.replace("ToyGenerator}", "nothing_to_call}"),
-        "expected something to call",
+        "nothing_to_call must be callable, got 3",
     ),
     "missing setting": (
         GOOD.replace(f"{{type: {TOY}}}", "{type: diffusers}"),
-        "c.yaml:7: generators.other.pipeline: this setting is needed and is not there",
+        "c.yaml:7: generators.other.pipeline: missing required field",
     ),
     "wrong setting of a built-in": (
         GOOD.replace(f"{{type: {TOY}}}", "{type: gan, truncation_psi: 3.5}"),
-        "c.yaml:7: generators.other.truncation_psi: truncation_psi is 3.5",
+        "c.yaml:7: generators.other.truncation_psi: must be between 0 and 2, got 3.5",
     ),
     "unknown scheduler": (
         GOOD.replace(f"{{type: {TOY}}}", "{type: diffusers, pipeline: a/b, scheduler: dimm}"),
-        "c.yaml:7: generators.other.scheduler: no scheduler named 'dimm'. Did you mean 'ddim'?",
+        "c.yaml:7: generators.other.scheduler: there is no scheduler named 'dimm'; "
+        "did you mean 'ddim'?",
     ),
     "missing weights": (
         GOOD.replace(f"{{type: {TOY}}}", "{type: gan, weights: gan-scnes}"),
@@ -67,7 +68,7 @@ BAD = {
     ),
     "missing type": (
         GOOD.replace(f"    type: {TOY}\n", ""),
-        "c.yaml:4: generators.gan.type: this field is needed and is not there",
+        "c.yaml:4: generators.gan.type: missing required field",
     ),
     "unknown metric": (
         GOOD.replace("vendi", "vendy"),
@@ -116,43 +117,43 @@ BAD = {
     ),
     "wrong kind": (
         GOOD + "seed: '3'\n",
-        "c.yaml:10: seed: expected a whole number, found '3'",
+        "c.yaml:10: seed: must be a whole number, got '3'",
     ),
     "yes is text": (
         GOOD + "timing: {warmup: yes}\n",
-        "c.yaml:10: timing.warmup: expected a whole number, found 'yes'",
+        "c.yaml:10: timing.warmup: must be a whole number, got 'yes'",
     ),
     "out of range": (
         GOOD + "samples_per_prompt: 0\n",
-        "c.yaml:10: samples_per_prompt: expected at least 1, found 0",
+        "c.yaml:10: samples_per_prompt: must be between 1 and 10000, got 0",
     ),
     "one of": (
         GOOD + "device: gpu\n",
-        "c.yaml:10: device: expected one of auto, cpu, cuda, mps, found 'gpu'",
+        "c.yaml:10: device: must be one of auto, cpu, cuda, mps, got 'gpu'",
     ),
     "list for a mapping": (
         GOOD + "timing: [1]\n",
-        "c.yaml:10: timing: expected a mapping of names to values, found a list",
+        "c.yaml:10: timing: must be a mapping of names to values, got a list",
     ),
     "mapping for a list": (
         GOOD.replace("  - vendi(encoder=scenes)", "  vendi: 1"),
-        "c.yaml:8: metrics: expected a list, found a mapping",
+        "c.yaml:8: metrics: must be a list, got a mapping",
     ),
     "empty list": (
         GOOD + "timing: {batch_sizes: []}\n",
-        "c.yaml:10: timing.batch_sizes: expected at least 1 item, found 0",
+        "c.yaml:10: timing.batch_sizes: must have at least 1 item, got 0",
     ),
     "generator that is no mapping": (
         GOOD.replace(f"other: {{type: {TOY}}}", "other: gan"),
-        "c.yaml:7: generators.other: expected 'type:' and settings, found 'gan'",
+        "c.yaml:7: generators.other: must be a mapping with 'type:' and settings, got 'gan'",
     ),
     "no generators": (
         "name: x\nsuite: prompts.txt\nmetrics: []\n",
-        "generators: this field is needed and is not there",
+        "generators: missing required field",
     ),
     "empty generators": (
         "name: x\nsuite: prompts.txt\nmetrics: []\ngenerators: {}\n",
-        "c.yaml:4: generators: expected at least 1 item, found 0",
+        "c.yaml:4: generators: must have at least 1 item, got 0",
     ),
     "unsafe generator name": (
         GOOD.replace("  other:", "  ../other:"),
@@ -172,7 +173,7 @@ BAD = {
     ),
     "headline of one": (
         GOOD + "headline: [gan, gan]\n",
-        "c.yaml:10: headline: expected two different generators",
+        "c.yaml:10: headline: must name two different generators",
     ),
     "reference": (
         GOOD + "reference: {images: 5}\n",
@@ -196,17 +197,17 @@ BAD = {
     ),
     "control characters": ("name: \x00\n", "this is not valid YAML"),
     "tab": (GOOD + "timing:\n\trepeats: 3\n", "c.yaml:11: this is not valid YAML"),
-    "list at the top": ("- a\n", "expected a comparison (fields such as 'generators:'"),
-    "empty file": ("", "expected a comparison (fields such as 'generators:'"),
+    "list at the top": ("- a\n", "must be a comparison (fields such as 'generators:'"),
+    "empty file": ("", "must be a comparison (fields such as 'generators:'"),
     "two documents": (GOOD + "---\nname: x\n", "this is not valid YAML"),
     "alias of itself": (
         GOOD + "timing: &t\n  batch_sizes: *t\n",
         "an alias (*) refers to what it stands in",
     ),
-    "infinite": (GOOD + "seed: .inf\n", "c.yaml:10: seed: expected a finite number, found .inf"),
+    "infinite": (GOOD + "seed: .inf\n", "c.yaml:10: seed: must be a finite number, got .inf"),
     "python tag": (
         GOOD + "report: !!python/object/apply:os.getcwd []\n",
-        "c.yaml:10: report: expected a mapping of names to values, found an empty list",
+        "c.yaml:10: report: must be a mapping of names to values, got an empty list",
     ),
     "foreign tag": (GOOD + "seed: !dice 3\n", "c.yaml:10: seed: the tag !dice means nothing here"),
     "key that is a list": (GOOD + "? [a]\n: 3\n", "a field name must be plain text"),
@@ -234,10 +235,10 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is a folder"):
         load_comparison(tmp_path)
     (tmp_path / "c.yaml").write_bytes(b"name: \xff\n")
-    with pytest.raises(RequestError, match="expected UTF-8"):
+    with pytest.raises(RequestError, match="must be UTF-8"):
         load_comparison(tmp_path / "c.yaml")
 
 
 def test_only_the_first_problem_is_told_and_the_others_counted(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match=r"seed: .* found 'x' \(1 more follow\)"):
+    with pytest.raises(RequestError, match=r"seed: .* got 'x' \(1 more follow\)"):
         load_text(tmp_path, GOOD + "seed: x\nbatch_size: y\n")

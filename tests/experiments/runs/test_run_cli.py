@@ -169,13 +169,13 @@ def toy(**settings: Any) -> dict[str, Any]:
 # What is changed in a good comparison, and what is said about it.
 BAD: dict[str, tuple[dict[str, Any], str]] = {
     "generator": ({"generators": {"g": {"type": "gna"}}}, "did you mean 'gan'"),
-    "setting": (toy(shad=1), "c.yaml:8: generators.toy.shad: unknown setting; did you mean"),
+    "setting": (toy(shad=1), "c.yaml:8: generators.toy.shad: unknown field; did you mean"),
     "metric": ({"metrics": ["scene_acuracy"]}, "did you mean 'scene_accuracy'"),
     "metric's parameter": ({"metrics": ["vendi(encodr=scenes)"]}, "did you mean 'encoder'"),
     "encoder": ({"metrics": ["vendi(encoder=scense)"]}, "did you mean 'scenes'"),
     "suite": ({"suite": "scense"}, "did you mean 'scenes'"),
     "prompts that are not there": ({"suite": "prompt.txt"}, "did you mean 'prompts.txt'"),
-    "shape": ({"timing": [3]}, "timing: expected a mapping of names to values, found a list"),
+    "shape": ({"timing": [3]}, "timing: must be a mapping of names to values, got a list"),
     "no prompts": ({"suite": "empty.txt"}, "empty.txt has no prompts"),
     "doubled id": ({"suite": "doubled.csv"}, "prompt id 'x' is given twice"),
     "id that leaves": ({"suite": "leaving.csv"}, "the prompt id '../x' (prompt 1) cannot be"),

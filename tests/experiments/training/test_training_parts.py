@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-import yaml
+from ruamel.yaml import YAML
 
 from gandiff.evaluate.extractors.scenes import PRETRAINED, heads_of, load_classifier
 from gandiff.experiments.scenes.captions import caption_facts
@@ -134,7 +134,7 @@ def test_a_card_says_what_is_known_and_no_more() -> None:
     for card in (scenes, photos):
         assert "`gandiff run FILE`" in card
         assert "validation captions" not in card
-        assert yaml.safe_load(card.split("---")[1])["library_name"] == "gandiff"
+        assert YAML().load(card.split("---")[1])["library_name"] == "gandiff"
 
 
 def test_a_card_has_what_the_last_tick_measured() -> None:
