@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.rows import Row, read_rows
 from gandiff.models.generator import GenerationRequest
 
 # Hugging Face's imagefolder convention: https://huggingface.co/docs/datasets/image_dataset
@@ -60,92 +58,53 @@ def read_mapping(path: Path) -> FileMapping:
     key: str | None = None
     names: dict[tuple[str, int], str] = {}
     counts: dict[str, int] = {}
-    for line, row in _rows(path):
-        key = key or _key(path, row)
-        prompt = _normal(_field(path, line, row, key))
-        name = _file(path, line, row)
-        sample = _sample(path, line, row.get("sample"), counts.get(prompt, 0))
+    for row in read_rows(path, GeneratorError):
+        key = key or _key(row)
+        prompt = _normal(_field(row, key))
+        name = _file(path, row)
+        sample = _sample(row, counts.get(prompt, 0))
         if (prompt, sample) in names:
-            raise GeneratorError(
-                f"{path}, line {line}: sample {sample} of {key} {prompt!r} is there twice"
-            )
+            raise GeneratorError(f"{row.where}: sample {sample} of {key} {prompt!r} is given twice")
         counts[prompt] = counts.get(prompt, 0) + 1
         names[(prompt, sample)] = name
     if key is None:
-        raise GeneratorError(
-            f"{path} has no rows; needed is file_name and prompt_id or text in each"
-        )
+        raise GeneratorError(f"{path} has no rows; each must have file_name and prompt_id or text")
     return FileMapping(path=path, key=key, names=names)
 
 
-def _rows(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """Give the rows with their line numbers."""
-    kind = path.suffix.lower()
-    if kind not in (".csv", ".tsv", ".jsonl"):
-        raise GeneratorError(f"the mapping {path} ends in {kind!r}, needed is .csv, .tsv or .jsonl")
-    try:
-        text = path.read_text(encoding="utf-8-sig")  # spreadsheets write a byte order mark
-    except OSError as error:
-        raise GeneratorError(f"cannot read the mapping {path}: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise GeneratorError(f"the mapping {path} is not UTF-8: {error}") from error
-    if kind == ".jsonl":
-        yield from _json_rows(path, text)
-        return
-    reader = csv.DictReader(text.splitlines(), delimiter="\t" if kind == ".tsv" else ",")
-    for row in reader:
-        yield reader.line_num, row
-
-
-def _json_rows(path: Path, text: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise GeneratorError(f"{path}, line {number} is not valid JSON: {error}") from error
-        if not isinstance(row, dict):
-            raise GeneratorError(
-                f"{path}, line {number} is a {type(row).__name__}, needed is an object"
-            )
-        yield number, row
-
-
-def _key(path: Path, row: Mapping[str, Any]) -> str:
+def _key(row: Row) -> str:
     for key in _KEYS:
-        if row.get(key) is not None:
+        if row.fields.get(key) is not None:
             return key
-    found = ", ".join(str(name) for name in row) or "nothing"
     raise GeneratorError(
-        f"{path} has the columns {found}; needed is file_name and prompt_id or text"
+        f"{row.where} has the fields {', '.join(row.fields) or 'nothing'}; "
+        "expected file_name and prompt_id or text"
     )
 
 
-def _field(path: Path, line: int, row: Mapping[str, Any], name: str) -> str:
-    value = row.get(name)
+def _field(row: Row, name: str) -> str:
+    value = row.fields.get(name)
     if value is None or str(value).strip() == "":
-        raise GeneratorError(f"{path}, line {line} has no {name}")
+        raise GeneratorError(f"{row.where} has no {name}")
     return str(value)
 
 
-def _file(path: Path, line: int, row: Mapping[str, Any]) -> str:
-    name = _field(path, line, row, "file_name" if row.get("file_name") is not None else "file")
+def _file(path: Path, row: Row) -> str:
+    name = _field(row, "file_name" if row.fields.get("file_name") is not None else "file")
     folder = path.parent.resolve()
     if not (folder / name).resolve().is_relative_to(folder):
-        raise GeneratorError(f"{path}, line {line}: {name} lies outside of the folder {folder}")
+        raise GeneratorError(f"{row.where}: {name} lies outside of the folder {folder}")
     return name
 
 
-def _sample(path: Path, line: int, value: Any, otherwise: int) -> int:
+def _sample(row: Row, otherwise: int) -> int:
+    value = row.fields.get("sample")
     if value is None or str(value).strip() == "":
         return otherwise
     try:
         return int(str(value))
-    except ValueError as error:
-        raise GeneratorError(
-            f"{path}, line {line}: sample is {value!r}, needed is a number"
-        ) from error
+    except ValueError:
+        raise GeneratorError(f"{row.where}: sample must be a number, got {value!r}") from None
 
 
 def _normal(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from gandiff.common.errors import RequestError
 from gandiff.common.images import SUFFIXES
+from gandiff.common.rows import read_rows, read_text
 
 _LAYOUTS = (
     "write a metadata.jsonl with file_name and text, or a name.txt beside each name.png; "
@@ -32,54 +33,50 @@ def list_captioned(source: Path) -> list[Captioned]:
     ``text``), or with ``name.txt`` beside ``name.png`` (a caption a line), or with
     ``annotations/captions_*.json``; or such a JSON file. Pictures without a caption, and those of
     the folder that its ``metadata.jsonl`` does not name, are counted on stderr. Raises
-    ``RequestError`` if there are none with one, and for captions that are no text.
+    ``RequestError`` if there are none with one, and for captions that are not text.
     """
-    if source.is_file() and source.suffix == ".json":
-        found = _coco(source)
-    elif not source.is_dir():
-        raise RequestError(
-            f"--data {source} is no folder; give a folder of captioned images, the JSON file of "
-            "COCO's captions, or 'scenes'"
-        )
-    elif (source / "metadata.jsonl").is_file():
-        found = _listing(source / "metadata.jsonl")
-    elif annotations := sorted(source.glob("annotations/captions_*.json")):
-        if len(annotations) > 1:
-            names = ", ".join(path.name for path in annotations)
-            raise RequestError(f"{source} has captions in {names}; give one of these files")
-        found = _coco(annotations[0])
-    else:
-        found = _neighbours(source)
-    told = [one for one in found if one.captions]
-    if not told:
-        pictures = f"; it has {len(found)} images without captions" if found else ""
-        raise RequestError(f"{source} has no captioned image{pictures}; {_LAYOUTS}")
-    if len(told) < len(found):
+    pictures = _listed(source)
+    captioned = [one for one in pictures if one.captions]
+    if not captioned:
+        have = f"; it has {len(pictures)} images without captions" if pictures else ""
+        raise RequestError(f"{source} has no captioned image{have}; {_LAYOUTS}")
+    if missing := len(pictures) - len(captioned):
         print(
-            f"warning: {len(found) - len(told)} of {len(found)} images in {source} have no caption "
+            f"warning: {missing} of {len(pictures)} images in {source} have no caption "
             "and are left out",
             file=sys.stderr,
         )
-    return told
+    return captioned
+
+
+def _listed(source: Path) -> list[Captioned]:
+    if source.is_file() and source.suffix == ".json":
+        return _coco(source)
+    if not source.is_dir():
+        raise RequestError(
+            f"--data {source} is not a folder; give a folder of captioned images, the JSON file of "
+            "COCO's captions, or 'scenes'"
+        )
+    if (source / "metadata.jsonl").is_file():
+        return _listing(source / "metadata.jsonl")
+    annotations = sorted(source.glob("annotations/captions_*.json"))
+    if len(annotations) > 1:
+        names = ", ".join(path.name for path in annotations)
+        raise RequestError(f"{source} has captions in {names}; give one of these files")
+    return _coco(annotations[0]) if annotations else _neighbours(source)
 
 
 def _listing(path: Path) -> list[Captioned]:
     texts: dict[str, list[str]] = defaultdict(list)
-    for number, line in enumerate(read_text(path).split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-            name, text = row["file_name"], row["text"]
-        except (json.JSONDecodeError, KeyError, TypeError) as error:
-            raise RequestError(
-                f"{path}, line {number}: needs an object with file_name and text ({error})"
-            ) from error
-        where = f"{path}, line {number}"
+    for where, fields in read_rows(path):
+        missing = [name for name in ("file_name", "text") if name not in fields]
+        if missing:
+            raise RequestError(f"{where}: missing required field {missing[0]!r}")
+        name, text = fields["file_name"], fields["text"]
         texts[_text(name, f"{where}: file_name")] += _clean(
             [_text(one, f"{where}: text") for one in (text if isinstance(text, list) else [text])]
         )
-    listed = [Captioned(path.parent / name, tuple(found)) for name, found in texts.items()]
+    listed = [Captioned(path.parent / name, tuple(said)) for name, said in texts.items()]
     named = {one.path.resolve() for one in listed}
     unlisted = [one for one in _pictures(path.parent) if one.resolve() not in named]
     if unlisted:
@@ -91,10 +88,10 @@ def _listing(path: Path) -> list[Captioned]:
     return listed
 
 
-def _text(found: object, where: str) -> str:
-    if not isinstance(found, str):
-        raise RequestError(f"{where} is {json.dumps(found)[:60]}; needed is a string")
-    return found
+def _text(value: object, where: str) -> str:
+    if not isinstance(value, str):
+        raise RequestError(f"{where} must be a string, got {json.dumps(value)[:60]}")
+    return value
 
 
 def _neighbours(folder: Path) -> list[Captioned]:
@@ -121,7 +118,7 @@ def _coco(path: Path) -> list[Captioned]:
             texts[note["image_id"]].append(_text(note["caption"], where))
     except (json.JSONDecodeError, KeyError, TypeError) as error:
         raise RequestError(
-            f"{path} is no COCO captions file: needed are 'images' (id, file_name) and "
+            f"{path} is not a COCO captions file, which has 'images' (id, file_name) and "
             f"'annotations' (image_id, caption) ({type(error).__name__}: {error})"
         ) from error
     folder = _coco_folder(path, next(iter(names.values()), ""))
@@ -145,11 +142,3 @@ def _coco_folder(path: Path, first: str) -> Path:
 
 def _clean(texts: Iterable[str]) -> list[str]:
     return [text for text in (" ".join(t.split()) for t in texts) if text]
-
-
-def read_text(path: Path) -> str:
-    """A file's UTF-8 text; raises ``RequestError`` naming the byte that is not."""
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: expected UTF-8 text; byte {error.start} is not") from error

@@ -98,13 +98,19 @@ def test_imagefolder_metadata_as_datasets_writes_it(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("", "has no rows"),
-        ("file_name,caption\na.png,x\n", "has the columns file_name, caption; needed is"),
-        ("file_name,text\n,x\n", "line 2 has no file"),
-        ("file_name,text\na.png,x\na.png,\n", "line 3 has no text"),
-        ("file_name,text,sample\na.png,x,zero\n", "line 2: sample is 'zero'"),
-        ("file_name,text,sample\na.png,x,0\na.png,x,0\n", "line 3: sample 0 of text 'x' is there"),
-        ("file_name,text\n../a.png,x\n", "line 2: ../a.png lies outside of the folder"),
-        ("file_name,text\n/etc/hostname,x\n", "line 2: /etc/hostname lies outside"),
+        (
+            "file_name,caption\na.png,x\n",
+            "m.csv:2 has the fields file_name, caption; expected",
+        ),
+        ("file_name,text\n,x\n", "m.csv:2 has no file"),
+        ("file_name,text\na.png,x\na.png,\n", "m.csv:3 has no text"),
+        ("file_name,text,sample\na.png,x,zero\n", "m.csv:2: sample must be a number, got 'zero'"),
+        (
+            "file_name,text,sample\na.png,x,0\na.png,x,0\n",
+            "m.csv:3: sample 0 of text 'x' is given",
+        ),
+        ("file_name,text\n../a.png,x\n", "m.csv:2: ../a.png lies outside of the folder"),
+        ("file_name,text\n/etc/hostname,x\n", "m.csv:2: /etc/hostname lies outside"),
         ("file_name,text\nb.png,x\n", "names no file that is in the folder"),
     ],
 )
@@ -119,12 +125,12 @@ def test_bad_mappings_are_told(tmp_path: Path, text: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("m.jsonl", b'{"file_name": "a.png"', "line 1 is not valid JSON"),
-        ("m.jsonl", b"[1]", "line 1 is a list, needed is an object"),
-        ("m.csv", b"file_name,text\n\xff,x\n", "is not UTF-8"),
-        ("m.xls", b"", "ends in '.xls', needed is .csv, .tsv or .jsonl"),
+        ("m.jsonl", b'{"file_name": "a.png"', "m.jsonl:1: this is not JSON"),
+        ("m.jsonl", b"[1]", "m.jsonl:1: expected a JSON object, got [1]"),
+        ("m.csv", b"file_name,text\n\xff,x\n", "expected UTF-8 text; byte 15 is not"),
+        ("m.xls", b"", "m.xls: expected a file ending in .csv, .tsv, .jsonl"),
         ("../m.csv", b"", "the mapping ../m.csv lies outside"),
-        ("missing.csv", None, "cannot read the mapping"),
+        ("missing.csv", None, "missing.csv cannot be read: No such file"),
     ],
 )
 def test_unreadable_mappings_are_told(

@@ -206,13 +206,25 @@ def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFix
 @pytest.mark.parametrize(
     ("rows", "says"),
     [
-        (["{"], "line 1: needs an object with file_name and text"),
-        ([{"file_name": "0.png", "text": "a"}, ["0.png"]], "line 2: needs an object"),
-        (["", {"text": "a"}], "line 2: needs an object with file_name and text ('file_name')"),
-        ([{"file_name": "0.png"}], "line 1: needs an object with file_name and text ('text')"),
-        ([{"file_name": "0.png", "text": None}], "line 1: text is null; needed is a string"),
-        ([{"file_name": "0.png", "text": ["a", 7]}], "line 1: text is 7; needed is a string"),
-        ([{"file_name": None, "text": "a"}], "line 1: file_name is null; needed is a string"),
+        (["{"], "jsonl:1: this is not JSON"),
+        (
+            [{"file_name": "0.png", "text": "a"}, ["0.png"]],
+            'metadata.jsonl:2: expected a JSON object, got ["0.png"]',
+        ),
+        (["", {"text": "a"}], "jsonl:2: missing required field 'file_name'"),
+        ([{"file_name": "0.png"}], "jsonl:1: missing required field 'text'"),
+        (
+            [{"file_name": "0.png", "text": None}],
+            "jsonl:1: text must be a string, got null",
+        ),
+        (
+            [{"file_name": "0.png", "text": ["a", 7]}],
+            "jsonl:1: text must be a string, got 7",
+        ),
+        (
+            [{"file_name": None, "text": "a"}],
+            "jsonl:1: file_name must be a string, got null",
+        ),
         ([], "has no captioned image; write a metadata.jsonl"),
         ([{"file_name": "gone.png", "text": "a"}], "none of the 1 images in"),
     ],
@@ -297,11 +309,11 @@ def test_coco_captions_find_their_pictures(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda f: f.write_text("{"), "is no COCO captions file"),
-        (lambda f: f.write_text('{"images": []}'), "is no COCO captions file"),
+        (lambda f: f.write_text("{"), "is not a COCO captions file"),
+        (lambda f: f.write_text('{"images": []}'), "is not a COCO captions file"),
         (
             lambda f: f.write_text(f.read_text().replace('"caption 1 of 2"', "null")),
-            r"val2017\.json: the caption of image 12 is null; needed is a string",
+            r"val2017\.json: the caption of image 12 must be a string, got null",
         ),
         (lambda f: shutil.rmtree(f.parent.parent / "val2017"), "the images of .* are not there"),
         (
@@ -356,9 +368,9 @@ def test_captions_that_are_no_text_are_refused(folder: Path, name: str) -> None:
 
 
 def test_folders_that_are_none_or_empty_are_refused(tmp_path: Path, folder: Path) -> None:
-    with pytest.raises(RequestError, match=r"gone is no folder; give a folder of captioned images"):
+    with pytest.raises(RequestError, match=r"gone is not a folder; give a folder of cap"):
         open_data(str(tmp_path / "gone"), 16)
-    with pytest.raises(RequestError, match=r"0\.png is no folder"):
+    with pytest.raises(RequestError, match=r"0\.png is not a folder"):
         open_data(str(folder / "0.png"), 16)
     shutil.rmtree(folder)
     folder.mkdir()

@@ -265,7 +265,7 @@ def test_what_starts_processes_looks_without_opening(
     check_data(small(tmp_path / "out", pictures, processes=2))
     assert two == []
     assert capsys.readouterr().err == ""
-    for data, says in (("nowhere", "nowhere is no folder"), ("scenes", "--seed must be from")):
+    for data, says in (("nowhere", "nowhere is not a folder"), ("scenes", "--seed must be from")):
         with pytest.raises(RequestError, match=says):
             gan.train(small(tmp_path / "out", data, processes=2, seed=5000))
     assert not (tmp_path / "out").exists()

@@ -191,7 +191,10 @@ def test_a_text_encoder_that_is_there_is_taken(gan_folder: Path, tmp_path: Path)
 
 
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
-    *((kind, {"data": "nowhere"}, "nowhere is no folder") for kind in ("gan", "diffusion", "text")),
+    *(
+        (kind, {"data": "nowhere"}, "nowhere is not a folder")
+        for kind in ("gan", "diffusion", "text")
+    ),
     *((kind, {"resume": True}, "--resume found no checkpoint.pt") for kind in ("gan", "text")),
     ("diffusion", {"resume": True}, "--resume found no checkpoint.pt"),
     ("judges", {"resume": True}, "--resume found no scene-clip/checkpoint.pt"),
