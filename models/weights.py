@@ -19,8 +19,9 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.files import file_sha256
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
-# The shipped text encoders were saved again under the names of weights that every transformers
-# reads. The numbers stayed, so they count as the files that they were: runs stay valid.
+# What old runs recorded of shipped files. The text encoders were saved again under the names of
+# weights that every transformers reads. The numbers stayed, so they count as the files that they
+# were: runs stay valid.
 _RENAMED = {
     "46db0726512aaf57d5380ed1211e1364ff50733a1dfecef794ae7e04e4ac7f59": (
         "498957742c143f78342f3cca22c1d3e1bd68818230bf1a29daa36f956fec86d8"
@@ -94,10 +95,17 @@ def combined_sha256(directory: Path, suffixes: Sequence[str] = (".safetensors",)
         return None
     digest = hashlib.sha256()
     for name, path in files:
-        status = path.stat()
         digest.update(name.encode() + b"\0")
-        digest.update(bytes.fromhex(_file_sha256(path, status.st_size, status.st_mtime_ns)))
+        digest.update(bytes.fromhex(original_sha256(path)))
     return digest.hexdigest()
+
+
+def original_sha256(path: Path) -> str:
+    """Sha256 of a file; a shipped file that was only written in another layout since keeps the hash
+    that it had.
+    """
+    status = path.stat()
+    return _file_sha256(path, status.st_size, status.st_mtime_ns)
 
 
 @functools.lru_cache(maxsize=256)

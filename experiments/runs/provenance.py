@@ -13,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.devices import accelerator_name, cpu_name, usable_cores
-from gandiff.common.files import PACKAGE, file_sha256
+from gandiff.common.files import PACKAGE
 from gandiff.common.run_record import Environment
 from gandiff.experiments.config.paths import WEIGHTS, local_weights
+from gandiff.models.weights import original_sha256
 
 PACKAGES = (
     "gandiff",
@@ -82,7 +83,7 @@ def fingerprint(settings: Mapping[str, Any]) -> str | None:
     total = hashlib.sha256()
     for file in files:
         name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        total.update(f"{name}\0{file_sha256(file)}\n".encode())
+        total.update(f"{name}\0{original_sha256(file)}\n".encode())
     return total.hexdigest()
 
 

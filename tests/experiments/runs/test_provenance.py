@@ -9,6 +9,12 @@ import pytest
 
 from gandiff.common import devices
 from gandiff.experiments.runs import provenance
+from gandiff.models.weights import PRETRAINED
+
+SHIPPED = {  # what runs of the first version recorded of the weights
+    "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
+    "diffusion-scenes": "882ca7ef77d2a4f3095a2a0242ddfd699e26d968b23eec511ad56054612063c9",
+}
 
 
 def test_the_machine_and_the_software_are_recorded() -> None:
@@ -20,6 +26,12 @@ def test_the_machine_and_the_software_are_recorded() -> None:
     assert found.packages.keys() >= {"gandiff", "numpy", "pillow", "torch"}
     assert found.python
     assert found.platform
+
+
+@pytest.mark.parametrize(("name", "recorded"), SHIPPED.items())
+def test_runs_of_the_shipped_generators_stay_valid(name: str, recorded: str) -> None:
+    """If a shipped file changes and the numbers in it do not, ``models/weights.py`` says so."""
+    assert provenance.fingerprint({"weights": str(PRETRAINED / name)}) == recorded
 
 
 def test_the_commit_and_whether_it_was_changed(tmp_path: Path) -> None:
