@@ -7,7 +7,7 @@ import dataclasses
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -94,12 +94,6 @@ def peak_memory_bytes(device: str = "cpu") -> int:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024  # macOS counts bytes, others KiB
-
-
-def count_parameters(modules: Iterable[Any]) -> int:
-    """Numbers in the parameters of torch modules; a tensor that several share counts once."""
-    tensors = {id(tensor): tensor for module in modules for tensor in module.parameters()}
-    return sum(int(tensor.numel()) for tensor in tensors.values())
 
 
 def _wall_seconds(fn: Callable[[], object], device: str) -> float:

@@ -6,6 +6,7 @@ A pytest plugin: tests take the fixtures, or import the builders (``import toys`
 from __future__ import annotations
 
 import colorsys
+import json
 import shutil
 import struct
 from collections.abc import Sequence
@@ -198,6 +199,17 @@ def save_toy_images(folder: Path, names: Sequence[str]) -> Path:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         toy_image(seed).save(path)
+    return folder
+
+
+def save_captioned(folder: Path, images: Sequence[np.ndarray], captions: Sequence[str]) -> Path:
+    """Save PNGs and ``metadata.jsonl`` by Hugging Face's imagefolder convention."""
+    folder.mkdir(parents=True)
+    lines = []
+    for i, (image, text) in enumerate(zip(images, captions, strict=True)):
+        Image.fromarray(image).save(folder / f"{i:06d}.png")
+        lines.append(json.dumps({"file_name": f"{i:06d}.png", "text": text}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
 
 

@@ -18,7 +18,7 @@ from gandiff.common.run_record import RESULTS, RunRecord, read_record
 from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = PACKAGE / "models" / "pretrained"
-_ORACLE = "gandiff.experiments.scenes.oracle:paint"
+_ORACLE = "gandiff.experiments.scenes.oracle:sample"
 _MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 
 

@@ -1,8 +1,7 @@
 """Captions that leave things out, and what a caption leaves open.
 
 What a caption says is drawn independently of what the scene shows, so that what it leaves unsaid
-keeps its prior distribution; ``unstated_distribution`` gives it exactly and ``matching_scenes``
-draws from it.
+keeps its prior distribution, which ``matching_scenes`` draws from.
 """
 
 from __future__ import annotations
@@ -188,30 +187,6 @@ def p_two_objects(facts: Facts) -> Float64[np.ndarray, " n"]:
     alone = (1 - P_TWO_OBJECTS) * (1 - P_ONLY)
     open_ = unsaid / (unsaid + alone)
     return np.where(facts.mentions == 2, 1.0, np.where(facts.count == 1, 0.0, open_))
-
-
-def unstated_distribution(expected: Mapping[str, Any]) -> dict[str, dict[str, float]]:
-    """Exact distribution of each attribute that the caption leaves open, by name.
-
-    ``colour_0`` is the colour of the first canonical mention; a held-out pair has probability 0.
-    """
-    facts = facts_of(expected)
-    out: dict[str, dict[str, float]] = {}
-    two = float(p_two_objects(facts)[0])
-    if facts.count[0] < 0:
-        out["count"] = {"1": 1 - two, "2": two}
-    if facts.background[0] < 0:
-        out["background"] = dict.fromkeys(BACKGROUNDS, 1 / len(BACKGROUNDS))
-    if facts.mentions[0] == 2 and facts.relation[0] < 0:
-        out["relation"] = dict.fromkeys(RELATIONS, 1 / len(RELATIONS))
-    for m in range(facts.mentions[0]):
-        if facts.colour[0, m] < 0:
-            banned = COLOURS[HELD_OUT_COLOUR[facts.shape[0, m]]]
-            share = 1 / (len(COLOURS) - 1)
-            out[f"colour_{m}"] = {c: 0.0 if c == banned else share for c in COLOURS}
-        if facts.size[0, m] < 0:
-            out[f"size_{m}"] = dict.fromkeys(SIZES, 1 / len(SIZES))
-    return out
 
 
 def matching_scenes(expected: Mapping[str, Any], n: int, seed: int) -> Scenes:

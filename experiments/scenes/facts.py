@@ -3,17 +3,16 @@
 A scene holds one or two objects on a plain background and is a pure function of its 64-bit seed.
 The seed's range says which split it belongs to, so splits cannot overlap. Two objects of one scene
 always differ in shape, so one canonical order, by shape, settles which is which: "a star left of a
-ring" and "a ring right of a star" are the same facts. Rendering is in ``scenes_render``, wording in
-``scenes_captions``, wrong captions are in ``scenes_mismatches``.
+ring" and "a ring right of a star" are the same facts. Rendering is in ``scenes.render``, wording in
+``scenes.captions``, mismatched captions are in ``scenes.mismatches``.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, Int64, UInt64
+from jaxtyping import Float32, Float64, Int8, UInt64
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent")
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
@@ -228,13 +227,3 @@ def fits(facts: Facts, scenes: Scenes) -> np.ndarray:
             stated = getattr(facts, name)[:, mention]
             ok &= ~asked | (stated < 0) | (stated == getattr(scenes, name)[rows, slot])
     return np.asarray(ok & ((facts.relation < 0) | (facts.relation == scenes.relation)))
-
-
-def stream_scenes(
-    split: str, batch: int, start: int = 0
-) -> Iterator[tuple[Int64[np.ndarray, " b"], Scenes]]:
-    """Endless batches of (positions in the split, scenes)."""
-    while True:
-        positions = np.arange(start, start + batch, dtype=np.int64)
-        yield positions, sample_scenes(scene_seeds(split, start, batch))
-        start += batch

@@ -1,6 +1,6 @@
 """A perfect generator of scenes: it draws a scene that the caption was written for.
 
-In a comparison, ``type: gandiff.experiments.scenes.oracle:paint`` gives the value of every metric
+In a comparison, ``type: gandiff.experiments.scenes.oracle:sample`` gives the value of every metric
 that a perfect model of scenes would get, beside the models: the Fréchet distance of real scenes to
 real scenes at the same number, full accuracy, a diversity ratio near one.
 """
@@ -19,7 +19,7 @@ from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
 
 
-def paint(
+def sample(
     prompts: Sequence[str],
     seeds: Sequence[int],
     split: str = "test",
@@ -42,8 +42,8 @@ def paint(
     return images
 
 
-paint.family = "other"  # type: ignore[attr-defined]
-paint.resolution = 32  # type: ignore[attr-defined]
+sample.family = "other"  # type: ignore[attr-defined]
+sample.resolution = 32  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -8,7 +8,6 @@ point on their inner side.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -142,26 +141,3 @@ def _draw(
     where = (rows[:, None, None], ys[:, :, None], xs[:, None, :])
     under = canvas[where]
     canvas[where] = under + alpha * (rgb[:, None, None, :] - under)
-
-
-def save_image_folder(
-    folder: Path, scenes: Scenes, captions: list[str], resolution: int = 32
-) -> None:
-    """Write PNGs and ``metadata.jsonl``, by Hugging Face's imagefolder convention.
-
-    A line is ``{"file_name": ..., "text": ...}``.
-    """
-    import json
-
-    from PIL import Image
-
-    if len(scenes) != len(captions):
-        raise ValueError(f"{len(scenes)} scenes but {len(captions)} captions")
-    folder.mkdir(parents=True, exist_ok=True)
-    lines = []
-    for start in range(0, len(scenes), 256):
-        for i, image in enumerate(render(scenes[start : start + 256], resolution), start):
-            name = f"{i:06d}.png"
-            Image.fromarray(image).save(folder / name, compress_level=1)
-            lines.append(json.dumps({"file_name": name, "text": captions[i]}))
-    (folder / "metadata.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")

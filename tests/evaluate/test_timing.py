@@ -7,7 +7,6 @@ import torch
 
 from gandiff.evaluate.timing import (
     Timing,
-    count_parameters,
     peak_memory_bytes,
     reset_peak_memory,
     time_callable,
@@ -59,14 +58,6 @@ print(can_reset, before, after, peak_memory_bytes())
     assert 60 * 2**20 < after - before < 200 * 2**20
     if can_reset == "True":
         assert later < after - 50 * 2**20
-
-
-def test_shared_parameters_count_once() -> None:
-    a, b = torch.nn.Linear(3, 4), torch.nn.Linear(4, 3)
-    tied = torch.nn.Linear(3, 4)
-    tied.weight = a.weight
-    assert count_parameters([a, b]) == 16 + 15
-    assert count_parameters([a, b, tied]) == 16 + 15 + 4
 
 
 @pytest.mark.gpu

@@ -11,23 +11,23 @@ import pytest
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.benchmarks import shipped_scores as shipped
 from gandiff.experiments.config.load import comparison_from_dict
-from gandiff.experiments.scenes.oracle import paint
+from gandiff.experiments.scenes.oracle import sample
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED
 
 
 def test_a_picture_depends_on_prompt_and_seed_alone() -> None:
     texts = [one["text"] for one in scene_suite("test", 3)]
-    together = paint(texts, [5, 6, 7], known=3)
+    together = sample(texts, [5, 6, 7], known=3)
     assert [image.shape for image in together] == [(32, 32, 3)] * 3
-    assert (paint(texts[2:], [7], known=3)[0] == together[2]).all()
-    assert (paint(texts[2:], [8], known=3)[0] != together[2]).any()
-    assert paint(texts[:1], [5], known=3, resolution=64)[0].shape == (64, 64, 3)
+    assert (sample(texts[2:], [7], known=3)[0] == together[2]).all()
+    assert (sample(texts[2:], [8], known=3)[0] != together[2]).any()
+    assert sample(texts[:1], [5], known=3, resolution=64)[0].shape == (64, 64, 3)
 
 
 def test_other_prompts_are_refused() -> None:
     with pytest.raises(LookupError, match="'a cat' is not among the first 3 prompts"):
-        paint(["a cat"], [0], known=3)
+        sample(["a cat"], [0], known=3)
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "batch_size": 60,
         "generators": {
             "gan": {"type": "gan", "weights": "gan-scenes"},
-            "oracle": {"type": "gandiff.experiments.scenes.oracle:paint"},
+            "oracle": {"type": "gandiff.experiments.scenes.oracle:sample"},
         },
         "reference": {"type": "scenes", "images": 400},
         "metrics": ["scene_accuracy", "unstated", "fd(encoder=scenes)"],

@@ -24,7 +24,6 @@ from gandiff.experiments.scenes.facts import (
     Scenes,
     sample_scenes,
     scene_seeds,
-    stream_scenes,
 )
 from gandiff.experiments.scenes.render import render
 
@@ -95,15 +94,6 @@ def test_seeds_outside_a_split_are_refused() -> None:
         scene_seeds("train", LAST, 2)
     with pytest.raises(ValueError, match=r"a split has 2\*\*40 seeds"):
         scene_seeds("train", -1, 1)
-
-
-def test_a_stream_goes_through_a_split_in_order() -> None:
-    stream = stream_scenes("train", batch=5, start=10)
-    (first, a), (second, b) = next(stream), next(stream)
-    assert [*first, *second] == list(range(10, 20))
-    whole = sample_scenes(scene_seeds("train", 10, 10))
-    assert same(a, whole[:5])
-    assert same(b, whole[5:])
 
 
 @pytest.mark.parametrize("split", GENERATOR_SPLITS)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scene_helpers import unstated_distribution
 
 from gandiff.experiments.scenes.captions import (
     caption_facts,
@@ -16,7 +17,6 @@ from gandiff.experiments.scenes.captions import (
     facts_of,
     matching_scenes,
     p_two_objects,
-    unstated_distribution,
 )
 from gandiff.experiments.scenes.facts import (
     BACKGROUNDS,

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import toys
 from PIL import Image
 
 from gandiff.experiments.data.captioned import FileImages, SceneImages
 from gandiff.experiments.scenes import suite as scenes_suite
 from gandiff.experiments.scenes.captions import caption_facts, captions, facts_of
 from gandiff.experiments.scenes.facts import HELD_OUT_COLOUR, fits, sample_scenes, scene_seeds
-from gandiff.experiments.scenes.render import render, save_image_folder
+from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import reference_scenes, scene_suite, training_batch
 
 
@@ -92,10 +93,9 @@ def test_a_training_batch_belongs_together() -> None:
     assert batch.captions == captions(caption_facts(batch.scenes, seeds, 2), seeds, 2)
 
 
-def test_saved_scenes_are_an_image_folder(tmp_path: Path) -> None:
+def test_scenes_in_a_folder_are_read_as_they_were_drawn(tmp_path: Path) -> None:
     batch = SceneImages(resolution=16).batch(0, 5)
-    scenes = sample_scenes(scene_seeds("train", 0, 5))
-    save_image_folder(tmp_path / "set", scenes, batch.captions, resolution=16)
+    toys.save_captioned(tmp_path / "set", batch.images, batch.captions)
     listing = (tmp_path / "set" / "metadata.jsonl").read_text(encoding="utf-8")
     rows = [json.loads(line) for line in listing.splitlines()]
     assert [set(row) for row in rows] == [{"file_name", "text"}] * 5
@@ -108,13 +108,6 @@ def test_saved_scenes_are_an_image_folder(tmp_path: Path) -> None:
     for image, caption in zip(shown.images, shown.captions, strict=True):
         np.testing.assert_array_equal(image, batch.images[batch.captions.index(caption)])
     assert read.captions(99) == batch.captions
-
-
-def test_a_folder_needs_a_caption_for_each_scene(tmp_path: Path) -> None:
-    scenes = sample_scenes(scene_seeds("train", 0, 3))
-    with pytest.raises(ValueError, match="3 scenes but 2 captions"):
-        save_image_folder(tmp_path / "set", scenes, ["a", "b"])
-    assert not (tmp_path / "set").exists()
 
 
 def test_expected_facts_are_those_of_a_scene_of_the_split(

@@ -12,12 +12,13 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import toys
 from training_helpers import little_to_check, read, request
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
-from gandiff.experiments.scenes.render import render, save_image_folder
+from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.gan import train as gan
@@ -58,9 +59,8 @@ def pictures(tmp_path: Path) -> Path:
     """A folder of six captioned scenes at 16 px."""
     seeds = scene_seeds("test", 0, 6)
     scenes = sample_scenes(seeds)
-    save_image_folder(
-        tmp_path / "pictures", scenes, captions(caption_facts(scenes, seeds), seeds), 16
-    )
+    texts = captions(caption_facts(scenes, seeds), seeds)
+    toys.save_captioned(tmp_path / "pictures", render(scenes, 16), texts)
     return tmp_path / "pictures"
 
 
@@ -233,7 +233,7 @@ def test_a_gan_that_diverges_ends_with_an_error(gan_folder: Path, tmp_path: Path
     shutil.copytree(gan_folder, out)
     (out / CHECKPOINT).unlink()
     (out / "model.safetensors").unlink()
-    recipe = gan.GanRecipe(lr=1e20, lr_end=1e20, reading=0.0)
+    recipe = gan.GanRecipe(lr=1e20, lr_end=1e20, d_warmup=0.0)
     with pytest.raises(RequestError, match=r"training the GAN became non-finite \(.* = (nan|inf)"):
         gan.train(request(out, minutes=1.0), recipe)
     assert not (out / "model.safetensors").exists()
