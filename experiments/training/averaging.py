@@ -56,17 +56,41 @@ def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
         group["lr"] = lr * group.get("scale", 1.0)
 
 
+def anneal(
+    optimizer: torch.optim.Optimizer,
+    fraction: float,
+    steps: int,
+    *,
+    start: float,
+    end: float,
+    warmup: int = 50,
+) -> None:
+    """Set the learning rate: cosine in the fraction spent, after a linear rise over ``warmup``."""
+    set_lr(optimizer, cosine(fraction, start, end) * min(1.0, (steps + 1) / warmup))
+
+
+def descend(
+    optimizer: torch.optim.Optimizer, loss: Tensor, clip: Iterable[Tensor] | None = None
+) -> None:
+    """One step down the gradient of a loss, whose norm over ``clip`` is cut at 1."""
+    optimizer.zero_grad(set_to_none=True)
+    torch.autograd.backward(loss)
+    if clip is not None:
+        torch.nn.utils.clip_grad_norm_(clip, 1.0)
+    optimizer.step()
+
+
 def gradients(module: nn.Module) -> list[Tensor]:
-    """The gradients of a module, those that there are."""
+    """The gradients of those parameters of a module that have one."""
     return [p.grad for p in module.parameters() if p.grad is not None]
 
 
 def norm(tensors: Iterable[Tensor]) -> float:
     """Euclidean norm of all tensors together; not finite if one of them is not."""
-    found = list(tensors)
-    if not found:
+    listed = list(tensors)
+    if not listed:
         return 0.0
-    return float(torch.stack([part.float() for part in torch._foreach_norm(found)]).norm())
+    return float(torch.stack([part.float() for part in torch._foreach_norm(listed)]).norm())
 
 
 def noise_at(seed: int, position: int) -> torch.Generator:

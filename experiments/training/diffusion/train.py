@@ -13,13 +13,14 @@ from torch import Tensor
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.training.averaging import Ema, cosine, noise_at, set_lr, to_tensor
+from gandiff.experiments.training.averaging import Ema, anneal, descend, noise_at, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
+from gandiff.experiments.training.text.record import text_summary
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
     build_unet,
@@ -30,7 +31,7 @@ from gandiff.models.diffusion.networks import (
 from gandiff.models.text import TextEncoder, parameter_count
 
 VAE_SHARE = 0.25  # of the budget
-P_NO_CAPTION = 0.1  # for classifier-free guidance (Ho & Salimans 2022)
+CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho & Salimans 2022)
 SNR_GAMMA = 5.0  # Hang et al. 2023, equation 8
 CACHED = 60_000  # pictures whose latents are kept; 61 MB at 32 px
 _WORK = "state"  # checkpoints of the phases, not part of the model
@@ -82,19 +83,14 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer}, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(
-            optimizer, cosine(loop.fraction, 2e-3, 5e-5) * min(1.0, (loop.progress.steps + 1) / 50)
-        )
-        batch = data.batch(loop.progress.position, size, wrong=0)
+        anneal(optimizer, loop.fraction, loop.progress.steps, start=2e-3, end=5e-5)
+        batch = data.batch(loop.progress.position, size)
         x = to_tensor(batch.images, request.device)
         posterior = vae.encode(x).latent_dist
         y = vae.decode(posterior.sample(noise_at(request.seed, loop.progress.position))).sample
         squared = F.mse_loss(y, x)
         loss = squared + 0.5 * F.l1_loss(y, x) + 1e-5 * posterior.kl().mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimizer.step()
+        descend(optimizer, loss, clip=vae.parameters())
         ema.update(vae, size, loop.progress.images + size)
         # PSNR for pictures that span 2: 10 log10(4 / mse).
         psnr = 10 * math.log10(4 / max(float(squared.detach()), 1e-12))
@@ -115,7 +111,7 @@ def check_vae(
     errors = []
     for start in range(0, n, 32):
         size = min(32, n - start)
-        images = data.batch((1 << 27) + start, size, wrong=0).images
+        images = data.batch((1 << 27) + start, size).images
         x = to_tensor(images, request.device)
         y = vae.decode(vae.encode(x).latent_dist.mode()).sample.clamp(-1, 1)
         errors.append(((y - x) / 2).square().flatten(1).mean(1))
@@ -138,7 +134,7 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
     size = min(request.batch_size, 64)
     parts, captions = [], []
     for start in tqdm(range(0, n, size), desc="encoding", disable=request.quiet, unit="batch"):
-        batch = data.batch(start, size, wrong=0)
+        batch = data.batch(start, size)
         parts.append(vae.encode(to_tensor(batch.images, request.device)).latent_dist.mode())
         captions += batch.captions
     values = torch.cat(parts)
@@ -167,25 +163,20 @@ def train_unet(
 
     def step() -> tuple[int, dict[str, float]]:
         n = request.batch_size
-        set_lr(
-            optimizer,
-            cosine(loop.fraction, 1.5e-3, 3e-5) * min(1.0, (loop.progress.steps + 1) / 100),
-        )
+        steps = loop.progress.steps
+        anneal(optimizer, loop.fraction, steps, start=1.5e-3, end=3e-5, warmup=100)
         draw = noise_at(request.seed, loop.progress.position)
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
-        silent = torch.rand(n, generator=draw) < P_NO_CAPTION
-        words = _words(latents, chosen, silent)
+        dropped = torch.rand(n, generator=draw) < CAPTION_DROPOUT
+        captions = _captions(latents, chosen, dropped)
         noise = torch.randn(x.shape, generator=draw).to(request.device)
         t = torch.randint(len(alphas), (n,), generator=draw).to(request.device)
         noisy = schedule.add_noise(x, noise, t)
-        guess = unet(noisy, t, encoder_hidden_states=encoder(words).tokens).sample
+        guess = unet(noisy, t, encoder_hidden_states=encoder(captions).tokens).sample
         error = (guess - noise).square().mean((1, 2, 3))
         loss = (error * weights[t]).mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        torch.nn.utils.clip_grad_norm_(unet.parameters(), 1.0)
-        optimizer.step()
+        descend(optimizer, loss, clip=unet.parameters())
         ema.update(unet, n, loop.progress.images + n)
         return n, {"loss": float(loss.detach()), "mse": float(error.detach().mean())}
 
@@ -194,10 +185,10 @@ def train_unet(
     return ema.module, loop.record()
 
 
-def _words(latents: Latents, chosen: Tensor, silent: Tensor) -> list[str]:
-    """The captions of the chosen pictures, or nothing where guidance is to learn silence."""
-    pairs = zip(chosen.tolist(), silent.tolist(), strict=True)
-    return ["" if quiet else latents.captions[i] for i, quiet in pairs]
+def _captions(latents: Latents, chosen: Tensor, dropped: Tensor) -> list[str]:
+    """The captions of the chosen pictures; those dropped are empty, for guidance."""
+    pairs = zip(chosen.tolist(), dropped.tolist(), strict=True)
+    return ["" if drop else latents.captions[i] for i, drop in pairs]
 
 
 def _pictures(request: TrainingRequest, data: CaptionedImages) -> int:
@@ -215,7 +206,6 @@ def _save_records(
     unet_record: dict[str, Any],
 ) -> None:
     from gandiff.experiments.training.cards import PIPELINE_USE, generator_card
-    from gandiff.experiments.training.gan.train import text_record
 
     record = dict(unet_record)
     record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)
@@ -223,7 +213,7 @@ def _save_records(
     record["autoencoder"] = {
         k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")
     }
-    record["text"] = text_record(request.out)
+    record["text"] = text_summary(request.out)
     write_json(request.out / RECORD, record)
     psnr = vae_record["reconstruction"]["psnr_db"]
     summary = (

@@ -7,7 +7,6 @@ they only speed it up.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,18 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gandiff.evaluate.extractors.scenes import heads_of
-from gandiff.experiments.scenes.facts import LABELS
+from gandiff.experiments.scenes.captions import captions
+from gandiff.experiments.scenes.facts import LABELS, fits
+from gandiff.experiments.scenes.mismatches import mismatched
 from gandiff.experiments.scenes.suite import training_batch
-from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
-from gandiff.experiments.training.judges.train import judge_seeds, spoil, targets
+from gandiff.experiments.training.averaging import anneal, descend, to_tensor
+from gandiff.experiments.training.judges.shared import (
+    degraded_batch,
+    judge_seeds,
+    save_judge,
+    targets,
+)
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import build_tokenizer, token_ids
 
@@ -81,27 +86,22 @@ def train_clip(request: TrainingRequest) -> Path:
     loop = Loop(request, "scene CLIP", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(
-            optimizer, cosine(loop.fraction, 1e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
-        )
-        seeds = judge_seeds("judge_train", request.seed, loop.progress.position, size)
-        batch = training_batch(seeds, request.resolution)
-        clean, noise = (
-            to_tensor(batch.images, "cpu"),
-            noise_at(request.seed, loop.progress.position),
-        )
-        image = model.encode_image(spoil(clean, noise).to(device))
+        anneal(optimizer, loop.fraction, loop.progress.steps, start=1e-3, end=1e-5)
+        pictures, batch = degraded_batch(request, loop.progress.position, size)
+        image = model.encode_image(pictures)
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))
         named = attribute_loss(extra, image, targets(batch.scenes))
         contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(contrast + named)
-        optimizer.step()
+        descend(optimizer, contrast + named)
         return size, {"contrastive": float(contrast.detach()), "attributes": float(named.detach())}
 
     model.train()
     loop.run(step)
-    save_clip(request.out, model, tokenizer, config, loop)
+    record = loop.record(batch_size=size, validation=check_clip(model, tokenizer, request))
+    tokenizer.save_pretrained(request.out)
+    # An open_clip local directory.
+    facts = {"model_cfg": config, "preprocess_cfg": _PREPROCESS}
+    save_judge(request.out, model, facts, record, prefix="open_clip_")
     return request.out
 
 
@@ -138,10 +138,6 @@ def check_clip(
     model: Any, tokenizer: Any, request: TrainingRequest, n: int = 2000
 ) -> dict[str, float]:
     """How often a picture's own caption beats one that differs in one fact and does not fit."""
-    from gandiff.experiments.scenes.captions import captions
-    from gandiff.experiments.scenes.facts import fits
-    from gandiff.experiments.scenes.mismatches import mismatched
-
     model.eval()
     seeds = judge_seeds("judge_validation", request.seed, 0, n)
     batch = training_batch(seeds, request.resolution)
@@ -158,24 +154,3 @@ def check_clip(
         "mean cosine with own caption": float((image * own).sum(1).mean()),
         "mean cosine with a mismatch": float((image * other).sum(1).mean()),
     }
-
-
-def save_clip(folder: Path, model: Any, tokenizer: Any, config: dict[str, Any], loop: Loop) -> None:
-    """Write an open_clip local directory with its tokenizer, record and card."""
-    from safetensors.torch import save_file
-
-    from gandiff.experiments.training.cards import judge_card
-
-    record = loop.record(
-        batch_size=max(loop.request.batch_size, _BATCH),
-        validation=check_clip(model, tokenizer, loop.request),
-    )
-    tokenizer.save_pretrained(folder)
-    save_file(
-        {k: v.detach().cpu().contiguous() for k, v in model.state_dict().items()},
-        folder / "open_clip_model.safetensors",
-    )
-    text = json.dumps({"model_cfg": config, "preprocess_cfg": _PREPROCESS}, indent=1)
-    (folder / "open_clip_config.json").write_text(text + "\n", encoding="utf-8")
-    write_json(folder / RECORD, record)
-    (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

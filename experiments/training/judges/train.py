@@ -7,24 +7,28 @@ blurred, noised and resampled, since generators make such pictures too.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gandiff.common.errors import RequestError
 from gandiff.evaluate.extractors.scenes import SIDE, SceneClassifierNet, heads_of
-from gandiff.experiments.scenes.facts import LABELS, Scenes, scene_seeds
+from gandiff.experiments.scenes.facts import LABELS
 from gandiff.experiments.scenes.suite import training_batch
-from gandiff.experiments.training.averaging import cosine, noise_at, set_lr, to_tensor
+from gandiff.experiments.training.averaging import anneal, descend, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, Stateful, clear_training
 from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.judges.scene_clip import train_clip
+from gandiff.experiments.training.judges.shared import (
+    degraded_batch,
+    judge_seeds,
+    save_judge,
+    targets,
+)
 from gandiff.experiments.training.loop import Loop
-from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 
 DESIGNS: dict[str, dict[str, Any]] = {
@@ -34,7 +38,6 @@ DESIGNS: dict[str, dict[str, Any]] = {
 _SHARE = {"a": 0.216, "b": 0.42, "clip": 0.364}  # of the budget
 _SEED = {"a": 1000, "b": 0, "clip": 5000}  # added to the request's: no two judges see the same
 _SEEDS = 1000  # so many requests stay apart from each other's judges
-_STRETCH_BITS = 24  # pictures of a split that belong to one seed
 
 
 def train(request: TrainingRequest) -> Path:
@@ -42,8 +45,6 @@ def train(request: TrainingRequest) -> Path:
 
     Raises ``RequestError`` before anything is written if the request cannot work.
     """
-    from gandiff.experiments.training.judges.scene_clip import train_clip
-
     folders = [part_of(request, name).out.name for name in (*DESIGNS, "clip")]
     check_request(request, *(f"{folder}/{CHECKPOINT}" for folder in folders))
     if request.data != "scenes" or request.resolution != SIDE:
@@ -69,42 +70,6 @@ def part_of(request: TrainingRequest, name: str) -> TrainingRequest:
     return dataclasses.replace(request, out=out, minutes=minutes, seed=seed, resume=resume)
 
 
-def targets(scenes: Scenes) -> dict[str, Tensor]:
-    """Class indices for every head; the head's last class stands for what is not there."""
-    out = {"count": scenes.count - 1, "background": scenes.background}
-    out["relation"] = np.where(scenes.relation < 0, len(LABELS["relation"]), scenes.relation)
-    for kind in ("shape", "colour", "size"):
-        values = getattr(scenes, kind)
-        out[f"{kind}_0"] = values[:, 0]
-        out[f"{kind}_1"] = np.where(values[:, 1] < 0, len(LABELS[kind]), values[:, 1])
-    return {k: torch.from_numpy(v.astype(np.int64)) for k, v in out.items()}
-
-
-def judge_seeds(split: str, seed: int, start: int, count: int) -> np.ndarray:
-    """Seeds of a judge's own stretch of its split."""
-    return scene_seeds(split, (seed << _STRETCH_BITS) + start, count)
-
-
-def spoil(x: Tensor, generator: torch.Generator) -> Tensor:
-    """Blur, resample or add noise to a random half of the pictures, as generators do unasked."""
-    n, side = x.shape[0], x.shape[-1]
-    kind = torch.rand(n, generator=generator)
-    blurred = F.avg_pool2d(F.pad(x, (1, 1, 1, 1), mode="replicate"), 3, stride=1)
-    mix = torch.rand(n, 1, 1, 1, generator=generator)
-    small = int(torch.randint(side // 2, side, (1,), generator=generator))
-    resampled = F.interpolate(
-        F.interpolate(x, (small, small), mode="bilinear", antialias=True),
-        (side, side),
-        mode="bilinear",
-    )
-    noised = x + torch.randn(x.shape, generator=generator) * (0.25 * mix)
-    pick = kind.view(-1, 1, 1, 1)
-    x = torch.where(pick < 0.17, torch.lerp(x, blurred, mix), x)
-    x = torch.where((pick >= 0.17) & (pick < 0.34), resampled, x)
-    x = torch.where((pick >= 0.34) & (pick < 0.5), noised, x)
-    return x.clamp(-1, 1)
-
-
 def train_classifier(request: TrainingRequest, name: str) -> Path:
     """Train classifier ``a`` or ``b`` and save it."""
     torch.manual_seed(request.seed)
@@ -116,22 +81,13 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     loop = Loop(request, f"scene classifier {name}", parts, size=size)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(
-            optimizer, cosine(loop.fraction, 3e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
-        )
-        seeds = judge_seeds("judge_train", request.seed, loop.progress.position, size)
-        batch = training_batch(seeds, request.resolution)
-        clean, noise = (
-            to_tensor(batch.images, "cpu"),
-            noise_at(request.seed, loop.progress.position),
-        )
-        logits = net(spoil(clean, noise).to(request.device))
+        anneal(optimizer, loop.fraction, loop.progress.steps, start=3e-3, end=1e-5)
+        pictures, batch = degraded_batch(request, loop.progress.position, size)
+        logits = net(pictures)
         wanted = targets(batch.scenes)
         losses = [F.cross_entropy(logits[k], wanted[k].to(request.device)) for k in logits]
         loss = torch.stack(losses).sum()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
+        descend(optimizer, loss)
         return size, {"loss": float(loss.detach())}
 
     net.train()
@@ -163,18 +119,3 @@ def check_classifier(net: nn.Module, request: TrainingRequest, n: int = 4000) ->
     return {"all": float(everything.float().mean())} | {
         k: float(v.float().mean()) for k, v in joined.items()
     }
-
-
-def save_judge(
-    folder: Path, net: nn.Module, config: Mapping[str, Any], record: Mapping[str, Any]
-) -> None:
-    """Write weights, config, training record and card; the training state is no part of them."""
-    from safetensors.torch import save_file
-
-    from gandiff.experiments.training.cards import judge_card
-
-    weights = {k: v.detach().cpu().contiguous() for k, v in net.state_dict().items()}
-    save_file(weights, folder / "model.safetensors")
-    write_json(folder / "config.json", config)
-    write_json(folder / RECORD, record)
-    (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Pieces of the trainings: targets, spoiled pictures, contrast, cards, and the shipped judges."""
+"""Pieces of the trainings: targets, degraded pictures, contrast, cards, and the shipped judges."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from gandiff.experiments.training.cards import (
     judge_card,
     with_scores,
 )
-from gandiff.experiments.training.judges import scene_clip
+from gandiff.experiments.training.judges import scene_clip, shared
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
@@ -35,7 +35,7 @@ SEEDS = scene_seeds("judge_train", 0, 2000)
 def test_judges_learn_every_class_of_their_heads() -> None:
     scenes = sample_scenes(SEEDS)
     heads = heads_of(LABELS)
-    wanted = judges.targets(scenes)
+    wanted = shared.targets(scenes)
     assert set(wanted) == set(heads)
     for name, values in wanted.items():
         never = {0} if name == "shape_1" else set()  # in canonical order nothing is before it
@@ -64,13 +64,13 @@ def test_the_text_encoder_learns_every_fact() -> None:
 
 def test_half_of_the_pictures_are_spoiled() -> None:
     x = torch.rand(400, 3, 32, 32) * 2 - 1
-    spoiled = judges.spoil(x, torch.Generator().manual_seed(0))
-    assert spoiled.shape == x.shape
-    assert spoiled.abs().max() <= 1
-    changed = (spoiled != x).flatten(1).any(1).float().mean()
+    degraded = shared.degrade(x, torch.Generator().manual_seed(0))
+    assert degraded.shape == x.shape
+    assert degraded.abs().max() <= 1
+    changed = (degraded != x).flatten(1).any(1).float().mean()
     assert 0.4 < changed < 0.6
-    again = judges.spoil(x, torch.Generator().manual_seed(0))
-    assert torch.equal(again, spoiled)
+    again = shared.degrade(x, torch.Generator().manual_seed(0))
+    assert torch.equal(again, degraded)
 
 
 def test_judges_have_seeds_and_folders_of_their_own() -> None:
@@ -79,7 +79,7 @@ def test_judges_have_seeds_and_folders_of_their_own() -> None:
     assert sum(part.minutes for part in parts) == pytest.approx(30)
     assert len({part.out for part in parts}) == len({part.seed for part in parts}) == 3
     stretches = [
-        judges.judge_seeds("judge_train", seed, 0, 1)[0] // (1 << 24)
+        shared.judge_seeds("judge_train", seed, 0, 1)[0] // (1 << 24)
         for seed in (part.seed for part in parts)
     ]
     assert len(set(stretches)) == 3
