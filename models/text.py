@@ -238,7 +238,7 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
             kind = transformers.AutoConfig.from_pretrained(model).model_type
             if kind not in _KINDS:
                 raise GeneratorError(
-                    f"{model} is a {kind} model; needed is a text encoder of the kind CLIP or T5"
+                    f"{model} is a {kind} model; a text encoder must be CLIP or T5"
                 )
             tokens = transformers.AutoTokenizer.from_pretrained(tokenizer)
             # Without a dtype it would be that of the file, which may be half precision.
@@ -301,7 +301,7 @@ def _no_bars() -> Iterator[None]:
             logging.enable_progress_bar()
 
 
-def told_cut(cut: int, count: int, what: str, tokenizer: Any) -> str:
+def truncation_message(cut: int, count: int, what: str, tokenizer: Any) -> str:
     """A sentence on texts that are longer than what a text encoder reads of them."""
     return (
         f"{cut:,} of {count:,} {what} are longer than the {tokenizer.model_max_length} tokens that "

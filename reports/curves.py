@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeGuard
+from typing import TYPE_CHECKING, Any, Final, TypeGuard
 
+from gandiff.common.measurements import in_panel
+from gandiff.common.renamed import current_names
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
 from gandiff.reports.run_data import GeneratorFacts
@@ -14,35 +16,25 @@ from gandiff.reports.run_data import GeneratorFacts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Where a training is and what was set, not what was seen.
-_NOT_SEEN = frozenset(
+# Where a training is and what was set, not what was measured.
+_NOT_MEASURED = frozenset(
     {"seconds", "kimg", "images", "step", "steps", "epoch", "lr", "stage", "gamma"}
 )
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)))
 _MOST = 2 * len(_LINES)  # lines in one panel that can be told apart, in two colours
 
-# Each panel's y label, and what it shows in this order.
-LOSSES, SHARES, SLOPES, OTHERS = (
-    "loss",
-    "share of pairs",
-    "penalty, gradient norm",
-    "as reported",
-)
-_KNOWN = {
-    LOSSES: ("loss", "d_loss", "g_loss", "match_real", "match_fake", "energy", "guidance", "mse"),
-    SHARES: ("p_real_above_fake", "p_caption", "p_caption_judge"),
-    SLOPES: ("r1", "r2", "grad_d", "grad_g"),
-    OTHERS: (),
+LOSSES: Final = "loss"
+SHARES: Final = "share of pairs"
+SLOPES: Final = "penalty, gradient norm"
+OTHERS = "as reported"
+# Each panel's y label, and label by name of what it shows in this order.
+_PANELS: dict[str, dict[str, str]] = {
+    LOSSES: in_panel(LOSSES),
+    SHARES: in_panel(SHARES),
+    SLOPES: in_panel(SLOPES),
+    OTHERS: {},
 }
-_LABELS = {
-    "p_real_above_fake": "real above fake",
-    "p_caption": "right caption (matching)",
-    "p_caption_judge": "right caption (judging)",
-    "r1": "R1",
-    "r2": "R2",
-    "grad_d": "discriminator's gradient",
-    "grad_g": "generator's gradient",
-}
+_LABELS = {name: label for labels in _PANELS.values() for name, label in labels.items()}
 
 Line = Sequence[tuple[float, float]]
 
@@ -64,18 +56,18 @@ class Curve:
     @property
     def panels(self) -> dict[str, dict[str, Line]]:
         """Lines that share a scale, by their y label; panels without a line are left out."""
-        found: dict[str, dict[str, Line]] = {}
-        for label, names in _KNOWN.items():
+        panels: dict[str, dict[str, Line]] = {}
+        for label, names in _PANELS.items():
             first = [name for name in names if name in self.lines]
             keys = [*first, *(k for k in self.lines if k not in names and _panel(k) == label)]
             if keys:
-                found[label] = {key: self.lines[key] for key in keys[:_MOST]}
-        return found
+                panels[label] = {key: self.lines[key] for key in keys[:_MOST]}
+        return panels
 
 
 def _panel(key: str) -> str:
     """Where a quantity belongs that has another name than those of our own trainings."""
-    for label, names in _KNOWN.items():
+    for label, names in _PANELS.items():
         if key in names:
             return label
     return LOSSES if "loss" in key else OTHERS
@@ -91,14 +83,14 @@ def training_curves(generators: Mapping[str, GeneratorFacts]) -> list[Curve]:
 
 def _curve(group: Sequence[GeneratorFacts]) -> Curve:
     record = group[0].info.get("training")
-    record = record if isinstance(record, dict) else {}
+    record = current_names(record) if isinstance(record, dict) else {}
     lines: dict[str, list[tuple[float, float]]] = {}
     for moment in record.get("curve") or ():
         seconds = moment.get("seconds") if isinstance(moment, dict) else None
         if not _finite(seconds):
             continue
         for key, value in moment.items():
-            if key not in _NOT_SEEN and _finite(value):
+            if key not in _NOT_MEASURED and _finite(value):
                 lines.setdefault(key, []).append((float(seconds), float(value)))
     kept = {k: v for k, v in lines.items() if len(v) > 1}
     return Curve(tuple(f.name for f in group), record, group[0], kept)

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from gandiff.common.measurements import in_panel, shown_in
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
@@ -15,19 +16,9 @@ from gandiff.reports.run_data import RunData
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Of what ticks measure: what lies between 0 and about 1 and belongs into one panel, and what has a
-# scale of its own.
-_SHARES = {
-    "all": "all facts right",
-    "unstated_coverage": "coverage of what is open",
-    "diversity": "diversity",
-    "variation": "variation within prompts",
-    "recall": "recall",
-    "r_v": "r_v (1: memorised)",
-}
-_APART = {"fd": "Fréchet distance", "reverse_kl": "reverse KL (nats)"}
+_SHARES = in_panel("share or ratio")  # values between 0 and about 1, in one panel
+_APART = in_panel("its own")  # each has a scale and a panel of its own
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
-_SWEPT = ("all", "unstated_coverage", "diversity", "variation", "reverse_kl", "fd", "recall")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +46,7 @@ class Health:
 
 def training_health(run: RunData) -> list[Health]:
     """The models whose training kept such a record."""
-    found = []
+    models = []
     for curve in training_curves(run.generators):
         record = curve.record
         ticks = [tick for tick in _rows(record.get("ticks")) if "kimg" in tick]
@@ -73,8 +64,8 @@ def training_health(run: RunData) -> list[Health]:
             neighbours=_neighbours(record.get("neighbours")),
         )
         if ticks or events or health.sweep:
-            found.append(health)
-    return found
+            models.append(health)
+    return models
 
 
 def _rows(value: Any) -> list[dict[str, float]]:
@@ -90,7 +81,7 @@ def _sweep(
     rows: Sequence[Mapping[str, float]],
 ) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:
     rows = [row for row in rows if "truncation_psi" in row]
-    names = [name for name in _SWEPT if any(name in row for row in rows)]
+    names = [name for name in shown_in("truncation") if any(name in row for row in rows)]
     if not names:
         return None
     head = ["psi", *((_SHARES | _APART)[name] for name in names)]
@@ -100,14 +91,14 @@ def _sweep(
     ]
 
 
-def _neighbours(found: Any) -> str | None:
-    if not isinstance(found, dict) or "searched" not in found:
+def _neighbours(facts: Any) -> str | None:
+    if not isinstance(facts, dict) or "searched" not in facts:
         return None
-    text = f"Nearest of {found['searched']:,} training pictures: median distance "
-    text += f"{found.get('median_distance')}"
-    if "ratio" in found:
+    text = f"Nearest of {facts['searched']:,} training pictures: median distance "
+    text += f"{facts.get('median_distance')}"
+    if "ratio" in facts:
         text += (
-            f", {found['ratio']} times that of held-out pictures (far below 1 would be memorising)"
+            f", {facts['ratio']} times that of held-out pictures (far below 1 would be memorising)"
         )
     return text + "."
 

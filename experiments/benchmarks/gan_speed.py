@@ -31,7 +31,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from tqdm import tqdm
 
 from gandiff.experiments.training.averaging import keep_freed_memory
-from gandiff.experiments.training.precision import Precise
+from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.models.gan import layers, synthesis
 from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.discriminator import Discriminator
@@ -39,7 +39,7 @@ from gandiff.models.gan.losses import relativistic
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextFeatures
 
-_TEXT, _TOKENS, _LAZY = 96, 16, 8
+_TEXT, _TOKENS, _INTERVAL = 96, 16, 8
 _PRODUCTS = ("aten.convolution.", "aten.mm.", "aten.addmm.", "aten.bmm.", "aten.baddbmm.")
 
 
@@ -99,23 +99,25 @@ class Training:
         adam: dict[str, Any] = {"lr": 2e-3, "betas": (0.0, 0.99), "fused": True}
         self.g_opt = torch.optim.Adam(self.g.parameters(), **adam)
         self.d_opt = torch.optim.Adam(self.d.parameters(), **adam)
-        self.precise, self.usual, self.batch, self.steps = Precise(dtype, "cpu"), usual, batch, 0
+        self.usual, self.batch, self.steps = usual, batch, 0
+        precision = resolve_precision(dtype, "cpu")
+        self.autocast = functools.partial(autocast_context, precision, "cpu")
         self.z, self.text = torch.randn(batch, config.z_width), toy_text(batch)
         self.real = torch.randn(batch, 3, resolution, resolution)
 
     def round(self) -> None:
         """As many updates of each network as share one taking of the penalties."""
         with the_usual_way() if self.usual else contextlib.nullcontext():
-            for _ in range(_LAZY):
+            for _ in range(_INTERVAL):
                 self._step()
 
     def _step(self) -> None:
         n, text = self.batch, self.text
-        with self.precise():
+        with self.autocast():
             fake = self.g(self.z, text).float()
-        penalise = self.steps % _LAZY == 0
+        penalise = self.steps % _INTERVAL == 0
         images = torch.cat([self.real, fake.detach()]).requires_grad_(penalise)
-        with self.precise():
+        with self.autocast():
             h = self.d.features(images)
         logits = self.d.judge(h, text.pooled.repeat(2, 1))
         loss = relativistic(logits[:n], logits[n:], n)
@@ -124,7 +126,7 @@ class Training:
             loss = loss + slope.float().square().sum() / n
         _update(self.d_opt, loss)
         self.d.requires_grad_(False)
-        with self.precise():
+        with self.autocast():
             h = self.d.features(fake)
         _update(self.g_opt, relativistic(self.d.judge(h, text.pooled), logits[:n].detach(), n))
         self.d.requires_grad_(True)
@@ -167,7 +169,7 @@ def training_rows(resolution: int, batch: int, pairs: int) -> Iterator[str]:
         ours = Training(resolution, batch, dtype)
         a, b = interleaved(ours.round, usual.round, pairs, f"training at {resolution} px, {dtype}")
         ratios = sorted(y / x for x, y in zip(a, b, strict=True))
-        rate, other = (batch * _LAZY / statistics.median(t) for t in (a, b))
+        rate, other = (batch * _INTERVAL / statistics.median(t) for t in (a, b))
         low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
         yield (
             f"{resolution:>4} px  {dtype:<9} {rate:>8.0f} images/s   usual way, float32 "

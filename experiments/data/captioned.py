@@ -24,38 +24,39 @@ _SEEDS = 1 << 11  # so many stretches lie before the captions that text encoders
 class CaptionedBatch(NamedTuple):
     """Pictures of m rows of a batch of n, with the captions of all n.
 
-    ``wrong`` holds k wrong captions for each row; ``mismatch`` says where they are known not to fit
-    the picture, ``contradicts`` where no picture at all fits both them and the right caption.
-    ``fit[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
+    ``mismatched`` holds k captions for each row; ``is_mismatch`` says where they are known not to
+    fit the picture, ``contradicts`` where no picture at all fits both them and the right caption.
+    ``fits[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
     """
 
     images: UInt8[np.ndarray, "m h w 3"]
     captions: list[str]
-    wrong: list[list[str]]
-    mismatch: Bool[np.ndarray, "m k"]
+    mismatched: list[list[str]]
+    is_mismatch: Bool[np.ndarray, "m k"]
     contradicts: Bool[np.ndarray, "m k"]
-    fit: Bool[np.ndarray, "m n"]
+    fits: Bool[np.ndarray, "m n"]
 
 
 class CaptionedImages(abc.ABC):
-    """Batches by position: the same position gives the same pictures, so training goes on exactly.
+    """Batches by position: the same position gives the same pictures, so training resumes exactly.
 
-    ``count`` is how many different pictures there are; None for an endless stream. ``hard`` says
-    that a wrong caption differs from the right one in a stated fact and in nothing else.
+    ``count`` is how many different pictures there are; None for an endless stream.
+    ``has_hard_negatives`` says that a mismatched caption differs from the right one in one stated
+    fact and in nothing else.
     """
 
     name: str
     resolution: int
     count: int | None
-    hard: bool = False
+    has_hard_negatives: bool = False
 
     @abc.abstractmethod
     def batch(
-        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+        self, start: int, n: int, *, num_mismatched: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """Pictures ``start .. start + n``, of which ``rows`` (all) are drawn.
 
-        ``wrong`` is how many wrong captions each gets.
+        ``num_mismatched`` is how many mismatched captions each gets.
         """
 
     @abc.abstractmethod
@@ -78,7 +79,7 @@ class CaptionedImages(abc.ABC):
 class SceneImages(CaptionedImages):
     """The scenes of the training split; never a held-out pair. The seed chooses the stretch."""
 
-    hard = True
+    has_hard_negatives = True
 
     def __init__(self, resolution: int = 32, seed: int = 0) -> None:
         if not 0 <= seed < _SEEDS:
@@ -86,9 +87,9 @@ class SceneImages(CaptionedImages):
         self.name, self.resolution, self.seed, self.count = "scenes", resolution, seed, None
 
     def batch(
-        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+        self, start: int, n: int, *, num_mismatched: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
-        """Scenes; a wrong caption differs in one fact, the hardest kind there is."""
+        """Scenes; a mismatched caption differs in one fact, the hardest kind there is."""
         from gandiff.experiments.scenes.captions import caption_facts, captions
         from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
         from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
@@ -100,18 +101,18 @@ class SceneImages(CaptionedImages):
         own = np.arange(n)[slice(rows.start, rows.stop) if rows is not None else slice(None)]
         drawn = scenes[own]
         i, j = np.divmod(np.arange(len(own) * n), n)
-        fit = fits(facts[j], drawn[i]).reshape(len(own), n)
+        batch_fits = fits(facts[j], drawn[i]).reshape(len(own), n)
         texts = []
-        mismatch, contradicts = np.zeros((2, len(own), wrong), bool)
-        for k in range(wrong):
+        is_mismatch, contradicts = np.zeros((2, len(own), num_mismatched), bool)
+        for k in range(num_mismatched):
             draw = np.random.default_rng([self.seed, start, k])
             other = mismatched(facts, draw, held_out=False)[own]
             texts.append(captions(other, seeds[own]))
-            mismatch[:, k] = ~fits(other, drawn)
+            is_mismatch[:, k] = ~fits(other, drawn)
             contradicts[:, k] = ~may_be_joined(facts[own], other)
-        by_row = [list(row) for row in zip(*texts, strict=True)] if wrong else [[] for _ in own]
-        pictures = render(drawn, self.resolution)
-        return CaptionedBatch(pictures, captions(facts, seeds), by_row, mismatch, contradicts, fit)
+        by_row = [[text[i] for text in texts] for i in range(len(own))]
+        pictures, right = render(drawn, self.resolution), captions(facts, seeds)
+        return CaptionedBatch(pictures, right, by_row, is_mismatch, contradicts, batch_fits)
 
     def held_out(self, n: int) -> CaptionedBatch:
         """Scenes of the validation split."""
@@ -134,7 +135,7 @@ class SceneImages(CaptionedImages):
 
 
 class FileImages(CaptionedImages):
-    """Captioned pictures in files; see ``captioned_files.list_captioned`` for the layouts.
+    """Captioned pictures in files; see ``data.files.list_captioned`` for the layouts.
 
     Of a hundred or more, one in twenty (a thousand at most) is held out, by a hash of its name.
     """
@@ -151,12 +152,12 @@ class FileImages(CaptionedImages):
         self.count = len(self._kept)
 
     def batch(
-        self, start: int, n: int, *, wrong: int = 0, rows: range | None = None
+        self, start: int, n: int, *, num_mismatched: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """A pass over all pictures in random order, then another in a new one.
 
         Never mirrored: a caption may say which side something is on. Of several captions each pass
-        takes the next. A wrong caption is that of another picture, taken by the same turn: a
+        takes the next. A mismatched caption is that of another picture, taken by the same turn: a
         discriminator could else tell it by its style.
         """
         self.require(n)
@@ -168,7 +169,7 @@ class FileImages(CaptionedImages):
         texts = [self._caption(i, int(e)) for i, e in zip(chosen, epochs, strict=True)]
         own = list(rows) if rows is not None else list(range(n))
         draw = np.random.default_rng([self.seed, start, 1])
-        others = draw.integers(len(self._kept), size=(n, wrong))
+        others = draw.integers(len(self._kept), size=(n, num_mismatched))
         turns = [int(epochs[i]) for i in own]
         return self._make([chosen[i] for i in own], texts, self._kept[others[own]], turns)
 
@@ -186,25 +187,25 @@ class FileImages(CaptionedImages):
 
         ``turns`` are the passes by which the captions of ``others``, a row each, are taken.
         """
-        fit = np.array([[text in self._texts[i] for text in texts] for i in chosen], bool)
-        wrong = [
+        fits = np.array([[text in self._texts[i] for text in texts] for i in chosen], bool)
+        mismatched = [
             [self._caption(int(j), turn) for j in row]
             for row, turn in zip(others, turns, strict=True)
         ]
-        mismatch = np.array(
+        is_mismatch = np.array(
             [
                 [text not in self._texts[i] for text in row]
-                for i, row in zip(chosen, wrong, strict=True)
+                for i, row in zip(chosen, mismatched, strict=True)
             ],
             bool,
         )
         return CaptionedBatch(
             np.ascontiguousarray(self._all[chosen]),
             texts,
-            wrong,
-            mismatch.reshape(others.shape),
+            mismatched,
+            is_mismatch.reshape(others.shape),
             np.zeros(others.shape, bool),  # what words mean is not known
-            fit.reshape(len(chosen), len(texts)),
+            fits.reshape(len(chosen), len(texts)),
         )
 
     def _caption(self, picture: int, epoch: int) -> str:
@@ -213,8 +214,8 @@ class FileImages(CaptionedImages):
 
     def captions(self, n: int) -> list[str]:
         """The captions of the training pictures, n at most."""
-        found = (text for i in self._kept for text in self._texts[i])
-        return list(itertools.islice(found, n))
+        texts = (text for i in self._kept for text in self._texts[i])
+        return list(itertools.islice(texts, n))
 
 
 def _hold_out(paths: Sequence[Path]) -> Bool[np.ndarray, " n"]:

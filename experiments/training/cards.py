@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from gandiff.common.measurements import shown_in
+
 _HEAD = "library_name: gandiff\n"
 _LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
 
@@ -30,18 +32,14 @@ In a comparison file it is `{type: diffusers, pipeline: path/to/this/folder}`.
 
 """
 _SCORES = "## Scores\n\n"
-_VALIDATION = (
-    *("all", "held_out_all", "unstated_coverage", "diversity"),
-    *("fd", "variation", "recall", "coverage"),
-)
 
 
 def _measured(record: Mapping[str, Any]) -> str:
     """What the training measured of these weights, in a sentence: at its best tick, or its last."""
     best, ticks = record.get("best"), record.get("ticks") or [{}]
-    seen, when = (ticks[-1], "the end of the training") if best is None else (best, "this tick")
-    found = ", ".join(f"{name} {seen[name]:.3g}" for name in _VALIDATION if name in seen)
-    return f"On validation captions at {when}: {found}.\n" if found else ""
+    tick, when = (ticks[-1], "the end of the training") if best is None else (best, "this tick")
+    values = ", ".join(f"{name} {tick[name]:.3g}" for name in shown_in("card") if name in tick)
+    return f"On validation captions at {when}: {values}.\n" if values else ""
 
 
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:

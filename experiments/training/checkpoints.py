@@ -13,6 +13,7 @@ import torch
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import write_atomically
+from gandiff.common.renamed import current_names
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
 from gandiff.models.gan.config import CONFIG, WEIGHTS
@@ -55,7 +56,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise RequestError(
             f"{path} is not a checkpoint of gandiff; delete it or give another --out"
         )
-    return saved
+    return {**saved, "progress": current_names(saved["progress"])}
 
 
 def refuse_another(

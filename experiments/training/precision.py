@@ -5,10 +5,13 @@ from __future__ import annotations
 import functools
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from gandiff.experiments.training.request import Precision
+
+Resolved = Literal["float32", "bfloat16"]
 
 
 @functools.cache
@@ -23,24 +26,19 @@ def fast_bfloat16(device: str) -> bool:
     return bool(words & {"avx512_bf16", "amx_bf16", "bf16"})
 
 
-class Precise:
-    """A context in which networks compute in bf16, or in float32 as they are.
+def resolve_precision(dtype: Precision, device: str) -> Resolved:
+    """What ``auto`` means on a device.
 
     Never float16: its range is too small for modulated convolutions and for second derivatives.
     """
+    if dtype == "auto":
+        return "bfloat16" if fast_bfloat16(device) else "float32"
+    return dtype
 
-    def __init__(self, dtype: Precision, device: str) -> None:
-        self.kind = device.partition(":")[0]
-        self.bfloat16 = dtype == "bfloat16" or (dtype == "auto" and fast_bfloat16(device))
 
-    @property
-    def name(self) -> str:
-        """The format, for the record."""
-        return "bfloat16" if self.bfloat16 else "float32"
-
-    def __call__(self) -> AbstractContextManager[None]:
-        """Enter the format."""
-        context: AbstractContextManager[None] = torch.autocast(
-            self.kind, dtype=torch.bfloat16, enabled=self.bfloat16
-        )
-        return context
+def autocast_context(precision: Resolved, device: str) -> AbstractContextManager[None]:
+    """A context in which networks compute in bfloat16, or in float32 as they are."""
+    context: AbstractContextManager[None] = torch.autocast(
+        device.partition(":")[0], dtype=torch.bfloat16, enabled=precision == "bfloat16"
+    )
+    return context

@@ -108,11 +108,11 @@ def read_config(folder: Path) -> dict[str, Any]:
     model = config.pop("model", None)
     if model != MODEL:
         raise GeneratorError(
-            f"{folder / CONFIG} says model {model!r}, needed is {MODEL!r}; "
+            f"{folder / CONFIG} says model {model!r}, must be {MODEL!r}; "
             "for a diffusers pipeline use type: diffusers"
         )
     for field in ("resolution", "text_width"):
         if not isinstance(config.get(field), int):
-            raise GeneratorError(f"{folder / CONFIG} lacks the number {field!r}")
+            raise GeneratorError(f"{folder / CONFIG} is missing the number {field!r}")
     # JSON has no tuples.
     return {k: tuple(v) if isinstance(v, list) else v for k, v in config.items()}

@@ -35,7 +35,7 @@ def truncation(
     gan.warn_of_cut(prompts, _CALLER)
     noise = gan.noise([seed]).expand(len(prompts), -1)
     text = gan.read(prompts)
-    columns = [to_pixels(gan.paint(noise, text, float(psi))) for psi in psis]
+    columns = [to_pixels(gan.sample(noise, text, float(psi))) for psi in psis]
     return np.stack(columns, 1)
 
 
@@ -98,7 +98,7 @@ def mix_styles(
     """
     levels = len(gan.net.levels)
     if not 0 < crossover < levels:
-        raise ValueError(f"crossover is {crossover}, needed is 1 to {levels - 1}")
+        raise ValueError(f"crossover must be from 1 to {levels - 1}, got {crossover}")
     gan.warn_of_cut(list(dict.fromkeys(prompt for prompt, _ in (*coarse, *fine))), _CALLER)
     rows = []
     for prompt, seed in coarse:

@@ -77,7 +77,7 @@ class GanGenerator(Generator):
             return []
         text = self._gan.read([request.prompt for request in requests])
         noise = self._gan.noise([request.seed for request in requests])
-        pictures = self._gan.paint(noise, text, self._settings.truncation_psi)
+        pictures = self._gan.sample(noise, text, self._settings.truncation_psi)
         pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
             finish(

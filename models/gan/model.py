@@ -23,10 +23,10 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.pixels import to_uint8
-from gandiff.models.text import TextEncoder, TextFeatures, told_cut
+from gandiff.models.text import TextEncoder, TextFeatures, truncation_message
 from gandiff.models.weights import find_weights, missing_weights
 
-CARD, RECORD = "README.md", "training.json"  # what a trained folder tells of itself
+CARD, RECORD = "README.md", "training.json"  # what a trained folder says of itself
 
 
 class TextToImageGan(
@@ -43,7 +43,7 @@ class TextToImageGan(
 
     def __init__(self, net: GeneratorNetwork, text: TextEncoder) -> None:
         self.net, self.text = net.eval().requires_grad_(False), text
-        self._told: dict[str, bytes] = {}
+        self._card_files: dict[str, bytes] = {}
 
     @property
     def config(self) -> GanConfig:
@@ -75,11 +75,11 @@ class TextToImageGan(
         """Say by ``warnings.warn`` how many prompts are longer than the text encoder reads."""
         cut = sum(unread > 0 for unread in self.text.truncated(prompts))
         if cut:
-            said = told_cut(cut, len(prompts), "prompts", self.text.tokenizer)
-            warnings.warn(said, stacklevel=stacklevel)
+            message = truncation_message(cut, len(prompts), "prompts", self.text.tokenizer)
+            warnings.warn(message, stacklevel=stacklevel)
 
     @torch.inference_mode()
-    def paint(
+    def sample(
         self,
         z: Float[Tensor, "n z"],
         text: TextFeatures,
@@ -120,7 +120,7 @@ class TextToImageGan(
         if len(chosen) != len(texts):
             raise ValueError(f"{len(texts)} prompts but {len(chosen)} seeds; give one for each")
         self.warn_of_cut(texts, stacklevel=3)
-        made = self.paint(self.noise(chosen), self.read(texts), truncation_psi)
+        made = self.sample(self.noise(chosen), self.read(texts), truncation_psi)
         return [Image.fromarray(picture) for picture in to_pixels(made)]
 
     @property
@@ -157,7 +157,7 @@ class TextToImageGan(
                 f"{CONFIG} says text_width {net.config.text_width}"
             )
         gan = cls(net, text)
-        gan._told = {
+        gan._card_files = {
             name: (folder / name).read_bytes()
             for name in (CARD, RECORD)
             if (folder / name).is_file()
@@ -196,13 +196,13 @@ class TextToImageGan(
         save_network(save_directory, self.net)
         self.text.save_pretrained(save_directory)
         # The mixin writes its own card only where there is none, so this one comes first.
-        for name, content in self._told.items():
+        for name, content in self._card_files.items():
             (save_directory / name).write_bytes(content)
 
     def generate_model_card(self, *args: Any, **kwargs: Any) -> ModelCard:
         """The card that this model was loaded with; without one, the hub client's template."""
-        if CARD in self._told:
-            text = self._told[CARD].decode("utf-8", errors="replace")
+        if CARD in self._card_files:
+            text = self._card_files[CARD].decode("utf-8", errors="replace")
             return ModelCard(text, ignore_metadata_errors=True)
         return super().generate_model_card(*args, **kwargs)
 

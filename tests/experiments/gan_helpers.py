@@ -30,8 +30,8 @@ CONFIG = GanConfig(
     d_features=16,
 )
 # Steps are small: what rounding leaves of a gradient, Adam makes as large as any other.
-SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "reading_lr": 1e-4, "reading_lr_end": 1e-4}
-RECIPE = GanRecipe(lazy=2, reading=0.0, sketching=0.0, mismatches=2, **SMALL_STEPS)
+SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "d_warmup_lr": 1e-4, "d_warmup_lr_end": 1e-4}
+RECIPE = GanRecipe(penalty_interval=2, d_warmup=0.0, g_warmup=0.0, num_mismatched=2, **SMALL_STEPS)
 
 
 def encoder() -> TextEncoder:

@@ -139,12 +139,12 @@ WHEN_BUILT: dict[str, tuple[Breaking, str]] = {
     ),
     "another model": (
         lambda folder: change_config(folder, model="gandiff.diffusion"),
-        r"says model 'gandiff.diffusion', needed is 'gandiff.gan'; for a diffusers pipeline",
+        r"says model 'gandiff.diffusion', must be 'gandiff.gan'; for a diffusers pipeline",
     ),
-    "no model": (lambda folder: change_config(folder, model=None), "says model None, needed is"),
+    "no model": (lambda folder: change_config(folder, model=None), "says model None, must be"),
     "no resolution": (
         lambda folder: change_config(folder, resolution=None),
-        "config.json lacks the number 'resolution'",
+        "config.json is missing the number 'resolution'",
     ),
     "no JSON": (
         lambda folder: (folder / "config.json").write_text("{"),

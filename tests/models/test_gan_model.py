@@ -242,7 +242,7 @@ def test_mixing_with_itself_changes_nothing(gan: TextToImageGan) -> None:
         assert near(np.stack([grid[0, 0], grid[1, 1]]), plain)
         assert not near(grid[0, 1], plain[0])
         assert not near(grid[0, 1], plain[1])
-    with pytest.raises(ValueError, match="crossover is 4, needed is 1 to 3"):
+    with pytest.raises(ValueError, match="crossover must be from 1 to 3, got 4"):
         editing.mix_styles(gan, each, each, 4)
 
 

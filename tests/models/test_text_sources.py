@@ -115,7 +115,7 @@ def test_other_models_are_refused(tmp_path: Path) -> None:
     from transformers import GPT2Config, GPT2Model
 
     GPT2Model(GPT2Config(n_embd=8, n_layer=1, n_head=1, vocab_size=20)).save_pretrained(tmp_path)
-    with pytest.raises(GeneratorError, match=r"is a gpt2 model; needed is .* CLIP or T5"):
+    with pytest.raises(GeneratorError, match=r"is a gpt2 model; a text encoder must be CLIP or T5"):
         TextEncoder.from_source(str(tmp_path))
     with pytest.raises(GeneratorError, match=r"the text encoder or tokenizer in .* cannot be read"):
         TextEncoder.from_source(str(tmp_path / "nothing"))

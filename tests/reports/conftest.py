@@ -255,7 +255,7 @@ def _gan_health() -> dict[str, Any]:
         }
         for k in range(1, 25)
     ]
-    alarm = {"kimg": 130.5, "text": "starved generator: raise gamma & <b>wait</b>"}
+    alarm = {"kimg": 130.5, "text": "discriminator too strong: raise gamma & <b>wait</b>"}
     sweep = [
         {"truncation_psi": psi, "score": 0.6, "all": 0.9 - 0.1 * psi, "fd": 900.0 - 600 * psi}
         for psi in (0.0, 0.5, 1.0)

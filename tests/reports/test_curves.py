@@ -18,10 +18,22 @@ from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts
 
 LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
-FIRST = {"match_real": 3.5, "p_caption": 0.53, "energy": 2.0, "grad_g": 2.7, "d_loss": 14.8}
+FIRST = {
+    "match_loss_real": 3.5,
+    "caption_accuracy": 0.53,
+    "energy_score": 2.0,
+    "g_grad_norm": 2.7,
+    "d_loss": 14.8,
+}
 GAN = {  # in the order in which a training reports them
-    **{**FIRST, "p_real_above_fake": 0.72, "grad_d": 72.0, "r1": 3400.0, "r2": 780.0},
-    **{"p_caption_judge": 0.6, "gamma": 1.0, "g_loss": 23.0, "match_fake": 2.9, "guidance": 0.4},
+    **{**FIRST, "p_real_above_fake": 0.72, "d_grad_norm": 72.0, "r1": 3400.0, "r2": 780.0},
+    **{
+        "caption_accuracy_adversarial": 0.6,
+        "gamma": 1.0,
+        "g_loss": 23.0,
+        "match_loss_fake": 2.9,
+        "guidance": 0.4,
+    },
 }
 
 
@@ -60,12 +72,12 @@ def test_every_diagnostic_of_a_gan_has_a_panel_that_says_what_it_is(panels):
     losses, shares, slopes = panels(draw_curves, curve_of(**GAN))
     assert losses.get_ylabel() == "loss"
     assert named(losses) == [
-        *("d loss", "g loss", "match real", "match fake"),
-        *("energy", "guidance"),
+        *("d loss", "g loss", "matching loss (real)", "matching loss (fake)"),
+        *("energy score", "guidance"),
     ]
     assert shares.get_ylabel() == "share of pairs"
     assert named(shares) == [
-        *("real above fake", "right caption (matching)", "right caption (judging)"),
+        *("real above fake", "right caption (matching head)", "right caption (adversarial head)"),
         "guessing",
     ]
     low, high = shares.get_ylim()
@@ -93,7 +105,7 @@ def test_a_wide_scale_has_numbers_that_can_be_read(panels):
         ({"loss": 0.9, "mse": 1.1}, ["loss"]),
         ({"vae_loss": 0.5}, ["loss"]),
         ({"psnr_db": 30.0, "loss": 0.2}, ["loss", "as reported"]),
-        ({"p_caption": 0.9}, ["share of pairs"]),
+        ({"caption_accuracy": 0.9}, ["share of pairs"]),
         ({f"thing_{i}": 1.0 + i for i in range(40)}, ["as reported"]),
         ({"gamma": 1.0, "lr": 0.1}, []),
     ],
@@ -112,7 +124,15 @@ def test_the_shipped_gan_shows_all_of_its_record():
     (curve,) = training_curves(facts(json.loads(record)))
     drawn = {key for panel in curve.panels.values() for key in panel}
     assert drawn == set(curve.lines)
-    assert drawn >= {"r1", "r2", "grad_d", "grad_g", "g_loss", "match_fake", "p_real_above_fake"}
+    assert drawn >= {
+        "r1",
+        "r2",
+        "d_grad_norm",
+        "g_grad_norm",
+        "g_loss",
+        "match_loss_fake",
+        "p_real_above_fake",
+    }
 
 
 @pytest.fixture

@@ -28,7 +28,7 @@ def test_one_model_has_one_health_however_many_generators_use_it(run):
     assert len(health.ticks) == 24
     assert health.line("fd")[:2] == [(14.5, 4000.0), (29.0, 2000.0)]
     assert health.line("nothing") == []
-    assert health.events == [(130.5, "starved generator: raise gamma & <b>wait</b>")]
+    assert health.events == [(130.5, "discriminator too strong: raise gamma & <b>wait</b>")]
     head, rows = health.sweep
     assert list(head) == ["psi", "all facts right", "Fréchet distance"]
     assert [row[0] for row in rows] == ["0", "0.5", "1"]
@@ -38,7 +38,9 @@ def test_one_model_has_one_health_however_many_generators_use_it(run):
 def test_the_report_tells_alarms_and_the_sweep(make_run):
     report = write_report(make_run(prompts=3, generators=("gan", "ddim-20")))
     page = report.html.read_text(encoding="utf-8")
-    assert "at 130 thousand images: starved generator: raise gamma &amp; &lt;b&gt;wait" in page
+    assert (
+        "at 130 thousand images: discriminator too strong: raise gamma &amp; &lt;b&gt;wait" in page
+    )
     assert "Truncation of gan" in page
     assert "<b>wait</b>" not in page
     text = report.markdown.read_text(encoding="utf-8")

@@ -6,16 +6,14 @@ import dataclasses
 import statistics
 from collections.abc import Callable, Mapping, Sequence
 
-_WARM_UP = 0.2  # of the budget, before which little is expected
+from gandiff.common import measurements
+from gandiff.common.measurements import bound
 
-# What tells that pictures of one prompt are alike: below which value, beside which pictures.
-# ``variation`` compares with pictures of all prompts, so what captions settle lowers it in health,
-# too: real scenes reach 0.70 in thumbnails, those of a twentieth of the prompts only 0.20 or less.
-# A quarter of that is as far from health as a quarter is for the ratios whose healthy value is 1.
-_VARIES: Mapping[str, tuple[float, str]] = {
-    "diversity": (0.25, "real ones"),
-    "unstated_coverage": (0.25, "real ones"),
-    "variation": (0.05, "real ones of all prompts"),
+_EARLY = 0.2  # of the adversarial phase, before which little is expected
+_BESIDE = {  # what the variety of pictures of one prompt is compared with
+    "diversity": "real ones",
+    "unstated_coverage": "real ones",
+    "variation": "real ones of all prompts",
 }
 
 
@@ -28,7 +26,7 @@ class Alarm:
 
 
 @dataclasses.dataclass(frozen=True)
-class _Seen:
+class _Logged:
     ticks: Sequence[Mapping[str, float]]
     losses: Sequence[Mapping[str, float]]
     fraction: float
@@ -45,18 +43,21 @@ def alarms(
     losses: Sequence[Mapping[str, float]],
     fraction: float,
 ) -> list[Alarm]:
-    """What is wrong at the last tick; ``ticks`` are measurements, ``losses`` logged rows."""
+    """What is wrong at the last tick; ``ticks`` are measurements, ``losses`` logged rows.
+
+    ``fraction`` is how much of the adversarial phase is spent.
+    """
     if not ticks:
         return []
-    seen = _Seen(ticks, losses, fraction)
-    found = [(name, check(seen)) for name, check in _CHECKS.items()]
-    return [Alarm(name, text) for name, text in found if text is not None]
+    logged = _Logged(ticks, losses, fraction)
+    texts = [(name, check(logged)) for name, check in _CHECKS.items()]
+    return [Alarm(name, text) for name, text in texts if text is not None]
 
 
-def _starved(seen: _Seen) -> str | None:
-    """Always above is normal while the score rises: only standing still makes it starvation."""
-    wins, scores = seen.loss("p_real_above_fake")[-20:], seen.tick("score")
-    if len(scores) < 6 or len(wins) < 5 or min(wins) < 0.98:
+def _too_strong(logged: _Logged) -> str | None:
+    """Always above is normal while the score rises: only standing still is a finding."""
+    wins, scores = logged.loss("p_real_above_fake")[-20:], logged.tick("score")
+    if len(scores) < 6 or len(wins) < 5 or min(wins) < bound("p_real_above_fake", "high"):
         return None
     if max(scores[-5:]) > max(scores[:-5]):
         return None
@@ -67,9 +68,11 @@ def _starved(seen: _Seen) -> str | None:
     )
 
 
-def _blind(seen: _Seen) -> str | None:
-    wins, scores = seen.loss("p_real_above_fake")[-20:], seen.tick("score")
-    if seen.fraction < _WARM_UP or len(wins) < 5 or max(wins) > 0.55 or scores[-1] > 0.9:
+def _at_chance(logged: _Logged) -> str | None:
+    wins, scores = logged.loss("p_real_above_fake")[-20:], logged.tick("score")
+    if logged.fraction < _EARLY or len(wins) < 5 or scores[-1] > 0.9:
+        return None
+    if max(wins) > bound("p_real_above_fake", "low"):
         return None
     return (
         f"it tells real from fake in {max(wins):.0%} of pairs only, which is guessing: lower gamma "
@@ -77,23 +80,27 @@ def _blind(seen: _Seen) -> str | None:
     )
 
 
-def _deaf(seen: _Seen) -> str | None:
-    reads = seen.loss("p_caption")[-5:]
-    if seen.fraction < _WARM_UP or not reads or statistics.fmean(reads) >= 0.6:
+def _captions_ignored(logged: _Logged) -> str | None:
+    shares = logged.loss("caption_accuracy")[-5:]
+    if logged.fraction < _EARLY or not shares:
+        return None
+    share = statistics.fmean(shares)
+    if share >= bound("caption_accuracy", "low"):
         return None
     return (
-        f"a right caption beats a wrong one in {statistics.fmean(reads):.0%} of cases: pictures "
-        "cannot follow captions that it does not read; check that captions describe the pictures, "
-        "and start again in another --out, with more --minutes or with --set reading=0.15"
+        f"the discriminator prefers a right caption to a mismatched one in {share:.0%} of cases: "
+        "pictures cannot follow captions that it ignores; check that captions describe the "
+        "pictures, and start again in another --out, with more --minutes or with "
+        "--set d_warmup=0.15"
     )
 
 
-def _collapsed(seen: _Seen) -> str | None:
-    if seen.fraction < _WARM_UP:
+def _collapsed(logged: _Logged) -> str | None:
+    if logged.fraction < _EARLY:
         return None
-    for name, (least, real) in _VARIES.items():
-        value = seen.ticks[-1].get(name)
-        if value is not None and value < least:
+    for name, real in _BESIDE.items():
+        value = logged.ticks[-1].get(name)
+        if value is not None and value < bound(name, "low"):
             return (
                 f"pictures of one prompt vary {value:.0%} as much as {real} ({name}): raise the "
                 "weight of the energy score (--set energy=8) or gamma, and start again in "
@@ -102,9 +109,9 @@ def _collapsed(seen: _Seen) -> str | None:
     return None
 
 
-def _memorising(seen: _Seen) -> str | None:
-    recent = seen.tick("r_v")[-3:]
-    if len(recent) < 3 or min(recent) < 0.5:
+def _memorising(logged: _Logged) -> str | None:
+    recent = logged.tick("r_v")[-3:]
+    if len(recent) < 3 or min(recent) < bound("r_v", "high"):
         return None
     return (
         f"pictures that it never saw look like fakes to the discriminator (r_v {recent[-1]:.2f}): "
@@ -112,34 +119,35 @@ def _memorising(seen: _Seen) -> str | None:
     )
 
 
-def _worse(seen: _Seen) -> str | None:
-    distances = seen.tick("fd")
-    if len(distances) < 5 or min(distances[-3:]) < 1.5 * min(distances):
+def _getting_worse(logged: _Logged) -> str | None:
+    distances = logged.tick("fd")
+    if len(distances) < 5 or min(distances[-3:]) < bound("fd", "high") * min(distances):
         return None
     return (
         f"the Fréchet distance is {distances[-1] / min(distances):.1f} times that of the best tick "
         "for 3 ticks: the best model is kept in best/; to train on from there, stop the training, "
-        "copy checkpoint-best.pt over checkpoint.pt and go on with --resume and a lower learning "
-        "rate (--set lr=...)"
+        "copy checkpoint-best.pt over checkpoint.pt and continue with --resume and a lower "
+        "learning rate (--set lr=...)"
     )
 
 
-def _steep(seen: _Seen) -> str | None:
-    slopes = seen.loss("r1")
-    if len(slopes) < 20 or slopes[-1] < 10 * statistics.median(slopes):
+def _penalty_spike(logged: _Logged) -> str | None:
+    penalties = logged.loss("r1")
+    median = statistics.median(penalties) if len(penalties) >= 20 else 0.0
+    if not median or penalties[-1] < bound("r1", "high") * median:
         return None
     return (
-        f"R1 is {slopes[-1] / statistics.median(slopes):.0f} times its median: lower the learning "
-        "rate (--set lr=...) or raise gamma (--set gamma=...)"
+        f"R1 is {penalties[-1] / median:.0f} times its median: lower the learning rate "
+        "(--set lr=...) or raise gamma (--set gamma=...)"
     )
 
 
-_CHECKS: Mapping[str, Callable[[_Seen], str | None]] = {
-    "starved generator": _starved,
-    "blind discriminator": _blind,
-    "deaf discriminator": _deaf,
-    "collapse within prompts": _collapsed,
-    "memorising": _memorising,
-    "getting worse": _worse,
-    "steep discriminator": _steep,
+_CHECKS: Mapping[str, Callable[[_Logged], str | None]] = {
+    measurements.TOO_STRONG: _too_strong,
+    measurements.AT_CHANCE: _at_chance,
+    measurements.CAPTIONS_IGNORED: _captions_ignored,
+    measurements.COLLAPSE: _collapsed,
+    measurements.MEMORISING: _memorising,
+    measurements.GETTING_WORSE: _getting_worse,
+    measurements.PENALTY_SPIKE: _penalty_spike,
 }

@@ -24,20 +24,25 @@ from gandiff.models.text import TextFeatures
 
 
 class Part(NamedTuple):
-    """A share of the batch: what is judged, and with which captions."""
+    """m rows of a batch of n: real pictures, noise, and k mismatched captions for each row."""
 
     real: Float[Tensor, "m 3 h w"]
-    z: Float[Tensor, "m_and_s z"]  # behind the pictures of all captions, second ones of some
-    twice: Tensor  # s; rows whose caption is painted twice
-    text: TextFeatures  # m captions
-    captions: Float[Tensor, "n t"]  # all captions of the batch
-    own: Tensor  # m; which of them is whose
-    wrong: Float[Tensor, "m k t"]
-    mismatch: Bool[Tensor, "m n_and_k"]  # True where a caption does not fit the real picture
-    contradicts: Bool[Tensor, "m k"]  # True where a wrong caption excludes the right one
-    told: Bool[Tensor, " m"]  # False where the caption is empty
-    draws: Float[Tensor, "3 m 8"]  # the random numbers of augmentation: reals, fakes, second fakes
-    words: list[str]  # the m captions
+    z: Float[Tensor, "m_and_s z"]  # one for each row, then second ones for s rows
+    paired_rows: Tensor  # s; rows that two pictures are generated for
+    text: TextFeatures  # of the m captions
+    pooled: Float[Tensor, "n t"]  # of all captions of the batch
+    own_index: Tensor  # m; which of those is whose
+    mismatched: Float[Tensor, "m k t"]
+    is_mismatch: Bool[Tensor, "m n_and_k"]  # True where a caption does not fit the real picture
+    contradicts: Bool[Tensor, "m k"]  # True where a mismatched caption excludes the right one
+    has_caption: Bool[Tensor, " m"]  # False where the caption was emptied
+    draws: Float[Tensor, "3 m 8"]  # random numbers of augmentation: reals, fakes, second fakes
+    captions: list[str]  # m
+
+    @property
+    def fake_draws(self) -> Float[Tensor, "m_and_s 8"]:
+        """Random numbers of augmentation for the fakes and the second ones behind them."""
+        return torch.cat([self.draws[1], self.draws[2][self.paired_rows]])
 
 
 class Batches:
@@ -48,29 +53,32 @@ class Batches:
         request: TrainingRequest,
         recipe: GanRecipe,
         data: CaptionedImages,
-        read: Callable[[list[str]], TextFeatures],
+        encode: Callable[[list[str]], TextFeatures],
         z_width: int,
         ranks: Ranks,
     ) -> None:
         self.request, self.recipe, self.data, self.ranks = request, recipe, data, ranks
-        self._read, self._z_width = read, z_width
+        self._encode, self._z_width = encode, z_width
 
-    def __call__(self, at: int, *, silent: float) -> tuple[Float[Tensor, "n z"], list[Part]]:
-        """The batch at a position, a share ``silent`` of its captions emptied."""
+    def __call__(
+        self, position: int, *, caption_dropout: float
+    ) -> tuple[Float[Tensor, "n z"], list[Part]]:
+        """The noise and the parts of the batch at a position of the data."""
         n, device = self.request.batch_size, self.request.device
         rows = self.ranks.shard(n)
-        draw = noise_at(self.request.seed, at)
-        quiet = torch.rand(n, generator=draw) < silent
-        batch = self.data.batch(at, n, wrong=self.recipe.mismatches, rows=rows)
-        batch = _silence(batch, quiet.numpy())
-        z, more = torch.randn(2, n, self._z_width, generator=draw).to(device)
+        draw = noise_at(self.request.seed, position)
+        dropped = torch.rand(n, generator=draw) < caption_dropout
+        batch = self.data.batch(position, n, num_mismatched=self.recipe.num_mismatched, rows=rows)
+        batch = _drop_captions(batch, dropped.numpy())
+        z, second_z = torch.randn(2, n, self._z_width, generator=draw).to(device)
         draws = torch.rand(3, n, 8, generator=draw)
-        text, wrong = self._features(batch, rows)
+        text, mismatched = self._features(batch, rows)
         real = to_tensor(batch.images, device)
-        mismatch = torch.from_numpy(np.concatenate([~batch.fit, batch.mismatch], 1)).to(device)
+        is_mismatch = torch.from_numpy(np.concatenate([~batch.fits, batch.is_mismatch], 1))
+        is_mismatch = is_mismatch.to(device)
         contradicts = torch.from_numpy(batch.contradicts).to(device)
-        every = torch.arange(rows.start, rows.stop, device=device)
-        second = every % 2 == 0 if self.recipe.paints_twice else every < 0
+        index = torch.arange(rows.start, rows.stop, device=device)
+        paired = index % 2 == 0 if self.recipe.uses_energy_score else index < 0
         parts = []
         edges = np.linspace(0, len(rows), self.request.accumulate + 1).astype(int)
         for a, b in itertools.pairwise(edges):
@@ -79,30 +87,30 @@ class Batches:
             within = slice(rows.start + a, rows.start + b)
             part = Part(
                 real=real[a:b],
-                z=torch.cat([z[within], more[every[a:b][second[a:b]]]]),
-                twice=second[a:b].nonzero()[:, 0],
+                z=torch.cat([z[within], second_z[index[a:b][paired[a:b]]]]),
+                paired_rows=paired[a:b].nonzero()[:, 0],
                 text=text.rows(within),
-                captions=text.pooled,
-                own=every[a:b],
-                wrong=wrong[a:b],
-                mismatch=mismatch[a:b],
+                pooled=text.pooled,
+                own_index=index[a:b],
+                mismatched=mismatched[a:b],
+                is_mismatch=is_mismatch[a:b],
                 contradicts=contradicts[a:b],
-                told=~quiet[within].to(device),
+                has_caption=~dropped[within].to(device),
                 draws=draws[:, within].to(device),
-                words=batch.captions[within],
+                captions=batch.captions[within],
             )
             parts.append(part)
         return z, parts
 
     def _features(self, batch: CaptionedBatch, rows: range) -> tuple[TextFeatures, Tensor]:
-        flat = [text for row in batch.wrong for text in row]
-        features = self._read(batch.captions + flat)
-        n, k = len(batch.captions), self.recipe.mismatches
-        wrong = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
-        return features.rows(slice(0, n)), wrong
+        flat = [text for row in batch.mismatched for text in row]
+        features = self._encode(batch.captions + flat)
+        n, k = len(batch.captions), self.recipe.num_mismatched
+        mismatched = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
+        return features.rows(slice(0, n)), mismatched
 
 
-def _silence(batch: CaptionedBatch, silent: Bool[np.ndarray, " n"]) -> CaptionedBatch:
-    """The batch with some captions empty; an empty caption fits every picture."""
-    captions = ["" if quiet else c for c, quiet in zip(batch.captions, silent, strict=True)]
-    return batch._replace(captions=captions, fit=batch.fit | silent[None, :])
+def _drop_captions(batch: CaptionedBatch, dropped: Bool[np.ndarray, " n"]) -> CaptionedBatch:
+    """The batch with some captions emptied; an empty caption fits every picture."""
+    captions = ["" if drop else c for c, drop in zip(batch.captions, dropped, strict=True)]
+    return batch._replace(captions=captions, fits=batch.fits | dropped[None, :])

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from gandiff.common.grids import tile
-from gandiff.experiments.training.gan.monitor import Watch, paint
+from gandiff.experiments.training.gan.monitor import Monitor, sample
 from gandiff.experiments.training.gan.monitor_files import thumbnails
-
-if TYPE_CHECKING:
-    from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.trainer import GanTrainer
 
 PSIS = (0.0, 0.25, 0.5, 0.7, 1.0)
 _SHOWN, _NEAREST = 8, 5
@@ -20,24 +18,24 @@ _SEARCHED = 4096  # training pictures that are searched; all of a smaller set
 _QUERIES = 200
 
 
-def truncation_sweep(trainer: GanTrainer, watch: Watch) -> list[dict[str, float]]:
-    """What the watch measures at several psi, on validation captions."""
+def truncation_sweep(trainer: GanTrainer, monitor: Monitor) -> list[dict[str, float]]:
+    """What the monitor measures at several psi, on validation captions."""
     rows = []
     for psi in PSIS:
-        score, found = watch.measure(trainer, paint(trainer, watch.captions, psi=psi))
-        rows.append({"truncation_psi": psi, "score": score, **found})
+        score, measured = monitor.measure(trainer, sample(trainer, monitor.captions, psi=psi))
+        rows.append({"truncation_psi": psi, "score": score, **measured})
     return [{name: round(value, 4) for name, value in row.items()} for row in rows]
 
 
 def truncation_grid(trainer: GanTrainer, prompts: list[str]) -> UInt8[np.ndarray, "h w 3"]:
     """Rows are prompts, columns psi from 0 to 1, with one noise."""
-    columns = [paint(trainer, prompts, psi=psi) for psi in PSIS]
+    columns = [sample(trainer, prompts, psi=psi) for psi in PSIS]
     pictures = np.stack(columns, 1).reshape(-1, *columns[0].shape[1:])
     return tile(pictures, len(PSIS))
 
 
 def nearest_neighbours(
-    trainer: GanTrainer, watch: Watch
+    trainer: GanTrainer, monitor: Monitor
 ) -> tuple[dict[str, Any], UInt8[np.ndarray, "h w 3"]]:
     """How near generated pictures lie to training pictures, beside held-out ones; and a picture.
 
@@ -46,8 +44,8 @@ def nearest_neighbours(
     is memorising. The picture has generated pictures in its first column, their nearest training
     pictures beside them.
     """
-    captions = watch.captions[:: watch.per_prompt][:_QUERIES]
-    made = paint(trainer, captions)
+    captions = monitor.captions[:: monitor.per_prompt][:_QUERIES]
+    made = sample(trainer, captions)
     train = _searched(trainer)
     distances = _distances(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {

@@ -7,7 +7,7 @@ captions; test captions are for reports.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,26 +16,22 @@ from torch import Tensor
 
 from gandiff.common.grids import tile
 from gandiff.experiments.training.averaging import to_tensor
-from gandiff.experiments.training.gan.phases import Phase
+from gandiff.experiments.training.gan.trainer import GanTrainer, Phase
 from gandiff.models.gan.layers import GROUP
 from gandiff.models.gan.model import to_pixels
 from gandiff.models.text import TextFeatures
 
-if TYPE_CHECKING:
-    from gandiff.experiments.training.gan.trainer import GanTrainer
-
 _SEED = 20_000  # of the noise
-_CHUNK = 124  # pictures made at once, at most; whole groups of minibatch deviation
+_CHUNK = 124  # pictures generated at once, at most; whole groups of minibatch deviation
 _LIGHTER = 4  # times as many as a training step works on: nothing is kept for gradients
-_JUDGED, FEW = 256, GROUP  # pictures of each kind that the discriminator is asked about; at least
+_SCORED, FEW = 256, GROUP  # pictures of each kind that the discriminator scores, at most; least
 
 
-class Watch(abc.ABC):
+class Monitor(abc.ABC):
     """Measures the averaged generator; its score says which of two moments is better."""
 
     captions: list[str]  # one for each picture; those of one prompt stand together
     per_prompt: int
-    told: tuple[str, ...] = ()  # what of ``measure`` is said at every tick
 
     @abc.abstractmethod
     def measure(
@@ -44,31 +40,30 @@ class Watch(abc.ABC):
         """A score, higher is better, and what it was computed from."""
 
     def __call__(self, trainer: GanTrainer) -> tuple[float, dict[str, float]]:
-        """Make pictures and measure them, and the discriminator with them."""
-        pictures = paint(trainer, self.captions)
-        score, found = self.measure(trainer, pictures)
-        # Before the competition its verdict on real and fake means nothing.
-        facts = discriminator_facts(trainer) if trainer.phase.now == Phase.COMPETING else {}
-        return score, {"score": score, **found, **facts}
+        """Generate pictures and measure them, and the discriminator with them."""
+        score, measured = self.measure(trainer, sample(trainer, self.captions))
+        if trainer.phase.now == Phase.ADVERSARIAL:  # before, its logits mean nothing
+            measured |= discriminator_facts(trainer)
+        return score, {"score": score, **measured}
 
 
-def paint(
+def sample(
     trainer: GanTrainer, captions: list[str], seed: int = _SEED, psi: float = 1.0
 ) -> UInt8[np.ndarray, "n h w 3"]:
     """Pictures of the averaged generator; picture i has noise i of the seed."""
     net: Any = trainer.ema.module
     draw = torch.Generator().manual_seed(seed)
     noise = torch.randn(len(captions), net.config.z_width, generator=draw)
-    return _made(trainer, captions, noise, psi)
+    return _samples(trainer, captions, noise, psi)
 
 
 @torch.inference_mode()
-def _made(
+def _samples(
     trainer: GanTrainer, captions: list[str], noise: Float[Tensor, "n z"], psi: float = 1.0
 ) -> UInt8[np.ndarray, "n h w 3"]:
     parts = []
     for chosen in chunks(trainer, len(captions)):
-        z, text = noise[chosen].to(trainer.request.device), read(trainer, captions[chosen])
+        z, text = noise[chosen].to(trainer.request.device), encode(trainer, captions[chosen])
         parts.append(to_pixels(trainer.ema.module(z, text, psi)))
     return np.concatenate(parts)
 
@@ -81,11 +76,11 @@ def chunks(trainer: GanTrainer, n: int) -> list[slice]:
     return [slice(start, start + size) for start in range(0, n, size)]
 
 
-def read(trainer: GanTrainer, captions: list[str]) -> TextFeatures:
+def encode(trainer: GanTrainer, captions: list[str]) -> TextFeatures:
     """Features of captions, each distinct one encoded once: pictures of a prompt share them."""
     place = {caption: i for i, caption in enumerate(dict.fromkeys(captions))}
-    found: TextFeatures = trainer.encoder.encode(list(place))
-    return found.at([place[caption] for caption in captions])
+    features: TextFeatures = trainer.encoder.encode(list(place))
+    return features.at([place[caption] for caption in captions])
 
 
 @torch.no_grad()
@@ -97,14 +92,14 @@ def discriminator_facts(trainer: GanTrainer) -> dict[str, float]:
     leaves a constant open for every caption, so each picture is compared with a fake of its own
     caption: with gaps g = E (D(picture) - D(fake)) it is 1 - g(held out) / g(train).
     """
-    n = len(trainer.data.held_out(_JUDGED).images) // GROUP * GROUP
+    n = len(trainer.data.held_out(_SCORED).images) // GROUP * GROUP
     if n < FEW:
         return {}
     unseen = trainer.data.held_out(n)
     seen = trainer.data.batch(max(0, trainer.loop.progress.position - n), n)
     seen_gap, unseen_gap = (
         _logits(trainer, some.images, some.captions)
-        - _logits(trainer, paint(trainer, some.captions, _SEED + 1), some.captions)
+        - _logits(trainer, sample(trainer, some.captions, _SEED + 1), some.captions)
         for some in (seen, unseen)
     )
     gap = float(seen_gap.mean())
@@ -117,19 +112,19 @@ def _logits(
 ) -> Float[Tensor, " n"]:
     parts = []
     for chosen in chunks(trainer, len(captions)):
-        with trainer.precise():
+        with trainer.autocast():
             h = trainer.d.features(to_tensor(images[chosen], trainer.request.device))
-        parts.append(trainer.d.judge(h, read(trainer, captions[chosen]).pooled))
+        parts.append(trainer.d.judge(h, encode(trainer, captions[chosen]).pooled))
     return torch.cat(parts)
 
 
 def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.ndarray, "h w 3"]:
-    """A picture of pictures: each row one prompt, each column one noise."""
+    """A grid of images: each row one prompt, each column one noise."""
     net: Any = trainer.ema.module
     draw = torch.Generator().manual_seed(_SEED + 2)
     noise = torch.randn(columns, net.config.z_width, generator=draw)
     texts = [prompt for prompt in prompts for _ in range(columns)]
-    return tile(_made(trainer, texts, noise.repeat(len(prompts), 1)), columns)
+    return tile(_samples(trainer, texts, noise.repeat(len(prompts), 1)), columns)
 
 
 def spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:

@@ -1,21 +1,17 @@
-"""What ticks measure of a GAN that paints like the pictures in a folder."""
+"""What ticks measure of a GAN that is trained on the pictures in a folder."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.evaluate.features.encoders import FeatureExtractor, check_encoder, open_extractor
 from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.training.gan.monitor import Watch, spread
-
-if TYPE_CHECKING:
-    from gandiff.evaluate.features.encoders import FeatureExtractor
-    from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.monitor import Monitor, spread
+from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _REAL, _PER_PROMPT = 1000, 4  # pictures, at most
 _THUMBNAIL = 8  # px
@@ -23,7 +19,7 @@ _NEAREST = 5
 _ENOUGH = 50  # held-out pictures, below which a distance to them says little
 
 
-class FileWatch(Watch):
+class FileMonitor(Monitor):
     """Distribution and variation, in the features of an encoder or of thumbnails of 8 px.
 
     Thumbnails need no weights; they see colour and layout, nothing fine. Captions and the pictures
@@ -31,15 +27,13 @@ class FileWatch(Watch):
     the negative Fréchet distance.
     """
 
-    told = ("fd", "variation", "recall", "coverage", "r_v")
-
     def __init__(self, data: CaptionedImages, encoder: str | None, device: str = "cpu") -> None:
         self._encoder = _open(encoder, device)
         held = data.held_out(_REAL)
         if len(held.images) < _ENOUGH:
             held = data.batch(0, min(_REAL, data.count or _REAL))
         if len(held.images) < 2:
-            raise RequestError(f"{data.name} has one image; two are needed to measure anything")
+            raise RequestError(f"{data.name} has one image, but measuring needs two")
         self.per_prompt = _PER_PROMPT
         prompts = list(dict.fromkeys(held.captions))[: max(1, _REAL // _PER_PROMPT)]
         self.captions = [prompt for prompt in prompts for _ in range(_PER_PROMPT)]
@@ -54,13 +48,13 @@ class FileWatch(Watch):
         """``variation`` is that within prompts relative to that among all real pictures."""
         features = self._features(pictures)
         fd = frechet_distance(GaussianStats.of(features), self._stats)
-        found = {"fd": fd}
+        measured = {"fd": fd}
         if self._spread > self._rounding:  # pictures that are all the same have nothing to vary
-            found["variation"] = spread(features, self.per_prompt) / self._spread
+            measured["variation"] = spread(features, self.per_prompt) / self._spread
         if min(len(features), len(self._real)) > _NEAREST:
             precision, recall, _, covered = manifold_values(features, self._real, _NEAREST)
-            found |= {"precision": precision, "recall": recall, "coverage": covered}
-        return -fd, found
+            measured |= {"precision": precision, "recall": recall, "coverage": covered}
+        return -fd, measured
 
     def _features(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
         if self._encoder is not None:
@@ -78,9 +72,6 @@ def thumbnails(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d
 
 
 def _open(encoder: str | None, device: str) -> FeatureExtractor | None:
-    from gandiff.common.errors import MetricError
-    from gandiff.evaluate.features.encoders import check_encoder, open_extractor
-
     if encoder is None:
         return None
     try:

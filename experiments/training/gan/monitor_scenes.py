@@ -1,10 +1,10 @@
-"""What ticks measure of a GAN that paints scenes: a frozen judge reads every picture."""
+"""What ticks measure of a GAN that is trained on scenes: a frozen judge reads every picture."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -17,24 +17,20 @@ from gandiff.evaluate.numerics.variation import further_values, reverse_kl
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
-from gandiff.experiments.training.gan.monitor import Watch, spread
-
-if TYPE_CHECKING:
-    from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.monitor import Monitor, spread
+from gandiff.experiments.training.gan.trainer import GanTrainer
 
 _PROMPTS, _PER_PROMPT = 250, 4
 _NEAREST = 5
 
 
-class SceneWatch(Watch):
+class SceneMonitor(Monitor):
     """Alignment, variation and distribution on the first validation prompts.
 
     The real pictures beside them are drawn for the same prompts. The score is the share of pictures
     with every stated fact right, times the coverage of what prompts leave open (1 at most), so that
     neither can be had at the other's cost.
     """
-
-    told = ("all", "held_out_all", "unstated_coverage", "diversity", "fd", "r_v")
 
     def __init__(self, per_prompt: int = _PER_PROMPT) -> None:
         self.per_prompt = per_prompt
@@ -61,7 +57,7 @@ class SceneWatch(Watch):
         coverage, kl = variation(self.expected, seen, self._real, self.per_prompt)
         _, recall, _, covered = manifold_values(features, self._features, _NEAREST)
         fd = frechet_distance(GaussianStats.of(features), GaussianStats.of(self._features))
-        found = {
+        measured = {
             **shares,
             "unstated_coverage": coverage,
             "reverse_kl": kl,
@@ -70,19 +66,19 @@ class SceneWatch(Watch):
             "recall": recall,
             "coverage": covered,
         }
-        return shares["all"] * min(1.0, coverage), found
+        return shares["all"] * min(1.0, coverage), measured
 
 
 def accuracy(
     expected: Sequence[Mapping[str, Any]], seen: Sequence[Mapping[str, Any]], per_prompt: int
 ) -> dict[str, float]:
     """Mean share of stated facts that are right, by kind, and of pictures with all of them."""
-    found: dict[str, list[float]] = defaultdict(list)
+    shares: dict[str, list[float]] = defaultdict(list)
     for i, picture in enumerate(seen):
         for kind, share in judge_facts(expected[i // per_prompt], picture).items():
-            found[kind].append(share)
+            shares[kind].append(share)
     names = ("all", "held_out_all", *KINDS)
-    return {name: float(np.mean(found[name])) for name in names if name in found}
+    return {name: float(np.mean(shares[name])) for name in names if name in shares}
 
 
 def variation(

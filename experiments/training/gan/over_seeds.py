@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import read_json
+from gandiff.common.renamed import current_names, current_row
 from gandiff.experiments.training.gan.alarms import alarms
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import RECORD
@@ -93,7 +94,7 @@ def _logged(path: Path) -> list[dict[str, float]]:
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
-            row = json.loads(line)
+            row = current_row(json.loads(line))
         except ValueError:  # a training that was killed may leave half a line
             continue
         while rows and rows[-1]["kimg"] > row["kimg"]:  # it went back to a checkpoint
@@ -106,7 +107,7 @@ def _read(folder: Path) -> Mapping[str, Any]:
     path = folder / RECORD
     if not path.is_file():
         raise RequestError(f"{folder} has no {RECORD}; give folders that 'gandiff train' wrote")
-    record: dict[str, Any] = read_json(path)
+    record = current_names(read_json(path))
     if not record.get("ticks"):
         raise RequestError(f"{path} has no measurement; give trainings that were measured")
     if not record.get("finished", True):

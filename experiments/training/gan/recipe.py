@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping
 from typing import Any, Final, Literal, get_args
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
+from gandiff.common.renamed import RECIPE_FIELDS
 
 Loss = Literal["relativistic", "non-saturating"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
-ENDS: Final = {name: f"{name}_end" for name in ("reading_lr", "lr", "gamma", "energy")}
+ENDS: Final = {name: f"{name}_end" for name in ("d_warmup_lr", "lr", "gamma", "energy")}
 
 
 def _check_loss(loss: str) -> None:
@@ -24,20 +25,21 @@ def _check_loss(loss: str) -> None:
 class GanRecipe:
     """How both networks are trained; raises ``RequestError`` for numbers that cannot work.
 
-    For ``reading`` of the budget the discriminator only learns which caption fits which picture
-    (at learning rates from ``reading_lr`` to ``reading_lr_end``), which costs a fifth of a full
-    step; for ``sketching`` of it the generator learns by the energy score alone; then both networks
-    compete by ``loss``. Learning rates (from ``lr`` to ``lr_end``, cosine) and ``betas`` are those
-    of Adam; ``g_lr_scale`` times the rate is the generator's. ``gamma`` weighs R1 (and R2 of the
-    relativistic loss), taken every ``lazy`` steps and scaled up by it, and ends at ``gamma_end``;
-    the default was tuned at 32 px and holds at 64, larger pictures may want more (Karras et al.
-    2020b, appendix C, let it grow with the number of pixels).
+    A training has three phases. For a fraction ``d_warmup`` of the budget only the discriminator is
+    trained, on real pictures: it learns which caption fits (at learning rates from ``d_warmup_lr``
+    to ``d_warmup_lr_end``), which costs a fifth of a full step. For a fraction ``g_warmup`` the
+    generator learns by the energy score alone. Then both compete by ``loss``. Learning rates (from
+    ``lr`` to ``lr_end``, cosine) and ``betas`` are those of Adam; the generator's rate is
+    ``g_lr_scale`` times that. ``gamma`` weighs R1 (and R2 of the relativistic loss), computed every
+    ``penalty_interval`` steps and scaled up by that, and ends at ``gamma_end``; the default was
+    tuned at 32 px and holds at 64, larger pictures may want more (Karras et al. 2020b, appendix C,
+    let it grow with the number of pixels).
 
-    ``mismatches`` is how many captions that do not fit each picture is judged with, beside those of
-    its batch, and ``matching`` the weight of that loss in both networks. ``energy`` weighs the
-    energy score of every second caption, which is painted twice: it keeps pictures of one caption
-    different; it ends at ``energy_end``. For ``silent`` of the pictures the caption is empty, in
-    both networks: there the noise must decide everything, and what it learns to decide serves
+    Each picture is also judged with ``num_mismatched`` mismatched captions beside those of its
+    batch; ``matching`` weighs that loss in both networks. ``energy`` weighs the energy score of
+    every second caption, for which two pictures are sampled: it keeps pictures of one caption
+    different; it ends at ``energy_end``. A fraction ``caption_dropout`` of the captions is emptied,
+    for both networks: there the noise must decide everything, and what it learns to decide serves
     captions that leave something open. After ``ema_halflife_images`` images a weight counts half in
     the average that is measured and saved. ``augment`` is DiffAugment, for small finite data only.
     ``minibatch_std`` lets the discriminator see how much pictures of a group of four differ; groups
@@ -46,22 +48,22 @@ class GanRecipe:
     """
 
     loss: Loss = "relativistic"
-    reading: float = 0.05
-    reading_lr: float = 8e-3
-    reading_lr_end: float = 2e-3
-    sketching: float = 0.1
+    d_warmup: float = 0.05
+    d_warmup_lr: float = 8e-3
+    d_warmup_lr_end: float = 2e-3
+    g_warmup: float = 0.1
     lr: float = 8e-3
     lr_end: float = 2e-4
     g_lr_scale: float = 0.6
     betas: tuple[float, float] = (0.0, 0.99)
     gamma: float = 1.0
     gamma_end: float = 0.3
-    lazy: int = 8
-    mismatches: int = 3
+    penalty_interval: int = 8
+    num_mismatched: int = 3
     matching: float = 1.0
     energy: float = 3.0
     energy_end: float = 3.0
-    silent: float = 0.2
+    caption_dropout: float = 0.2
     ema_halflife_images: float = 10_000.0
     augment: bool = False
     minibatch_std: bool = False
@@ -71,51 +73,51 @@ class GanRecipe:
     def __post_init__(self) -> None:
         """Check the numbers."""
         _check_loss(self.loss)
-        rates = ("lr", "lr_end", "g_lr_scale", "reading_lr", "reading_lr_end")
+        rates = ("lr", "lr_end", "g_lr_scale", "d_warmup_lr", "d_warmup_lr_end")
         for name in ("gamma", "gamma_end", *rates, "ema_halflife_images"):
             if not 0 < getattr(self, name) < math.inf:
                 raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("reading", "sketching", "silent"):
+        for name in ("d_warmup", "g_warmup", "caption_dropout"):
             if not 0 <= getattr(self, name) < 1:
                 raise RequestError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
-        if not self.reading + self.sketching < 1:
+        if not self.d_warmup + self.g_warmup < 1:
             raise RequestError(
-                f"reading and sketching must leave a part of the budget, got {self.reading} and "
-                f"{self.sketching}"
+                f"d_warmup and g_warmup must leave a part of the budget, got {self.d_warmup} and "
+                f"{self.g_warmup}"
             )
-        if self.sketching and not self.energy:  # it learns by nothing else
+        if self.g_warmup and not self.energy:  # it learns by nothing else
             raise RequestError(
-                "sketching needs energy above 0; with energy=0 set sketching=0 (and energy_end=0, "
+                "g_warmup needs energy above 0; with energy=0 set g_warmup=0 (and energy_end=0, "
                 "unless the energy score is to come in later)"
             )
-        if self.lazy < 1:
-            raise RequestError(f"lazy must be at least 1, got {self.lazy}")
-        for name in ("mismatches", "matching", "energy", "energy_end", "guidance_weight"):
+        if self.penalty_interval < 1:
+            raise RequestError(f"penalty_interval must be at least 1, got {self.penalty_interval}")
+        for name in ("num_mismatched", "matching", "energy", "energy_end", "guidance_weight"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
         if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
             raise RequestError(f"betas must be from 0 to below 1, got {self.betas}")
 
     @property
-    def paints_twice(self) -> bool:
-        """Whether every second caption is painted twice, for the energy score."""
+    def uses_energy_score(self) -> bool:
+        """Whether two pictures are sampled for every second caption, for the energy score."""
         return self.energy > 0 or self.energy_end > 0
 
 
 _PLAIN: dict[str, Any] = dict.fromkeys(
-    ("reading", "sketching", "energy", "energy_end", "silent"), 0.0
+    ("d_warmup", "g_warmup", "energy", "energy_end", "caption_dropout"), 0.0
 )
 _PLAIN["g_lr_scale"] = 1.0
 
 RECIPES: dict[str, GanRecipe] = {
     "default": GanRecipe(),
     # Huang et al. 2024, as they write it: both penalties at every step.
-    "relativistic": GanRecipe(lazy=1, lr=2e-3, **_PLAIN),
-    # Karras et al. 2020, with captions that do not fit: lazy R1, minibatch deviation.
+    "relativistic": GanRecipe(penalty_interval=1, lr=2e-3, **_PLAIN),
+    # Karras et al. 2020, with mismatched captions: lazy R1, minibatch deviation.
     "non-saturating": GanRecipe(
         loss="non-saturating",
         lr=2.5e-3,
-        lazy=16,
+        penalty_interval=16,
         gamma=0.01,
         gamma_end=0.01,
         minibatch_std=True,
@@ -130,7 +132,7 @@ def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
     Raises ``RequestError`` for an unknown name and for numbers that cannot work.
     """
     if name not in RECIPES:
-        raise RequestError(f"no recipe is named {name!r}{did_you_mean(name, RECIPES)}")
+        raise RequestError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}")
     return changed(RECIPES[name], changes)
 
 
@@ -139,16 +141,14 @@ def changed(
 ) -> GanRecipe:
     """A recipe with some numbers changed; None changes nothing.
 
-    ``reading_lr``, ``lr``, ``gamma`` and ``energy`` are where a schedule starts; its end
+    ``d_warmup_lr``, ``lr``, ``gamma`` and ``energy`` are where a schedule starts; its end
     (``lr_end`` and so on) is scaled by the same factor unless it is among the changes, or named in
-    ``fixed``. Where both were 0 the end is what is given, where the start alone was, the end stays.
-    Raises ``RequestError`` for numbers that there are not or that cannot work.
+    ``fixed``. Where both were 0 the end becomes the new start, where the start alone was, the end
+    stays. Raises ``RequestError`` for unknown names and for numbers that cannot work.
     """
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-    known = {field.name: field for field in dataclasses.fields(GanRecipe)}
     for key in given:
-        if key not in known:
-            raise RequestError(f"a recipe has no {key!r}{did_you_mean(key, known)}")
+        _type_of(key)
     _check_loss(given.get("loss", recipe.loss))  # before a type checker does
     for name, end in ENDS.items():
         if name in given and end not in given and end not in fixed:
@@ -163,23 +163,30 @@ def _scaled(end: float, start: float, new: float) -> float:
     return end or new
 
 
-def read_numbers(assignments: Sequence[str]) -> dict[str, object]:
+def _type_of(name: str) -> str:
+    """The type of a field, as it is written; raises ``RequestError`` for an unknown one."""
+    types = {field.name: str(field.type) for field in dataclasses.fields(GanRecipe)}
+    if name in RECIPE_FIELDS:
+        raise RequestError(f"{name} is now {RECIPE_FIELDS[name]}; use that name")
+    if name not in types:
+        raise RequestError(f"a recipe has no field {name!r}{did_you_mean(name, types)}")
+    return types[name]
+
+
+def read_numbers(assignments: Iterable[str]) -> dict[str, object]:
     """``gamma=0.5`` and the like, by the type that the field has."""
-    out: dict[str, object] = {}
+    values: dict[str, object] = {}
     for assignment in assignments:
         name, equals, value = assignment.partition("=")
         if not equals:
-            raise RequestError(f"--set {assignment}: needed is NAME=VALUE, such as gamma=0.5")
-        out[name.strip()] = read_number(name.strip(), value.strip())
-    return out
+            raise RequestError(f"--set {assignment}: give NAME=VALUE, such as gamma=0.5")
+        values[name.strip()] = read_number(name.strip(), value.strip())
+    return values
 
 
 def read_number(name: str, value: str) -> object:
-    """One field's value from text; raises ``RequestError`` naming field and kind."""
-    kinds = {field.name: field.type for field in dataclasses.fields(GanRecipe)}
-    if name not in kinds:
-        raise RequestError(f"a recipe has no {name!r}{did_you_mean(name, kinds)}")
-    kind = str(kinds[name])
+    """One field's value from text; raises ``RequestError`` naming field and type."""
+    kind = _type_of(name)
     try:
         if kind == "float":
             return float(value)
@@ -191,5 +198,5 @@ def read_number(name: str, value: str) -> object:
             first, second = (float(part) for part in value.split(","))
             return (first, second)
     except (ValueError, KeyError) as error:
-        raise RequestError(f"{name}={value}: needed is a value of the kind {kind}") from error
+        raise RequestError(f"{name} must be of type {kind}, got {value}") from error
     return value

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import Diverged, RequestError
+from gandiff.common.measurements import shown_in
+from gandiff.common.renamed import current_names
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import TEXT_PARTS, TEXT_RECORD, clear
 
-_SHOWN = ("score", "all", "unstated_coverage", "diversity", "fd", "recall")
 _PICTURES = 1000  # that a score of scenes is measured on
 # Of a Fréchet distance. That of thumbnails of 1000 pictures had a standard deviation of 4 to 20 %
 # over draws of the same distribution, the larger the nearer the distribution was to the real one.
@@ -215,10 +216,9 @@ def _copy_text(source: Path, out: Path) -> None:
 
 def _read(path: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return current_names(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError):
         return None
-    return found
 
 
 def _lead(trials: Sequence[Trial]) -> _Lead:
@@ -241,7 +241,7 @@ def _lead(trials: Sequence[Trial]) -> _Lead:
 
 
 def _text(name: str, trials: Sequence[Trial], lead: _Lead) -> str:
-    columns = [c for c in _SHOWN if any(c in t.last for t in trials)]
+    columns = [c for c in shown_in("sweep") if any(c in t.last for t in trials)]
     lines = ["  ".join([f"{name:>10}", f"{'kimg':>8}", *(f"{c:>17}" for c in columns)])]
     for trial in trials:
         cells = [f"{trial.last[c]:>17.4g}" if c in trial.last else f"{'':>17}" for c in columns]

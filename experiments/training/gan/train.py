@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -15,6 +14,7 @@ from jaxtyping import UInt8
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.grids import tile, write_png
+from gandiff.common.measurements import shown_in
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import BEST_FOLDER, CHECKPOINT, SAMPLES
@@ -33,14 +33,14 @@ from gandiff.experiments.training.gan.inspect import (
     truncation_grid,
     truncation_sweep,
 )
-from gandiff.experiments.training.gan.monitor import FEW, Watch, grid
+from gandiff.experiments.training.gan.monitor import FEW, Monitor, grid
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
-from gandiff.experiments.training.text.record import TEXT_PARTS
+from gandiff.experiments.training.text.record import TEXT_PARTS, text_summary
 from gandiff.models.gan.config import gan_config
 from gandiff.models.gan.model import save_network
 from gandiff.models.text import TextEncoder, parameter_count
@@ -73,7 +73,7 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
     keep_freed_memory()
     data = open_checked(request, ranks)
     # Before the text encoder is trained: what cannot measure is refused before anything is written.
-    watch = rank_zero_first(ranks, lambda: watch_for(request, data))
+    monitor = rank_zero_first(ranks, lambda: open_monitor(request, data))
     encoder = text.ensure(request, data, ranks)
     # Resumed while the text encoder trained, there is no state of the GAN yet. The first process
     # looks before it writes one.
@@ -83,26 +83,26 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
         gan_config(request.resolution, encoder.width), minibatch_std=recipe.minibatch_std
     )
     trainer = GanTrainer(request, recipe, config, encoder, data, ranks)
-    trainer.loop.run(trainer.step, _elsewhere if watch is None else Ticks(trainer, watch))
-    if watch is not None:
-        finish(trainer, watch)
+    trainer.loop.run(trainer.step, _no_tick if monitor is None else Ticks(trainer, monitor))
+    if monitor is not None:
+        finish(trainer, monitor)
 
 
-def _elsewhere() -> tuple[float, dict[str, float]]:
+def _no_tick() -> tuple[float, dict[str, float]]:
     """The tick of all processes but the first; the loop calls that of the first alone."""
     raise AssertionError("only the first process measures")
 
 
-def watch_for(request: TrainingRequest, data: CaptionedImages) -> Watch:
+def open_monitor(request: TrainingRequest, data: CaptionedImages) -> Monitor:
     """What measures the generator at each tick; raises ``RequestError`` for what cannot."""
     if judged(request):
-        from gandiff.experiments.training.gan.monitor_scenes import SceneWatch
+        from gandiff.experiments.training.gan.monitor_scenes import SceneMonitor
 
-        return SceneWatch()
-    from gandiff.experiments.training.gan.monitor_files import FileWatch
+        return SceneMonitor()
+    from gandiff.experiments.training.gan.monitor_files import FileMonitor
 
     try:
-        return FileWatch(data, request.monitor, request.device)
+        return FileMonitor(data, request.monitor, request.device)
     except MetricError as error:  # an encoder that cannot read pictures of this size, or none
         raise RequestError(f"--monitor {request.monitor}: {error}") from error
 
@@ -110,16 +110,15 @@ def watch_for(request: TrainingRequest, data: CaptionedImages) -> Watch:
 class Ticks:
     """What happens at every tick: a picture grid, a measurement, the model as it is."""
 
-    def __init__(self, trainer: GanTrainer, watch: Watch) -> None:
-        self.trainer, self.watch = trainer, watch
-        told = [event["text"] for event in trainer.loop.events]  # before the training was resumed
-        self._ringing = {
+    def __init__(self, trainer: GanTrainer, monitor: Monitor) -> None:
+        self.trainer, self.monitor = trainer, monitor
+        raised = [event["text"] for event in trainer.loop.events]  # before it was resumed
+        self._active = {
             alarm.name
             for alarm in self._alarms()
-            if any(text.startswith(f"{alarm.name}:") for text in told)
+            if any(text.startswith(f"{alarm.name}:") for text in raised)
         }
-        captions = watch.captions[:: watch.per_prompt]
-        self.prompts = captions[:_GRID]
+        self.prompts = monitor.captions[:: monitor.per_prompt][:_GRID]
         self.folder = trainer.request.out / SAMPLES
         self.folder.mkdir(parents=True, exist_ok=True)
         if not trainer.request.resume:
@@ -135,28 +134,28 @@ class Ticks:
         trainer = self.trainer
         name = f"kimg-{trainer.loop.progress.images / 1000:010.3f}.png"
         write_png(self.folder / name, grid(trainer, self.prompts))
-        score, found = self.watch(trainer)
-        at, asked = trainer.loop.progress.ticks, trainer.request.ticks
-        told = ", ".join(f"{name} {found[name]:.3g}" for name in self.watch.told if name in found)
-        trainer.loop.log.say(f"measured {at} of {asked}: {told}")
-        self._warn({"score": score, **found})
+        score, measured = self.monitor(trainer)
+        shown = [f"{name} {measured[name]:.3g}" for name in shown_in("tick") if name in measured]
+        tick, ticks = trainer.loop.progress.ticks, trainer.request.ticks
+        trainer.loop.log.say(f"measured {tick} of {ticks}: {', '.join(shown)}")
+        self._warn(measured)
         if score > trainer.loop.progress.best:
-            save(trainer.request.out / BEST_FOLDER, trainer, best={"score": score, **found})
-        return score, found
+            save(trainer.request.out / BEST_FOLDER, trainer, best=measured)
+        return score, measured
 
     def _warn(self, latest: Mapping[str, float]) -> None:
         """Say what is wrong, each thing once as long as it lasts."""
-        found = self._alarms(latest)
-        for alarm in found:
-            if alarm.name not in self._ringing:
+        active = self._alarms(latest)
+        for alarm in active:
+            if alarm.name not in self._active:
                 self.trainer.loop.note(f"{alarm.name}: {alarm.text}")
-        self._ringing = {alarm.name for alarm in found}
+        self._active = {alarm.name for alarm in active}
 
     def _alarms(self, *latest: Mapping[str, float]) -> list[Alarm]:
         rows = self.trainer.loop.log.curve
         ticks = [*(row for row in rows if "score" in row), *latest]
         losses = [row for row in rows if "score" not in row]
-        return alarms(ticks, losses, self.trainer.fraction)
+        return alarms(ticks, losses, self.trainer.adversarial_fraction)
 
 
 def _reals(data: CaptionedImages) -> UInt8[np.ndarray, "n h w 3"]:
@@ -168,14 +167,16 @@ def _reals(data: CaptionedImages) -> UInt8[np.ndarray, "n h w 3"]:
     return np.concatenate([held] * _GRID)[: max(1, len(held) // columns) * _GRID]
 
 
-def finish(trainer: GanTrainer, watch: Watch) -> None:
-    """Look at the finished model from all sides, and save it with what was seen."""
+def finish(trainer: GanTrainer, monitor: Monitor) -> None:
+    """Inspect the finished model, and save it with the results."""
     folder = trainer.request.out / SAMPLES
-    prompts = watch.captions[:: watch.per_prompt][:_GRID]
-    near, picture = nearest_neighbours(trainer, watch)
+    prompts = monitor.captions[:: monitor.per_prompt][:_GRID]
+    near, picture = nearest_neighbours(trainer, monitor)
     write_png(folder / "neighbours.png", picture)
     write_png(folder / "truncation.png", truncation_grid(trainer, prompts))
-    save(trainer.request.out, trainer, truncation=truncation_sweep(trainer, watch), neighbours=near)
+    save(
+        trainer.request.out, trainer, truncation=truncation_sweep(trainer, monitor), neighbours=near
+    )
 
 
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
@@ -188,9 +189,9 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     _save_text(folder, trainer.encoder)
     record = trainer.loop.record(
         finished=trainer.loop.fraction >= 1,
-        precision=trainer.precise.name,
+        precision=trainer.precision,
         recipe=dataclasses.asdict(trainer.recipe),
-        text=text_record(trainer.request.out),
+        text=text_summary(trainer.request.out),
         **facts,
     )
     write_json(folder / RECORD, record)
@@ -199,7 +200,7 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
         "parameters in the\n"
         f"generator and {parameter_count(trainer.encoder.model):,} in its text encoder. "
         f"Its loss is {trainer.recipe.loss};\n"
-        "captions that do not fit are judged beside the right one, in both networks."
+        "both networks also learn from mismatched captions."
     )
     name = trainer.request.out.name + ("" if folder == trainer.request.out else " at its best tick")
     card = generator_card(name, summary, record, GAN_USE)
@@ -216,10 +217,3 @@ def _save_text(folder: Path, encoder: TextEncoder) -> None:
             encoder.save_pretrained(Path(made))
             for part in missing:
                 (Path(made) / part).rename(folder / part)
-
-
-def text_record(folder: Path) -> dict[str, Any]:
-    """What training the text encoder cost and reached, and how many captions it cuts."""
-    record: dict[str, Any] = json.loads((folder / text.RECORD).read_text(encoding="utf-8"))
-    told = {k: record[k] for k in ("source", "captions") if k in record}
-    return {k: record[k] for k in ("seconds", "images", "validation")} | told

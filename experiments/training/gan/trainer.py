@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from gandiff.common.measurements import shown_in
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr
 from gandiff.experiments.training.checkpoints import Stateful
 from gandiff.experiments.training.gan.batch import Batches, Part
-from gandiff.experiments.training.gan.energy import Energy, describe
 from gandiff.experiments.training.gan.guidance import Guidance
-from gandiff.experiments.training.gan.losses import Objectives, twice
-from gandiff.experiments.training.gan.phases import Phase, add, whole
+from gandiff.experiments.training.gan.losses import (
+    DiscriminatorView,
+    EnergyScore,
+    GanLosses,
+    Scores,
+    accumulate,
+    reduce_over_ranks,
+)
 from gandiff.experiments.training.gan.recipe import GanRecipe
-from gandiff.experiments.training.gan.view import Eye, Judged
 from gandiff.experiments.training.loop import Loop, NonFiniteError
-from gandiff.experiments.training.precision import Precise
+from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import ALL
@@ -30,15 +38,36 @@ from gandiff.models.gan.layers import GROUP
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.text import TextEncoder
 
-_SHOWN = ("p_real_above_fake", "p_caption", "g_loss", "d_loss", "match_real", "energy")
+
+class Phase:
+    """Which phase was reached: never an earlier one again, also when the budget grows."""
+
+    D_WARMUP, G_WARMUP, ADVERSARIAL = range(3)
+
+    def __init__(self) -> None:
+        self.now = self.D_WARMUP
+
+    def advance(self, recipe: GanRecipe, fraction: float) -> int:
+        """The phase for the fraction of the budget that is spent, or a later one."""
+        starts = (0.0, recipe.d_warmup, recipe.d_warmup + recipe.g_warmup)
+        self.now = max(self.now, *(i for i, start in enumerate(starts) if fraction >= start))
+        return self.now
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps."""
+        return {"now": self.now}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Take it back."""
+        self.now = state["now"]
 
 
 class GanTrainer:
-    """Both networks, their optimisers and one step.
+    """Both networks, their optimisers and one step, which updates what its phase trains.
 
-    A training has three phases: the discriminator reads (it learns which caption fits a real
-    picture), the generator sketches (it learns what captions decide and what they leave open, by
-    the energy score alone), and both compete.
+    In the discriminator's warm-up it learns which caption fits a real picture; in the generator's,
+    the generator learns what captions decide and what they leave open, by the energy score alone;
+    then both compete (see ``GanRecipe``).
     """
 
     def __init__(
@@ -52,20 +81,27 @@ class GanTrainer:
     ) -> None:
         torch.manual_seed(request.seed)
         self.request, self.recipe, self.ranks, self.data = request, recipe, ranks, data
-        self.precise = Precise(request.dtype, request.device)
+        self.precision = resolve_precision(request.dtype, request.device)
+        self.autocast = functools.partial(autocast_context, self.precision, request.device)
         self.encoder = encoder.to(request.device, torch.float32)
         endless = data.count is None
-        known = [] if endless else data.captions(ALL)
-        read = self.encoder.encode if endless else CaptionCache(self.encoder, known)
-        self.draw = Batches(request, recipe, data, read, config.z_width, ranks)
+        encode = encoder.encode if endless else CaptionCache(encoder, data.captions(ALL))
+        self.draw = Batches(request, recipe, data, encode, config.z_width, ranks)
         self.g = GeneratorNetwork(config).to(request.device)
         self.d = Discriminator(config).to(request.device)
-        self.eye = Eye(self.d, self.precise, augmented=recipe.augment)
         self.ema = Ema(self.g, recipe.ema_halflife_images)
-        self.energy = Energy(self.d.match.width)
-        guidance = Guidance(recipe.guidance, request.device) if recipe.guidance else None
-        self.loss = Objectives(recipe, self.eye, self.energy, guidance, hard=data.hard)
-        self.g_opt, self.d_opt = _adam(self.g, recipe), _adam(self.d, recipe)
+        self.energy = EnergyScore(self.d.match.width)
+        self.losses = GanLosses(
+            recipe,
+            DiscriminatorView(self.d, self.autocast, augmented=recipe.augment),
+            self.energy,
+            Guidance(recipe.guidance, request.device) if recipe.guidance else None,
+            hard_negatives=data.has_hard_negatives,
+        )
+        self.g_opt, self.d_opt = (
+            torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)
+            for net in (self.g, self.d)
+        )
         self.phase = Phase()
         parts: dict[str, Stateful] = {
             "g": self.g,
@@ -82,7 +118,7 @@ class GanTrainer:
             ranks,
             networks=dataclasses.asdict(config),
             recipe=dataclasses.asdict(recipe),
-            shown=_SHOWN,
+            shown=shown_in("bar"),
         )
         if recipe.minibatch_std and not self._same_groups():
             self.loop.log.say(
@@ -94,148 +130,135 @@ class GanTrainer:
         """Whether minibatch deviation compares the pictures that it would in an undivided batch."""
         parts = self.request.accumulate * self.ranks.count
         part = self.request.batch_size // parts
-        # Of pictures that are painted twice, the second ones are half as many.
-        whole_groups = GROUP * 2 if self.recipe.paints_twice else GROUP
+        # Where every second caption has two pictures, the second ones are half as many.
+        whole_groups = GROUP * 2 if self.recipe.uses_energy_score else GROUP
         return parts == 1 or part % whole_groups == 0
 
-    @property
-    def fraction(self) -> float:
-        """How much of the competition's budget is spent; below 0 while it has not begun."""
-        before = self.recipe.reading + self.recipe.sketching
-        return (self.loop.fraction - before) / (1 - before)
-
-    def _between(self, start: float, end: float) -> float:
-        return cosine(max(0.0, self.fraction), start, end)
-
     def step(self) -> tuple[int, dict[str, float]]:
-        """One update of what the phase trains."""
-        n, recipe, spent = self.request.batch_size, self.recipe, self.loop.fraction
-        phase = self.phase.reach(recipe, spent)
-        reads = phase == Phase.READING
-        z, parts = self.draw(self.loop.progress.position, silent=0.0 if reads else recipe.silent)
+        """One update of what the phase trains: images shown, and what was measured."""
+        n, recipe, progress = self.request.batch_size, self.recipe, self.loop.progress
+        phase = self.phase.advance(recipe, self.loop.fraction)
+        d_alone = phase == Phase.D_WARMUP
+        dropout = 0.0 if d_alone else recipe.caption_dropout
+        z, parts = self.draw(progress.position, caption_dropout=dropout)
         for optimizer, scale in ((self.g_opt, recipe.g_lr_scale), (self.d_opt, 1.0)):
             # Here and not once: a checkpoint may come from another recipe.
             optimizer.param_groups[0].update(betas=recipe.betas, scale=scale)
-        if reads:
-            lr = cosine(spent / recipe.reading, recipe.reading_lr, recipe.reading_lr_end)
-            set_lr(self.d_opt, lr)
-            return n, whole(self._read(parts, n), self.ranks, self.request.device)
-        with torch.no_grad():
-            self.g.track_mean(self.g.map(z))
-        update = self._sketch if phase == Phase.SKETCHING else self._compete
-        losses = whole(update(parts, n), self.ranks, self.request.device)
-        self.ema.update(self.g, n, self.loop.progress.images + n)
-        return n, losses
+        if d_alone:
+            spent = self.loop.fraction / recipe.d_warmup
+            set_lr(self.d_opt, cosine(spent, recipe.d_warmup_lr, recipe.d_warmup_lr_end))
+            logged = self._d_warmup(parts, n)
+        else:
+            with torch.no_grad():
+                self.g.track_mean(self.g.map(z))
+            update = self._g_warmup if phase == Phase.G_WARMUP else self._adversarial
+            logged = update(parts, n)
+            self.ema.update(self.g, n, progress.images + n)
+        return n, reduce_over_ranks(logged, self.ranks, self.request.device)
 
     # The phases.
 
-    def _read(self, parts: list[Part], n: int) -> dict[str, float]:
+    def _d_warmup(self, parts: list[Part], n: int) -> dict[str, float]:
         """The discriminator learns which caption fits a real picture."""
-        self.d_opt.zero_grad(set_to_none=True)
-        out: dict[str, float] = {}
-        moments = self._no_moments()
-        for part in parts:
-            loss, judged, measured = self.loss.reading(part, n)
-            torch.autograd.backward(loss)
-            add(out, measured)
-            moments += self._moments(part, judged)
-        self._apply(self.d, self.d_opt)
-        self._measure(moments, n)
-        # The competition begins with what was read.
+        logged, _, _ = self._update_d(parts, n, lambda _, part: self.losses.d_warmup(part, n))
+        # The adversarial head begins with what the matching head has learned.
         self.d.judge.project.load_state_dict(self.d.match.state_dict())
-        return out
+        return logged
 
-    def _sketch(self, parts: list[Part], n: int) -> dict[str, float]:
-        """The generator learns by the energy score; the discriminator goes on reading."""
-        set_lr(self.d_opt, self.recipe.reading_lr_end)
+    def _g_warmup(self, parts: list[Part], n: int) -> dict[str, float]:
+        """The generator learns by the energy score; the discriminator's warm-up continues."""
+        set_lr(self.d_opt, self.recipe.d_warmup_lr_end)
         set_lr(self.g_opt, self.recipe.lr)
-        out = self._read(parts, n) | {"energy": 0.0}
-        self.d.requires_grad_(False)
-        self.g_opt.zero_grad(set_to_none=True)
-        for part in parts:
-            fake = self._make(part)
-            loss = self.loss.spread(fake, self.loss.see(fake, twice(part), len(part.real)), part, n)
-            torch.autograd.backward(loss)
-            out["energy"] += float(loss.detach())
-        self.d.requires_grad_(True)
-        out["grad_g"] = self._apply(self.g, self.g_opt)
-        return out
+        logged = self._d_warmup(parts, n)
+        return logged | self._update_g(
+            parts, lambda _, part: self.losses.g_warmup(part, self._generate(part), n)
+        )
 
-    def _compete(self, parts: list[Part], n: int) -> dict[str, float]:
-        """One update of each network."""
+    def _adversarial(self, parts: list[Part], n: int) -> dict[str, float]:
+        """One update of each network against the other."""
+        recipe = self.recipe
         for optimizer in (self.g_opt, self.d_opt):
-            set_lr(optimizer, self._between(self.recipe.lr, self.recipe.lr_end))
+            set_lr(optimizer, self._between(recipe.lr, recipe.lr_end))
+        gamma = self._between(recipe.gamma, recipe.gamma_end)
+        energy = self._between(recipe.energy, recipe.energy_end)
+        penalise = self.loop.progress.steps % recipe.penalty_interval == 0
         # Fakes are made once for both updates, unless they would have to be kept for many parts.
-        fakes = [self._make(part) for part in parts] if len(parts) == 1 else []
-        seen = [fake[: len(part.real)].detach() for fake, part in zip(fakes, parts, strict=False)]
-        losses, real_logits = self._update_d(parts, seen, n)
-        return losses | self._update_g(parts, fakes, real_logits, n)
+        fakes = [self._generate(part) for part in parts] if len(parts) == 1 else []
 
-    def _make(self, part: Part, *, once: bool = False) -> Tensor:
-        """Pictures of all captions, and behind them second ones of some unless only ``once``."""
-        m = len(part.real)
-        text = part.text if once else part.text.repeated(part.twice)
-        with self.precise():
-            made: Tensor = self.g(part.z[:m] if once else part.z, text).float()
+        def d_loss(i: int, part: Part) -> tuple[Tensor, Scores, dict[str, float]]:
+            if fakes:
+                fake = fakes[i][: len(part.real)].detach()
+            else:
+                with torch.no_grad():
+                    fake = self._generate(part, second=False)
+            return self.losses.discriminator(part, fake, n, gamma if penalise else None)
+
+        def g_loss(i: int, part: Part) -> tuple[Tensor, dict[str, float]]:
+            fake = fakes[i] if fakes else self._generate(part)
+            return self.losses.generator(part, fake, real_logits[i], n, energy)
+
+        logged, real_logits, size = self._update_d(parts, n, d_loss)
+        logged |= {"d_grad_norm": size, **({"gamma": gamma} if penalise else {})}
+        # The real logits date from before the discriminator's update: that saves a pass over the
+        # reals, and they only weigh the gradient.
+        return logged | self._update_g(parts, g_loss)
+
+    @property
+    def adversarial_fraction(self) -> float:
+        """How much of the adversarial phase is spent; below 0 before it begins."""
+        before = self.recipe.d_warmup + self.recipe.g_warmup
+        return (self.loop.fraction - before) / (1 - before)
+
+    def _between(self, start: float, end: float) -> float:
+        return cosine(max(0.0, self.adversarial_fraction), start, end)
+
+    def _generate(self, part: Part, *, second: bool = True) -> Tensor:
+        """A picture for each caption, and behind them ``second`` ones for the paired rows."""
+        text = part.text.repeated(part.paired_rows) if second else part.text
+        with self.autocast():
+            made: Tensor = self.g(part.z if second else part.z[: len(part.real)], text).float()
         return made
-
-    # The unit of the energy score: how far apart real pictures are.
-
-    def _no_moments(self) -> Tensor:
-        return torch.zeros(2, self.energy.width, device=self.request.device)
-
-    def _moments(self, part: Part, judged: Judged) -> Tensor:
-        real = judged.seen[: len(part.real)].detach()
-        return self.energy.moments(describe(part.real, real))
-
-    def _measure(self, moments: Tensor, n: int) -> None:
-        self.ranks.all_reduce([moments])
-        self.energy.measure(moments, n)
 
     # The updates.
 
     def _update_d(
-        self, parts: list[Part], fakes: list[Tensor], n: int
-    ) -> tuple[dict[str, float], list[Tensor]]:
-        gamma = self._between(self.recipe.gamma, self.recipe.gamma_end)
-        penalise = self.loop.progress.steps % self.recipe.lazy == 0
-        out: dict[str, float] = {}
-        logits, moments = [], self._no_moments()
+        self,
+        parts: list[Part],
+        n: int,
+        loss_of: Callable[[int, Part], tuple[Tensor, Scores, dict[str, float]]],
+    ) -> tuple[dict[str, float], list[Tensor], float]:
+        """What was logged, the logits of each part's real pictures, the norm of the gradient.
+
+        Also sets the unit of the energy score: how far apart real pictures are.
+        """
+        logged: dict[str, float] = {}
+        logits, moments = [], torch.zeros(2, self.energy.width, device=self.request.device)
         self.d_opt.zero_grad(set_to_none=True)
         for i, part in enumerate(parts):
-            if fakes:
-                fake = fakes[i]
-            else:
-                with torch.no_grad():
-                    fake = self._make(part, once=True)
-            loss, judged, measured = self.loss.of_d(part, fake, n, gamma if penalise else None)
+            loss, scores, measured = loss_of(i, part)
             torch.autograd.backward(loss)
-            logits.append(judged.logits[: len(part.real)].detach())
-            moments += self._moments(part, judged)
-            add(out, measured)
-        out["grad_d"] = self._apply(self.d, self.d_opt)
-        self._measure(moments, n)
-        if penalise:
-            out["gamma"] = gamma
-        return out, logits
+            m = len(part.real)
+            logits.append(scores.logits[:m].detach())
+            features = scores.image_features[:m].detach()
+            moments += self.energy.moments(self.energy.describe(part.real, features))
+            accumulate(logged, measured)
+        size = self._apply(self.d, self.d_opt)
+        self.ranks.all_reduce([moments])
+        self.energy.set_unit(moments, n)
+        return logged, logits, size
 
     def _update_g(
-        self, parts: list[Part], fakes: list[Tensor], real_logits: list[Tensor], n: int
+        self, parts: list[Part], loss_of: Callable[[int, Part], tuple[Tensor, dict[str, float]]]
     ) -> dict[str, float]:
-        # The real logits date from before the discriminator's update: that saves a pass over the
-        # reals, and they only weigh the gradient.
+        logged: dict[str, float] = {}
         self.d.requires_grad_(False)
         self.g_opt.zero_grad(set_to_none=True)
-        energy = self._between(self.recipe.energy, self.recipe.energy_end)
-        out: dict[str, float] = {}
         for i, part in enumerate(parts):
-            fake = fakes[i] if fakes else self._make(part)
-            loss, measured = self.loss.of_g(part, fake, real_logits[i], n, energy)
+            loss, measured = loss_of(i, part)
             torch.autograd.backward(loss)
-            add(out, measured)
+            accumulate(logged, measured)
         self.d.requires_grad_(True)
-        out["grad_g"] = self._apply(self.g, self.g_opt)
-        return out
+        return logged | {"g_grad_norm": self._apply(self.g, self.g_opt)}
 
     def _apply(self, net: nn.Module, optimizer: torch.optim.Optimizer) -> float:
         """Add up the gradients of all processes and take the step; returns their norm."""
@@ -246,7 +269,3 @@ class GanTrainer:
             raise NonFiniteError(f"norm of the {type(net).__name__}'s gradient = {size}")
         optimizer.step()
         return size
-
-
-def _adam(net: nn.Module, recipe: GanRecipe) -> torch.optim.Optimizer:
-    return torch.optim.Adam(net.parameters(), lr=recipe.lr, betas=recipe.betas, fused=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 import sys
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.checkpoints import clear_model
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.text import TextEncoder, told_cut
+from gandiff.models.text import TextEncoder, truncation_message
 
 TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
@@ -105,8 +106,8 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
     chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
     cut = sum(unread > 0 for chunk in chunks for unread in encoder.truncated(chunk))
     if cut:
-        said = told_cut(cut, len(texts), "captions", encoder.tokenizer)
-        print(f"warning: {said}", file=sys.stderr)
+        message = truncation_message(cut, len(texts), "captions", encoder.tokenizer)
+        print(f"warning: {message}", file=sys.stderr)
     return {"captions": {"count": len(texts), "cut": cut, "tokens": limit}}
 
 
@@ -118,3 +119,10 @@ def clear(folder: Path) -> None:
     (folder / TEXT_RECORD).unlink(missing_ok=True)
     for part in TEXT_PARTS:
         shutil.rmtree(folder / part, ignore_errors=True)
+
+
+def text_summary(folder: Path) -> dict[str, Any]:
+    """What training the text encoder cost and reached, and how many captions it cuts."""
+    record: dict[str, Any] = json.loads((folder / TEXT_RECORD).read_text(encoding="utf-8"))
+    names = ("seconds", "images", "validation", "source", "captions")
+    return {name: record[name] for name in names if name in record}

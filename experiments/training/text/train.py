@@ -24,7 +24,7 @@ from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
-from gandiff.experiments.training.averaging import cosine, set_lr
+from gandiff.experiments.training.averaging import anneal, descend
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request, rank_zero_first
 from gandiff.experiments.training.loop import Loop
@@ -97,9 +97,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
         (request.out / RECORD).unlink(missing_ok=True)
 
     def step() -> tuple[int, dict[str, float]]:
-        set_lr(
-            optimizer, cosine(loop.fraction, 2e-3, 1e-5) * min(1.0, (loop.progress.steps + 1) / 50)
-        )
+        anneal(optimizer, loop.fraction, loop.progress.steps, start=2e-3, end=1e-5)
         texts, wanted = _batch(request, known, encoder, loop.progress.position, size)
         pooled = model(_ids(encoder, texts)).pooler_output
         if "words" in wanted:
@@ -110,9 +108,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
             ).sum()
             first, second = unit_variance(pooled).chunk(2)
             loss = loss + WORDING * (first - second).square().mean()
-        optimizer.zero_grad(set_to_none=True)
-        torch.autograd.backward(loss)
-        optimizer.step()
+        descend(optimizer, loss)
         return size, {"loss": float(loss.detach())}
 
     told = made_facts(encoder, data)

@@ -69,30 +69,33 @@ def test_a_batch_is_its_positions(data: CaptionedImages) -> None:
     images, captions = joined([data.batch(3, 2), data.batch(5, 4)])
     np.testing.assert_array_equal(images, whole.images)
     assert captions == whole.captions
-    first, again = (data.batch(3, 6, wrong=2) for _ in range(2))
-    assert again.wrong == first.wrong
-    np.testing.assert_array_equal(again.mismatch, first.mismatch)
+    first, again = (data.batch(3, 6, num_mismatched=2) for _ in range(2))
+    assert again.mismatched == first.mismatched
+    np.testing.assert_array_equal(again.is_mismatch, first.is_mismatch)
 
 
 def test_rows_of_a_batch_are_those_of_the_whole(data: CaptionedImages) -> None:
-    whole, part = data.batch(2, 6, wrong=2), data.batch(2, 6, wrong=2, rows=range(3, 5))
+    whole, part = (
+        data.batch(2, 6, num_mismatched=2),
+        data.batch(2, 6, num_mismatched=2, rows=range(3, 5)),
+    )
     np.testing.assert_array_equal(part.images, whole.images[3:5])
     assert part.captions == whole.captions
-    assert part.wrong == whole.wrong[3:5]
-    np.testing.assert_array_equal(part.mismatch, whole.mismatch[3:5])
-    np.testing.assert_array_equal(part.fit, whole.fit[3:5])
+    assert part.mismatched == whole.mismatched[3:5]
+    np.testing.assert_array_equal(part.is_mismatch, whole.is_mismatch[3:5])
+    np.testing.assert_array_equal(part.fits, whole.fits[3:5])
 
 
 def test_a_batch_has_its_shapes(data: CaptionedImages) -> None:
-    batch = data.batch(0, 5, wrong=3)
+    batch = data.batch(0, 5, num_mismatched=3)
     assert batch.images.shape == (5, 16, 16, 3)
     assert batch.images.dtype == np.uint8
-    assert len(batch.captions) == len(batch.wrong) == 5
-    assert {len(row) for row in batch.wrong} == {3}
-    assert batch.mismatch.shape == (5, 3)
-    assert data.batch(0, 5).mismatch.shape == (5, 0)
-    assert batch.fit.shape == (5, 5)
-    assert np.diagonal(batch.fit).all()
+    assert len(batch.captions) == len(batch.mismatched) == 5
+    assert {len(row) for row in batch.mismatched} == {3}
+    assert batch.is_mismatch.shape == (5, 3)
+    assert data.batch(0, 5).is_mismatch.shape == (5, 0)
+    assert batch.fits.shape == (5, 5)
+    assert np.diagonal(batch.fits).all()
     assert all(isinstance(caption, str) for caption in data.captions(4))
     assert len(data.captions(4)) == 4
 
@@ -104,27 +107,27 @@ def test_another_seed_shows_other_pictures(folder: Path) -> None:
 
 
 def test_scenes_know_which_captions_fit() -> None:
-    batch = SceneImages(16, seed=1).batch(100, 40, wrong=2)
+    batch = SceneImages(16, seed=1).batch(100, 40, num_mismatched=2)
     seeds = scene_seeds("train", (1 << 28) + 100, 40)
     scenes = sample_scenes(seeds)
     facts = caption_facts(scenes, seeds)
     for j in range(40):
         caption = facts[np.full(40, j)]
-        np.testing.assert_array_equal(batch.fit[:, j], fits(caption, scenes))
-    assert batch.mismatch.mean() > 0.9
-    for wrong, right in zip(batch.wrong, batch.captions, strict=True):
+        np.testing.assert_array_equal(batch.fits[:, j], fits(caption, scenes))
+    assert batch.is_mismatch.mean() > 0.9
+    for wrong, right in zip(batch.mismatched, batch.captions, strict=True):
         assert right not in wrong
-    assert any(first != second for first, second in batch.wrong)
+    assert any(first != second for first, second in batch.mismatched)
 
 
 def test_scenes_know_which_wrong_captions_leave_no_room_for_the_right_one() -> None:
     """Beside a star there may be a ring where nothing is said of a second object."""
-    batch = SceneImages(8).batch(0, 3000, wrong=3)
-    assert not (batch.contradicts & ~batch.mismatch).any()  # the picture fits the right caption
+    batch = SceneImages(8).batch(0, 3000, num_mismatched=3)
+    assert not (batch.contradicts & ~batch.is_mismatch).any()  # the picture fits the right caption
     room = [
         (right, wrong)
         for i, right in enumerate(batch.captions)
-        for k, wrong in enumerate(batch.wrong[i])
+        for k, wrong in enumerate(batch.mismatched[i])
         if not batch.contradicts[i, k]
     ]
     assert 100 < len(room) < 2000
@@ -138,8 +141,8 @@ def test_scenes_know_which_wrong_captions_leave_no_room_for_the_right_one() -> N
 
 def test_no_caption_of_scenes_has_a_held_out_pair() -> None:
     """Not even a wrong one: the pairs never reach a generator."""
-    batch = SceneImages(8).batch(0, 2000, wrong=3)
-    everything = " ".join([*batch.captions, *(text for row in batch.wrong for text in row)])
+    batch = SceneImages(8).batch(0, 2000, num_mismatched=3)
+    everything = " ".join([*batch.captions, *(text for row in batch.mismatched for text in row)])
     assert len(everything) > 100_000
     found = [
         f"{colour} {shape}" for shape, colour in HELD_OUT_PAIRS if f"{colour} {shape}" in everything
@@ -170,15 +173,17 @@ def test_a_pass_shows_every_picture_once(folder: Path) -> None:
 
 
 def test_pictures_keep_their_captions_and_wrong_ones_are_told(folder: Path) -> None:
-    batch = FileImages(folder, 16).batch(0, COUNT, wrong=4)
+    batch = FileImages(folder, 16).batch(0, COUNT, num_mismatched=4)
     for image, caption in zip(batch.images, batch.captions, strict=True):
         assert caption == f"picture {min(image[0, 0, 0] // 40, 4)}"
-    for right, wrong, known in zip(batch.captions, batch.wrong, batch.mismatch, strict=True):
+    for right, wrong, known in zip(
+        batch.captions, batch.mismatched, batch.is_mismatch, strict=True
+    ):
         assert set(wrong) <= set(batch.captions)
         assert known.tolist() == [one != right for one in wrong]
     same = [[a == b for b in batch.captions] for a in batch.captions]
-    np.testing.assert_array_equal(batch.fit, same)
-    assert batch.fit.sum() == COUNT + 2
+    np.testing.assert_array_equal(batch.fits, same)
+    assert batch.fits.sum() == COUNT + 2
 
 
 def test_captions_may_lie_beside_the_pictures(tmp_path: Path) -> None:
@@ -257,8 +262,8 @@ def test_several_captions_take_turns(tmp_path: Path) -> None:
     assert passes[0] == passes[2] == {f"first of {i}" for i in range(4)}
     assert passes[1] == {f"second of {i}" for i in range(4)}
     assert len(data.captions(99)) == 8
-    batch = data.batch(0, 4, wrong=5)
-    assert (batch.fit == np.eye(4, dtype=bool)).all()
+    batch = data.batch(0, 4, num_mismatched=5)
+    assert (batch.fits == np.eye(4, dtype=bool)).all()
 
 
 def test_the_turn_of_a_caption_does_not_tell_that_it_is_wrong(tmp_path: Path) -> None:
@@ -268,12 +273,12 @@ def test_the_turn_of_a_caption_does_not_tell_that_it_is_wrong(tmp_path: Path) ->
     data = FileImages(tmp_path, 16)
     seen = []
     for start in (0, 2, 5, 8):  # two of these batches belong to two passes
-        batch = data.batch(start, 4, wrong=6)
-        for right, wrong in zip(batch.captions, batch.wrong, strict=True):
+        batch = data.batch(start, 4, num_mismatched=6)
+        for right, wrong in zip(batch.captions, batch.mismatched, strict=True):
             assert {text.split()[0] for text in wrong} == {right.split()[0]}
             seen.append(right.split()[0])
-        part = data.batch(start, 4, wrong=6, rows=range(2, 4))
-        assert part.wrong == batch.wrong[2:]
+        part = data.batch(start, 4, num_mismatched=6, rows=range(2, 4))
+        assert part.mismatched == batch.mismatched[2:]
     assert set(seen) == {"first", "second", "third"}
 
 

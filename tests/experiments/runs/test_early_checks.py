@@ -229,14 +229,14 @@ def test_of_several_processes_the_first_alone_measures_and_reads(
     pictures: str, tmp_path: Path, two: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     measured: list[int] = []
-    monkeypatch.setattr(gan, "watch_for", lambda *_: measured.append(1))
+    monkeypatch.setattr(gan, "open_monitor", lambda *_: measured.append(1))
     asked = small(tmp_path / "out", pictures, processes=2)
     for rank, watches in ((0, 1), (1, 1)):
         with pytest.raises(ItTrains):
             gan.train_networks(asked, Ranks(rank, 2), GanRecipe())
         assert len(measured) == watches
     with pytest.raises(AssertionError, match="only the first process measures"):
-        gan._elsewhere()
+        gan._no_tick()
 
 
 def test_the_others_learn_that_the_first_failed(

@@ -14,13 +14,13 @@ from training_helpers import request
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training.gan import inspect as gan_inspect
 from gandiff.experiments.training.gan.inspect import nearest_neighbours
-from gandiff.experiments.training.gan.monitor import Watch
+from gandiff.experiments.training.gan.monitor import Monitor
 from gandiff.experiments.training.gan.trainer import GanTrainer
 
 COUNT = 19
 
 
-class Twice(Watch):
+class Twice(Monitor):
     """Two captions; nothing is measured."""
 
     def __init__(self) -> None:

@@ -53,7 +53,9 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
         {k: v for row in saved["progress"]["curve"] for k, v in row.items() if k != "seconds"}
         for saved in (one, two)
     ]
-    assert {"p_real_above_fake", "p_caption", "d_loss", "g_loss", "grad_d"} <= set(logs[0])
+    assert {"p_real_above_fake", "caption_accuracy", "d_loss", "g_loss", "d_grad_norm"} <= set(
+        logs[0]
+    )
     assert logs[1] == {k: pytest.approx(v, rel=0.05, abs=0.05) for k, v in logs[0].items()}
 
 

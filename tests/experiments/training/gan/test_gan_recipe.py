@@ -23,7 +23,7 @@ from gandiff.experiments.training.gan.recipe import (
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", ["gamma", "lr", "reading_lr", "energy"])
+@pytest.mark.parametrize("name", ["gamma", "lr", "d_warmup_lr", "energy"])
 def test_the_end_of_a_schedule_moves_with_its_start(name: str, recipe: str) -> None:
     named, end = RECIPES[recipe], f"{name}_end"
     for factor in (0.25, 3.0):
@@ -44,7 +44,7 @@ def test_the_end_of_a_schedule_moves_with_its_start(name: str, recipe: str) -> N
 def test_an_end_that_is_given_or_fixed_stays() -> None:
     assert recipe_of("default", gamma_end=0.5) == GanRecipe(gamma_end=0.5)
     assert changed(GanRecipe(), {"gamma": 4.0}, fixed={"gamma_end"}) == GanRecipe(gamma=4.0)
-    ramp = GanRecipe(energy=0.0, energy_end=2.0, sketching=0.0)
+    ramp = GanRecipe(energy=0.0, energy_end=2.0, g_warmup=0.0)
     assert changed(ramp, {"energy": 1.0}).energy_end == 2.0
 
 
@@ -54,7 +54,7 @@ def test_every_schedule_moves_its_end() -> None:
 
 
 def test_without_energy_it_ends_without() -> None:
-    assert recipe_of("default", energy=0.0, sketching=0.0).energy_end == 0.0
+    assert recipe_of("default", energy=0.0, g_warmup=0.0).energy_end == 0.0
 
 
 def test_a_loss_that_there_is_not_is_refused_by_the_recipe_itself() -> None:
@@ -73,15 +73,17 @@ def test_a_loss_that_there_is_not_is_refused_by_the_recipe_itself() -> None:
         ({"lr": math.inf}, "lr must be above 0, got inf"),
         ({"gamma": math.nan}, "gamma must be above 0, got nan"),
         ({"energy": math.nan}, "energy must be at least 0, got nan"),
-        ({"lazy": 0}, "lazy must be at least 1, got 0"),
-        ({"reading": 1.0}, "reading must be from 0 to below 1"),
-        ({"reading": 0.5, "sketching": 0.5}, "reading and sketching must leave a part"),
-        ({"energy": 0.0}, "sketching needs energy above 0; with energy=0 set sketching=0"),
-        ({"silent": 1.0}, "silent must be from 0 to below 1"),
-        ({"mismatches": -1}, "mismatches must be at least 0"),
+        ({"penalty_interval": 0}, "penalty_interval must be at least 1, got 0"),
+        ({"d_warmup": 1.0}, "d_warmup must be from 0 to below 1"),
+        ({"d_warmup": 0.5, "g_warmup": 0.5}, "d_warmup and g_warmup must leave a part"),
+        ({"energy": 0.0}, "g_warmup needs energy above 0; with energy=0 set g_warmup=0"),
+        ({"caption_dropout": 1.0}, "caption_dropout must be from 0 to below 1"),
+        ({"num_mismatched": -1}, "num_mismatched must be at least 0"),
         ({"betas": (0.0, 1.0)}, "betas must be from 0 to below 1"),
         ({"loss": "hinge"}, "loss must be one of relativistic, non-saturating, got hinge"),
-        ({"gama": 1.0}, "a recipe has no 'gama'; did you mean 'gamma'?"),
+        ({"gama": 1.0}, "a recipe has no field 'gama'; did you mean 'gamma'?"),
+        ({"reading": 0.1}, "reading is now d_warmup"),
+        ({"silent": 0.0}, "silent is now caption_dropout"),
     ],
 )
 def test_recipes_that_cannot_work_are_refused(changes: dict[str, Any], says: str) -> None:
@@ -92,20 +94,21 @@ def test_recipes_that_cannot_work_are_refused(changes: dict[str, Any], says: str
 
 def test_numbers_are_read_by_their_kind() -> None:
     found = read_numbers(
-        ["gamma=0.5", "lazy=4", "augment=true", "betas=0,0.9", "loss=non-saturating"]
+        ["gamma=0.5", "penalty_interval=4", "augment=true", "betas=0,0.9", "loss=non-saturating"]
     )
     assert found == {
         "gamma": 0.5,
-        "lazy": 4,
+        "penalty_interval": 4,
         "augment": True,
         "betas": (0.0, 0.9),
         "loss": "non-saturating",
     }
     for bad, says in (
-        ("gamma", "needed is NAME=VALUE"),
+        ("gamma", "--set gamma: give NAME=VALUE"),
         ("gama=1", "did you mean 'gamma'"),
-        ("lazy=2.5", "lazy=2.5: needed is a value of the kind int"),
-        ("augment=maybe", "needed is a value of the kind bool"),
+        ("penalty_interval=2.5", "penalty_interval must be of type int, got 2.5"),
+        ("lazy=4", "lazy is now penalty_interval"),
+        ("augment=maybe", "augment must be of type bool, got maybe"),
     ):
         with pytest.raises(RequestError) as refused:
             read_numbers([bad])
@@ -122,7 +125,7 @@ def test_help_names_what_can_be_set() -> None:
 
 def test_named_recipes_are_known() -> None:
     assert recipe_of() == RECIPES["default"] == GanRecipe()
-    assert recipe_of("relativistic").lazy == 1
+    assert recipe_of("relativistic").penalty_interval == 1
     assert recipe_of("non-saturating", gamma=None).minibatch_std
-    with pytest.raises(RequestError, match="no recipe is named 'relativist'; did you mean"):
+    with pytest.raises(RequestError, match="unknown recipe 'relativist'; did you mean"):
         recipe_of("relativist")

@@ -285,7 +285,7 @@ def test_a_real_training_that_diverges_does_not_end_the_sweep(
     tmp_path: Path, small_sweep: TrainingRequest
 ) -> None:
     values = ["1", "1e38"]
-    found = sweep_recipes(small_sweep, GanRecipe(lazy=1, reading=0.0), "gamma", values)
+    found = sweep_recipes(small_sweep, GanRecipe(penalty_interval=1, d_warmup=0.0), "gamma", values)
     assert [trial.diverged for trial in found.trials] == [False, True]
     assert "became non-finite" in read(tmp_path / "gamma=1e38")["diverged"]
     assert found.recommended == "1"

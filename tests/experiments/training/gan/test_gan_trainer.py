@@ -18,13 +18,12 @@ from gandiff.experiments.data.captioned import SceneImages
 from gandiff.experiments.runs import store
 from gandiff.experiments.training.checkpoints import CHECKPOINT, describe_difference
 from gandiff.experiments.training.gan.batch import Part
-from gandiff.experiments.training.gan.phases import Phase, whole
+from gandiff.experiments.training.gan.losses import caption_accuracy, reduce_over_ranks
 from gandiff.experiments.training.gan.recipe import (
     GanRecipe,
     recipe_of,
 )
-from gandiff.experiments.training.gan.trainer import GanTrainer
-from gandiff.experiments.training.gan.view import p_caption
+from gandiff.experiments.training.gan.trainer import GanTrainer, Phase
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.models.gan.config import GanConfig, gan_config
 from gandiff.models.text import TextEncoder
@@ -61,20 +60,28 @@ def apart(start: Any, a: Any, b: Any) -> float:
     return float((distance / way).sqrt())
 
 
-def drawn(one: GanTrainer, at: int = 0, silent: float = 0.0) -> Part:
+def drawn(one: GanTrainer, at: int = 0, caption_dropout: float = 0.0) -> Part:
     """The process's share of a batch, in one part."""
-    (part,) = one.draw(at, silent=silent)[1]
+    (part,) = one.draw(at, caption_dropout=caption_dropout)[1]
     return part
 
 
 RECIPES_TRIED = {
     "relativistic": RECIPE,
-    "reading first": GanRecipe(lazy=2, reading=0.4, sketching=0.0, mismatches=2, **SMALL_STEPS),
-    "sketching": GanRecipe(lazy=2, reading=0.2, sketching=0.3, **SMALL_STEPS),
-    "non-saturating": recipe_of("non-saturating", lazy=2, **SMALL_STEPS),
-    "augmented": GanRecipe(lazy=2, reading=0.0, sketching=0.3, augment=True, **SMALL_STEPS),
-    "no energy": recipe_of(lazy=2, reading=0.0, sketching=0.0, energy=0.0, **SMALL_STEPS),
-    "no mismatches": GanRecipe(lazy=2, reading=0.2, sketching=0.0, mismatches=0, **SMALL_STEPS),
+    "d_warmup": GanRecipe(
+        penalty_interval=2, d_warmup=0.4, g_warmup=0.0, num_mismatched=2, **SMALL_STEPS
+    ),
+    "g_warmup": GanRecipe(penalty_interval=2, d_warmup=0.2, g_warmup=0.3, **SMALL_STEPS),
+    "non-saturating": recipe_of("non-saturating", penalty_interval=2, **SMALL_STEPS),
+    "augmented": GanRecipe(
+        penalty_interval=2, d_warmup=0.0, g_warmup=0.3, augment=True, **SMALL_STEPS
+    ),
+    "no energy": recipe_of(
+        penalty_interval=2, d_warmup=0.0, g_warmup=0.0, energy=0.0, **SMALL_STEPS
+    ),
+    "no mismatched": GanRecipe(
+        penalty_interval=2, d_warmup=0.2, g_warmup=0.0, num_mismatched=0, **SMALL_STEPS
+    ),
 }
 
 
@@ -97,7 +104,7 @@ def test_it_goes_on_exactly(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["relativistic", "reading first", "sketching", "augmented", "non-saturating"]
+    "name", ["relativistic", "d_warmup", "g_warmup", "augmented", "non-saturating"]
 )
 def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
     recipe, size = RECIPES_TRIED[name], {"batch_size": 8, "kimg": 0.064}
@@ -107,7 +114,9 @@ def test_a_batch_in_parts_is_the_batch(tmp_path: Path, name: str) -> None:
     for a, b in zip(run(whole, 5), run(parts, 5), strict=True):
         assert a.keys() == b.keys()
         for key, value in a.items():
-            if not key.startswith("p_"):  # shares jump where two logits are nearly equal
+            if not key.startswith(
+                ("p_", "caption_")
+            ):  # shares jump where two logits are nearly equal
                 assert b[key] == pytest.approx(value, rel=0.02, abs=0.02), key
     # Adam's first steps enlarge what rounding leaves of a gradient near zero.
     assert apart(start, kept(whole), kept(parts)) < 0.05
@@ -123,13 +132,17 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path, name: str) -> None:
     ]
     grads = []
     for one in (whole, *halves):
-        (part,) = one.draw(0, silent=0.2)[1]
+        (part,) = one.draw(0, caption_dropout=0.2)[1]
         assert len(part.real) == (8 if one is whole else 4)
-        fake = one._make(part)
-        loss, judged, _ = one.loss.of_d(part, fake[: len(part.real)].detach(), 8, gamma=1.0)
+        fake = one._generate(part)
+        loss, scores, _ = one.losses.discriminator(
+            part, fake[: len(part.real)].detach(), 8, gamma=1.0
+        )
         loss.backward()
-        real = judged.logits[: len(part.real)].detach()
-        one.loss.of_g(part, fake, real, 8, energy=1.0)[0].backward(inputs=[*one.g.parameters()])
+        real = scores.logits[: len(part.real)].detach()
+        one.losses.generator(part, fake, real, 8, energy=1.0)[0].backward(
+            inputs=[*one.g.parameters()]
+        )
         grads.append([p.grad.clone() for net in (one.d, one.g) for p in net.parameters()])
     for full, first, second in zip(*grads, strict=True):
         torch.testing.assert_close(first + second, full, rtol=1e-3, atol=1e-5)
@@ -147,7 +160,7 @@ def test_the_shares_of_two_processes_add_up(tmp_path: Path, name: str) -> None:
 def test_groups_that_parts_would_cut_are_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, size: int, said: bool
 ) -> None:
-    both = dataclasses.replace(RECIPES_TRIED["sketching"], minibatch_std=True)
+    both = dataclasses.replace(RECIPES_TRIED["g_warmup"], minibatch_std=True)
     recipe = both if name == "both" else RECIPES_TRIED[name]
     trainer(tmp_path / "parts", recipe, batch_size=size, accumulate=2, quiet=False)
     assert ("other groups than one process would" in capsys.readouterr().err) == said
@@ -167,45 +180,45 @@ def test_a_process_draws_its_rows_of_the_common_batch(tmp_path: Path) -> None:
     second = drawn(trainer(tmp_path / "second", ranks=Ranks(1, 2)))
     assert torch.equal(second.real, whole.real[2:])
     assert torch.equal(second.z[:2], whole.z[2:4])
-    # Every second caption of the common batch is painted twice.
-    assert (whole.twice.tolist(), second.twice.tolist()) == ([0, 2], [0])
+    # Every second caption of the common batch has two pictures.
+    assert (whole.paired_rows.tolist(), second.paired_rows.tolist()) == ([0, 2], [0])
     assert torch.equal(second.z[2], whole.z[5])
-    assert torch.equal(second.mismatch, whole.mismatch[2:])
-    assert second.words == whole.words[2:]
-    torch.testing.assert_close(second.wrong, whole.wrong[2:])
-    torch.testing.assert_close(second.captions, whole.captions)
-    assert second.own.tolist() == [2, 3]
+    assert torch.equal(second.is_mismatch, whole.is_mismatch[2:])
+    assert second.captions == whole.captions[2:]
+    torch.testing.assert_close(second.mismatched, whole.mismatched[2:])
+    torch.testing.assert_close(second.pooled, whole.pooled)
+    assert second.own_index.tolist() == [2, 3]
 
 
 def test_some_captions_are_empty_and_contradict_nothing(tmp_path: Path) -> None:
     one = trainer(tmp_path, batch_size=16)
-    part = drawn(one, silent=0.5)
-    quiet = [i for i, words in enumerate(part.words) if not words]
-    assert 2 < len(quiet) < 14
-    assert part.told.tolist() == [bool(words) for words in part.words]
-    assert not part.mismatch[:, quiet].any()
-    assert part.mismatch[quiet].any()  # the real picture still contradicts other captions
-    assert all(drawn(one, silent=0.0).words)
+    part = drawn(one, caption_dropout=0.5)
+    empty = [i for i, text in enumerate(part.captions) if not text]
+    assert 2 < len(empty) < 14
+    assert part.has_caption.tolist() == [bool(text) for text in part.captions]
+    assert not part.is_mismatch[:, empty].any()
+    assert part.is_mismatch[empty].any()  # the real picture still contradicts other captions
+    assert all(drawn(one, caption_dropout=0.0).captions)
 
 
 def test_every_step_tells_what_diagnostics_need(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(lazy=2, reading=0.125, sketching=0.125))
-    reading, sketching, penalised, plain, *_ = run(one, 6)
-    shares = {"p_caption", "p_caption_judge"}
-    assert set(reading) == {"match_real", *shares}
-    assert set(sketching) == {"match_real", "energy", "grad_g", *shares}
+    one = trainer(tmp_path, GanRecipe(penalty_interval=2, d_warmup=0.125, g_warmup=0.125))
+    d_warmup, g_warmup, penalised, plain, *_ = run(one, 6)
+    shares = {"caption_accuracy", "caption_accuracy_adversarial"}
+    assert set(d_warmup) == {"match_loss_real", *shares}
+    assert set(g_warmup) == {"match_loss_real", "energy_score", "g_grad_norm", *shares}
     common = {
-        "energy",
+        "energy_score",
         "d_loss",
         "g_loss",
         "p_real_above_fake",
-        "match_real",
-        "match_fake",
+        "match_loss_real",
+        "match_loss_fake",
         *shares,
     }
-    assert set(plain) == common | {"grad_d", "grad_g"}
+    assert set(plain) == common | {"d_grad_norm", "g_grad_norm"}
     assert set(penalised) == set(plain) | {"r1", "r2", "gamma"}
-    for losses in (reading, penalised, plain):
+    for losses in (d_warmup, penalised, plain):
         assert all(math.isfinite(value) for value in losses.values())
         assert all(0 <= losses[name] <= 1 for name in shares)
 
@@ -214,25 +227,27 @@ def test_captions_are_compared_where_there_is_a_wrong_one(tmp_path: Path) -> Non
     """Pictures without one are left out of the share, and do not count as read wrongly."""
     one = trainer(tmp_path, batch_size=8)
     part = drawn(one)
-    half = part._replace(mismatch=part.mismatch & (torch.arange(8) < 4)[:, None])
-    judged = one.eye.judge(one.eye.see(part.real, part.draws[0]), part)
-    sure = judged._replace(right=judged.right + 1e6)  # reads everything right
-    assert whole(p_caption(sure, half, 8), one.ranks, "cpu")["p_caption"] == pytest.approx(1.0)
-    none = part._replace(mismatch=torch.zeros_like(part.mismatch))
-    assert whole(p_caption(sure, none, 8), one.ranks, "cpu") == {}
+    half = part._replace(is_mismatch=part.is_mismatch & (torch.arange(8) < 4)[:, None])
+    view = one.losses.view
+    scores = view.score(view.features(part.real, part.draws[0]), part)
+    sure = scores._replace(right=scores.right + 1e6)  # reads everything right
+    logged = reduce_over_ranks(caption_accuracy(sure, half, 8), one.ranks, "cpu")
+    assert logged["caption_accuracy"] == pytest.approx(1.0)
+    none = part._replace(is_mismatch=torch.zeros_like(part.is_mismatch))
+    assert reduce_over_ranks(caption_accuracy(sure, none, 8), one.ranks, "cpu") == {}
 
 
 def test_phases_have_no_way_back() -> None:
     recipe, phase = GanRecipe(), Phase()
     spent = (0.0, 0.04, 0.06, 0.2, 0.01, 0.9)
-    assert [phase.reach(recipe, s) for s in spent] == [0, 0, 1, 2, 2, 2]
+    assert [phase.advance(recipe, s) for s in spent] == [0, 0, 1, 2, 2, 2]
     again = Phase()
     again.load_state_dict(phase.state_dict())
-    assert again.reach(recipe, 0.0) == Phase.COMPETING
+    assert again.advance(recipe, 0.0) == Phase.ADVERSARIAL
 
 
-def test_a_larger_budget_does_not_lead_back_to_sketching(tmp_path: Path) -> None:
-    recipe = dataclasses.replace(RECIPE, reading=0.2, sketching=0.3)
+def test_a_larger_budget_does_not_lead_back_to_the_warmup(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, d_warmup=0.2, g_warmup=0.3)
     one = trainer(tmp_path, recipe)
     run(one, 8)
     real = one.d.judge.real.weight.clone()
@@ -270,16 +285,16 @@ def test_other_data_or_another_seed_are_refused(tmp_path: Path) -> None:
         trainer(tmp_path, data=str(tmp_path / "photos"), resume=True)
 
 
-def test_without_hard_captions_the_generator_settles_nothing_that_is_open(tmp_path: Path) -> None:
+def test_without_hard_negatives_the_generator_settles_nothing_that_is_open(tmp_path: Path) -> None:
     """Captions of other scenes speak of what this one leaves open."""
-    one = trainer(tmp_path, dataclasses.replace(RECIPE, mismatches=0))
+    one = trainer(tmp_path, dataclasses.replace(RECIPE, num_mismatched=0))
     losses = run(one, 1)[0]
-    assert losses["match_fake"] == 0
-    assert losses["match_real"] > 0
+    assert losses["match_loss_fake"] == 0
+    assert losses["match_loss_real"] > 0
 
 
-def test_while_it_reads_the_generator_rests(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(reading=0.5))
+def test_while_the_discriminator_warms_up_the_generator_rests(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(d_warmup=0.5))
     before = {k: v.clone() for k, v in one.g.state_dict().items()}
     run(one, 4)
     assert_equal(dict(one.g.state_dict()), before)
@@ -288,15 +303,15 @@ def test_while_it_reads_the_generator_rests(tmp_path: Path) -> None:
         assert_equal(dict(one.g.state_dict()), before)
 
 
-def test_reading_teaches_the_discriminator_to_read(tmp_path: Path) -> None:
+def test_its_warmup_teaches_the_discriminator_which_caption_fits(tmp_path: Path) -> None:
     """Of captions that the shipped text encoder reads, over 6,400 pictures of 16 px."""
     text = TextEncoder.from_pretrained(PRETRAINED / "gan-scenes")
     asked = request(tmp_path, resolution=16, kimg=7.0, batch_size=32, dtype="float32")
-    config, recipe = gan_config(16, text.width), GanRecipe(reading=0.95, sketching=0.0)
+    config, recipe = gan_config(16, text.width), GanRecipe(d_warmup=0.95, g_warmup=0.0)
     one = GanTrainer(asked, recipe, config, text, SceneImages(16))
     found = run(one, 200)
     first, last = found[:20], found[-20:]
-    for name, better in (("match_real", -1), ("p_caption", 1)):
+    for name, better in (("match_loss_real", -1), ("caption_accuracy", 1)):
         before, after = (np.mean([step[name] for step in part]) for part in (first, last))
         assert better * (after - before) > 0.04, name
 
@@ -322,14 +337,14 @@ def test_a_checkpoint_of_other_networks_names_what_differs(tmp_path: Path) -> No
     assert "g_widths" not in said
 
 
-def test_the_competition_begins_with_what_was_read(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(reading=0.5, **SMALL_STEPS))
+def test_the_adversarial_head_begins_with_what_was_learned(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(d_warmup=0.5, **SMALL_STEPS))
     run(one, 3)
     assert_equal(dict(one.d.judge.project.state_dict()), dict(one.d.match.state_dict()))
 
 
-def test_sketching_leaves_the_adversarial_logit_alone(tmp_path: Path) -> None:
-    one = trainer(tmp_path, GanRecipe(reading=0.0, sketching=0.9, **SMALL_STEPS))
+def test_the_warmup_of_the_generator_leaves_the_adversarial_logit_alone(tmp_path: Path) -> None:
+    one = trainer(tmp_path, GanRecipe(d_warmup=0.0, g_warmup=0.9, **SMALL_STEPS))
     before = {k: v.clone() for k, v in one.g.state_dict().items()}
     real = one.d.judge.real.weight.clone()
     run(one, 3)
@@ -340,14 +355,14 @@ def test_sketching_leaves_the_adversarial_logit_alone(tmp_path: Path) -> None:
 
 def test_gradients_that_are_not_finite_are_gone_back_from(tmp_path: Path) -> None:
     one = trainer(tmp_path)
-    usual, calls = one.loss.of_d, []
+    usual, calls = one.losses.discriminator, []
 
     def broken(*arguments: Any) -> Any:
         loss, *rest = usual(*arguments)
         calls.append(one.loop.progress.position)
         return (loss * math.nan if len(calls) == 3 else loss), *rest
 
-    one.loss.of_d = broken  # type: ignore[method-assign]
+    one.losses.discriminator = broken  # type: ignore[method-assign]
     run(one, 6)
     assert one.loop.progress.rollbacks == 1
     assert calls[2] == 8

@@ -68,7 +68,7 @@ def test_its_loss_falls_along_its_gradient(other_clip: Path) -> None:
 
 
 def test_a_guided_training_records_its_guide(other_clip: Path, tmp_path: Path) -> None:
-    recipe = GanRecipe(reading=0.0, sketching=0.0, guidance=str(other_clip), **SMALL_STEPS)
+    recipe = GanRecipe(d_warmup=0.0, g_warmup=0.0, guidance=str(other_clip), **SMALL_STEPS)
     one = trainer(tmp_path, recipe)
     assert all("guidance" in losses for losses in run(one, 2))
     (start,) = one.loop.record()["commands"]
@@ -76,9 +76,9 @@ def test_a_guided_training_records_its_guide(other_clip: Path, tmp_path: Path) -
 
 
 def test_an_empty_caption_guides_nowhere(other_clip: Path, tmp_path: Path) -> None:
-    recipe = GanRecipe(reading=0.0, sketching=0.0, guidance=str(other_clip), **SMALL_STEPS)
+    recipe = GanRecipe(d_warmup=0.0, g_warmup=0.0, guidance=str(other_clip), **SMALL_STEPS)
     one = trainer(tmp_path, recipe)
-    (part,) = one.draw(0, silent=0.99)[1]
-    assert not part.told.any()
-    _, measured = one.loss.of_g(part, one._make(part), torch.zeros(4), 4, energy=1.0)
+    (part,) = one.draw(0, caption_dropout=0.99)[1]
+    assert not part.has_caption.any()
+    _, measured = one.losses.generator(part, one._generate(part), torch.zeros(4), 4, energy=1.0)
     assert measured["guidance"] == 0.0

@@ -44,12 +44,12 @@ def test_it_prints_the_table_and_what_rings(
 ) -> None:
     folders = [write(tmp_path, i, 0.5) for i in (1, 2)]
     collapsed: dict[str, Any] = {"ticks": [{"kimg": 10.0, "score": 0.5, "diversity": 0.1}]}
-    collapsed["events"] = [{"kimg": 5.0, "text": "collapse within prompts: they are alike"}]
+    collapsed["events"] = [{"kimg": 5.0, "text": "mode collapse within prompts: they are alike"}]
     folders.append(write(tmp_path, 3, 0.5, collapsed))
     assert main([str(folder) for folder in folders]) == 0
     said = capsys.readouterr().out
     assert "seed-1: no alarm at the end\n" in said
-    assert "seed-3: collapse within prompts at the end (1 told on the way; see events" in said
+    assert "seed-3: mode collapse within prompts at the end (1 told on the way; see events" in said
     assert "diversity" in said
 
 
@@ -69,7 +69,7 @@ def test_alarms_look_at_all_rows_that_were_logged(tmp_path: Path) -> None:
     folder = write(tmp_path, 1, 0.5, thinned)
     assert last_alarms([folder]) == {folder: []}
     log(folder, [*rows, {"kimg": 60.0, "score": 0.5}], half='{"kimg": 60.1, "p_re')
-    assert last_alarms([folder]) == {folder: ["blind discriminator"]}
+    assert last_alarms([folder]) == {folder: ["discriminator at chance"]}
 
 
 def test_rows_that_were_trained_anew_are_not_counted(tmp_path: Path) -> None:
@@ -78,7 +78,7 @@ def test_rows_that_were_trained_anew_are_not_counted(tmp_path: Path) -> None:
     collapsed = [{"kimg": 40.0, "score": 0.5, "diversity": 0.1}]
     good = [{"kimg": 35.0, "score": 0.5, "diversity": 0.9}]
     log(folder, [*wins(0, 300, 0.8), *collapsed])
-    assert last_alarms([folder]) == {folder: ["collapse within prompts"]}
+    assert last_alarms([folder]) == {folder: ["mode collapse within prompts"]}
     log(folder, [*wins(0, 300, 0.8), *collapsed, *good, *wins(360, 380, 0.8)])
     assert last_alarms([folder]) == {folder: []}
 
@@ -86,7 +86,7 @@ def test_rows_that_were_trained_anew_are_not_counted(tmp_path: Path) -> None:
 def test_a_log_without_measurements_leaves_those_of_the_record(tmp_path: Path) -> None:
     folder = write(tmp_path, 1, 0.5, {"ticks": [{"score": 0.5, "diversity": 0.1}]})
     log(folder, wins(0, 10, 0.8))
-    assert last_alarms([folder]) == {folder: ["collapse within prompts"]}
+    assert last_alarms([folder]) == {folder: ["mode collapse within prompts"]}
 
 
 @pytest.mark.parametrize(

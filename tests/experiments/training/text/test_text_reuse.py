@@ -14,9 +14,9 @@ from training_helpers import little_to_check, read, request
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
-from gandiff.experiments.training.gan.train import text_record
 from gandiff.experiments.training.records import write_json
 from gandiff.experiments.training.text import train as text
+from gandiff.experiments.training.text.record import text_summary
 
 STARS = ["a red star", "a blue star", "two green stars", "a star on white"]
 SHIPS = ["a ship at sea", "two ships in a harbour", "a small ship", "an old ship"]
@@ -126,7 +126,7 @@ def test_a_given_one_takes_the_place_of_a_trained_one_and_back(
     theirs = ensure(Path(given), pictures(tmp_path / "ships", SHIPS))
     assert ensure(out, stars, text_encoder=given) == theirs
     assert "made without --text-encoder" in capsys.readouterr().err
-    assert text_record(out)["source"] == given
+    assert text_summary(out)["source"] == given
     assert ensure(out, stars, text_encoder=given) == theirs
     assert capsys.readouterr().err == ""
     assert ensure(out, stars) == own
@@ -140,7 +140,7 @@ def test_a_changed_folder_gets_another_unless_the_training_goes_on(
     before = weights(out)
     pictures(Path(stars), [*STARS, LONG])
     assert ensure(out, stars, resume=True) == before
-    assert text_record(out)["captions"] == {"count": 5, "cut": 1, "tokens": 32}
+    assert text_summary(out)["captions"] == {"count": 5, "cut": 1, "tokens": 32}
     capsys.readouterr()
     assert ensure(out, stars) != before
     assert f"made from captions that {stars} does not have now" in capsys.readouterr().err
@@ -176,7 +176,7 @@ def test_records_that_do_not_say_are_believed(made: Made, tmp_path: Path, resume
     write_json(out / text.RECORD, {"seconds": 0.0, "images": 0, "validation": {}})
     ships = pictures(tmp_path / "ships", SHIPS)
     assert ensure(out, ships, seed=7, text_encoder="x", resume=resume) == before
-    assert text_record(out)["captions"]["count"] == 4
+    assert text_summary(out)["captions"]["count"] == 4
 
 
 def test_a_network_is_not_lost_with_the_record_of_its_text_encoder(made: Made) -> None:
@@ -200,13 +200,13 @@ def test_captions_that_are_cut_are_counted(
     )
     assert capsys.readouterr().err == said  # once, though it was trained before
     counted = {"count": 6, "cut": 2, "tokens": 32}
-    assert text_record(out)["captions"] == counted
+    assert text_summary(out)["captions"] == counted
     # A given one, and one whose record is of an older version.
     ensure(tmp_path / "given", data, text_encoder=str(out))
     assert capsys.readouterr().err == said
-    assert text_record(tmp_path / "given")["captions"] == counted
+    assert text_summary(tmp_path / "given")["captions"] == counted
 
 
 def test_endless_captions_are_not_counted(tmp_path: Path) -> None:
     ensure(tmp_path, "scenes")
-    assert set(text_record(tmp_path)) == {"seconds", "images", "validation"}
+    assert set(text_summary(tmp_path)) == {"seconds", "images", "validation"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,36 +18,36 @@ from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
-from gandiff.experiments.training.gan import monitor as gan_watch
-from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
+from gandiff.experiments.training.gan import monitor as monitor_module
+from gandiff.experiments.training.gan import monitor_scenes
 from gandiff.experiments.training.gan import train as gan
-from gandiff.experiments.training.gan.monitor import Watch, discriminator_facts, grid, paint
-from gandiff.experiments.training.gan.monitor_files import FileWatch
-from gandiff.experiments.training.gan.monitor_scenes import SceneWatch
+from gandiff.experiments.training.gan.monitor import Monitor, discriminator_facts, grid, sample
+from gandiff.experiments.training.gan.monitor_files import FileMonitor
+from gandiff.experiments.training.gan.monitor_scenes import SceneMonitor
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan.train import Ticks
 from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.models.gan.layers import GROUP
 
-NOBODY = cast(GanTrainer, None)  # these measurements do not ask the trainer
+NOBODY = object.__new__(GanTrainer)  # these measurements do not ask the trainer
 
 
 @pytest.fixture
-def scenes(monkeypatch: pytest.MonkeyPatch) -> SceneWatch:
-    monkeypatch.setattr(gan_watch_scenes, "_PROMPTS", 60)
-    return SceneWatch()
+def scenes(monkeypatch: pytest.MonkeyPatch) -> SceneMonitor:
+    monkeypatch.setattr(monitor_scenes, "_PROMPTS", 60)
+    return SceneMonitor()
 
 
-def right(watch: SceneWatch, seed: int = 1000) -> UInt8[np.ndarray, "n 32 32 3"]:
-    """Real scenes of the prompts, other ones than the watch compares with."""
+def right(monitor: SceneMonitor, seed: int = 1000) -> UInt8[np.ndarray, "n 32 32 3"]:
+    """Real scenes of the prompts, other ones than the monitor compares with."""
     drawn = [
-        render(matching_scenes(one, watch.per_prompt, seed + i), 32)
-        for i, one in enumerate(watch.expected)
+        render(matching_scenes(one, monitor.per_prompt, seed + i), 32)
+        for i, one in enumerate(monitor.expected)
     ]
     return np.concatenate(drawn)
 
 
-def test_real_scenes_are_as_good_as_can_be(scenes: SceneWatch) -> None:
+def test_real_scenes_are_as_good_as_can_be(scenes: SceneMonitor) -> None:
     score, found = scenes.measure(NOBODY, right(scenes))
     assert found["all"] >= 0.99
     assert found["held_out_all"] >= 0.95
@@ -58,7 +58,7 @@ def test_real_scenes_are_as_good_as_can_be(scenes: SceneWatch) -> None:
     assert score == pytest.approx(found["all"] * min(1, found["unstated_coverage"]))
 
 
-def test_one_picture_for_each_prompt_is_found_out(scenes: SceneWatch) -> None:
+def test_one_picture_for_each_prompt_is_found_out(scenes: SceneMonitor) -> None:
     pictures = right(scenes)
     repeated = np.repeat(pictures[:: scenes.per_prompt], scenes.per_prompt, 0)
     good, bad = scenes.measure(NOBODY, pictures), scenes.measure(NOBODY, repeated)
@@ -68,7 +68,7 @@ def test_one_picture_for_each_prompt_is_found_out(scenes: SceneWatch) -> None:
     assert bad[0] < 0.1 < 0.9 < good[0]
 
 
-def test_pictures_of_other_prompts_are_wrong(scenes: SceneWatch) -> None:
+def test_pictures_of_other_prompts_are_wrong(scenes: SceneMonitor) -> None:
     pictures = right(scenes)
     score, found = scenes.measure(NOBODY, np.roll(pictures, scenes.per_prompt, 0))
     assert found["all"] < 0.2
@@ -88,14 +88,14 @@ def folder(path: Path, count: int, *, same: bool = False) -> FileImages:
 
 def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
     data = folder(tmp_path / "photos", 32)
-    watch = FileWatch(data, None)
+    monitor = FileMonitor(data, None)
     pictures = data.batch(0, 32).images
-    score, found = watch.measure(NOBODY, pictures)
+    score, found = monitor.measure(NOBODY, pictures)
     assert found["fd"] == pytest.approx(0, abs=1e-3)
     assert score == -found["fd"]
     assert min(found["precision"], found["recall"], found["coverage"]) > 0.9
-    alike = np.repeat(pictures[:8], watch.per_prompt, 0)
-    worse, other = watch.measure(NOBODY, alike)
+    alike = np.repeat(pictures[:8], monitor.per_prompt, 0)
+    worse, other = monitor.measure(NOBODY, alike)
     assert other["variation"] == pytest.approx(0, abs=1e-3)
     assert worse < score
 
@@ -103,12 +103,12 @@ def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
 def test_pictures_that_are_all_the_same_have_no_variation_to_compare_with(tmp_path: Path) -> None:
     data = folder(tmp_path / "photos", 20, same=True)
     pictures = data.batch(0, 20).images
-    assert "variation" not in FileWatch(data, None).measure(NOBODY, pictures)[1]
+    assert "variation" not in FileMonitor(data, None).measure(NOBODY, pictures)[1]
 
 
 def test_one_picture_cannot_be_measured_against(tmp_path: Path) -> None:
-    with pytest.raises(RequestError, match="has one image; two are needed"):
-        FileWatch(folder(tmp_path / "photos", 1), None)
+    with pytest.raises(RequestError, match="has one image, but measuring needs two"):
+        FileMonitor(folder(tmp_path / "photos", 1), None)
 
 
 @pytest.mark.parametrize(("held", "r_v"), [(4.0, 0.0), (1.0, 1.0), (2.5, 0.5)])
@@ -118,7 +118,7 @@ def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
     """Real pictures that were seen get 4 and fakes 1, up to a number for each caption."""
     one = trainer(tmp_path)
     unseen = one.data.held_out(256)
-    made = {paint(one, some, gan_watch._SEED + 1).tobytes() for some in captions(one)}
+    made = {sample(one, some, monitor_module._SEED + 1).tobytes() for some in captions(one)}
 
     def logits(_: Any, images: np.ndarray, captions: list[str]) -> torch.Tensor:
         free = torch.tensor([float(len(caption)) for caption in captions])
@@ -126,7 +126,7 @@ def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
             return free + 1
         return free + (held if images.tobytes() == unseen.images.tobytes() else 4.0)
 
-    monkeypatch.setattr(gan_watch, "_logits", logits)
+    monkeypatch.setattr(monitor_module, "_logits", logits)
     found = discriminator_facts(one)
     assert found["r_v"] == pytest.approx(r_v, abs=1e-5)
     assert found["p_held_out_above_fake"] == float(held > 1)
@@ -149,15 +149,15 @@ def test_r_v_compares_whole_groups_of_minibatch_deviation(
     assert discriminator_facts(one).keys() == {"r_v", "p_held_out_above_fake"}
     assert sizes
     assert all(size % GROUP == 0 for size in sizes)
-    assert all(size % GROUP == 0 for size in (gan_watch._CHUNK, gan_watch._LIGHTER))
+    assert all(size % GROUP == 0 for size in (monitor_module._CHUNK, monitor_module._LIGHTER))
 
 
 def test_there_is_no_r_v_before_the_competition(tmp_path: Path) -> None:
     """While the discriminator only reads, its verdict on real and fake means nothing."""
-    recipe = GanRecipe(reading=0.3, sketching=0.3)
+    recipe = GanRecipe(d_warmup=0.3, g_warmup=0.3)
     one = trainer(tmp_path, recipe, ticks=4)
-    watch = Sorted()
-    one.loop.run(one.step, lambda: watch(one))
+    monitor = Sorted()
+    one.loop.run(one.step, lambda: monitor(one))
     found = ["r_v" in row for row in one.loop.record()["ticks"]]
     assert found == [False, False, True, True]
 
@@ -183,10 +183,8 @@ def test_a_grid_has_a_prompt_in_each_row_and_a_noise_in_each_column(tmp_path: Pa
     assert all((cells[0, 0] != cells[0, i]).any() for i in (1, 2, 3))
 
 
-class Sorted(Watch):
+class Sorted(Monitor):
     """Gets better from tick to tick; ``facts`` are what it found beside the score."""
-
-    told = ("fd", "unheard of", "recall")
 
     def __init__(
         self,
@@ -232,7 +230,7 @@ def test_the_best_model_has_a_card_of_its_own_tick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = trainer(tmp_path / "stars", ticks=2)
-    monkeypatch.setattr(gan, "text_record", lambda _: {})
+    monkeypatch.setattr(gan, "text_summary", lambda _: {})
     one.loop.run(one.step, Ticks(one, Sorted(lambda score: {"fd": 100 - score})))
     card = (tmp_path / "stars" / "best" / "README.md").read_text()
     assert "# stars at its best tick\n" in card
@@ -305,7 +303,7 @@ def test_pictures_are_made_in_pieces_that_fit_and_captions_read_once(
     monkeypatch.setattr(type(light.g), "forward", spy)
     monkeypatch.setattr(type(light.encoder), "encode", reading)
     light.ema.module.load_state_dict(usual.ema.module.state_dict())
-    pictures = [paint(one, texts).astype(int) for one in (usual, light)]
+    pictures = [sample(one, texts).astype(int) for one in (usual, light)]
     assert sizes == [16, 2, 4, 4, 4, 4, 2]
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert all(len(set(some)) == len(some) for some in read)
@@ -316,7 +314,7 @@ def test_a_full_disk_at_a_tick_keeps_the_best_model(
 ) -> None:
     one = trainer(tmp_path)
     best = tmp_path / "best"
-    monkeypatch.setattr(gan, "text_record", lambda _: {})
+    monkeypatch.setattr(gan, "text_summary", lambda _: {})
     gan.save(best, one)
     before = {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()}
     assert {"model.safetensors", "config.json", "training.json"} <= before.keys()

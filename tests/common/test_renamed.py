@@ -1,0 +1,61 @@
+"""Records of trainings made before names changed: what they become, and that they still lead on."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from gandiff.common.measurements import MEASUREMENTS, bound, in_panel, shown_in
+from gandiff.common.renamed import ALARMS, RECIPE_FIELDS, current_names
+from gandiff.common.renamed import MEASUREMENTS as RENAMED
+from gandiff.experiments.training.gan.alarms import _CHECKS
+from gandiff.experiments.training.gan.recipe import GanRecipe
+
+OLD = {
+    "recipe": {"reading": 0.05, "lazy": 8, "energy": 3.0},
+    "commands": [{"command": "gandiff train gan", "recipe": {"silent": 0.2}}, {"images": 3}],
+    "curve": [{"seconds": 1.0, "p_caption": 0.5, "energy": 2.0}],
+    "ticks": [{"kimg": 1.0, "fd": 3.0}],
+    "events": [{"kimg": 1.0, "text": "deaf discriminator: a right caption"}, {"text": "went back"}],
+}
+
+
+def test_an_old_record_gets_the_names_of_now() -> None:
+    new = current_names(OLD)
+    assert new["recipe"] == {"d_warmup": 0.05, "penalty_interval": 8, "energy": 3.0}
+    assert new["commands"][0]["recipe"] == {"caption_dropout": 0.2}
+    assert new["curve"] == [{"seconds": 1.0, "caption_accuracy": 0.5, "energy_score": 2.0}]
+    assert new["events"][0] == {"kimg": 1.0, "text": "captions ignored: a right caption"}
+    assert (new["ticks"], new["commands"][1]) == (OLD["ticks"], {"images": 3})
+    assert current_names(new) == new
+    assert json.dumps(OLD).count("reading") == 1  # it is not changed in place
+
+
+@pytest.mark.parametrize("odd", [{}, {"recipe": None}, {"curve": ["x"], "events": [None, 3]}])
+def test_a_record_of_another_form_stays_as_it_is(odd: dict[str, object]) -> None:
+    assert current_names(odd) == odd
+
+
+def test_every_new_name_is_one_that_is_used() -> None:
+    assert set(RECIPE_FIELDS.values()) < {field.name for field in dataclasses.fields(GanRecipe)}
+    assert not set(RECIPE_FIELDS) & {field.name for field in dataclasses.fields(GanRecipe)}
+    assert set(RENAMED.values()) < set(MEASUREMENTS)
+    assert set(ALARMS.values()) < set(_CHECKS)
+
+
+def test_every_alarm_belongs_to_a_measurement_with_a_bound() -> None:
+    named = {alarm for one in MEASUREMENTS.values() for alarm in (one.alarm or "").split(", ")}
+    assert named - {""} == set(_CHECKS)
+    for name, one in MEASUREMENTS.items():
+        assert (one.alarm is None) == (one.low is None and one.high is None), name
+        assert one.meaning
+    assert bound("r_v", "high") == 0.5
+
+
+def test_places_and_panels_show_what_is_known() -> None:
+    places = ("bar", "tick", "card", "sweep", "truncation")
+    assert set().union(*(one.places for one in MEASUREMENTS.values())) == set(places)
+    assert all(shown_in(place) for place in places)
+    assert list(in_panel("its own")) == ["fd", "reverse_kl"]
