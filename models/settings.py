@@ -1,4 +1,4 @@
-"""What a comparison file may say of each built-in generator; imports nothing heavy.
+"""What a comparison file may say of a GAN and of a folder of images; imports nothing heavy.
 
 Every class checks itself when it is made and raises ``SettingError`` with the field, what it must
 be and what it was.
@@ -6,41 +6,19 @@ be and what it was.
 
 from __future__ import annotations
 
-import dataclasses
 import string
-from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le, MultipleOf
+from annotated_types import Ge, Le
 from pydantic import AfterValidator, StringConstraints
 
 from gandiff.common.validation import settings_class
-from gandiff.models.diffusion.schedulers import check_scheduler_name
 
 ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
-DiffusionFamily = Literal["diffusion", "distilled"]
 FolderFamily = Literal["folder", "gan", "diffusion", "distilled", "other"]
 PATTERN_FIELDS = ("prompt_id", "sample", "seed", "index")
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
-Pixels = Annotated[int, Ge(8), MultipleOf(8)]
-
-# Arguments of a pipeline call that gandiff gives itself; changing them would break the contract of
-# the generator (one image a request, its own seed, pixels back).
-_OURS = frozenset(
-    {
-        *("prompt", "negative_prompt", "generator", "latents", "image", "mask_image"),
-        *("height", "width", "num_inference_steps", "guidance_scale", "num_images_per_prompt"),
-        *("output_type", "return_dict", "callback_on_step_end"),
-    }
-)
-
-
-def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    clash = sorted(_OURS & set(extra))
-    if clash:
-        raise ValueError(f"must not hold {clash[0]!r}: gandiff gives that argument itself")
-    return extra
 
 
 def _check_pattern(pattern: str) -> str:
@@ -69,35 +47,6 @@ class GanSettings:
     weights: Text = "gan-scenes"  # a shipped name or a directory
     # 1 is the trained distribution, 0 its mean; less is safer and less diverse
     truncation_psi: Annotated[float, Ge(0), Le(2)] = 1.0
-
-
-@settings_class
-class DiffusersSettings:
-    """A text-to-image pipeline of diffusers: a directory with ``model_index.json`` or a hub id."""
-
-    pipeline: Text  # a shipped name, a directory or a hub id such as "org/name"
-    revision: Text | None = None  # branch, tag or commit on the hub
-    variant: Text | None = None  # such as "fp16": which of several sets of weights files
-    # None keeps the pipeline's own
-    scheduler: Annotated[str, AfterValidator(check_scheduler_name)] | None = None
-    scheduler_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    num_inference_steps: Annotated[int, Ge(1)] = 50
-    guidance_scale: Annotated[float, Ge(0)] = (
-        7.5  # 1 or less: no classifier-free guidance, half the work
-    )
-    height: Pixels | None = None  # px; None is the pipeline's own
-    width: Pixels | None = None
-    family: DiffusionFamily | None = None  # None finds out
-    local_files_only: bool = False  # never ask the hub
-    allow_pickle: bool = False  # read .bin weights, which can run code
-    # more call arguments
-    extra: Annotated[Mapping[str, Any], AfterValidator(_check_extra)] = dataclasses.field(
-        default_factory=dict
-    )
-
-    def __post_init__(self) -> None:
-        if (self.height is None) != (self.width is None):
-            raise ValueError("give both height and width or neither: diffusers ignores one alone")
 
 
 @settings_class

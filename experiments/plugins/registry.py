@@ -43,7 +43,7 @@ GENERATORS = {
         "text-conditioned GAN (config.json + model.safetensors)",
     ),
     "diffusers": BuiltIn(
-        "gandiff.models.settings:DiffusersSettings",
+        "gandiff.models.diffusion.settings:DiffusersSettings",
         "gandiff.models.diffusion.pipeline:DiffusersGenerator",
         "any text-to-image pipeline of diffusers, by folder or hub id",
     ),

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.models.diffusion.index import default_size, denoiser_config
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Ability, Family
-from gandiff.models.settings import DiffusersSettings
 
 # In their names: checkpoints distilled to a few steps, which are told apart from plain diffusion.
 _DISTILLED = re.compile(

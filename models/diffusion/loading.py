@@ -14,7 +14,7 @@ from safetensors import SafetensorError
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.hub import first_line
-from gandiff.models.settings import DiffusersSettings
+from gandiff.models.diffusion.settings import DiffusersSettings
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOADER_ERRORS = (

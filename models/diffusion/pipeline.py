@@ -15,6 +15,7 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.facts import call_parameters, describe, family, resolution
 from gandiff.models.diffusion.index import PICKLES, WEIGHTS, check_directory
 from gandiff.models.diffusion.schedulers import build_scheduler, with_options
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
@@ -23,7 +24,6 @@ from gandiff.models.generator import (
     TraceFrame,
 )
 from gandiff.models.pixels import finish
-from gandiff.models.settings import DiffusersSettings
 from gandiff.models.weights import (
     ModelCard,
     combined_sha256,

@@ -14,10 +14,11 @@ import toys
 
 from gandiff.models.callable import CallableGenerator
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.folder import FolderGenerator
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import Generation, GenerationRequest, Generator
-from gandiff.models.settings import DiffusersSettings, FolderSettings, GanSettings
+from gandiff.models.settings import FolderSettings, GanSettings
 from gandiff.models.weights import PRETRAINED
 
 COUNT = 8

@@ -13,8 +13,8 @@ from safetensors.torch import load_file, save_file
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Generation, GenerationRequest
-from gandiff.models.settings import DiffusersSettings
 from gandiff.models.weights import combined_sha256
 
 

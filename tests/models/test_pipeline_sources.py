@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save_file
 from gandiff.common.errors import GeneratorError
 from gandiff.models import weights
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Generator
-from gandiff.models.settings import DiffusersSettings
 
 COMMIT = "c0ffee" + "0" * 34
 UNET = "unet/diffusion_pytorch_model.safetensors"

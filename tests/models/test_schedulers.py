@@ -11,8 +11,8 @@ import toys
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.schedulers import SOLVERS, build_scheduler, is_flow
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.trace import StepRecorder, resolve_steps
-from gandiff.models.settings import DiffusersSettings
 
 # Some solvers convert torch numbers in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from gandiff.common.errors import SettingError
-from gandiff.models.settings import DiffusersSettings, FolderSettings, GanSettings
+from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.settings import FolderSettings, GanSettings
 
 
 def test_defaults_are_those_of_the_design() -> None:

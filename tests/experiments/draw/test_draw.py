@@ -303,7 +303,7 @@ def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
         ),
         (
             [STAR, "--model", "gan-scenes,psi=1"],
-            "generator 'gan-scenes,psi=1': psi: unknown setting; there is truncation_psi, weights",
+            "generator 'gan-scenes,psi=1': psi: unknown field; there is truncation_psi, weights",
         ),
         ([STAR, "--model", "nobody/nothing"], "the hub pipeline 'nobody/nothing'"),
         ([STAR, "--model", "here"], "the folder here holds no images"),
