@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from gandiff.reports.categories import CategoryScore
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT
+from gandiff.reports.run_data import CategoryScore
 from gandiff.reports.values import visible
 
 if TYPE_CHECKING:
@@ -30,11 +30,11 @@ def draw_categories(
             for s in mine
         ]
         arms = [
-            [s.mean - s.low if s.low is not None else 0.0 for s in mine],
-            [s.high - s.mean if s.high is not None else 0.0 for s in mine],
+            [s.value - s.low if s.low is not None else 0.0 for s in mine],
+            [s.high - s.value if s.high is not None else 0.0 for s in mine],
         ]
         axes.errorbar(
-            [s.mean for s in mine],
+            [s.value for s in mine],
             rows,
             xerr=arms,
             fmt=look.marker,

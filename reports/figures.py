@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.axes import AXES, axis_metric
-from gandiff.reports.categories import INTERVAL_NAME, category_metric, category_scores
 from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
 from gandiff.reports.curves import Curve, draw_curves, training_curves
@@ -207,10 +206,11 @@ def _diversity_alignment(plane: Plane) -> Drawing:
 def _categories(run: RunData) -> Iterator[Drawing]:
     index, names = lookup(run.results), list(run.generators)
     wanted = [m for axis in AXES if (m := axis_metric(index, names, axis)) is not None]
-    metric = category_metric(run.scores, wanted)
+    present = dict.fromkeys(score.metric for score in run.categories)
+    metric = next((m for m in wanted if m in present), next(iter(present), None))
     if metric is None:
         return
-    scores = category_scores(run.scores, metric)
+    scores = [score for score in run.categories if score.metric == metric]
     scored = {score.generator for score in scores}
     styles = {n: look for n, look in looks(run.generators).items() if n in scored}
     categories = list(dict.fromkeys(c.category for c in scores))
@@ -224,7 +224,8 @@ def _categories(run: RunData) -> Iterator[Drawing]:
         figure,
         "scores_by_category",
         "Scores by prompt category",
-        f"{like.described.label.capitalize()} on the prompts of each category. {INTERVAL_NAME}.",
+        f"{like.described.label.capitalize()} on the prompts of each category. "
+        "95 % intervals: bootstrap over prompts, the samples of a prompt kept together.",
     )
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from gandiff.common.run_record import (
+    CATEGORIES,
     DESCRIPTIONS,
     DIFFERENCES,
     LOG,
@@ -21,7 +22,14 @@ from gandiff.common.run_record import (
     read_record,
 )
 from gandiff.evaluate.result import DIRECTIONS, About, Direction, MetricResult
-from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData, Score
+from gandiff.reports.run_data import (
+    CategoryScore,
+    DifferenceRow,
+    GeneratorFacts,
+    ResultRow,
+    RunData,
+    Score,
+)
 
 _REAL = (
     *("difference", "low", "high", "win_rate", "p_value"),
@@ -50,6 +58,7 @@ def load_run(folder: Path) -> RunData:
         traces=_traces(folder / TRACES, notices),
         notices=notices,
         abouts=abouts,
+        categories=_categories(folder / CATEGORIES, notices),
     )
 
 
@@ -182,6 +191,22 @@ def _scores(path: Path, notices: list[str]) -> list[Score]:
                 )
             )
     return found
+
+
+def _categories(path: Path, notices: list[str]) -> list[CategoryScore]:
+    return [
+        CategoryScore(
+            generator=str(row["generator"]),
+            metric=str(row["metric"]),
+            category=str(row.get("category") or ""),
+            value=value,
+            low=_number(row.get("low")),
+            high=_number(row.get("high")),
+            prompts=int(row["prompts"]),
+        )
+        for row in _table(path, notices)
+        if (value := _number(row.get("value"))) is not None
+    ]
 
 
 def _traces(path: Path, notices: list[str]) -> list[dict[str, Any]]:

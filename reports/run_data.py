@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,6 +96,19 @@ class Score:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class CategoryScore:
+    """The mean of one metric of a generator's images over the prompts of one category."""
+
+    generator: str
+    metric: str
+    category: str
+    value: float
+    low: float | None
+    high: float | None
+    prompts: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class RunData:
     """Everything that a run folder holds; parts that are not there yet are empty."""
 
@@ -110,6 +123,7 @@ class RunData:
     traces: list[dict[str, Any]]
     notices: list[str]  # what could not be read
     abouts: Mapping[str, About] = dataclasses.field(default_factory=dict)  # by metric
+    categories: Sequence[CategoryScore] = ()
 
     @property
     def name(self) -> str:

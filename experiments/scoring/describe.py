@@ -46,11 +46,10 @@ def write_descriptions(folder: Path, results: Iterable[MetricResult]) -> None:
     _write(folder, {**COSTS, **{row.metric: row.described for row in results}})
 
 
-def complete_descriptions(folder: Path) -> None:
-    """Describe the metrics of a run that was scored before runs had descriptions."""
-    if not (folder / DESCRIPTIONS).is_file():
-        metrics = dict.fromkeys(row.result.metric for row in load_run(folder).results)
-        _write(folder, {metric: about_metric(metric) for metric in metrics})
+def describe_run(folder: Path) -> None:
+    """Describe the metrics of a run by their names."""
+    metrics = dict.fromkeys(row.result.metric for row in load_run(folder).results)
+    _write(folder, {metric: about_metric(metric) for metric in metrics})
 
 
 def _write(folder: Path, said: Mapping[str, About]) -> None:

@@ -19,6 +19,7 @@ from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
+from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.describe import write_descriptions
 from gandiff.experiments.scoring.differences import differences
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
@@ -186,6 +187,7 @@ def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
         write_atomically(run.folder / name, parquet(rows, COLUMNS[name]))
     results = (row for s in scored for output in s.outputs for row in output.results)
     write_descriptions(run.folder, results)
+    write_categories(run.folder, run.comparison.seed)
 
 
 def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gandiff.evaluate.costs import COSTS
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import Interval, MetricResult
 from gandiff.evaluate.timing import Timing
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import result_row
@@ -72,7 +72,4 @@ def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:
 
 
 def _row(metric: str, value: float | int, **more: Any) -> MetricResult:
-    about = COSTS[metric]
-    return MetricResult(
-        metric=metric, value=float(value), unit=about.unit, direction=about.direction, **more
-    )
+    return MetricResult.of(Interval(value=float(value)), COSTS[metric], metric=metric, **more)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from gandiff.experiments.scoring.describe import complete_descriptions
+from gandiff.experiments.scoring.complete import complete_tables
 from gandiff.reports.document import ReportPaths, write_report
 
 COLOURS = {"red": "#d43b32", "green": "#3d9b4f", "blue": "#3566c8", "purple": "#8a4bb5"}
@@ -59,7 +59,7 @@ def build_run(folder: Path, shape: Shape | None = None) -> Path:
     _lines(folder / "images.jsonl", images)
     _parquet(folder / "scores.parquet", _scores(images, prompts))
     _parquet(folder / "results.parquet", _results(shape))
-    complete_descriptions(folder)
+    complete_tables(folder, seed=0)
     _parquet(folder / "differences.parquet", _differences(shape))
     _traces(folder, shape)
     return folder

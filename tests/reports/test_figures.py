@@ -10,13 +10,12 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.categories import bootstrap_interval, category_scores
 from gandiff.reports.figures import draw_figures, pareto_front
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
 from gandiff.reports.plotting import Point, draw_points, inline_svg
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import GeneratorFacts, Score
+from gandiff.reports.run_data import GeneratorFacts
 
 LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
 
@@ -44,13 +43,13 @@ def test_every_figure_is_there_as_png_and_svg(drawings):
         assert ElementTree.fromstring(drawing.svg).tag.endswith("svg")
     assert "front: gan, gan-psi-0.7, dpm-4, dpm-10, ddim-20" in drawings[0].caption
     assert plt.get_fignums() == []  # all closed again
-    assert "percentile bootstrap over prompts" in drawings[3].caption
+    assert "95 % intervals: bootstrap over prompts" in drawings[3].caption
 
 
 def test_a_run_without_numbers_has_no_figures(make_run):
     run = load_run(make_run(prompts=3, generators=("gan",)))
     bare = {"gan": GeneratorFacts(name="gan")}
-    assert draw_figures(dataclasses.replace(run, results=[], scores=[], generators=bare)) == []
+    assert draw_figures(dataclasses.replace(run, results=[], categories=[], generators=bare)) == []
 
 
 def test_pareto_front():
@@ -113,20 +112,6 @@ def test_colours_stand_out_on_light_and_dark(family):
     own = _luminance(FAMILY_COLOURS[family])
     assert (_luminance("#ffffff") + 0.05) / (own + 0.05) >= 3
     assert (own + 0.05) / (_luminance("#1b1e21") + 0.05) >= 3
-
-
-def test_category_means_weigh_prompts_alike_and_intervals_resample_prompts():
-    scores = [
-        Score("gan", p, s, "c", "m", v)
-        for p, s, v in (("p1", 0, 1.0), ("p1", 1, 0.0), ("p2", 0, 1.0), ("p3", 0, 0.0))
-    ]
-    (only,) = category_scores([*scores, Score("gan", "p1", 0, "c", "other", 9.0)], "m")
-    assert (only.mean, only.prompts) == (0.5, 3)
-    assert only.low is not None
-    assert 0.0 <= only.low < 0.5 < only.high <= 1.0
-    assert bootstrap_interval(np.array([0.5])) == (None, None)
-    half = bootstrap_interval(np.random.default_rng(0).normal(0, 1, 400))
-    assert half[1] - half[0] == pytest.approx(2 * 1.96 / 20, rel=0.1)  # normal theory
 
 
 def test_an_inlined_drawing_is_an_element_of_its_own(drawings):

@@ -19,6 +19,7 @@ LOG = "images.jsonl"  # a line for each image
 TRACES = "traces/traces.json"
 TIMING, SCORES = "timing.parquet", "scores.parquet"
 RESULTS, DIFFERENCES = "results.parquet", "differences.parquet"
+CATEGORIES = "categories.parquet"
 DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
 
@@ -29,6 +30,7 @@ COLUMNS = {
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
         *("images", "references", "protocol", "note"),
     ),
+    CATEGORIES: ("generator", "metric", "category", "value", "low", "high", "prompts"),
     DIFFERENCES: (
         *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
         *("effect_size", "p_holm", "prompts_needed", "detectable"),

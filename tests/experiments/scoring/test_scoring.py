@@ -296,3 +296,17 @@ def test_sets_are_compared_at_equal_numbers() -> None:
         "compare the 2 that all of them have"
     ]
     assert equal_sets({"whole": images["whole"]}) == ({"whole": images["whole"]}, [])
+
+
+def test_categories_and_words_of_the_metrics_are_kept(run: RunSummary) -> None:
+    table = pd.read_parquet(run.folder / "categories.parquet")
+    scores = pd.read_parquet(run.folder / "scores.parquet")
+    assert set(table.metric) == set(scores.metric)
+    for (generator, metric), rows in table.groupby(["generator", "metric"]):
+        own = scores[(scores.generator == generator) & (scores.metric == metric)]
+        for row in rows.itertuples():
+            assert row.value == pytest.approx(own[own.category == row.category].value.mean())
+    said = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
+    assert set(said) == set(run.to_frame().metric) | COSTS
+    assert said["scene_accuracy/shape"]["group"] == "Accuracy by attribute"
+    assert said["fd(encoder=scenes)"]["is_distance"] is True
