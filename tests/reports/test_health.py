@@ -63,7 +63,7 @@ def test_records_that_say_nothing_give_nothing(run, record):
 
 def test_a_tick_alone_is_no_picture(run):
     one = {"ticks": [{"kimg": 3.0, "fd": 2.0, "note": "x"}]}
-    changed = dataclasses.replace(run, generators=of(one), results=[], scores=[])
+    changed = dataclasses.replace(run, generators=of(one), results=[], scores=[], categories=[])
     (health,) = training_health(changed)
     assert health.ticks == [{"kimg": 3.0, "fd": 2.0}]
     assert draw_figures(changed) == []
