@@ -15,6 +15,7 @@ from typing import Any
 from gandiff.common.errors import RequestError
 from gandiff.common.files import PACKAGE, read_json, write_atomically
 from gandiff.common.run_record import RESULTS, RunRecord, read_record
+from gandiff.experiments.plugins.registry import current_type
 from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = PACKAGE / "models" / "pretrained"
@@ -40,7 +41,7 @@ def write_scores(run: Path) -> list[Path]:
         settings = facts["settings"]
         folder = settings.get("weights") or settings.get("pipeline")
         rows: Any = table[table["generator"] == name].to_dict("records")
-        if asked[name].get("type") == _ORACLE:
+        if current_type(asked[name].get("type", "")) == _ORACLE:
             perfect = _entry(facts, rows)["metrics"]
         if folder and (PRETRAINED / str(folder)).is_dir():
             by_folder.setdefault(str(folder), {})[name] = _entry(facts, rows)

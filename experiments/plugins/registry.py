@@ -28,6 +28,15 @@ if TYPE_CHECKING:
 GROUPS = {"generator": "gandiff.generators", "metric": "gandiff.metrics", "suite": "gandiff.suites"}
 
 
+# Functions that had other names, which old files and runs say; image keys hash the first of them.
+FORMER_NAMES = {
+    "gandiff.experiments.scenes.oracle:sample": (
+        "gandiff.experiments.scene_oracle:paint",
+        "gandiff.experiments.scenes.oracle:paint",
+    )
+}
+
+
 class BuiltIn(NamedTuple):
     """A generator type that ships with the project; both targets are ``module:class``."""
 
@@ -178,9 +187,19 @@ def suite_factory(name: str) -> Callable[..., Any] | None:
     return next((_load_entry(p) for p in _installed("suite") if p.name == name), None)
 
 
+def current_type(type_: str) -> str:
+    """What a generator type is called now; itself unless it was renamed."""
+    return next((now for now, former in FORMER_NAMES.items() if type_ in former), type_)
+
+
+def recorded_type(type_: str) -> str:
+    """What a generator type was called first, which keeps the keys of old images valid."""
+    return FORMER_NAMES.get(current_type(type_), (type_,))[0]
+
+
 def _factory(type_: str, base: Path) -> Callable[..., Any]:
     if ":" in type_:
-        return load_target(type_, base)
+        return load_target(current_type(type_), base)
     for point in _installed("generator"):
         if point.name == type_:
             return _load_entry(point)  # type: ignore[no-any-return]

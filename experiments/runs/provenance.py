@@ -16,6 +16,7 @@ from gandiff.common.devices import accelerator_name, cpu_name, usable_cores
 from gandiff.common.files import PACKAGE
 from gandiff.common.run_record import Environment
 from gandiff.experiments.config.paths import WEIGHTS, local_weights
+from gandiff.experiments.plugins.registry import recorded_type
 from gandiff.models.weights import original_sha256
 
 PACKAGES = (
@@ -94,7 +95,13 @@ def identity(type_: str, settings: Mapping[str, Any], dtype: str, device: str) -
     """
     found = fingerprint(settings)
     kept = {k: v for k, v in settings.items() if found is None or k not in WEIGHTS}
-    return {"type": type_, "settings": kept, "weights": found, "dtype": dtype, "device": device}
+    return {
+        "type": recorded_type(type_),
+        "settings": kept,
+        "weights": found,
+        "dtype": dtype,
+        "device": device,
+    }
 
 
 def now() -> str:
