@@ -271,7 +271,7 @@ def test_what_a_model_is_called(toy_gan: Path, toy_pipeline: Path) -> None:
     assert isinstance(open_model("photos"), FolderGenerator)
     assert isinstance(open_model("folder,folder=photos"), FolderGenerator)
     assert type(open_model(TOY)).__name__ == "ToyGenerator"
-    assert isinstance(open_model("gandiff.experiments.scenes.oracle:paint"), CallableGenerator)
+    assert isinstance(open_model("gandiff.experiments.scenes.oracle:sample"), CallableGenerator)
     settings = open_model(
         f"{toy_pipeline}, num_inference_steps=4, scheduler_options={{a: [1, 2], b: x}},revision=r"
     ).info.settings
