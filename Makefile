@@ -21,7 +21,7 @@ INSTALLED_PEERS := $(VENV)/installed-peers
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 PROGRESS := awk '/^(Collecting|Installing|Successfully installed)/ { print substr($$0, 1, 90); fflush() }' >&2
 
-.PHONY: help bench bench-full test test-slow test-peers check format hooks clean
+.PHONY: help bench bench-full test test-slow test-peers docs check format hooks clean
 
 help:
 	@echo "make bench       compare the shipped GAN with the shipped diffusion model (minutes)"
@@ -29,6 +29,7 @@ help:
 	@echo "make test        all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
 	@echo "make test-peers  our numbers beside those of other packages, which this installs"
+	@echo "make docs        the documentation as a site, in site/"
 	@echo "make check       ruff, mypy and the import contracts"
 	@echo "make format      let ruff format the code and mend what it can"
 	@echo "make hooks       run the checks at every git commit"
@@ -48,6 +49,11 @@ test-slow: $(INSTALLED_DEV)
 
 test-peers: $(INSTALLED_PEERS)
 	@$(BIN)/pytest tests/peers
+
+docs: $(INSTALLED_DEV)
+	@$(BIN)/python docs/generate.py
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	@echo "The documentation is in site/index.html"
 
 check: $(INSTALLED_DEV)
 	$(BIN)/ruff format --check .
@@ -85,5 +91,5 @@ $(INSTALLED_PEERS): pyproject.toml | $(BIN)/python
 	@touch $(INSTALLED) $(INSTALLED_DEV) $@
 
 clean:
-	rm -rf build dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf build dist site .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
