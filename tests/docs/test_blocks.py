@@ -17,6 +17,7 @@ from PIL import Image
 
 from gandiff.experiments.training.gan import monitor_scenes
 
+pytestmark = pytest.mark.timeout(900)  # a page may train and time several models
 # A hub id is replaced by a pipeline on the disk, a large encoder by one that ships.
 QUICK = "timing: {warmup: 0, repeats: 1, batch_sizes: [1]}\n"
 MINE = {
@@ -143,7 +144,7 @@ def test_comparing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pages.play("docs/comparing.md", {"mine": MINE, "compare": compare, "python": PYTHON})
     said = capsys.readouterr()
     assert "the same: runs/mine/images/sd15/00001_0.png" in said.out
-    assert said.out.count("(images: 12 ok)") == 5  # two runs, then a run's stages alone
+    assert said.out.count("(images: 12 ok)") == 6  # two runs, then a run's stages alone
     assert "diversity(encoder=scenes)" in said.out
     for name in ("mine", "mine-guidance-5", "from-python"):
         assert (here / "runs" / name / "report" / "report.html").is_file()
