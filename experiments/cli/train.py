@@ -14,7 +14,7 @@ from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
 from gandiff.experiments.training.gan.recipe import ENDS, RECIPES, GanRecipe
-from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 app = typer.Typer(
     name="train",
@@ -53,8 +53,6 @@ def _epilog(kind: str, *more: str) -> str:
 
 
 def _request(kind: str, given: Given) -> TrainingRequest:
-    from gandiff.experiments.training.checks import chosen_device
-
     given["out"] = given["out"] or Path("runs", f"train-{kind}")
     given["device"] = chosen_device(given["device"])
     leaves_checkpoints([given["out"] / name for name in _CHECKPOINTS[kind]])

@@ -14,6 +14,7 @@ import torch
 from gandiff.common.errors import RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.renamed import current_names
+from gandiff.experiments.training.identity import same_data
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
 from gandiff.models.gan.config import CONFIG, WEIGHTS
@@ -67,10 +68,16 @@ def refuse_another(
         raise RequestError(
             f"{path} is a checkpoint of {saved['label']!r}, not of {label!r}; give another --out"
         )
-    for name, before in saved.get("asked", {}).items():
-        if before != asked[name]:
+    before = saved.get("asked")
+    if before is None:
+        return
+    for name, same in (
+        ("data", same_data(before, asked)),
+        ("seed", before["seed"] == asked["seed"]),
+    ):
+        if not same:
             raise RequestError(
-                f"{path} is of a training with --{name} {before}, not {asked[name]}; "
+                f"{path} is of a training with --{name} {before[name]}, not {asked[name]}; "
                 "give what it was started with, or another --out"
             )
 

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 
 import torch
 
-from gandiff.common.devices import resolve_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.options import check_bounds
@@ -21,9 +20,8 @@ from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
-from gandiff.experiments.training.records import RECORD
+from gandiff.experiments.training.records import RECORD, TEXT_LABEL, TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_LABEL, TEXT_RECORD
 
 T = TypeVar("T")
 _JUDGE_SIDE = 32  # px, of the scenes that the judges read
@@ -36,10 +34,10 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     ``checkpoints`` are the files below ``request.out`` that ``--resume`` can go on from; one of
     them is enough.
     """
-    check_bounds(request)
     # Scenes have fewer seeds; what opens them says so.
     if request.data != "scenes" and not 0 <= request.seed < _SEEDS:
         raise RequestError(f"--seed must be from 0 to {_SEEDS - 1}, got {request.seed}")
+    check_bounds(request)
     parts = request.accumulate * request.processes
     if request.batch_size % parts:
         raise RequestError(
@@ -85,14 +83,6 @@ def check_device(device: str) -> None:
     if numbered and not (number.isdecimal() and int(number) < here[kind]):
         there = ", ".join(f"{kind}:{i}" for i in range(here[kind]))
         raise RequestError(f"--device {device}: torch finds {there} here; use one that is there")
-
-
-def chosen_device(device: str) -> str:
-    """Turn ``auto`` into CUDA where there is a GPU, else into the CPU: trainings were not tried on
-    others. Other names stay.
-    """
-    found = resolve_device(device)
-    return "cpu" if device == "auto" and found == "mps" else found
 
 
 def check_monitor(request: TrainingRequest) -> None:

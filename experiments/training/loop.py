@@ -5,10 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,8 @@ from gandiff.experiments.training.checkpoints import (
     restore,
     write_checkpoint,
 )
+from gandiff.experiments.training.identity import training_digest
+from gandiff.experiments.training.interrupts import on_interrupt
 from gandiff.experiments.training.progress import TrainingLog
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.records import TrainingProgress, training_record
@@ -45,7 +45,8 @@ class Loop:
     ``seconds`` and ``images`` count over resumed runs too. ``fraction`` of the budget spent, in
     [0, 1], is what schedules follow, so a short run ends as well annealed as a long one.
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
-    ``recipe`` goes into the record of the start, since a training may go on by another one.
+    ``recipe`` goes into the record of the start, since a training may be resumed with another one,
+    with a digest of all that was asked for; ``captions_sha256`` stands for a folder of data there.
     ``shown`` are the losses that the progress bar has room for, ``size`` the images of a step where
     that is not the request's batch.
     """
@@ -60,9 +61,16 @@ class Loop:
         recipe: Mapping[str, object] | None = None,
         shown: Sequence[str] = (),
         size: int | None = None,
+        captions_sha256: str | None = None,
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
+        # What cannot change when a training is resumed: it would see other pictures.
+        self._data = {
+            "data": Path(request.data).name,
+            "seed": request.seed,
+            "captions_sha256": captions_sha256,
+        }
         self.progress = TrainingProgress()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
@@ -82,12 +90,15 @@ class Loop:
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             clear_training(request.out)
-        start = {
+        start: dict[str, Any] = {
             "command": request.command,
             "images": self.progress.images,
             "seconds": round(self.progress.seconds, 1),
         }
-        self.progress.commands.append(start | ({"recipe": dict(recipe)} if recipe else {}))
+        if recipe:
+            digest = training_digest(request, recipe, captions_sha256)
+            start |= {"recipe": dict(recipe), "digest": digest}
+        self.progress.commands.append(start)
 
     @property
     def fraction(self) -> float:
@@ -111,7 +122,7 @@ class Loop:
         back does not help.
         """
         self._asked = self._stop = False
-        with self._interruptible():
+        with on_interrupt(self._ask_to_stop):
             self.log.open(self.fraction)
             try:
                 if not self.progress.steps:
@@ -202,25 +213,10 @@ class Loop:
         self.events.append({"kimg": round(self.progress.images / 1000, 2), "text": text})
         self.log.say(text)
 
-    @contextmanager
-    def _interruptible(self) -> Iterator[None]:
-        """Ctrl-C asks the loop to stop after the step; a second one stops at once."""
-        if threading.current_thread() is not threading.main_thread():
-            yield
-            return
-        before = signal.getsignal(signal.SIGINT)
-
-        def ask(*_: object) -> None:
-            self._asked = True  # all processes stop after the same step
-            signal.signal(signal.SIGINT, signal.default_int_handler)
-
-        # Where the signal is ignored (a background job of a shell), it stays so.
-        if before is not signal.SIG_IGN:
-            signal.signal(signal.SIGINT, ask)
-        try:
-            yield
-        finally:
-            signal.signal(signal.SIGINT, before)
+    def _ask_to_stop(self, *_: object) -> None:
+        """All processes stop after this step; from here on Ctrl-C stops at once."""
+        self._asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def _roll_back(self, why: str, seconds: float) -> None:
         """Take the state of the last checkpoint back, and pass over the data since."""
@@ -260,18 +256,11 @@ class Loop:
         content = {
             "label": self.label,
             "networks": self.networks,
-            "asked": self._origin(),
+            "asked": self._data,
             "progress": progress,
             "state": state,
         }
         write_checkpoint(path, content)
-
-    def _origin(self) -> dict[str, Any]:
-        """What cannot change while a training goes on: it would meet other pictures.
-
-        Of a folder its name alone, which it keeps where it is moved to.
-        """
-        return {"data": Path(self.request.data).name, "seed": self.request.seed}
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -280,7 +269,7 @@ class Loop:
                 f"--resume found no {CHECKPOINT} in {self.request.out}; start without --resume"
             )
         saved = read_checkpoint(path)
-        refuse_another(path, saved, self.label, self._origin())
+        refuse_another(path, saved, self.label, self._data)
         self._restore(saved, path)
         self.progress.resumed += 1
         self.progress.ticks = self._ticks_so_far()  # the budget may be a larger one now

@@ -34,6 +34,7 @@ from gandiff.common.errors import (
     RequestError,
     environment_failure,
 )
+from gandiff.experiments.training.interrupts import in_main_thread, on_interrupt
 
 _PATIENCE = datetime.timedelta(minutes=30)  # others wait while the first one evaluates
 _INTERRUPTED, _FAILED = 130, 1
@@ -108,7 +109,8 @@ def _launch_children(
         context.Process(target=_child, args=(rank, folder, work, request, arguments))
         for rank in range(request.processes)
     ]
-    with _interrupts() as presses:
+    presses: list[float] = []
+    with on_interrupt(lambda *_: presses.append(time.monotonic())):
         with _out_of_reach():
             for child in children:
                 child.start()
@@ -152,21 +154,6 @@ def _ask_to_stop(children: Sequence[BaseProcess]) -> None:
 
 
 @contextmanager
-def _interrupts() -> Iterator[list[float]]:
-    """When Ctrl-C was pressed meanwhile; where the signal is ignored, it stays so."""
-    presses: list[float] = []
-    before = signal.getsignal(signal.SIGINT)
-    if not _in_main_thread() or before is signal.SIG_IGN:
-        yield presses
-        return
-    signal.signal(signal.SIGINT, lambda *_: presses.append(time.monotonic()))
-    try:
-        yield presses
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-@contextmanager
 def _out_of_reach() -> Iterator[None]:
     """Processes that are started meanwhile do not get the Ctrl-C of the terminal.
 
@@ -174,7 +161,7 @@ def _out_of_reach() -> Iterator[None]:
     the second one breaks its step off. They stay in the terminal's group all the same, and so are
     halted and hung up with us. What asks them to stop waits until they listen.
     """
-    if sys.platform == "win32" or not _in_main_thread():  # nobody passes anything on
+    if sys.platform == "win32" or not in_main_thread():  # nobody passes anything on
         yield
         return
     resource_tracker.ensure_running()  # started by the first child, it would lift the block
@@ -183,10 +170,6 @@ def _out_of_reach() -> Iterator[None]:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
-def _in_main_thread() -> bool:
-    return threading.current_thread() is threading.main_thread()
 
 
 def _child(rank: int, folder: Path, work: Any, request: Any, arguments: tuple[Any, ...]) -> None:

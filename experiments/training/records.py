@@ -13,7 +13,8 @@ from typing import Any
 from gandiff.common.files import write_atomically
 from gandiff.experiments.training.request import TrainingRequest
 
-RECORD = "training.json"
+RECORD, TEXT_RECORD = "training.json", "text_training.json"
+TEXT_LABEL = "text encoder"  # of its checkpoint
 _POINTS = 60  # of a curve
 
 

@@ -9,6 +9,7 @@ import dataclasses
 from pathlib import Path
 from typing import Literal
 
+from gandiff.common.devices import resolve_device
 from gandiff.common.options import described, option
 
 Precision = Literal["auto", "float32", "bfloat16"]
@@ -96,3 +97,11 @@ class TrainingRequest:
     )
     quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
     command: str = "gandiff train"
+
+
+def chosen_device(device: str) -> str:
+    """Turn ``auto`` into CUDA where there is a GPU, else into the CPU: trainings were not tried on
+    others. Other names stay.
+    """
+    resolved = resolve_device(device)
+    return "cpu" if device == "auto" and resolved == "mps" else resolved

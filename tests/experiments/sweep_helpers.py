@@ -6,12 +6,15 @@ import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gandiff.common.errors import Diverged
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
 from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.identity import training_digest
+from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_PARTS, TEXT_RECORD
+from gandiff.experiments.training.text.record import TEXT_PARTS
 
 
 def write_text_encoder(folder: Path, said: str) -> None:
@@ -26,21 +29,26 @@ def write_text_encoder(folder: Path, said: str) -> None:
 class FakeTraining:
     """Trains nothing: leaves the records, checkpoints and text encoder that a training leaves.
 
-    ``calls`` are folder, whether it was to go on, and recipe; the one in ``interrupted`` is broken
-    off, those in ``diverging`` end as ``Diverged``: before there is a text encoder unless it
-    ``reads``.
+    ``calls`` are folder, whether it was to resume, and recipe; the one in ``interrupted`` is
+    interrupted, those in ``diverging`` end as ``Diverged``: before there is a text encoder unless
+    it ``reads``. ``captions`` is the sha256 of its data's. An ``old`` one leaves what older
+    versions left, which had no digests.
     """
 
     def __init__(self, scores: Mapping[str, float], measured: str = "all") -> None:
         self.scores, self.measured = scores, measured
         self.interrupted, self.diverging, self.reads = "", set[str](), True
+        self.old = False
+        self.captions: str | None = None
         self.calls: list[tuple[str, bool, GanRecipe]] = []
 
     def __call__(self, asked: TrainingRequest, recipe: GanRecipe) -> None:
         value = asked.out.name.partition("=")[2]
         self.calls.append((value, asked.resume, recipe))
         asked.out.mkdir(parents=True, exist_ok=True)
-        start = {"command": asked.command, "recipe": dataclasses.asdict(recipe)}
+        start: dict[str, Any] = {"command": asked.command, "recipe": dataclasses.asdict(recipe)}
+        if not self.old:
+            start["digest"] = training_digest(asked, start["recipe"], self.captions)
         if self.reads:
             write_text_encoder(asked.out, f"made for {value}")
         progress = {"images": 10, "seconds": 6.0, "commands": [start]}

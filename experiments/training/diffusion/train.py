@@ -20,7 +20,7 @@ from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
-from gandiff.experiments.training.text.record import text_summary
+from gandiff.experiments.training.text.record import captions_digest, text_summary
 from gandiff.models.diffusion.networks import (
     build_noise_schedule,
     build_unet,
@@ -80,7 +80,9 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0)
     ema = Ema(vae, 4000.0)
     size = min(request.batch_size, 32)
-    loop = Loop(part, "autoencoder", {"vae": vae, "ema": ema, "optimizer": optimizer}, size=size)
+    state = {"vae": vae, "ema": ema, "optimizer": optimizer}
+    known = captions_digest(data)
+    loop = Loop(part, "autoencoder", state, size=size, captions_sha256=known)
 
     def step() -> tuple[int, dict[str, float]]:
         anneal(optimizer, loop.fraction, loop.progress.steps, start=2e-3, end=5e-5)
@@ -155,7 +157,8 @@ def train_unet(
     unet = build_unet(request.resolution, encoder.width).to(request.device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-3)
     ema = Ema(unet, 8000.0)
-    loop = Loop(part, "denoiser", {"unet": unet, "ema": ema, "optimizer": optimizer})
+    state = {"unet": unet, "ema": ema, "optimizer": optimizer}
+    loop = Loop(part, "denoiser", state, captions_sha256=captions_digest(data))
     schedule = build_noise_schedule()
     alphas = schedule.alphas_cumprod
     snr = alphas / (1 - alphas)

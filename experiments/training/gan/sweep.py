@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import shlex
 import shutil
+import sys
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -15,16 +15,17 @@ from gandiff.common.errors import Diverged, RequestError
 from gandiff.common.measurements import shown_in
 from gandiff.common.renamed import current_names
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
+from gandiff.experiments.training.checks import open_checked
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
-from gandiff.experiments.training.records import RECORD, write_json
+from gandiff.experiments.training.identity import recorded_digest, training_digest
+from gandiff.experiments.training.records import RECORD, TEXT_RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_PARTS, TEXT_RECORD, clear
+from gandiff.experiments.training.text.record import TEXT_PARTS, captions_digest, clear
 
 _PICTURES = 1000  # that a score of scenes is measured on
 # Of a Fréchet distance. That of thumbnails of 1000 pictures had a standard deviation of 4 to 20 %
 # over draws of the same distribution, the larger the nearer the distribution was to the real one.
 _CLOSER = 0.25
-_SAME_TRIAL = {"--resume", "--quiet", "-q", "--json", "--tensorboard", "--sweep", "--out"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,10 +93,10 @@ def sweep_recipes(
     """Train each value for the whole budget of the request, the text encoder once.
 
     The end of a schedule moves with its start, unless it is named in ``fixed`` (see ``changed``). A
-    trial that was finished by the same command is not repeated; options that change nothing in it,
-    ``--resume`` among them, do not make it another one. With ``request.resume`` a trial that the
-    same command began goes on from its checkpoint; one that it did not begin starts afresh. A trial
-    that diverges loses against all others, and is not repeated either, unless its folder is
+    trial that is finished already is not repeated: one that had the same request, recipe and data,
+    apart from what changes nothing in it (``training_digest``). With ``request.resume`` a trial
+    that had them and was interrupted continues from its checkpoint; another one starts again. A
+    trial that diverges loses against all others, and is not repeated either, unless its folder is
     deleted. ``values`` are two or more, as ``read_sweep`` gives them. Raises ``RequestError``
     before anything is trained for values that cannot work, and for nothing to resume; and in the
     end if all of them diverged.
@@ -106,13 +107,13 @@ def sweep_recipes(
         raise RequestError(
             f"--resume found no trial of {name} in {request.out}; start without --resume"
         )
-    asked = [dataclasses.replace(request, out=out) for out in folders]
-    ended = (one.out for one, own in zip(asked, recipes, strict=True) if _ended(one, own))
-    source = next(ended, folders[0])
-    trials = [
-        _trial(one, own, value, source)
-        for one, own, value in zip(asked, recipes, values, strict=True)
+    captions = captions_digest(open_checked(request))
+    asked = [
+        _Asked(dataclasses.replace(request, out=out), own, captions)
+        for out, own in zip(folders, recipes, strict=True)
     ]
+    source = next((one.request.out for one in asked if _ended(one)), folders[0])
+    trials = [_trial(one, value, source) for one, value in zip(asked, values, strict=True)]
     if all(trial.diverged for trial in trials):
         raise RequestError(
             f"--sweep: training diverged with every value of {name} ({', '.join(values)}); "
@@ -123,22 +124,44 @@ def sweep_recipes(
     return Sweep(name=name, trials=trials, recommended=recommended, text=_text(name, trials, lead))
 
 
-def _trial(request: TrainingRequest, recipe: GanRecipe, value: str, source: Path) -> Trial:
+class _Asked(NamedTuple):
+    """What one trial is to be."""
+
+    request: TrainingRequest
+    recipe: GanRecipe
+    captions_sha256: str | None
+
+    @property
+    def digest(self) -> str:
+        recipe = dataclasses.asdict(self.recipe)
+        return training_digest(self.request, recipe, self.captions_sha256)
+
+    @property
+    def recorded_digest(self) -> str | None:
+        """That of the training in the trial's folder, as far as it says."""
+        start = _last_start(self.request.out)
+        if start is None:
+            return None
+        return recorded_digest(start, self.request, self.captions_sha256)
+
+
+def _trial(asked: _Asked, value: str, source: Path) -> Trial:
     """Train one value unless that was done; ``source`` has the sweep's text encoder."""
     from gandiff.experiments.training.gan.train import train
 
-    done = _ended(request, recipe)
+    request, done = asked.request, _ended(asked)
     if done is None:
-        resume = _goes_on(request, recipe)
+        resume = _can_resume(asked)
+        _warn_of_another(asked)
         if not resume and request.out != source:
             _copy_text(source, request.out)
         try:
-            train(dataclasses.replace(request, resume=resume), recipe)
+            train(dataclasses.replace(request, resume=resume), asked.recipe)
         except Diverged as error:
             if not (request.out / TEXT_RECORD).is_file():  # the text encoder: no value changes it
                 raise
-            _keep_diverged(request, recipe, error)
-        done = _ended(request, recipe)
+            _keep_diverged(asked, error)
+        done = _ended(asked)
     assert done is not None
     return Trial(
         value=value,
@@ -150,60 +173,63 @@ def _trial(request: TrainingRequest, recipe: GanRecipe, value: str, source: Path
     )
 
 
-def _ended(request: TrainingRequest, recipe: GanRecipe) -> dict[str, Any] | None:
-    """The record of a trial that this sweep has behind it, well or not."""
-    done = _read(request.out / RECORD)
-    if done is None or not (done.get("finished") or "diverged" in done):
+def _ended(asked: _Asked) -> dict[str, Any] | None:
+    """The record of a trial that is behind us, well or not."""
+    record = _read(asked.request.out / RECORD)
+    if record is None or not (record.get("finished") or "diverged" in record):
         return None
-    return done if _same(done, request, recipe) else None
+    return record if asked.recorded_digest == asked.digest else None
 
 
-def _keep_diverged(request: TrainingRequest, recipe: GanRecipe, error: Diverged) -> None:
+def _keep_diverged(asked: _Asked, error: Diverged) -> None:
     """Leave a record, so that nobody waits for the same end again."""
-    path = request.out / CHECKPOINT
+    path = asked.request.out / CHECKPOINT
     progress = read_checkpoint(path)["progress"] if path.is_file() else {}
     record = {
-        "command": request.command,
-        "recipe": dataclasses.asdict(recipe),
+        "command": asked.request.command,
+        "recipe": dataclasses.asdict(asked.recipe),
+        "digest": asked.digest,
         "finished": False,
         "diverged": str(error),
         "images": progress.get("images", 0),  # that were of use
         "seconds": progress.get("seconds", 0.0),
         "ticks": [],
     }
-    write_json(request.out / RECORD, record)
+    write_json(asked.request.out / RECORD, record)
 
 
 def _begun(out: Path) -> bool:
     return any((out / name).is_file() for name in (CHECKPOINT, RECORD, TEXT_RECORD))
 
 
-def _goes_on(request: TrainingRequest, recipe: GanRecipe) -> bool:
-    """Whether a checkpoint is there and of this sweep: others may have used the folder before."""
-    path = request.out / CHECKPOINT
-    if not request.resume or not path.is_file():
-        return False
-    starts = read_checkpoint(path)["progress"].get("commands")
-    return bool(starts) and _same(starts[-1], request, recipe)
+def _can_resume(asked: _Asked) -> bool:
+    """Whether a checkpoint is there and of this trial: others may have used the folder before."""
+    there = asked.request.resume and (asked.request.out / CHECKPOINT).is_file()
+    return there and asked.recorded_digest == asked.digest
 
 
-def _same(before: Mapping[str, Any], request: TrainingRequest, recipe: GanRecipe) -> bool:
-    """Whether a start or a record is of the same command and, as far as it says, recipe."""
-    asked = json.loads(json.dumps(dataclasses.asdict(recipe)))  # tuples are lists there
-    found = json.loads(json.dumps(before.get("recipe", asked)))
-    return bool(found == asked and _options(before["command"]) == _options(request.command))
+def _warn_of_another(asked: _Asked) -> None:
+    out, before = asked.request.out, _last_start(asked.request.out)
+    if before is None or asked.recorded_digest == asked.digest:
+        return
+    why = "was asked for with other options or data"
+    if asked.recorded_digest is None:
+        why = "does not say what it was asked for with"
+    print(
+        f"warning: the training in {out} {why} ({before.get('command')}); it starts again",
+        file=sys.stderr,
+    )
 
 
-def _options(command: str) -> list[list[str]]:
-    """The options of a command line that decide what a trial is, in no order."""
-    options: list[list[str]] = [[]]
-    for word in shlex.split(command):
-        if word.startswith("--") or word == "-q":
-            name, equals, value = word.partition("=")
-            options.append([name, value] if equals else [name])
-        else:
-            options[-1].append(word)
-    return sorted(one for one in options if one[:1] and one[0] not in _SAME_TRIAL)
+def _last_start(out: Path) -> Mapping[str, Any] | None:
+    """What was asked for last of the training in a folder."""
+    record = _read(out / RECORD)
+    if record is None and (out / CHECKPOINT).is_file():
+        record = read_checkpoint(out / CHECKPOINT)["progress"]
+    if record is None:
+        return None
+    start: Mapping[str, Any] = (record.get("commands") or [record])[-1]
+    return start
 
 
 def _copy_text(source: Path, out: Path) -> None:

@@ -30,7 +30,7 @@ from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import ALL
+from gandiff.experiments.training.text.record import ALL, captions_digest
 from gandiff.experiments.training.text.train import CaptionCache
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.gan.discriminator import Discriminator
@@ -119,6 +119,7 @@ class GanTrainer:
             networks=dataclasses.asdict(config),
             recipe=dataclasses.asdict(recipe),
             shown=shown_in("bar"),
+            captions_sha256=captions_digest(data),
         )
         if recipe.minibatch_std and not self._same_groups():
             self.loop.log.say(

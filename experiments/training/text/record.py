@@ -12,10 +12,11 @@ from typing import Any, NamedTuple
 
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.checkpoints import clear_model
+from gandiff.experiments.training.identity import same_place
+from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, truncation_message
 
-TEXT_LABEL, TEXT_RECORD = "text encoder", "text_training.json"
 TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
 ALL = 1 << 30  # captions
 _CHUNK = 10_000  # captions that are read at once
@@ -38,29 +39,26 @@ def difference(
     if not facts.keys() & {"source", "data"}:
         return None
     before, now = facts.get("source"), request.text_encoder
-    if not _same(before, now):
+    if not same_place(before, now):
         return _option("text-encoder", before, now)
     if now is not None:
         return None
-    found = _other_data(facts, request, data)
-    before = facts.get("seed", request.seed)
-    if found is None and before != request.seed:
-        return _option("seed", before, request.seed)
-    return found
+    seed = facts.get("seed", request.seed)
+    return _other_data(facts, request, data) or (
+        _option("seed", seed, request.seed) if seed != request.seed else None
+    )
 
 
 def _other_data(
     facts: Mapping[str, Any], request: TrainingRequest, data: CaptionedImages
 ) -> Difference | None:
     before, now = facts.get("captions_sha256"), captions_digest(data)
-    old = facts.get("data")
-    # A folder may be called like the scenes.
-    place = old == request.data if "scenes" in (old, request.data) else _same(old, request.data)
-    if (place and None in (before, now)) or (now is not None and before == now):
+    here = same_place(facts.get("data"), request.data)
+    if (here and None in (before, now)) or (now is not None and before == now):
         return None
-    if not place:
-        return _option("data", old, request.data)
-    # What was begun goes on with the text encoder that it knows, though the folder has changed.
+    if not here:
+        return _option("data", facts.get("data"), request.data)
+    # A resumed training keeps the text encoder that it knows, though the folder has changed.
     problem = f"was made from captions that {request.data} does not have now"
     return None if request.resume else Difference(problem, "")
 
@@ -72,14 +70,6 @@ def _option(name: str, before: object, now: object) -> Difference:
     )
     remedy = f"leave out --{name}" if before is None else f"give --{name} {before}"
     return Difference(f"was made {made} and is asked for {asked}", remedy)
-
-
-def _same(before: str | None, now: str | None) -> bool:
-    """Whether two names are the same, or two paths lead to the same place."""
-    if before is None or now is None or before == now:
-        return before == now
-    a, b = Path(before).expanduser(), Path(now).expanduser()
-    return a.exists() and b.exists() and a.samefile(b)
 
 
 def captions_digest(data: CaptionedImages) -> str | None:

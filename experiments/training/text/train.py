@@ -30,12 +30,11 @@ from gandiff.experiments.training.checks import check_request, rank_zero_first
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
-from gandiff.experiments.training.records import write_json
+from gandiff.experiments.training.records import TEXT_LABEL, TEXT_RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import (
     ALL,
-    TEXT_LABEL,
-    TEXT_RECORD,
+    captions_digest,
     clear,
     cut_facts,
     difference,
@@ -92,7 +91,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     known = [] if data.count is None else data.captions(ALL)
     size = 256
     parts = {"model": model, "heads": heads, "optimizer": optimizer}
-    loop = Loop(request, _LABEL, parts, size=size)
+    loop = Loop(request, _LABEL, parts, size=size, captions_sha256=captions_digest(data))
     if not request.resume:
         (request.out / RECORD).unlink(missing_ok=True)
 

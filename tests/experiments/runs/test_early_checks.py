@@ -20,12 +20,12 @@ from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
     check_request,
-    chosen_device,
     open_checked,
 )
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.ranks import Ranks
+from gandiff.experiments.training.request import chosen_device
 
 
 @pytest.fixture
@@ -199,15 +199,15 @@ def two(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     done: list[str] = []
     usual = datasets.decode
 
-    def agree(self: Ranks, *values: float) -> list[float]:
-        done.append("agree")
+    def broadcast(self: Ranks, *values: float) -> list[float]:
+        done.append("broadcast")
         return [1.0] if values == (0.0,) else list(values)  # all goes well
 
     def decode(*arguments: Any) -> Any:
         done.append("open")
         return usual(*arguments)
 
-    monkeypatch.setattr(Ranks, "agree", agree)
+    monkeypatch.setattr(Ranks, "broadcast", broadcast)
     monkeypatch.setattr(datasets, "decode", decode)
     return done
 
@@ -217,10 +217,10 @@ def test_of_several_processes_the_first_opens_first_and_speaks(
 ) -> None:
     asked = small(tmp_path / "out", pictures, processes=2)
     first = open_checked(asked, Ranks(0, 2))
-    assert two == ["open", "agree"]
+    assert two == ["open", "broadcast"]
     assert "could not be read" in capsys.readouterr().err
     second = open_checked(asked, Ranks(1, 2))
-    assert two == ["open", "agree", "agree", "open"]  # it waited for the first
+    assert two == ["open", "broadcast", "broadcast", "open"]  # it waited for the first
     assert capsys.readouterr().err == ""
     assert second.captions(9) == first.captions(9)
 
@@ -244,11 +244,11 @@ def test_the_others_learn_that_the_first_failed(
 ) -> None:
     told: list[tuple[float, ...]] = []
 
-    def agree(self: Ranks, *values: float) -> list[float]:
+    def broadcast(self: Ranks, *values: float) -> list[float]:
         told.append(values)
         return [0.0]
 
-    monkeypatch.setattr(Ranks, "agree", agree)
+    monkeypatch.setattr(Ranks, "broadcast", broadcast)
     asked = small(tmp_path / "out", pictures, processes=2, batch_size=6)
     with pytest.raises(RequestError, match="has 4 images, fewer than a batch of 6"):
         open_checked(asked, Ranks(0, 2))

@@ -9,19 +9,21 @@ from typing import Any
 
 import pytest
 import sweep_helpers
+from PIL import Image
 from sweep_helpers import FakeTraining, write_text_encoder
 from training_helpers import read, request
 
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.cli import main
+from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.gan.sweep import Sweep, read_sweep, sweep_recipes
+from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_RECORD
+from gandiff.experiments.training.text.record import captions_digest
 
 VALUES = ["0.25", "1", "4"]
-COMMAND = "gandiff train gan --minutes 5 --sweep gamma=0.25,1,4"
 
 
 @pytest.fixture
@@ -31,9 +33,12 @@ def training(monkeypatch: pytest.MonkeyPatch) -> FakeTraining:
     return fake
 
 
-def sweep(out: Path, command: str = COMMAND, values: list[str] = VALUES, **recipe: Any) -> Sweep:
-    asked = request(out, command=command, resume="--resume" in command)
-    return sweep_recipes(asked, recipe_of("default", **recipe), "gamma", values)
+def sweep(
+    out: Path, values: list[str] = VALUES, recipe: GanRecipe | None = None, **changes: Any
+) -> Sweep:
+    """A sweep as from Python, where every command is the same."""
+    asked = request(out, **changes)
+    return sweep_recipes(asked, recipe or GanRecipe(), "gamma", values)
 
 
 def test_every_trial_has_its_own_schedule(tmp_path: Path, training: FakeTraining) -> None:
@@ -91,11 +96,11 @@ def test_a_trial_that_diverges_loses_and_is_not_repeated(
     ]
     assert lines[4:6] == ["recommended: --set gamma=1", "no other has a score"]
     assert "inf" not in found.text
-    for command in (COMMAND, f"{COMMAND} --resume"):
-        assert sweep(tmp_path, command) == found
+    for resume in (False, True):
+        assert sweep(tmp_path, resume=resume) == found
     assert training.taken() == []
     training.diverging = set()
-    sweep(tmp_path, f"{COMMAND} --seed 1")  # another training
+    sweep(tmp_path, seed=1)  # another training
     assert len(training.taken()) == 3
 
 
@@ -137,7 +142,7 @@ def test_all_trials_have_the_text_encoder_of_the_first(
     sweep(tmp_path)
     texts = [(tmp_path / f"gamma={v}" / TEXT_RECORD).read_text() for v in VALUES]
     assert texts == ["made for 0.25"] * 3
-    sweep(tmp_path, values=["0.5", *VALUES])  # more values, of the same sweep
+    sweep(tmp_path, ["0.5", *VALUES])  # more values, of the same sweep
     assert (tmp_path / "gamma=0.5" / TEXT_RECORD).read_text() == "made for 0.25"
 
 
@@ -152,12 +157,12 @@ def interrupt_second(out: Path, training: FakeTraining) -> None:
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, training: FakeTraining) -> None:
     interrupt_second(tmp_path, training)
     finished = (tmp_path / "gamma=0.25" / "training.json").read_bytes()
-    found = sweep(tmp_path, f"{COMMAND} --resume")
+    found = sweep(tmp_path, resume=True)
     assert training.taken() == [("1", True), ("4", False)]
     assert (tmp_path / "gamma=0.25" / "training.json").read_bytes() == finished
     assert [trial.last["score"] for trial in found.trials] == [0.1, 0.5, 0.3]
-    for command in (COMMAND, f"{COMMAND} --resume"):
-        assert sweep(tmp_path, command) == found
+    for resume in (False, True):
+        assert sweep(tmp_path, resume=resume) == found
     assert training.taken() == []
 
 
@@ -169,35 +174,115 @@ def test_without_resume_what_is_not_finished_starts_afresh(
     assert training.taken() == [("1", False), ("4", False)]
 
 
-def test_options_may_be_told_in_another_way(tmp_path: Path, training: FakeTraining) -> None:
+def test_what_changes_nothing_makes_no_other_trial(tmp_path: Path, training: FakeTraining) -> None:
     interrupt_second(tmp_path, training)
     told = "gandiff train gan --resume --quiet --sweep gamma=0.25,1,4,16 --minutes=5"
-    sweep(tmp_path, told, [*VALUES, "16"])
+    more = [*VALUES, "16"]
+    sweep(tmp_path, more, resume=True, command=told, quiet=False, tensorboard=True)
     assert training.taken() == [("1", True), ("4", False), ("16", False)]
+    (tmp_path / "elsewhere").mkdir()
+    for value in more:
+        (tmp_path / f"gamma={value}").rename(tmp_path / "elsewhere" / f"gamma={value}")
+    sweep(tmp_path / "elsewhere", more, minutes=0.005)
+    assert training.taken() == []
+    sweep(tmp_path / "images", kimg=2.0, minutes=3.0)
+    training.taken()
+    sweep(tmp_path / "images", kimg=2.0, minutes=4.0)  # which is not looked at
+    assert training.taken() == []
 
 
+@pytest.mark.parametrize("resume", [True, False])
 @pytest.mark.parametrize(
-    ("command", "changes"),
+    "changes",
     [
-        ("gandiff train gan --minutes 10 --sweep gamma=0.25,1,4 --resume", {}),
-        (f"{COMMAND} --seed 1 --resume", {}),
-        (f"{COMMAND} --resume", {"lr": 0.001}),  # as if the named recipe had changed since
+        {"minutes": 0.01},
+        {"seed": 1},
+        {"resolution": 16},
+        {"batch_size": 16},
+        {"recipe": recipe_of("default", lr=0.001)},  # as if the named recipe had changed since
     ],
+    ids=str,
 )
 def test_trials_of_another_sweep_are_not_taken_for_this_one(
-    tmp_path: Path, training: FakeTraining, command: str, changes: dict[str, Any]
+    tmp_path: Path,
+    training: FakeTraining,
+    capsys: pytest.CaptureFixture[str],
+    changes: dict[str, Any],
+    resume: bool,
 ) -> None:
     sweep(tmp_path)
     training.taken()
-    sweep(tmp_path, command, **changes)
+    capsys.readouterr()
+    sweep(tmp_path, resume=resume, **changes)
     assert training.taken() == [(value, False) for value in VALUES]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 3
+    assert "gamma=4 was asked for with other options or data (gandiff train); it starts" in said[2]
+
+
+def test_a_sweep_of_other_data_is_another(tmp_path: Path, training: FakeTraining) -> None:
+    """The same captions in another folder are the same data."""
+    for name, shape in (("stars", "star"), ("copy", "star"), ("rings", "ring")):
+        (tmp_path / name).mkdir()
+        for i in range(32):
+            Image.new("RGB", (32, 32), (i, 0, 0)).save(tmp_path / name / f"{i}.png")
+            (tmp_path / name / f"{i}.txt").write_text(f"{i} {shape}s")
+    out = tmp_path / "out"
+    training.captions = captions_digest(open_data(str(tmp_path / "stars"), 32))
+    sweep(out, data=str(tmp_path / "stars"))
+    assert len(training.taken()) == 3
+    sweep(out, data=str(tmp_path / "copy"))
+    assert training.taken() == []
+    training.captions = None
+    sweep(out)
+    assert len(training.taken()) == 3
+    training.captions = captions_digest(open_data(str(tmp_path / "rings"), 32))
+    sweep(out, data=str(tmp_path / "rings"))
+    assert len(training.taken()) == 3
+
+
+OLD = "gandiff train gan --seed 3 --minutes=5 --sweep gamma=0.25,1,4 --out somewhere"
+
+
+@pytest.mark.parametrize(
+    ("command", "taken"),
+    [
+        (OLD, []),
+        (f"{OLD} --resume --tensorboard", []),
+        (f"{OLD} --batch-size 32 --device auto --set lr=0.1", []),  # its recipe is recorded
+        (f"{OLD} --batch-size 16", VALUES),
+        (f"{OLD} --minutes 6", VALUES),
+        ("gandiff train gan --seed 3", VALUES),
+        ("gandiff train", VALUES),  # Python's, which does not say
+    ],
+)
+def test_trials_of_older_versions_are_known_by_their_command(
+    tmp_path: Path,
+    training: FakeTraining,
+    capsys: pytest.CaptureFixture[str],
+    command: str,
+    taken: list[str],
+) -> None:
+    asked = {"seed": 3, "minutes": 5.0, "batch_size": 32, "ticks": 24}
+    training.old = True
+    for value in VALUES:
+        old = request(tmp_path / f"gamma={value}", command=command, **asked)
+        training(old, recipe_of("default", gamma=float(value)))
+    training.old = False
+    training.taken()
+    capsys.readouterr()
+    sweep(tmp_path, **asked)
+    assert [value for value, _ in training.taken()] == taken
+    reason = "does not say what" if command == "gandiff train" else "was asked for with other"
+    said = capsys.readouterr().err
+    assert said.count(f" {reason}") == said.count("warning: ") == len(taken)
 
 
 def test_nothing_to_resume_is_refused(tmp_path: Path, training: FakeTraining) -> None:
     with pytest.raises(
         RequestError, match=r"--resume found no trial of gamma in .*; start without --resume"
     ):
-        sweep(tmp_path / "out", f"{COMMAND} --resume")
+        sweep(tmp_path / "out", resume=True)
     assert training.calls == []
     assert not (tmp_path / "out").exists()
 

@@ -1,0 +1,111 @@
+"""When two trainings are the same: what was asked for counts, by value, not the command's text."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.common.options import flag
+from gandiff.experiments.training.request import TrainingRequest, chosen_device
+
+_NO_MATTER = {"out", "resume", "tensorboard", "quiet", "command"}
+
+
+def training_digest(
+    request: TrainingRequest, recipe: Mapping[str, object], captions_sha256: str | None
+) -> str:
+    """Sha256 of what decides a training: request, recipe and data (the captions of a folder).
+
+    Where it writes, and what it shows meanwhile, makes no difference.
+    """
+    values = dataclasses.asdict(request)
+    asked = {name: value for name, value in values.items() if name not in _NO_MATTER}
+    if request.kimg is not None:  # which takes the place of the minutes
+        del asked["minutes"]
+    asked["device"] = request.device.partition(":")[0]  # of several processes each has its own
+    asked["data"] = captions_sha256 or request.data
+    text = json.dumps(_plain([asked, recipe]), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _plain(value: Any) -> Any:
+    """Values as they compare: 5 is 5.0, and a tuple, which JSON does not have, is a list."""
+    if isinstance(value, Mapping):
+        return {name: _plain(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return float(value) if type(value) is int else value
+
+
+def recorded_digest(
+    recorded: Mapping[str, Any], request: TrainingRequest, captions_sha256: str | None
+) -> str | None:
+    """The digest of a start or a record, as far as it says; None where it does not.
+
+    Older ones have none: it follows from their recipe and the options of their command, which
+    Python did not write. Their data are taken for those of ``request`` if they lie there.
+    """
+    if "digest" in recorded:
+        return str(recorded["digest"])
+    asked = _asked_by(str(recorded.get("command", "")), request)
+    if asked is None or "recipe" not in recorded:
+        return None
+    if same_place(asked.data, request.data):
+        asked = dataclasses.replace(asked, data=request.data)
+    return training_digest(
+        asked, recorded["recipe"], captions_sha256 if asked.data == request.data else None
+    )
+
+
+def _asked_by(command: str, request: TrainingRequest) -> TrainingRequest | None:
+    """What a command line of ``gandiff train gan`` asks for; None for another."""
+    program, *words = shlex.split(command) or [""]
+    if (program, words[:2]) != ("gandiff", ["train", "gan"]):
+        return None
+    given = {"device": "auto"}
+    for field in dataclasses.fields(TrainingRequest):
+        name = flag(field.name)
+        for word, following in zip(words, [*words[1:], ""], strict=True):
+            if word == name or word.startswith(f"{name}="):
+                given[field.name] = following if word == name else word.partition("=")[2]
+    values: dict[str, Any] = {
+        field.name: _number(given[field.name], str(field.type))
+        for field in dataclasses.fields(TrainingRequest)
+        if field.name in given and field.name not in _NO_MATTER
+    }
+    values["device"] = chosen_device(values["device"])
+    return TrainingRequest(out=request.out, **values)
+
+
+def _number(text: str, kind: str) -> object:
+    if kind == "int":
+        return int(text)
+    return float(text) if kind.startswith("float") else text
+
+
+def same_place(before: str | None, now: str | None) -> bool:
+    """Whether two names are the same, or two paths lead to the same place.
+
+    A folder may be called like the scenes, which are no place.
+    """
+    if before == now or None in (before, now) or "scenes" in (before, now):
+        return before == now
+    a, b = Path(str(before)).expanduser(), Path(str(now)).expanduser()
+    return a.exists() and b.exists() and a.samefile(b)
+
+
+def same_data(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Whether data, by ``data`` (the folder's name) and ``captions_sha256``, are the same.
+
+    A folder keeps its captions where it is moved to, and its name where pictures are added.
+    """
+    a, b = (one.get("captions_sha256") for one in (before, now))
+    if a is not None and a == b:
+        return True
+    kinds_differ = "captions_sha256" in before and (a is None) != (b is None)
+    return bool(before["data"] == now["data"]) and not kinds_differ
