@@ -29,11 +29,13 @@ def request(out: Path, **changes: Any) -> TrainingRequest:
     return TrainingRequest(**{"out": out, "minutes": 0.001, "quiet": True, **changes})
 
 
-def make(out: Path, label: str = "toy", **changes: Any) -> tuple[Loop, torch.nn.Linear, Step]:
+def make(
+    out: Path, label: str = "toy", captions_sha256: str | None = None, **changes: Any
+) -> tuple[Loop, torch.nn.Linear, Step]:
     """A loop around one weight that grows by one with each step of three images."""
     net = torch.nn.Linear(1, 1, bias=False).requires_grad_(False)
     net.weight.zero_()
-    loop = Loop(request(out, **changes), label, {"net": net})
+    loop = Loop(request(out, **changes), label, {"net": net}, captions_sha256=captions_sha256)
 
     def step() -> tuple[int, dict[str, float]]:
         net.weight.add_(1)
