@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Container, Iterable, Mapping
+from collections.abc import Container, Mapping, Sequence
 from typing import Any, Final, Literal, get_args
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.renamed import RECIPE_FIELDS
+from gandiff.common.validation import read_assignments, read_value
 
 Loss = Literal["relativistic", "non-saturating"]
 LOSSES: tuple[Loss, ...] = get_args(Loss)
@@ -148,7 +149,7 @@ def changed(
     """
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     for key in given:
-        _type_of(key)
+        _refuse_unknown(key)
     _check_loss(given.get("loss", recipe.loss))  # before a type checker does
     for name, end in ENDS.items():
         if name in given and end not in given and end not in fixed:
@@ -163,40 +164,23 @@ def _scaled(end: float, start: float, new: float) -> float:
     return end or new
 
 
-def _type_of(name: str) -> str:
-    """The type of a field, as it is written; raises ``RequestError`` for an unknown one."""
-    types = {field.name: str(field.type) for field in dataclasses.fields(GanRecipe)}
+def _refuse_unknown(name: str) -> None:
     if name in RECIPE_FIELDS:
         raise RequestError(f"{name} is now {RECIPE_FIELDS[name]}; use that name")
-    if name not in types:
-        raise RequestError(f"a recipe has no field {name!r}{did_you_mean(name, types)}")
-    return types[name]
+    known = [field.name for field in dataclasses.fields(GanRecipe)]
+    if name not in known:
+        raise RequestError(f"a recipe has no field {name!r}{did_you_mean(name, known)}")
 
 
-def read_numbers(assignments: Iterable[str]) -> dict[str, object]:
+def read_numbers(assignments: Sequence[str]) -> dict[str, Any]:
     """``gamma=0.5`` and the like, by the type that the field has."""
-    values: dict[str, object] = {}
     for assignment in assignments:
-        name, equals, value = assignment.partition("=")
-        if not equals:
-            raise RequestError(f"--set {assignment}: give NAME=VALUE, such as gamma=0.5")
-        values[name.strip()] = read_number(name.strip(), value.strip())
-    return values
+        if "=" in assignment:
+            _refuse_unknown(assignment.partition("=")[0].strip())
+    return read_assignments(GanRecipe, assignments)
 
 
-def read_number(name: str, value: str) -> object:
-    """One field's value from text; raises ``RequestError`` naming field and type."""
-    kind = _type_of(name)
-    try:
-        if kind == "float":
-            return float(value)
-        if kind == "int":
-            return int(value)
-        if kind == "bool":
-            return {"true": True, "false": False}[value.lower()]
-        if kind.startswith("tuple"):
-            first, second = (float(part) for part in value.split(","))
-            return (first, second)
-    except (ValueError, KeyError) as error:
-        raise RequestError(f"{name} must be of type {kind}, got {value}") from error
-    return value
+def read_number(name: str, value: str) -> Any:
+    """One field's value from text; raises ``SettingError`` for a value of another type."""
+    _refuse_unknown(name)
+    return read_value(GanRecipe, name, value)

@@ -104,11 +104,11 @@ def test_numbers_are_read_by_their_kind() -> None:
         "loss": "non-saturating",
     }
     for bad, says in (
-        ("gamma", "--set gamma: give NAME=VALUE"),
+        ("gamma", "'gamma' must be NAME=VALUE, such as "),
         ("gama=1", "did you mean 'gamma'"),
-        ("penalty_interval=2.5", "penalty_interval must be of type int, got 2.5"),
+        ("penalty_interval=2.5", "penalty_interval: must be a whole number, got '2.5'"),
         ("lazy=4", "lazy is now penalty_interval"),
-        ("augment=maybe", "augment must be of type bool, got maybe"),
+        ("augment=maybe", "augment: must be true or false, got 'maybe'"),
     ):
         with pytest.raises(RequestError) as refused:
             read_numbers([bad])
