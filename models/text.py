@@ -7,7 +7,7 @@ way transformers saves one, so that it also is the text encoder of the diffusion
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,9 +18,8 @@ from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
+from gandiff.models.tokenizer import token_ids, tokenize
 
-START, END = "<|startoftext|>", "<|endoftext|>"
-MAX_TOKENS = 32
 _FILES = {  # what must be there, one of each line
     "text_encoder": ("config.json",),
     "tokenizer": ("tokenizer.json", "vocab.json", "spiece.model"),
@@ -55,57 +54,6 @@ class TextFeatures(NamedTuple):
         return self.at([*range(len(self.pooled)), *which.tolist()])
 
 
-def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> Any:
-    """A CLIP tokenizer whose byte-pair merges were learned from these captions.
-
-    Every byte keeps a token of its own, at a word's end and inside, so any text can be read. The
-    two special tokens come last: readers that look for the highest id find the end of the text.
-    """
-    from tokenizers import pre_tokenizers
-    from transformers import CLIPTokenizer
-
-    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
-    merges = _learn_merges(captions, alphabet)
-    words = [*alphabet, *(a + "</w>" for a in alphabet), *(a + b for a, b in merges), START, END]
-    vocab = {word: i for i, word in enumerate(dict.fromkeys(words))}
-    return CLIPTokenizer(
-        vocab=vocab,
-        merges=merges,
-        bos_token=START,
-        eos_token=END,
-        unk_token=END,
-        pad_token=END,
-        model_max_length=max_tokens,
-    )
-
-
-def _learn_merges(captions: Iterable[str], alphabet: list[str]) -> list[Any]:
-    """Pairs of tokens to merge, the most frequent first; the same captions give the same ones."""
-    import json
-
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
-
-    learner = Tokenizer(
-        models.BPE(unk_token=END, continuing_subword_prefix="", end_of_word_suffix="</w>")
-    )
-    learner.normalizer = normalizers.Lowercase()
-    learner.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.WhitespaceSplit(), pre_tokenizers.ByteLevel(add_prefix_space=False)]
-    )
-    trainer = trainers.BpeTrainer(
-        vocab_size=2048,
-        min_frequency=2,
-        # Named here, they get their ids in this order; as the trainer meets them it is by chance,
-        # and the ids decide which of two pairs that are equally frequent is merged first.
-        special_tokens=[END, *(letter + "</w>" for letter in alphabet)],
-        end_of_word_suffix="</w>",
-        initial_alphabet=alphabet,
-        show_progress=False,
-    )
-    learner.train_from_iterator(captions, trainer)
-    return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
-
-
 def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: int = 4) -> Any:
     """A CLIPTextModel with fresh weights for this tokenizer."""
     from transformers import CLIPTextConfig, CLIPTextModel
@@ -123,21 +71,6 @@ def build_text_encoder(tokenizer: Any, width: int = 96, layers: int = 2, heads: 
         projection_dim=width,
     )
     return CLIPTextModel(config)
-
-
-def token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:
-    """Ids (n, l), padded to the tokenizer's full length; a cut caption keeps its end token."""
-    return torch.as_tensor(_tokens(tokenizer, captions, "max_length")["input_ids"])
-
-
-def _tokens(tokenizer: Any, captions: Sequence[str], padding: str) -> Any:
-    return tokenizer(
-        list(captions),
-        padding=padding,
-        truncation=True,
-        max_length=tokenizer.model_max_length,
-        return_tensors="pt",
-    )
 
 
 class TextEncoder:
@@ -210,7 +143,7 @@ class TextEncoder:
         return self._features(captions, "longest", [0] * len(captions))
 
     def _features(self, captions: Sequence[str], padding: str, unread: list[int]) -> TextFeatures:
-        batch = _tokens(self.tokenizer, captions, padding)
+        batch = tokenize(self.tokenizer, captions, padding)
         ids, mask = (batch[key].to(self.model.device) for key in ("input_ids", "attention_mask"))
         if self.model.config.model_type == "t5":
             hidden = self.model(ids, attention_mask=mask).last_hidden_state

@@ -48,7 +48,8 @@ def build_text(seed: int = 0) -> tuple[Any, Any]:
     """Return a small CLIP text model with random weights and its tokenizer of 16 tokens at most."""
     import torch
 
-    from gandiff.models.text import build_text_encoder, build_tokenizer
+    from gandiff.models.text import build_text_encoder
+    from gandiff.models.tokenizer import build_tokenizer
 
     tokenizer = build_tokenizer(PROMPTS * 2, max_tokens=16)
     with torch.random.fork_rng(devices=[]):

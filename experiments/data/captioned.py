@@ -158,7 +158,7 @@ class FileImages(CaptionedImages):
 
         Never mirrored: a caption may say which side something is on. Of several captions each pass
         takes the next. A mismatched caption is that of another picture, taken by the same turn: a
-        discriminator could else tell it by its style.
+        discriminator could otherwise recognise it by its style.
         """
         self.require(n)
         epochs, offsets = np.divmod(np.arange(start, start + n), len(self._kept))

@@ -1,4 +1,4 @@
-"""Captions that a scene does not fit, as near to the right one as can be."""
+"""Mismatched captions: those that a scene does not fit, as near to the right one as can be."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from gandiff.experiments.scenes.facts import HELD_OUT_COLOUR, INVERSE_RELATION, 
 
 
 def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True) -> Facts:
-    """Change exactly one stated fact of each caption: the hardest wrong captions there are.
+    """Change exactly one stated fact of each caption: the hardest mismatched captions.
 
     A scene that fits the old caption does not fit the new one, but for one case: a caption of one
-    object that leaves open a second may now name the second. ``fits`` tells of a scene, and
-    ``may_be_joined`` of the captions. Without ``held_out`` no change makes a held-out pair: what
-    trains a generator must not meet one, not even as what is wrong.
+    object that leaves open a second may now name the second. ``fits`` answers for a scene, and
+    ``may_be_joined`` for the captions. Without ``held_out`` no change makes a held-out pair: what
+    trains a generator must not meet one, not even as a mismatch.
     """
     new = Facts(*(getattr(facts, f.name).copy() for f in dataclasses.fields(facts)))
     stated = np.stack([_of(facts, kind, mention) >= 0 for kind, mention in _CHANGEABLE], 1)

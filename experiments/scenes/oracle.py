@@ -28,7 +28,7 @@ def sample(
 ) -> list[UInt8[np.ndarray, "h w 3"]]:
     """A scene for each prompt, which must be among the first ``known`` of the suite's split.
 
-    Raises ``LookupError`` for any other prompt: words are not read.
+    Raises ``LookupError`` for any other prompt: it does not understand words.
     """
     facts = _facts(split, known)
     images = []
@@ -36,7 +36,7 @@ def sample(
         if prompt not in facts:
             raise LookupError(
                 f"{prompt!r} is not among the first {known} prompts of the suite 'scenes', split "
-                f"{split!r}; the oracle looks prompts up and reads none"
+                f"{split!r}; the oracle only looks prompts up"
             )
         images.append(render(matching_scenes(facts[prompt], 1, seed), resolution)[0])
     return images

@@ -33,8 +33,8 @@ class Ema:
         mine: list[Tensor] = list(self.module.parameters())
         theirs: list[Tensor] = list(module.parameters())
         torch._foreach_lerp_(mine, theirs, 1 - decay)
-        for kept, seen in zip(self.module.buffers(), module.buffers(), strict=True):
-            kept.copy_(seen)
+        for kept, new in zip(self.module.buffers(), module.buffers(), strict=True):
+            kept.copy_(new)
 
     def state_dict(self) -> dict[str, Any]:
         """The averaged weights."""

@@ -1,4 +1,4 @@
-"""What a training tells while it runs: a bar, a log of JSON lines, TensorBoard on request."""
+"""What a training reports while it runs: a bar, a log of JSON lines, TensorBoard on request."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SMOOTHING = 0.05
 
 
 class TrainingLog:
-    """Smooths losses and writes them where they can be followed; silent where ``shown`` is False.
+    """Smooths losses and writes them where they can be followed; quiet where ``shown`` is False.
 
     ``curve`` holds the logged rows, for the training record. The bar shows the losses of ``names``
     that the last step had, or the first few if there are none.

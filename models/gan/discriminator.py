@@ -31,7 +31,7 @@ class Projection(nn.Module):
         self.image = Linear(features, width)
         self.text = nn.ModuleList([Linear(text, width), Linear(width, width)])
 
-    def read(self, pooled: Float[Tensor, "*n t"]) -> Float[Tensor, "*n d"]:
+    def direction(self, pooled: Float[Tensor, "*n t"]) -> Float[Tensor, "*n d"]:
         """The direction in which pictures of a caption lie."""
         out: Tensor = self.text[1](activate(self.text[0](unit_variance(pooled))))
         return out / math.sqrt(out.shape[-1])
@@ -40,7 +40,7 @@ class Projection(nn.Module):
         self, h: Float[Tensor, "n f"], pooled: Float[Tensor, "n k t"]
     ) -> Float[Tensor, "n k"]:
         """Picture i with each of its k captions."""
-        return torch.einsum("nd,nkd->nk", self.image(h), self.read(pooled))
+        return torch.einsum("nd,nkd->nk", self.image(h), self.direction(pooled))
 
 
 class Judgement(nn.Module):

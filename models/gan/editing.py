@@ -34,7 +34,7 @@ def truncation(
     """
     gan.warn_of_cut(prompts, _CALLER)
     noise = gan.noise([seed]).expand(len(prompts), -1)
-    text = gan.read(prompts)
+    text = gan.encode(prompts)
     columns = [to_pixels(gan.sample(noise, text, float(psi))) for psi in psis]
     return np.stack(columns, 1)
 
@@ -54,7 +54,7 @@ def interpolate_noise(
     """
     gan.warn_of_cut(prompts, _CALLER)
     a, b = (gan.noise([seed]).expand(len(prompts), -1).to(gan.like) for seed in seeds)
-    text = gan.read(prompts)
+    text = gan.encode(prompts)
     columns = []
     for t in _ways(steps):
         if space == "z":
@@ -76,7 +76,7 @@ def interpolate_prompts(
     """
     gan.warn_of_cut([first, last], _CALLER)
     noise = gan.noise(seeds).to(gan.like)
-    a, b = (gan.read([prompt] * len(seeds)) for prompt in (first, last))
+    a, b = (gan.encode([prompt] * len(seeds)) for prompt in (first, last))
     columns = []
     for t in _ways(steps):
         text = blend(a, b, t)
@@ -93,8 +93,8 @@ def mix_styles(
 ) -> Grid:
     """Rows take (prompt, seed) up to level ``crossover`` (from 4 px up), columns from there on.
 
-    Karras et al. 2019, section 3.1; text and noise are mixed alike. Raises ``ValueError`` if there
-    is no such level.
+    Karras et al. 2019, section 3.1; text and noise are mixed alike. Raises ``ValueError`` for
+    another level.
     """
     levels = len(gan.net.levels)
     if not 0 < crossover < levels:
@@ -153,5 +153,5 @@ def _style(
 def _read_one(
     gan: TextToImageGan, prompt: str, seed: int, copies: int
 ) -> tuple[Float[Tensor, "n s"], TextFeatures]:
-    text = gan.read([prompt] * copies)
+    text = gan.encode([prompt] * copies)
     return _style(gan, gan.noise([seed] * copies).to(gan.like), text), text

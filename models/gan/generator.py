@@ -75,7 +75,7 @@ class GanGenerator(Generator):
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
         if not requests:
             return []
-        text = self._gan.read([request.prompt for request in requests])
+        text = self._gan.encode([request.prompt for request in requests])
         noise = self._gan.noise([request.seed for request in requests])
         pictures = self._gan.sample(noise, text, self._settings.truncation_psi)
         pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
@@ -95,7 +95,7 @@ class GanGenerator(Generator):
 
 
 def _text_encoder_kind(folder: Path) -> str:
-    """What reads the prompts, in words; a folder that lacks it is refused when it is loaded."""
+    """The kind of text encoder, in words; a folder that lacks it is refused when it is loaded."""
     file = folder / "text_encoder" / "config.json"
     kind = read_json(file).get("model_type") if file.is_file() else None
     return _READERS.get(str(kind), "text encoder")

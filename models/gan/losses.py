@@ -38,17 +38,17 @@ def non_saturating(
 
 def matching(
     right: Float[Tensor, " n"],
-    wrong: Float[Tensor, "n k"],
-    mismatch: Bool[Tensor, "n k"],
+    others: Float[Tensor, "n k"],
+    is_mismatch: Bool[Tensor, "n k"],
     rows: int,
 ) -> Float[Tensor, ""]:
-    """Cross-entropy of a picture's own caption among captions that do not fit it.
+    """Cross-entropy of a picture's own caption among mismatched ones.
 
     InfoNCE (van den Oord et al. 2018, equation 4), on the logits of the matching head.
-    ``mismatch`` is True where the wrong caption is known not to fit; others are left out, and a
+    ``is_mismatch`` is True where the other caption is known not to fit; the rest is left out, and a
     picture with none of them has loss 0.
     """
-    logits = torch.cat([right[:, None], wrong.masked_fill(~mismatch, float("-inf"))], 1)
+    logits = torch.cat([right[:, None], others.masked_fill(~is_mismatch, float("-inf"))], 1)
     loss: Tensor = (torch.logsumexp(logits, 1) - right).sum() / rows
     return loss
 
@@ -63,7 +63,7 @@ def energy_score(
 
     The energy score is a strictly proper scoring rule (Gneiting & Raftery 2007, section 4.3): its
     mean is lowest where generated pictures of a caption are distributed as real ones are, which one
-    real picture of each caption suffices for. Without it nothing keeps a generator from painting
+    real picture of each caption suffices for. Without it nothing keeps a generator from making
     one picture for a caption: the discriminator sees each caption once.
     """
     near = 0.5 * (_distance(real, made) + _distance(real, sibling))

@@ -64,10 +64,10 @@ class TextToImageGan(
         )
 
     @torch.inference_mode()
-    def read(self, prompts: Sequence[str]) -> TextFeatures:
+    def encode(self, prompts: Sequence[str]) -> TextFeatures:
         """Features of prompts; each depends on its own prompt alone.
 
-        Their ``truncated`` counts what was not read; see ``warn_of_cut``.
+        Their ``truncated`` counts the tokens that did not fit; see ``warn_of_cut``.
         """
         return self.text(prompts)
 
@@ -120,7 +120,7 @@ class TextToImageGan(
         if len(chosen) != len(texts):
             raise ValueError(f"{len(texts)} prompts but {len(chosen)} seeds; give one for each")
         self.warn_of_cut(texts, stacklevel=3)
-        made = self.sample(self.noise(chosen), self.read(texts), truncation_psi)
+        made = self.sample(self.noise(chosen), self.encode(texts), truncation_psi)
         return [Image.fromarray(picture) for picture in to_pixels(made)]
 
     @property

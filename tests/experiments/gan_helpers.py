@@ -15,7 +15,8 @@ from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.trainer import GanTrainer
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.models.gan.config import GanConfig
-from gandiff.models.text import TextEncoder, build_text_encoder, build_tokenizer
+from gandiff.models.text import TextEncoder, build_text_encoder
+from gandiff.models.tokenizer import build_tokenizer
 
 WORDS = ["a red star left of a blue ring", "a small heart on white"] * 2
 CONFIG = GanConfig(

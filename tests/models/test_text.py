@@ -15,7 +15,8 @@ from tokenizers import pre_tokenizers
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.networks import build_unet, build_vae, save_pipeline
-from gandiff.models.text import END, START, TextEncoder, build_tokenizer, parameter_count
+from gandiff.models.text import TextEncoder, parameter_count
+from gandiff.models.tokenizer import END, START, build_tokenizer
 from gandiff.models.weights import PRETRAINED, shipped_names
 
 LONG = " ".join(["star"] * 20)

@@ -78,5 +78,5 @@ class Guidance:
         x = F.interpolate(
             pictures, self._size, mode="bilinear", antialias=True, align_corners=False
         )
-        seen = self._network.encode_image((x * 0.5 + 0.5 - self._mean) / self._std)
-        return angular_distance(seen.float(), text).sum() / rows
+        features = self._network.encode_image((x * 0.5 + 0.5 - self._mean) / self._std)
+        return angular_distance(features.float(), text).sum() / rows

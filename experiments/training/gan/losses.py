@@ -80,14 +80,15 @@ class DiscriminatorView:
         d = self.d
         own = part.own_index.repeat(len(h) // len(part.own_index))
         logits, image = d.judge(h, part.pooled[own]), d.match.image(h)
-        in_batch = image @ d.match.read(part.pooled).T
+        in_batch = image @ d.match.direction(part.pooled).T
         right = in_batch.gather(1, own[:, None])[:, 0]
         first = slice(0, len(part.own_index))  # other captions matter for these pictures alone
-        wrong = torch.einsum("nd,nkd->nk", image[first], d.match.read(part.mismatched))
+        mismatched = torch.einsum("nd,nkd->nk", image[first], d.match.direction(part.mismatched))
         with torch.no_grad():
             own_last = torch.cat([part.mismatched, part.pooled[part.own_index][:, None]], 1)
             caption_logits = d.judge.project(h[first], own_last)
-        return Scores(logits, right, torch.cat([in_batch[first], wrong], 1), caption_logits, image)
+        others = torch.cat([in_batch[first], mismatched], 1)
+        return Scores(logits, right, others, caption_logits, image)
 
 
 def caption_accuracy(scores: Scores, part: Part, n: int) -> dict[str, float]:

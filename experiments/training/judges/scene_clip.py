@@ -29,7 +29,7 @@ from gandiff.experiments.training.judges.shared import (
 )
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.models.text import build_tokenizer, token_ids
+from gandiff.models.tokenizer import build_tokenizer, token_ids
 
 _WIDTH, _BATCH = 64, 192
 _CAPTIONS = 16_384  # to learn words from
@@ -141,16 +141,16 @@ def check_clip(
     model.eval()
     seeds = judge_seeds("judge_validation", request.seed, 0, n)
     batch = training_batch(seeds, request.resolution)
-    wrong = mismatched(batch.facts, np.random.default_rng(request.seed))
-    certain = ~fits(wrong, batch.scenes)
+    other = mismatched(batch.facts, np.random.default_rng(request.seed))
+    certain = ~fits(other, batch.scenes)
     image = F.normalize(model.encode_image(to_tensor(batch.images, request.device)), dim=-1)
-    own, other = (
+    own, mismatch = (
         F.normalize(model.encode_text(token_ids(tokenizer, texts).to(request.device)), dim=-1)
-        for texts in (batch.captions, captions(wrong, seeds))
+        for texts in (batch.captions, captions(other, seeds))
     )
-    better = ((image * own).sum(1) > (image * other).sum(1)).cpu().numpy()[certain]
+    better = ((image * own).sum(1) > (image * mismatch).sum(1)).cpu().numpy()[certain]
     return {
         "own caption beats a one-fact mismatch": float(better.mean()),
         "mean cosine with own caption": float((image * own).sum(1).mean()),
-        "mean cosine with a mismatch": float((image * other).sum(1).mean()),
+        "mean cosine with a mismatch": float((image * mismatch).sum(1).mean()),
     }

@@ -73,7 +73,7 @@ def save_judge(
     *,
     prefix: str = "",
 ) -> None:
-    """Write weights, config, training record and card; the training state is no part of them.
+    """Write weights, config, training record and card; not the training state.
 
     ``prefix`` begins the names of the first two.
     """

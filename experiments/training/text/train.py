@@ -1,10 +1,10 @@
 """Training of the small text encoder on captions alone: no picture, no held-out pair.
 
-The vector at the end token must tell what the caption says. For scenes that is the facts stated (an
-unstated fact is a class of its own), so "a star left of a ring" and "a ring right of a star" come
-out alike, and every caption is read in two wordings whose vectors are pulled together: a generator
-would else take the wording for its noise, and paint each wording in one way. For other captions the
-vector must tell which words occur.
+The vector at the end token must carry what the caption says. For scenes that is the facts stated
+(an unstated fact is a class of its own), so "a star left of a ring" and "a ring right of a star"
+come out alike, and every caption is read in two wordings whose vectors are pulled together: a
+generator would otherwise take the wording for its noise, and draw each wording in one way. For
+other captions the vector must carry which words occur.
 """
 
 from __future__ import annotations
@@ -41,7 +41,8 @@ from gandiff.experiments.training.text.record import (
     made_facts,
 )
 from gandiff.models.gan.layers import unit_variance
-from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder, build_tokenizer
+from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder
+from gandiff.models.tokenizer import build_tokenizer
 
 MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
 WORDING = 10.0  # weight of the distance between two wordings of the same facts
@@ -110,12 +111,12 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
         descend(optimizer, loss)
         return size, {"loss": float(loss.detach())}
 
-    told = made_facts(encoder, data)
+    facts = made_facts(encoder, data)
     loop.run(step)
     model.eval().requires_grad_(False)
     encoder.save_pretrained(request.out)
     scores = check(encoder, heads) if request.data == "scenes" else {}
-    write_json(request.out / RECORD, loop.record(validation=scores, **told))
+    write_json(request.out / RECORD, loop.record(validation=scores, **facts))
     return request.out
 
 
@@ -162,8 +163,8 @@ def ensure(
     """The text encoder in ``request.out``, made by the first process if it is not there.
 
     It is trained on the captions of ``data``, or copied where the request names one. One that was
-    made from something else is made anew; a resumed training cannot go on with another, and raises
-    ``RequestError``.
+    made from something else is made again; a resumed training cannot continue with another, and
+    raises ``RequestError``.
     """
     rank_zero_first(ranks, lambda: _make_sure(request, data))
     return TextEncoder.from_pretrained(request.out)
@@ -175,15 +176,15 @@ def _make_sure(request: TrainingRequest, data: CaptionedImages) -> None:
         facts = json.loads(record.read_text(encoding="utf-8"))
         differs = difference(facts, request, data)
         if differs is None:
-            found = cut_facts(TextEncoder.from_pretrained(request.out), data)
-            now = {k: v for k, v in facts.items() if k != "captions"} | found
+            cut = cut_facts(TextEncoder.from_pretrained(request.out), data)
+            now = {k: v for k, v in facts.items() if k != "captions"} | cut
             if now != facts:
                 write_json(record, now)
             return
         where = f"the text encoder in {request.out} {differs.problem}"
         if request.resume:
             raise RequestError(f"--resume: {where}; {differs.remedy}, or start in another --out")
-        print(f"warning: {where}; it is made anew", file=sys.stderr)
+        print(f"warning: {where}; it is made again", file=sys.stderr)
     if request.text_encoder is not None:
         _copy_given(request, data)
     else:
@@ -198,7 +199,7 @@ def _train_part(request: TrainingRequest, data: CaptionedImages) -> None:
         if label != _LABEL:  # it would be overwritten by that of a new text encoder
             raise RequestError(
                 f"{request.out} holds a {label} and no {RECORD}, so the text encoder that it was "
-                "trained with cannot be told; copy that file back, or start in another --out"
+                "trained with is unknown; copy that file back, or start in another --out"
             )
         resume = True
     budget = {"minutes": min(MINUTES, request.minutes * 0.1)}
@@ -247,26 +248,26 @@ class CaptionCache:
 
     def __call__(self, captions: list[str]) -> TextFeatures:
         """Features of these captions, padded to the longest."""
-        found = self._looked_up(captions) if self._fit else self._afresh(captions)
-        parts = [found[caption] for caption in captions]
+        features = self._cached(captions) if self._fit else self._encoded_now(captions)
+        parts = [features[caption] for caption in captions]
         lengths = torch.tensor([len(tokens) for tokens, _ in parts])
         tokens = torch.nn.utils.rnn.pad_sequence([t for t, _ in parts], batch_first=True)
         mask = torch.arange(tokens.shape[1])[None] < lengths[:, None]
         pooled = torch.stack([p for _, p in parts])
         return TextFeatures(tokens, pooled, mask.to(tokens.device), [0] * len(captions))
 
-    def _looked_up(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    def _cached(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
         for caption in captions:
             if caption not in self._kept:
                 self._kept |= self._encoded(self._group(caption))
         return self._kept
 
-    def _afresh(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
+    def _encoded_now(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
         distinct = list(dict.fromkeys(captions))
-        found: dict[str, tuple[Tensor, Tensor]] = {}
+        features: dict[str, tuple[Tensor, Tensor]] = {}
         for i in range(0, len(distinct), _AT_ONCE):
-            found |= self._encoded(distinct[i : i + _AT_ONCE])
-        return found
+            features |= self._encoded(distinct[i : i + _AT_ONCE])
+        return features
 
     def _group(self, caption: str) -> list[str]:
         place = self._place.get(caption)
@@ -276,10 +277,10 @@ class CaptionCache:
         return self._known[start : start + _GROUP]
 
     def _encoded(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
-        found = self._encoder.encode(captions)
-        lengths = found.mask.sum(1).tolist()
+        features = self._encoder.encode(captions)
+        lengths = features.mask.sum(1).tolist()
         return {
-            caption: (found.tokens[i, : lengths[i]].clone(), found.pooled[i].clone())
+            caption: (features.tokens[i, : lengths[i]].clone(), features.pooled[i].clone())
             for i, caption in enumerate(captions)
         }
 

@@ -27,7 +27,8 @@ from gandiff.experiments.training.text import train as text
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.settings import GanSettings
-from gandiff.models.text import TextEncoder, token_ids
+from gandiff.models.text import TextEncoder
+from gandiff.models.tokenizer import token_ids
 
 TRAININGS = {"gan": gan, "diffusion": diffusion, "text": text, "judges": judges}
 

@@ -82,7 +82,7 @@ def test_other_data_get_another(
     after = ensure(out, ships)
     said = capsys.readouterr().err
     assert f"made with --data {stars} and is asked for with --data {ships}" in said
-    assert "it is made anew" in said
+    assert "it is made again" in said
     assert said.count("\n") == 1
     assert after != before
     assert after == ensure(tmp_path / "fresh", ships)
