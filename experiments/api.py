@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from gandiff.experiments.prompts.suites import PromptSuite
     from gandiff.experiments.runs.replay import Replay
     from gandiff.experiments.runs.run import Run
-    from gandiff.experiments.scoring.folders import FolderScores, WrittenStatistics
     from gandiff.models.generator import Generator
 
 Stage = Literal["generate", "time", "score", "report"]
@@ -176,40 +175,6 @@ def replay(run: Path, key: str) -> Replay:
     from gandiff.experiments.runs.replay import replay as replay_image
 
     return replay_image(run, key)
-
-
-def folder_scores(
-    folder: Path | str,
-    *,
-    reference: Path | str | None = None,
-    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
-    **encoding: Any,
-) -> FolderScores:
-    """Measure a folder of images and say what was odd; see ``gandiff.score_folders``."""
-    from gandiff.experiments.scoring.folders import Encoding, measure_folders
-
-    return measure_folders(
-        Path(folder),
-        Path(reference) if reference is not None else None,
-        metrics,
-        Encoding(**encoding),
-    )
-
-
-def folder_statistics(
-    folder: Path | str,
-    out: Path | str,
-    *,
-    encoder: str = "inception",
-    keep_features: bool = True,
-    **encoding: Any,
-) -> WrittenStatistics:
-    """Write a folder's features, mean and covariance to a ``.npz`` file with their protocol."""
-    from gandiff.experiments.scoring.folders import Encoding, write_folder_statistics
-
-    return write_folder_statistics(
-        Path(folder), Path(out), encoder, Encoding(**encoding), keep_features=keep_features
-    )
 
 
 def compare(

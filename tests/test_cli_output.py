@@ -15,6 +15,8 @@ from gandiff.experiments import api
 from gandiff.experiments.cli import main
 from gandiff.experiments.cli.output import echo_table, one_line, plain
 from gandiff.experiments.runs.replay import Replay
+from gandiff.experiments.scoring import folders
+from gandiff.experiments.scoring.encoding import Encoding
 from gandiff.experiments.scoring.folders import FolderScores
 
 SCENES = str(Path(__file__).parents[1] / "experiments" / "comparisons" / "scenes.yaml")
@@ -111,18 +113,17 @@ def test_scores_of_folders(
         MetricResult(metric="fd(encoder=inception)", value=12.3456789, direction="lower", images=9),
         MetricResult(metric="vendi(encoder=scenes)", value=None, note="too few images"),
     ]
-    given: dict[str, Any] = {}
+    given: list[Any] = []
 
-    def folder_scores(_: Path, **options: Any) -> FolderScores:
-        given.update(options)
+    def measure_folders(_: Path, *options: Any) -> FolderScores:
+        given[:] = options
         return FolderScores(results=rows, warnings=["one of 9 images is odd"])
 
-    monkeypatch.setattr(api, "folder_scores", folder_scores)
+    monkeypatch.setattr(folders, "measure_folders", measure_folders)
     (empty_folder / "real").mkdir()
     line = ["score", ".", "--reference", "real", "--metrics", "fid,vendi", "--weights", "clip=a=b"]
     assert main(line) == 1  # one of the two could not be measured; the other is printed
-    assert given["weights"] == {"clip": "a=b"}
-    assert given["reference"] == Path("real")
+    assert given == [Path("real"), "fid,vendi", Encoding(weights={"clip": "a=b"})]
     shown = capsys.readouterr()
     assert shown.err.splitlines() == [
         "warning: one of 9 images is odd",

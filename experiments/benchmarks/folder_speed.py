@@ -21,7 +21,8 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.experiments.benchmarks.peers import PEERS
-from gandiff.experiments.scoring.folders import Encoding, measure_folders
+from gandiff.experiments.scoring.encoding import Encoding
+from gandiff.experiments.scoring.folders import measure_folders
 
 _METRICS = "fid,kid(encoder=inception)," + ",".join(
     f"{name}(encoder=inception,nearest_k=5)"

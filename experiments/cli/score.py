@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import (
     Json,
-    Quiet,
     echo_json,
     echo_table,
     examples,
     one_line,
 )
 from gandiff.experiments.cli.run import Out, run_stage
+from gandiff.experiments.scoring.encoding import Encoding
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
@@ -26,20 +27,6 @@ app = typer.Typer()
 Weights = Annotated[
     list[str] | None,
     typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),
-]
-Device = Annotated[str, typer.Option(help="For a folder: cpu, cuda, mps or auto.")]
-BatchSize = Annotated[
-    int, typer.Option(min=1, metavar="N", help="For a folder: images encoded at once.")
-]
-Compile = Annotated[
-    bool, typer.Option("--compile", help="For a folder: compile Inception first (a minute).")
-]
-Cache = Annotated[
-    Path | None, typer.Option(help="For a folder: keep features here for the next call.")
-]
-MaxImages = Annotated[
-    int | None,
-    typer.Option(min=2, metavar="N", help="For a folder: draw N images of each, always the same."),
 ]
 
 
@@ -51,7 +38,9 @@ MaxImages = Annotated[
         "--weights inception=inception.pth --json",
     )
 )
+@takes(Encoding)
 def score(
+    encoding: Given,
     target: Annotated[
         Path,
         typer.Argument(metavar="RUN_OR_FOLDER", help="A run folder, its YAML file, or images."),
@@ -67,13 +56,8 @@ def score(
         typer.Option(help="For a folder: metrics with commas between (gandiff list metrics)."),
     ] = None,
     weights: Weights = None,
-    device: Device = "cpu",
-    batch_size: BatchSize = 32,
-    compile: Compile = False,
-    cache: Cache = None,
-    max_images: MaxImages = None,
+    *,
     out: Out = None,
-    quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Measure the images of a run, or of a folder.
@@ -82,27 +66,18 @@ def score(
     stats, pytorch-fid). A run says itself what to measure.
     """
     is_run = _is_run(target)
-    only = (reference, metrics, weights or None, cache, max_images, compile or None)
-    _check_options(target, is_run, metrics, folder_only=only)
+    only = [encoding[name] for name in ("cache", "max_images", "compile")]
+    _check_options(
+        target, is_run, metrics, only_folders=any([reference, metrics is not None, weights, *only])
+    )
     if is_run:
-        run_stage(target, "score", out, quiet, as_json)
+        run_stage(target, "score", out, encoding["quiet"], as_json)
         return
     assert metrics is not None  # _check_options has seen to it
-    from gandiff.experiments import api
+    from gandiff.experiments.scoring.folders import measure_folders
 
-    found = api.folder_scores(
-        target,
-        reference=reference,
-        metrics=metrics,
-        weights=_weights(weights or []),
-        device=device,
-        batch_size=batch_size,
-        compile=compile,
-        cache=cache,
-        max_images=max_images,
-        quiet=quiet,
-    )
-    _echo_scores(found, as_json)
+    chosen = Encoding(weights=_weights(weights or []), **encoding)
+    _echo_scores(measure_folders(target, reference, metrics, chosen), as_json)
 
 
 @app.command(
@@ -112,7 +87,9 @@ def score(
         "--out photos.npz",
     )
 )
+@takes(Encoding)
 def stats(
+    encoding: Given,
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder of images.")],
     out: Annotated[Path, typer.Option(metavar="FILE.npz", help="The file to write.")],
     encoder: Annotated[
@@ -125,33 +102,17 @@ def stats(
         ),
     ] = True,
     weights: Weights = None,
-    device: Device = "cpu",
-    batch_size: BatchSize = 32,
-    compile: Compile = False,
-    cache: Cache = None,
-    max_images: MaxImages = None,
-    quiet: Quiet = False,
+    *,
     as_json: Json = False,
 ) -> None:
-    """Write the statistics of a folder of images, to be compared with again and again.
+    """Write the statistics of a folder of images, to compare many others with.
 
     The file holds mean and covariance as pytorch-fid reads them, the features, and the protocol.
     """
-    from gandiff.experiments import api
+    from gandiff.experiments.scoring.folders import write_folder_statistics
 
-    written = api.folder_statistics(
-        folder,
-        out,
-        encoder=encoder,
-        keep_features=keep_features,
-        weights=_weights(weights or []),
-        device=device,
-        batch_size=batch_size,
-        compile=compile,
-        cache=cache,
-        max_images=max_images,
-        quiet=quiet,
-    )
+    chosen = Encoding(weights=_weights(weights or []), **encoding)
+    written = write_folder_statistics(folder, out, encoder, chosen, keep_features=keep_features)
     _echo_warnings(written.warnings)
     if as_json:
         echo_json(written)
@@ -173,12 +134,10 @@ def _is_run(target: Path) -> bool:
     return target.is_file() or named_comparison(target) is not None
 
 
-def _check_options(
-    target: Path, is_run: bool, metrics: str | None, folder_only: Sequence[object]
-) -> None:
+def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders: bool) -> None:
     from gandiff.common.errors import RequestError
 
-    if is_run and any(option is not None for option in folder_only):
+    if is_run and only_folders:
         raise RequestError(
             f"{target} is a run, which says itself what to measure; --reference, --metrics, "
             "--weights and the like are for a plain folder of images"

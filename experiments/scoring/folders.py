@@ -6,8 +6,9 @@ import contextlib
 import dataclasses
 import tempfile
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from gandiff.common.devices import resolve_device
 from gandiff.common.errors import MetricError, RequestError
@@ -19,24 +20,8 @@ from gandiff.evaluate.features.stats_file import SUFFIX, read_statistics, write_
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricResult, MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
+from gandiff.experiments.scoring.encoding import Encoding
 from gandiff.experiments.scoring.measure import measure
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Encoding:
-    """How images are encoded.
-
-    ``weights`` are local files by encoder, ``cache`` a folder that keeps features from call to
-    call (None: they live as long as the call), ``max_images`` caps each folder.
-    """
-
-    weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
-    device: str = "cpu"
-    batch_size: int = 32
-    compile: bool = False
-    cache: Path | None = None
-    max_images: int | None = None
-    quiet: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,7 +61,7 @@ def measure_folders(
     names = split_metrics(metrics) if isinstance(metrics, str) else list(metrics)
     if not names:
         raise RequestError('no metric is named; say what to measure, such as "fid,kid"')
-    with _told_as_request(), _cache(encoding) as cache:
+    with _as_request_error(), _cache(encoding) as cache:
         chosen = [make_metric(MetricSpec.parse(name)) for name in names]
         stored = None
         if reference is not None and reference.suffix == SUFFIX:
@@ -110,37 +95,23 @@ def score_folders(
     *,
     reference: Path | str | None = None,
     metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
-    weights: Mapping[str, str] | None = None,
-    device: str = "cpu",
-    batch_size: int = 32,
-    compile: bool = False,
     cache: Path | str | None = None,
-    max_images: int | None = None,
-    quiet: bool = False,
+    **encoding: Any,
 ) -> list[MetricResult]:
     """Measure a folder of images against real ones, without a run.
 
     ``reference`` is a folder or a ``.npz`` file of statistics (``gandiff stats``, or one of
-    pytorch-fid). ``weights`` are local files by encoder (``{"inception": "inception.pth"}``),
-    ``cache`` is a folder that keeps features from call to call, ``max_images`` a cap on each
-    folder. What is odd about the images is said by ``warnings.warn``; a metric that cannot be
-    measured is a row without a value. Raises ``RequestError`` for a metric that is unknown or
-    cannot be measured on folders.
+    pytorch-fid). ``cache`` and the keywords of ``encoding`` are the fields of ``Encoding``:
+    ``weights``, ``device``, ``batch_size``, ``compile``, ``max_images``, ``quiet``. What is odd
+    about the images is said by ``warnings.warn``; a metric that cannot be measured is a row without
+    a value. Raises ``RequestError`` for a metric that is unknown or cannot be measured on folders.
     """
-    encoding = Encoding(
-        weights=dict(weights or {}),
-        device=device,
-        batch_size=batch_size,
-        compile=compile,
-        cache=Path(cache) if cache is not None else None,
-        max_images=max_images,
-        quiet=quiet,
-    )
+    chosen = Encoding(cache=Path(cache) if cache is not None else None, **encoding)
     real = Path(reference) if reference is not None else None
-    found = measure_folders(Path(folder), real, metrics, encoding)
-    for warning in found.warnings:
+    scores = measure_folders(Path(folder), real, metrics, chosen)
+    for warning in scores.warnings:
         warnings.warn(warning, stacklevel=2)
-    return found.results
+    return scores.results
 
 
 def write_folder_statistics(
@@ -151,7 +122,7 @@ def write_folder_statistics(
         raise RequestError(f"{out} must end in {SUFFIX}, by which a file of statistics is known")
     if not out.parent.is_dir():
         raise RequestError(f"there is no folder {out.parent} to write {out.name} into")
-    with _told_as_request(), _cache(encoding) as cache:
+    with _as_request_error(), _cache(encoding) as cache:
         name = check_encoder(encoder)
         protocol = cache.protocol(name)
         images, odd = _listed(folder, [name], cache, encoding)
@@ -170,7 +141,7 @@ def write_folder_statistics(
 
 
 @contextlib.contextmanager
-def _told_as_request() -> Iterator[None]:
+def _as_request_error() -> Iterator[None]:
     try:
         yield
     except MetricError as error:
@@ -203,7 +174,7 @@ def _check(
             "gandiff stats FOLDER"
         )
     if metric.needs_prompts:
-        raise MetricError(f"{metric.spec} needs prompts, which a plain folder has not; make a run")
+        raise MetricError(f"{metric.spec} needs prompts, which a plain folder lacks; make a run")
     protocols = {encoder: cache.protocol(encoder) for encoder in metric.encoders}
     if stored is None or not metric.needs_reference:
         return
@@ -220,7 +191,7 @@ def _readable(
     images, odd = _listed(folder, encoders, cache, encoding)
     alone = next((metric for metric in metrics if metric.needs_reference), None)
     if alone is not None and len(images) < 2:
-        raise MetricError(f"{alone.spec} needs at least 2 {what} and found {len(images)}")
+        raise MetricError(f"{alone.spec} needs at least 2 {what}, got {len(images)}")
     return images, odd
 
 
@@ -228,19 +199,19 @@ def _listed(
     folder: Path, encoders: Sequence[str], cache: FeatureCache, encoding: Encoding
 ) -> tuple[list[ImageRecord], list[str]]:
     """The images of a folder that can be read, encoded in one pass, and a line on the others."""
-    found = image_records(folder)
+    images = image_records(folder)
     if encoding.max_images is not None:
         # The smallest hashes are a random draw that is the same in any order and on any machine.
-        found = sorted(found, key=lambda image: image.sha256)[: encoding.max_images]
-    bad = cache.compute(encoders, found)
-    if not bad:
-        return found, []
-    named = [(image, bad[image.sha256]) for image in found if image.sha256 in bad]
-    good = [image for image in found if image.sha256 not in bad]
-    said = describe_unreadable(named, len(found))
-    if not good:
-        raise MetricError(said)
-    return good, [f"{said}; the other {len(good)} are measured"]
+        images = sorted(images, key=lambda image: image.sha256)[: encoding.max_images]
+    unreadable = cache.compute(encoders, images)
+    if not unreadable:
+        return images, []
+    named = [(image, unreadable[image.sha256]) for image in images if image.sha256 in unreadable]
+    readable = [image for image in images if image.sha256 not in unreadable]
+    warning = describe_unreadable(named, len(images))
+    if not readable:
+        raise MetricError(warning)
+    return readable, [f"{warning}; the other {len(readable)} are measured"]
 
 
 def split_metrics(text: str) -> list[str]:

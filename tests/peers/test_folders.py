@@ -12,7 +12,8 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 from gandiff.evaluate.features.encoders import open_extractor
 from gandiff.evaluate.features.images import image_records, read_image
 from gandiff.experiments.benchmarks import peers
-from gandiff.experiments.scoring.folders import Encoding, measure_folders
+from gandiff.experiments.scoring.encoding import Encoding
+from gandiff.experiments.scoring.folders import measure_folders
 
 Folders = tuple[Path, Path]
 pytestmark = pytest.mark.timeout(900)  # scipy's square root of 2048 x 2048 takes its time
