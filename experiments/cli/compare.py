@@ -58,21 +58,21 @@ def compare(
     """
     from gandiff.experiments import api
 
-    found = api.compare_runs(
+    compared = api.compare_runs(
         run_a,
         run_b,
         metrics=_names(metrics, "--metrics"),
         generators=_mapping(generators) if generators is not None else None,
         fail_if=fail_if,
     )
-    for warning in found.warnings:
+    for warning in compared.warnings:
         typer.echo(f"warning: {one_line(warning)}", err=True)
     if as_json:
-        echo_json(found)
+        echo_json(compared)
     elif not quiet:
-        _echo_changes(found)
-    _echo_conditions(found, as_json)
-    raise typer.Exit(FAILED if found.failed else 0)
+        _echo_changes(compared)
+    _echo_conditions(compared, as_json)
+    raise typer.Exit(FAILED if compared.failed else 0)
 
 
 @app.command(
@@ -127,18 +127,18 @@ def _names(text: str | None, option: str) -> list[str] | None:
 def _mapping(text: str) -> dict[str, str]:
     from gandiff.common.errors import RequestError
 
-    found: dict[str, str] = {}
+    pairs: dict[str, str] = {}
     for part in text.split(","):
         ours, equals, theirs = (word.strip() for word in part.partition("="))
         if not (ours and equals and theirs):
             raise RequestError(f"cannot read --generators {text!r}; write A=B,...")
-        if ours in found:
+        if ours in pairs:
             raise RequestError(f"--generators names {ours!r} twice")
-        found[ours] = theirs
-    return found
+        pairs[ours] = theirs
+    return pairs
 
 
-def _echo_changes(found: RunComparison) -> None:
+def _echo_changes(compared: RunComparison) -> None:
     echo_table(
         ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how"),
         [
@@ -153,13 +153,13 @@ def _echo_changes(found: RunComparison) -> None:
                 "-" if change.verdict == "unknown" else change.verdict,
                 change.how,
             )
-            for change in found.changes
+            for change in compared.changes
         ],
     )
 
 
-def _echo_conditions(found: RunComparison, as_json: bool) -> None:
-    for judged in found.conditions:
+def _echo_conditions(compared: RunComparison, as_json: bool) -> None:
+    for judged in compared.conditions:
         change = judged.change
         interval = f" (95% interval {_interval(change)})" if change.low is not None else ""
         what = f"{change.metric} of {change.generator} changed by {_signed(change.difference)}"

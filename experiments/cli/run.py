@@ -133,7 +133,7 @@ def replay(
     elif result.same:
         typer.echo(f"the same: {show_path(result.path)}")
     elif result.max_difference is None:
-        typer.echo(f"different: {show_path(result.path)} (one of the two is no image)")
+        typer.echo(f"different: {show_path(result.path)} (one of the two is not an image)")
     else:
         typer.echo(
             f"different: {show_path(result.path)} (by up to {result.max_difference} of 255 levels)"

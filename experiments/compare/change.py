@@ -98,18 +98,18 @@ def metric_change(
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
     if means is None:
-        found = independent_difference(_interval(y), _interval(x))
-        return _row(pair, x, y, found, "values alone" if found.low is None else "two intervals")
-    found = bootstrap_ratio(means[1] - means[0], np.ones(means.shape[1]), seed=0)
-    few = " (too few for an interval)" if found.low is None else ""
+        gap = independent_difference(_interval(y), _interval(x))
+        return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")
+    gap = bootstrap_ratio(means[1] - means[0], np.ones(means.shape[1]), seed=0)
+    few = " (too few for an interval)" if gap.low is None else ""
     a, b = (
         dataclasses.replace(r, value=float(m.mean())) for r, m in zip((x, y), means, strict=True)
     )
-    return _row(pair, a, b, found, f"paired, {means.shape[1]} prompts{few}")
+    return _row(pair, a, b, gap, f"paired, {means.shape[1]} prompts{few}")
 
 
 def _row(
-    pair: tuple[str, str], x: MetricResult, y: MetricResult, found: Interval | None, how: str
+    pair: tuple[str, str], x: MetricResult, y: MetricResult, gap: Interval | None, how: str
 ) -> MetricChange:
     return MetricChange(
         generator_a=pair[0],
@@ -119,25 +119,25 @@ def _row(
         direction=y.direction,
         a=x.value,
         b=y.value,
-        difference=found.value if found else None,
-        low=found.low if found else None,
-        high=found.high if found else None,
+        difference=gap.value if gap else None,
+        low=gap.low if gap else None,
+        high=gap.high if gap else None,
         how=how,
-        verdict=_verdict(x, y, found) if found else "unknown",
+        verdict=_verdict(x, y, gap) if gap else "unknown",
     )
 
 
-def _verdict(x: MetricResult, y: MetricResult, found: Interval) -> Verdict:
-    if found.value == 0 and found.low == found.high:
+def _verdict(x: MetricResult, y: MetricResult, gap: Interval) -> Verdict:
+    if gap.value == 0 and gap.low == gap.high:
         return "level"
     change = DifferenceRow(
-        a="b", b="a", metric=x.metric, difference=found.value, low=found.low, high=found.high
+        a="b", b="a", metric=x.metric, difference=gap.value, low=gap.low, high=gap.high
     )
     if separated(y, x, change):
         return "better"
     if separated(x, y, change.flipped()):
         return "worse"
-    return "unknown" if found.low is None or y.direction == "none" else "undecided"
+    return "unknown" if gap.low is None or y.direction == "none" else "undecided"
 
 
 def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> Means | None:

@@ -47,7 +47,7 @@ def parse_conditions(text: str) -> list[Condition]:
 
     The number is a change and so has a sign: without one it is easily taken for a value.
     """
-    found = []
+    conditions = []
     for part in re.split(r"\s+or\s+", text.strip(), flags=re.IGNORECASE):
         match = _CONDITION.match(part.strip())
         if match is None:
@@ -59,5 +59,5 @@ def parse_conditions(text: str) -> list[Condition]:
             )
         above = match["side"] == ">"
         threshold = float(match["number"])
-        found.append(Condition(metric=match["metric"], above=above, threshold=threshold))
-    return found
+        conditions.append(Condition(metric=match["metric"], above=above, threshold=threshold))
+    return conditions

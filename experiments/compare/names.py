@@ -20,10 +20,10 @@ def find_metric(name: str, known: Collection[str]) -> str:
     spec, base, part = _read(name)
     rows = [m for m in known if (split_metric(m)[2] or "all") == (part or "all")]
     exact = [m for m in rows if _spec(m) == spec]
-    found = exact or [m for m in rows if spec == base == split_metric(m)[0]]
-    if len(found) > 1:
-        raise RequestError(f"{name!r} could be {' or '.join(found)}; write out which one")
-    return found[0] if found else _unknown(name, base, known)
+    meant = exact or [m for m in rows if spec == base == split_metric(m)[0]]
+    if len(meant) > 1:
+        raise RequestError(f"{name!r} could be {' or '.join(meant)}; write out which one")
+    return meant[0] if meant else _unknown(name, base, known)
 
 
 def select_metrics(names: Collection[str], known: Collection[str]) -> list[str]:
@@ -37,8 +37,8 @@ def select_metrics(names: Collection[str], known: Collection[str]) -> list[str]:
         spec, base, part = _read(name)
         rows = [m for m in known if part in ("", split_metric(m)[2])]
         exact = [m for m in rows if _spec(m) == spec]
-        found = exact or [m for m in rows if spec == base == split_metric(m)[0]]
-        chosen.update(found or [_unknown(name, base, known)])
+        meant = exact or [m for m in rows if spec == base == split_metric(m)[0]]
+        chosen.update(meant or [_unknown(name, base, known)])
     return [metric for metric in known if metric in chosen]
 
 

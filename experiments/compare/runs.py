@@ -66,7 +66,7 @@ def compare_runs(
     chosen = shared if metrics is None else select_metrics(metrics, shared)
     asked = [(condition, find_metric(condition.metric, chosen)) for condition in conditions]
     changes = _changes(runs, pairs, chosen)
-    judged = [found for question in asked for found in _judge(*question, runs, pairs, changes)]
+    judged = [one for question in asked for one in _judge(*question, runs, pairs, changes)]
     left_out = _left_out(runs, pairs) if metrics is None else []
     return RunComparison(
         run_a=a,

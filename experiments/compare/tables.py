@@ -79,14 +79,14 @@ def open_tables(folder: Path) -> RunTables:
     if not data.results:
         why = f" ({'; '.join(data.notices)})" if data.notices else ""
         raise RequestError(f"{folder} has no results yet{why}; start with: gandiff score {folder}")
-    found: dict[Key, tuple[list[float], list[str]]] = {}
+    by_metric: dict[Key, tuple[list[float], list[str]]] = {}
     for score in data.scores:
-        values, prompts = found.setdefault((score.generator, score.metric), ([], []))
+        values, prompts = by_metric.setdefault((score.generator, score.metric), ([], []))
         values.append(score.value)
         prompts.append(score.prompt_id)
     scores = {
         key: Scores(values=np.array(values), prompts=prompts)
-        for key, (values, prompts) in found.items()
+        for key, (values, prompts) in by_metric.items()
     }
     results = {
         key: dataclasses.replace(result, about=result.about or about_metric(result.metric))

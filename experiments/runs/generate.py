@@ -24,7 +24,7 @@ Size = tuple[int, int]  # height and width in px
 def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False) -> None:
     """Make every image of the plan that is not there yet, and log it.
 
-    An error inside a generator fails the images of that batch and the run goes on. Raises
+    An error inside a generator fails the images of that batch and the run continues. Raises
     ``RequestError`` if a generator cannot be loaded, ``EnvironmentFailure`` on a full disk or
     exhausted memory; what was made before is kept in both cases.
     """
@@ -73,7 +73,9 @@ def call(generator: Generator, batch: Batch) -> tuple[list[Generation], float]:
 
 
 def check_generation(made: Generation, size: Size | None) -> Generation:
-    """Turn what is no usable image into a failure with a reason; ``size`` is that of the others."""
+    """Turn an image that cannot be used into a failure with a reason; ``size`` is that of the
+    others.
+    """
     reason = _problem(made, size)
     if reason is None:
         return made
@@ -83,22 +85,22 @@ def check_generation(made: Generation, size: Size | None) -> Generation:
 def oddities(run: Run, name: str) -> list[str]:
     """Count what went wrong with a generator's images, a line for each kind."""
     entries = run.entries(name)
-    found = []
+    lines = []
     for status in ("failed", "filtered"):
         reasons = Counter(e.reason or "no reason given" for e in entries if e.status == status)
         if reasons:
             why, _ = reasons.most_common(1)[0]
             others = f", and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
             count = sum(reasons.values())
-            found.append(f"{name}: {count} of {len(entries)} images {status} ({why}{others})")
+            lines.append(f"{name}: {count} of {len(entries)} images {status} ({why}{others})")
     cut = {e.prompt_id for e in entries if any(e.truncated_tokens.values())}
     if cut:
-        found.append(f"{name}: {len(cut)} prompts are longer than its text encoder reads")
+        lines.append(f"{name}: {len(cut)} prompts are longer than its text encoder reads")
     sizes = Counter((e.width, e.height) for e in entries if e.path)
     if len(sizes) > 1:
         listed = ", ".join(f"{w}x{h}: {n}" for (w, h), n in sizes.most_common(4))
-        found.append(f"{name}: the images have {len(sizes)} sizes ({listed})")
-    return found
+        lines.append(f"{name}: the images have {len(sizes)} sizes ({listed})")
+    return lines
 
 
 @contextlib.contextmanager
@@ -145,8 +147,8 @@ def _problem(made: Generation, size: Size | None) -> str | None:
         return "no image, and no reason given"
     shape = _shape(made)
     if shape is None or 0 in shape:
-        found = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
-        return f"expected a uint8 image of shape (height, width, 3), found {found.strip()}"
+        got = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
+        return f"expected a uint8 image of shape (height, width, 3), got {got.strip()}"
     if size is not None and shape != size:
         return f"{shape[1]}x{shape[0]} px, where the others have {size[1]}x{size[0]} px"
     first = image[0, 0]

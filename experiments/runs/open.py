@@ -128,17 +128,16 @@ def _planned(
     record = read_record(store.folder) if known else RunRecord()
     device: str = comparison.device
     if device == "auto":
-        # What the run began on, so that going on needs no look at the hardware and makes equal
-        # images.
+        # What the run began on: the images that are still missing must be equal to the others.
         device = record.plan.device or resolve_device(device)
     if trusted:
-        found = {name: plan.identity for name, plan in record.plan.generators.items()}
+        identity = {name: plan.identity for name, plan in record.plan.generators.items()}
     else:
-        found = identities(comparison, objects, device, record.plan)
+        identity = identities(comparison, objects, device, record.plan)
         if known:
             recorded = read_lines(store.folder / PROMPTS)
-            check_continuation(store.folder, record, comparison, suite, found, recorded)
-    plan = Plan(device=device, generators=_extended(record.plan, found, len(suite.prompts)))
+            check_continuation(store.folder, record, comparison, suite, identity, recorded)
+    plan = Plan(device=device, generators=_extended(record.plan, identity, len(suite.prompts)))
     return Run(
         comparison=comparison,
         suite=suite,
@@ -190,7 +189,7 @@ def _check_free(folder: Path) -> None:
     foreign = [name for name in names if name not in RUN_FILES and not name.endswith(".tmp")]
     if foreign:
         raise RequestError(
-            f"{folder} holds {foreign[0]!r} but no {RECORD}, so it is no run folder; "
+            f"{folder} holds {foreign[0]!r} but no {RECORD}, so it is not a run folder; "
             "choose another --out"
         )
 

@@ -56,7 +56,7 @@ def environment(device: str) -> Environment:
         device=device,
         device_name=name,
         driver=driver,
-        packages={name: found for name in PACKAGES if (found := _version(name))},
+        packages={name: known for name in PACKAGES if (known := _version(name))},
         git=git_state(PACKAGE),
     )
 
@@ -93,12 +93,12 @@ def identity(type_: str, settings: Mapping[str, Any], dtype: str, device: str) -
 
     Where the weights lie does not matter, only what they are.
     """
-    found = fingerprint(settings)
-    kept = {k: v for k, v in settings.items() if found is None or k not in WEIGHTS}
+    weights = fingerprint(settings)
+    kept = {k: v for k, v in settings.items() if weights is None or k not in WEIGHTS}
     return {
         "type": recorded_type(type_),
         "settings": kept,
-        "weights": found,
+        "weights": weights,
         "dtype": dtype,
         "device": device,
     }

@@ -30,7 +30,7 @@ class Replay:
     batch: int
     path: Path  # of the recorded image; the run folder if there is none
     same: bool  # every pixel equal, or failed again as recorded
-    max_difference: int | None  # in levels of 255; None if one of the two is no image
+    max_difference: int | None  # in levels of 255; None if one of the two is not an image
     different_values: float | None  # share of the values that differ
     note: str | None = None
 
@@ -99,22 +99,22 @@ def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
 
 
 def _find(run: Run, key: str) -> tuple[Batch, GenerationJob]:
-    found = [
+    matching = [
         (batch, job)
         for batches in run.batches.values()
         for batch in batches
         for job in batch.jobs
         if job.key.startswith(key) and job.key in run.store.entries
     ]
-    if len(found) == 1:
-        return found[0]
-    if not found or not key:
+    if len(matching) == 1:
+        return matching[0]
+    if not matching or not key:
         near = did_you_mean(key, run.store.entries)
         raise RequestError(
             f"{run.folder} has no image with the key {key!r}{near if 'mean' in near else ''}; "
             "keys are in images.jsonl"
         )
-    raise RequestError(f"{len(found)} keys begin with {key!r}; give more of it")
+    raise RequestError(f"{len(matching)} keys begin with {key!r}; give more of it")
 
 
 def _recorded(

@@ -1,4 +1,4 @@
-"""Whether a run folder can be gone on with: the same images are asked for, or more of the kind."""
+"""Whether a run folder can be resumed: the same images are asked for, or more of the kind."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def identities(
     Weights that are no longer on this machine are taken to be those that were recorded: finished
     images can be scored without them.
     """
-    found: dict[str, Identity] = {}
+    current: dict[str, Identity] = {}
     for name, config in comparison.generators.items():
         if name in objects:
             info = objects[name].info
@@ -50,8 +50,8 @@ def identities(
         recorded = dict(plan.generators[name].identity) if name in plan.generators else None
         # A Python object of an earlier process cannot be asked what it was.
         gone = config.type == "python" and name not in objects
-        found[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
-    return found
+        current[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
+    return current
 
 
 def check_continuation(

@@ -33,11 +33,11 @@ def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
         for metric, (a_values, b_values) in _shared(a, b).items():
             groups = [[image.group for image in one.images] for one in (a, b)]
             try:
-                found = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
+                paired = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
             except ValueError:
                 continue  # no prompt for which both have a value
             names = {"a": a.generator, "b": b.generator, "metric": metric}
-            rows.setdefault(metric, []).append({**names, **_columns(found)})
+            rows.setdefault(metric, []).append({**names, **_columns(paired)})
     for of_metric in rows.values():
         corrected = holm([row["p_value"] for row in of_metric])
         for row, p in zip(of_metric, corrected, strict=True):
@@ -45,13 +45,13 @@ def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
     return [row for of_metric in rows.values() for row in of_metric]
 
 
-def _columns(found: PairedDifference) -> dict[str, Any]:
-    row = dataclasses.asdict(found)
+def _columns(paired: PairedDifference) -> dict[str, Any]:
+    row = dataclasses.asdict(paired)
     spread = row.pop("deviation")
     # Without an interval, or where no prompt differs from another, there is nothing to go by.
-    known = bool(spread) and found.prompts >= MIN_GROUPS
-    row["prompts_needed"] = prompts_needed(found.difference, spread) if known else None
-    row["detectable"] = detectable_difference(spread, found.prompts) if known else None
+    known = bool(spread) and paired.prompts >= MIN_GROUPS
+    row["prompts_needed"] = prompts_needed(paired.difference, spread) if known else None
+    row["detectable"] = detectable_difference(spread, paired.prompts) if known else None
     return row
 
 

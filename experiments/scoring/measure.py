@@ -103,11 +103,11 @@ def measure_one(metric: Metric, every: MetricInput, same: MetricInput) -> Metric
     """Measure what depends on the number of images on the images that all generators have."""
     if not metric.compares_sets or len(same.images) == len(every.images):
         return measure(metric, every)
-    found = measure(metric, same)
+    measured = measure(metric, same)
     places = {image.key: place for place, image in enumerate(every.images)}
     chosen = np.array([places[image.key] for image in same.images], dtype=np.int64)
     per_image = {}
-    for name, values in found.per_image.items():
+    for name, values in measured.per_image.items():
         per_image[name] = np.full(len(every.images), np.nan)
         per_image[name][chosen] = values
-    return MetricOutput(results=found.results, per_image=per_image)
+    return MetricOutput(results=measured.results, per_image=per_image)

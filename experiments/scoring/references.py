@@ -27,10 +27,10 @@ def check_reference(run: Run) -> None:
         return
     folder = run.comparison.folder / str(config.folder)
     files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    found = len(list(itertools.islice(files, 2)))
-    if found < 2:
+    count = len(list(itertools.islice(files, 2)))
+    if count < 2:
         raise RequestError(
-            f"reference.folder: {folder} holds {found} image files ({', '.join(SUFFIXES)}); "
+            f"reference.folder: {folder} holds {count} image files ({', '.join(SUFFIXES)}); "
             "at least 2 are needed"
         )
 

@@ -269,7 +269,7 @@ def test_the_folder_of_another_comparison_is_left_alone(
     assert "mine holds another comparison: seed is 0 there and 7 here" in other
     photos = toys.save_toy_images(empty_folder / "photos", ["a.png"])
     foreign = refused(["run", str(file), "--out", str(photos)], empty_folder, capsys)
-    assert "holds 'a.png' but no run.json, so it is no run folder" in foreign
+    assert "holds 'a.png' but no run.json, so it is not a run folder" in foreign
 
 
 @pytest.mark.parametrize(

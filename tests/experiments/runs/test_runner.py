@@ -146,7 +146,7 @@ def test_what_cannot_be_loaded_is_a_wrong_request(tmp_path: Path) -> None:
         (
             "GREY",
             "failed",
-            "expected a uint8 image of shape (height, width, 3), found uint8 (8, 8)",
+            "expected a uint8 image of shape (height, width, 3), got uint8 (8, 8)",
         ),
         ("NAN", "failed", "NaN in the image"),
         ("RUDE", "filtered", "the safety checker said no"),
