@@ -44,33 +44,42 @@ def _check_pattern(pattern: str) -> str:
 class GanSettings:
     """A text-conditioned GAN of ours: ``config.json`` and ``model.safetensors`` in a directory."""
 
-    weights: Text = "gan-scenes"  # a shipped name or a directory
-    # 1 is the trained distribution, 0 its mean; less is safer and less diverse
+    weights: Text = "gan-scenes"
+    """A shipped name or a directory."""
     truncation_psi: Annotated[float, Ge(0), Le(2)] = 1.0
+    """1 is the trained distribution, 0 its mean; less is safer and less diverse."""
 
 
 @settings_class
 class FolderSettings:
     """Images that were made elsewhere.
 
-    ``pattern`` names a file from the request; its fields are ``{prompt_id}``, ``{sample}``,
-    ``{seed}`` and ``{index}`` (the number at the end of the prompt id), with Python's format after
-    a colon: ``{index:05d}_{sample}.png``. Without an ending, .png, .jpg and the other usual ones
-    are tried. ``mapping`` is a CSV, TSV or JSON-lines file inside the folder with ``file_name``,
-    ``prompt_id`` or ``text``, and perhaps ``sample``. Without either, ``metadata.jsonl`` or
-    ``metadata.csv`` in the folder is the mapping if there is one (Hugging Face's imagefolder), else
-    the pattern is ``{prompt_id}_{sample}``.
+    Without ``pattern`` and ``mapping``, ``metadata.jsonl`` or ``metadata.csv`` in the folder is the
+    mapping if there is one (Hugging Face's imagefolder), else the pattern is
+    ``{prompt_id}_{sample}``.
     """
 
     folder: Text
+    """Where the images are, relative to the comparison file."""
     pattern: Annotated[str, AfterValidator(_check_pattern)] | None = None
+    """The file of a request: `{prompt_id}`, `{sample}`, `{seed}` and `{index}` (the number at the
+    end of the prompt's id), with Python's format after a colon: `{index:05d}_{sample}.png`. Without
+    an ending, .png, .jpg and the other usual ones are tried.
+    """
     mapping: Text | None = None
-    # px; crops to the centred square, then resizes; None keeps every pixel
+    """A CSV, TSV or JSON-lines file inside the folder with `file_name`, `prompt_id` or `text`, and
+    perhaps `sample`.
+    """
     resize: Annotated[int, Ge(1)] | None = None
+    """Side in px: crops to the centred square, then resizes. Left out, every pixel is kept."""
     resize_filter: ResizeFilter = "lanczos"
-    family: FolderFamily = "folder"  # what made the images, where that is known
+    """How it resizes."""
+    family: FolderFamily = "folder"
+    """What made the images, where that is known."""
     licence: Text | None = None
-    source: Text | None = None  # the service or model that made the images
+    """Of the images, for the report."""
+    source: Text | None = None
+    """The service or model that made the images, for the report."""
 
     def __post_init__(self) -> None:
         if self.pattern is not None and self.mapping is not None:

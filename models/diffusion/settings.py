@@ -38,25 +38,34 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 class DiffusersSettings:
     """A text-to-image pipeline of diffusers: a directory with ``model_index.json`` or a hub id."""
 
-    pipeline: Text  # a shipped name, a directory or a hub id such as "org/name"
-    revision: Text | None = None  # branch, tag or commit on the hub
-    variant: Text | None = None  # such as "fp16": which of several sets of weights files
-    # None keeps the pipeline's own
+    pipeline: Text
+    """A shipped name, a directory or a hub id such as `org/name`."""
+    revision: Text | None = None
+    """Branch, tag or commit on the hub."""
+    variant: Text | None = None
+    """Which of several sets of weights files, such as `fp16`."""
     scheduler: Annotated[str, AfterValidator(check_scheduler_name)] | None = None
+    """Such as `ddim`, `euler` or `dpmsolver++`; left out, the pipeline's own."""
     scheduler_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    """Arguments of the scheduler, by the names that diffusers gives them."""
     num_inference_steps: Annotated[int, Ge(1)] = 50
-    guidance_scale: Annotated[float, Ge(0)] = (
-        7.5  # 1 or less: no classifier-free guidance, half the work
-    )
-    height: Pixels | None = None  # px; None is the pipeline's own
+    """Steps from noise to image."""
+    guidance_scale: Annotated[float, Ge(0)] = 7.5
+    """1 or less: no classifier-free guidance, half the work."""
+    height: Pixels | None = None
+    """In px; left out, the pipeline's own. Give both or neither."""
     width: Pixels | None = None
-    family: DiffusionFamily | None = None  # None finds out
-    local_files_only: bool = False  # never ask the hub
-    allow_pickle: bool = False  # read .bin weights, which can run code
-    # more call arguments
+    """In px."""
+    family: DiffusionFamily | None = None
+    """Left out, it is read from the pipeline."""
+    local_files_only: bool = False
+    """Never ask the hub."""
+    allow_pickle: bool = False
+    """Read `.bin` weights, which can run code."""
     extra: Annotated[Mapping[str, Any], AfterValidator(_check_extra)] = dataclasses.field(
         default_factory=dict
     )
+    """More arguments of the pipeline's call."""
 
     def __post_init__(self) -> None:
         if (self.height is None) != (self.width is None):

@@ -26,50 +26,65 @@ def _check_loss(loss: str) -> None:
 class GanRecipe:
     """How both networks are trained; raises ``RequestError`` for numbers that cannot work.
 
-    A training has three phases. For a fraction ``d_warmup`` of the budget only the discriminator is
-    trained, on real pictures: it learns which caption fits (at learning rates from ``d_warmup_lr``
-    to ``d_warmup_lr_end``), which costs a fifth of a full step. For a fraction ``g_warmup`` the
-    generator learns by the energy score alone. Then both compete by ``loss``. Learning rates (from
-    ``lr`` to ``lr_end``, cosine) and ``betas`` are those of Adam; the generator's rate is
-    ``g_lr_scale`` times that. ``gamma`` weighs R1 (and R2 of the relativistic loss), computed every
-    ``penalty_interval`` steps and scaled up by that, and ends at ``gamma_end``; the default was
-    tuned at 32 px and holds at 64, larger pictures may want more (Karras et al. 2020b, appendix C,
-    let it grow with the number of pixels).
-
-    Each picture is also judged with ``num_mismatched`` mismatched captions beside those of its
-    batch; ``matching`` weighs that loss in both networks. ``energy`` weighs the energy score of
-    every second caption, for which two pictures are sampled: it keeps pictures of one caption
-    different; it ends at ``energy_end``. A fraction ``caption_dropout`` of the captions is emptied,
-    for both networks: there the noise must decide everything, and what it learns to decide serves
-    captions that leave something open. After ``ema_halflife_images`` images a weight counts half in
-    the average that is measured and saved. ``augment`` is DiffAugment, for small finite data only.
-    ``minibatch_std`` lets the discriminator see how much pictures of a group of four differ; groups
-    lie within the parts that ``--accumulate`` and ``--processes`` make. ``guidance`` names a CLIP
-    model that pulls pictures to captions with ``guidance_weight``.
+    A training has three phases: for a fraction ``d_warmup`` of the budget only the discriminator
+    is trained, for a fraction ``g_warmup`` the generator alone, then both compete by ``loss``.
     """
 
     loss: Loss = "relativistic"
+    """What the networks compete by: `relativistic` or `non-saturating`."""
     d_warmup: float = 0.05
+    """Fraction of the budget for which only the discriminator is trained, on real pictures: it
+    learns which caption fits. It costs a fifth of a full step.
+    """
     d_warmup_lr: float = 8e-3
+    """Learning rate at the start of that, ..."""
     d_warmup_lr_end: float = 2e-3
+    """... and at its end."""
     g_warmup: float = 0.1
+    """Fraction of the budget for which the generator alone learns, by the energy score."""
     lr: float = 8e-3
+    """Learning rate of Adam at the start, ..."""
     lr_end: float = 2e-4
+    """... and at the end; a cosine lies between."""
     g_lr_scale: float = 0.6
+    """The generator's rate is this times `lr`."""
     betas: tuple[float, float] = (0.0, 0.99)
+    """Of Adam, for both networks."""
     gamma: float = 1.0
+    """Weight of R1 (and R2 of the relativistic loss) at the start. The default was tuned at 32 px
+    and holds at 64; larger pictures may want more (Karras et al. 2020b, appendix C, let it grow
+    with the number of pixels).
+    """
     gamma_end: float = 0.3
+    """The same at the end."""
     penalty_interval: int = 8
+    """The penalty is computed every so many steps, and scaled up by that."""
     num_mismatched: int = 3
+    """Mismatched captions that each picture is also judged with, beside those of its batch."""
     matching: float = 1.0
+    """Weight of the loss that tells right captions from mismatched ones, in both networks."""
     energy: float = 3.0
+    """Weight of the energy score of every second caption, for which two pictures are sampled: it
+    keeps pictures of one caption different.
+    """
     energy_end: float = 3.0
+    """The same at the end."""
     caption_dropout: float = 0.2
+    """Fraction of captions that are emptied, for both networks: there the noise must decide
+    everything, and what it learns to decide serves captions that leave something open.
+    """
     ema_halflife_images: float = 10_000.0
+    """After so many images a weight counts half in the average that is measured and saved."""
     augment: bool = False
+    """DiffAugment, for small finite data only; `--augment` sets it."""
     minibatch_std: bool = False
-    guidance: str | None = None  # a CLIP model; never one that judges
-    guidance_weight: float = 0.2  # Sauer et al. 2023, section 3.3
+    """The discriminator sees how much pictures of a group of four differ; groups lie within the
+    parts that `--accumulate` and `--processes` make.
+    """
+    guidance: str | None = None
+    """A CLIP model that pulls pictures to captions, never one that judges; `--guidance` sets it."""
+    guidance_weight: float = 0.2
+    """Weight of that pull (Sauer et al. 2023, section 3.3)."""
 
     def __post_init__(self) -> None:
         """Check the numbers."""
