@@ -45,7 +45,7 @@ class _Residual(nn.Module):
 
 
 def _plain_trunk(width: int) -> nn.Sequential:
-    """Design A: a plain stack of 3x3 convolutions with batch norm."""
+    """Design B: a plain stack of 3x3 convolutions with batch norm."""
     layers: list[nn.Module] = []
     widths = (width, 2 * width, 2 * width, 3 * width, 3 * width, 4 * width)
     strides = (1, 2, 1, 2, 1, 2)
@@ -61,7 +61,7 @@ def _plain_trunk(width: int) -> nn.Sequential:
 
 
 def _residual_trunk(width: int) -> nn.Sequential:
-    """Design B: residual blocks with SiLU behind a 5x5 stem that halves the picture."""
+    """Design A: residual blocks with SiLU behind a 5x5 stem that halves the picture."""
     layers: list[nn.Module] = [nn.Conv2d(3, width, 5, stride=2, padding=2)]
     for before, after in ((width, 2 * width), (2 * width, 4 * width)):
         layers += [_Residual(before), nn.Conv2d(before, after, 2, stride=2)]

@@ -9,7 +9,7 @@ from pathlib import Path
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import DESCRIPTIONS
-from gandiff.evaluate.costs import COSTS
+from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.features.encoders import is_shipped
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, split_metric
 from gandiff.experiments.plugins.registry import METRICS, make_metric

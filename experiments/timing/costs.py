@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from gandiff.evaluate.costs import COSTS
+from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.result import Interval, MetricResult
 from gandiff.evaluate.timing import Timing
 from gandiff.experiments.runs.run import Run

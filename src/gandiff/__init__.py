@@ -10,8 +10,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gandiff.evaluate.metric import Metric
-    from gandiff.evaluate.result import MetricResult, MetricSpec
+    from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
+    from gandiff.evaluate.result import About, Interval, MetricResult, MetricSpec
     from gandiff.experiments.api import compare, run
     from gandiff.experiments.config.load import Comparison, load_comparison
     from gandiff.experiments.draw.draw import draw
@@ -21,12 +21,16 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "About",
     "Comparison",
     "Generation",
     "GenerationRequest",
     "Generator",
     "GeneratorInfo",
+    "Interval",
     "Metric",
+    "MetricInput",
+    "MetricOutput",
     "MetricResult",
     "MetricSpec",
     "__version__",
@@ -38,12 +42,16 @@ __all__ = [
 ]
 
 _HOME = {
+    "About": "gandiff.evaluate.result",
     "Comparison": "gandiff.experiments.config.load",
     "Generation": "gandiff.models.generator",
     "GenerationRequest": "gandiff.models.generator",
     "Generator": "gandiff.models.generator",
     "GeneratorInfo": "gandiff.models.generator",
+    "Interval": "gandiff.evaluate.result",
     "Metric": "gandiff.evaluate.metric",
+    "MetricInput": "gandiff.evaluate.metric",
+    "MetricOutput": "gandiff.evaluate.metric",
     "MetricResult": "gandiff.evaluate.result",
     "MetricSpec": "gandiff.evaluate.result",
     "compare": "gandiff.experiments.api",
