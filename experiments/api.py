@@ -208,7 +208,7 @@ def build(
     """
     from gandiff.experiments.plugins.factories import as_generator
     from gandiff.experiments.prompts.suites import as_suite
-    from gandiff.experiments.scoring.describe import default_metrics
+    from gandiff.experiments.runs.describe import default_metrics
 
     if not generators:
         raise RequestError("compare() needs at least one generator: generators={'name': ...}")

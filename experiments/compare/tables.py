@@ -12,7 +12,7 @@ from jaxtyping import Float
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricResult
-from gandiff.experiments.scoring.describe import about_metric
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.comparing import lookup
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData

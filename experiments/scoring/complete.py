@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gandiff.common.run_record import CATEGORIES, DESCRIPTIONS
+from gandiff.experiments.runs.describe import describe_run
 from gandiff.experiments.scoring.categories import write_categories
-from gandiff.experiments.scoring.describe import describe_run
 
 
 def complete_tables(folder: Path, seed: int) -> None:

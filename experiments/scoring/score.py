@@ -17,10 +17,10 @@ from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
+from gandiff.experiments.runs.describe import write_descriptions
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
-from gandiff.experiments.scoring.describe import write_descriptions
 from gandiff.experiments.scoring.differences import differences
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (

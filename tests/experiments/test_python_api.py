@@ -17,7 +17,7 @@ from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments import api
 from gandiff.experiments.api import build
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
-from gandiff.experiments.scoring.describe import default_metrics
+from gandiff.experiments.runs.describe import default_metrics
 from gandiff.models.generator import Generation, GenerationRequest, GeneratorInfo
 
 PROMPTS = ["a dog", "a cat", "a horse"]

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from gandiff.common.run_record import RunRecord
 from gandiff.evaluate.result import MetricResult
-from gandiff.experiments.scoring.describe import about_metric
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.document import write_report
 from gandiff.reports.ranking import Ranking, kendall_tau, ranking
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData

@@ -6,7 +6,7 @@ import io
 import json
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.experiments.scoring.describe import about_metric
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.comparing import separated
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import ResultRow

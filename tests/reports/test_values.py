@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gandiff.evaluate.result import About, MetricResult, split_metric
-from gandiff.experiments.scoring.describe import about_metric
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.values import (
     arrow,
     explain,

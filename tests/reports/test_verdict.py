@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.experiments.scoring.describe import about_metric
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
 from gandiff.reports.verdict import verdict
 

@@ -17,7 +17,7 @@ from scene_toys import black, noise, patchy, score, truth
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
-from gandiff.experiments.scoring.describe import default_metrics
+from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.scoring.measure import equal_sets
 
 METRICS = default_metrics()
