@@ -240,9 +240,17 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
     for name in run.batches:
         if describe and run.missing(name):
             run.describe(name, run.generator(name).info)
-    families = {name: run.record.generators.get(name, {}).get("family") for name in run.batches}
-    run.update(headline=run.comparison.headline or choose_headline(families))
+    run.update(headline=run.comparison.headline or _headline(run, old))
     run.count()
+
+
+def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
+    """The pair that was chosen when the run was planned, unless the generators are others now."""
+    chosen = old.headline if not old.comparison.get("headline") else ()
+    if chosen and list(old.generators) == list(run.batches):
+        return chosen
+    facts = run.record.generators
+    return choose_headline({name: facts.get(name, {}).get("family") for name in run.batches})
 
 
 def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:

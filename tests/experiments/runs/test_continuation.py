@@ -1,7 +1,8 @@
-"""Run folders that are gone on with, and those that are refused."""
+"""Run folders that are continued, and those that are refused."""
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -46,6 +47,22 @@ def test_added_generators_and_metrics_continue_a_run(tmp_path: Path) -> None:
     assert len(images(folder)) == 30
     assert len(calls(tmp_path / "toy.log")) == 3
     assert record(folder)["comparison"]["metrics"] == ["vendi"]
+
+
+def test_the_headline_is_chosen_once(tmp_path: Path) -> None:
+    file = write_comparison(tmp_path, 2)
+    folder = make(file)
+    assert record(folder)["headline"] == ["toy", "other"]
+    # As an older version chose it.
+    (folder / "run.json").write_text(
+        json.dumps({**record(folder), "headline": ["other", "toy"]}), encoding="utf-8"
+    )
+    make(file)
+    assert record(folder)["headline"] == ["other", "toy"]
+    make(file, "headline=[toy, other]")
+    assert record(folder)["headline"] == ["toy", "other"]
+    make(file)  # the file does not ask for that pair any more
+    assert record(folder)["headline"] == ["toy", "other"]
 
 
 @pytest.mark.parametrize(
