@@ -16,12 +16,15 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/installed
 INSTALLED_DEV := $(VENV)/installed-dev
 INSTALLED_PEERS := $(VENV)/installed-peers
+LOWEST := .venv-lowest
+LOWEST_TESTS := tests/common tests/models tests/evaluate tests/contracts tests/experiments/doctor \
+	tests/experiments/config tests/experiments/prompts tests/experiments/data tests/experiments/scenes
 
 # Says which packages come and nothing of those that are there already.
 PIP_INSTALL := $(BIN)/python -m pip install --disable-pip-version-check --progress-bar off
 PROGRESS := awk '/^(Collecting|Installing|Successfully installed)/ { print substr($$0, 1, 90); fflush() }' >&2
 
-.PHONY: help bench bench-full test test-slow test-peers docs check format hooks clean
+.PHONY: help bench bench-full test test-slow test-peers test-lowest docs check format hooks clean
 
 help:
 	@echo "make bench       compare the shipped GAN with the shipped diffusion model (minutes)"
@@ -29,6 +32,7 @@ help:
 	@echo "make test        all tests but the slow ones"
 	@echo "make test-slow   the slow tests"
 	@echo "make test-peers  our numbers beside those of other packages, which this installs"
+	@echo "make test-lowest a part of the tests with the lowest versions of all packages (gigabytes)"
 	@echo "make docs        the documentation as a site, in site/"
 	@echo "make check       ruff, mypy and the import contracts"
 	@echo "make format      let ruff format the code and mend what it can"
@@ -49,6 +53,15 @@ test-slow: $(INSTALLED_DEV)
 
 test-peers: $(INSTALLED_PEERS)
 	@$(BIN)/pytest tests/peers
+
+# The lower bounds of pyproject.toml are true: this fetches gigabytes and takes a quarter of an hour,
+# so it is for before a release and not for CI. uv picks the lowest version of each dependency.
+test-lowest: $(INSTALLED_DEV)
+	@$(BIN)/uv venv --quiet --allow-existing --python 3.11 $(LOWEST)
+	@$(BIN)/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
+	@$(LOWEST)/bin/gandiff doctor
+	@$(LOWEST)/bin/pytest $(LOWEST_TESTS)
+	@folder=$$(mktemp -d); $(LOWEST)/bin/gandiff run scenes --limit 8 --out "$$folder/run" && rm -r "$$folder"
 
 docs: $(INSTALLED_DEV)
 	@$(BIN)/python docs/generate.py
@@ -92,4 +105,4 @@ $(INSTALLED_PEERS): pyproject.toml | $(BIN)/python
 
 clean:
 	rm -rf build dist site .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
-	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf
+	find . -path './$(VENV)*' -prune -o -name __pycache__ -type d -print0 | xargs -0 rm -rf

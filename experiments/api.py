@@ -239,7 +239,7 @@ def build(
 
 
 def doctor() -> list[Any]:
-    """Look at versions, devices and weights; see ``gandiff.experiments.doctor.checks``."""
-    from gandiff.experiments.doctor.checks import look
+    """Check versions, devices and weights; see ``gandiff.experiments.doctor.checks``."""
+    from gandiff.experiments.doctor.checks import run_checks
 
-    return look()
+    return run_checks()

@@ -28,7 +28,11 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
         echo_table(
             (),
             [
-                ("WRONG" if check.wrong else words[check.ok], check.name, one_line(check.detail))
+                (
+                    "WRONG" if check.wrong else "outdated" if check.outdated else words[check.ok],
+                    check.name,
+                    one_line(check.detail),
+                )
                 for check in shown
             ],
         )

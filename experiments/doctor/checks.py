@@ -3,36 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import platform
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
+
+from packaging.requirements import Requirement
 
 from gandiff.common.files import PACKAGE, file_sha256
 from gandiff.models.weights import combined_sha256
 
-PACKAGES = (
-    *("torch", "torchvision", "diffusers", "transformers", "open-clip-torch", "torchmetrics"),
-    *("torch-fidelity", "safetensors", "numpy", "pandas", "matplotlib"),
-)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Check:
-    """One thing looked at; ``ok`` is None where there is nothing to judge.
+    """The outcome of one check; ``ok`` is None where there is nothing to judge.
 
-    ``wrong`` marks a number that came out other than it was recorded: measurements made here are
-    not to be trusted.
+    ``outdated`` marks a package of a version that gandiff does not support; ``wrong`` a number that
+    differs from its record: measurements made here are not to be trusted.
     """
 
     name: str
     ok: bool | None
     detail: str
+    outdated: bool = False
     wrong: bool = False
 
 
-def look() -> list[Check]:
-    """Everything at once; nothing is downloaded."""
+def run_checks() -> list[Check]:
+    """All checks; nothing is downloaded."""
     return [_python(), *_packages(), *_devices(), *_shipped(), *_outside(), *_golden()]
 
 
@@ -40,8 +37,8 @@ def _golden() -> list[Check]:
     from gandiff.experiments.doctor.golden import compare_golden
 
     return [
-        Check(name=found.name, ok=found.same, detail=found.detail, wrong=not found.same)
-        for found in compare_golden()
+        Check(name=value.name, ok=value.same, detail=value.detail, wrong=not value.same)
+        for value in compare_golden()
     ]
 
 
@@ -52,15 +49,21 @@ def _python() -> Check:
 
 
 def _packages() -> list[Check]:
-    checks = []
-    for package in PACKAGES:
-        try:
-            checks.append(Check(name=package, ok=True, detail=version(package)))
-        except PackageNotFoundError:
-            checks.append(
-                Check(name=package, ok=False, detail=f"not installed; pip install {package}")
-            )
-    return checks
+    """What gandiff's metadata requires, extras left out, beside what is installed."""
+    needs = [Requirement(text) for text in requires("gandiff") or ()]
+    return [_package(need) for need in needs if not need.marker or need.marker.evaluate()]
+
+
+def _package(need: Requirement) -> Check:
+    try:
+        installed = version(need.name)
+    except PackageNotFoundError:
+        detail = f"not installed; pip install {need.name}"
+        return Check(name=need.name, ok=False, detail=detail)
+    if need.specifier.contains(installed, prereleases=True):
+        return Check(name=need.name, ok=True, detail=installed)
+    detail = f"{installed}, must be {need.specifier}; pip install '{need.name}{need.specifier}'"
+    return Check(name=need.name, ok=False, detail=detail, outdated=True)
 
 
 def _devices() -> list[Check]:
@@ -68,17 +71,17 @@ def _devices() -> list[Check]:
         import torch
     except ImportError as error:
         return [Check(name="devices", ok=False, detail=f"torch cannot be imported: {error}")]
-    found = [Check(name="cpu", ok=True, detail=f"{torch.get_num_threads()} threads")]
+    checks = [Check(name="cpu", ok=True, detail=f"{torch.get_num_threads()} threads")]
     if torch.cuda.is_available():
         for i in range(torch.cuda.device_count()):
             facts = torch.cuda.get_device_properties(i)
             detail = f"{facts.name}, {facts.total_memory / 2**30:.0f} GiB"
-            found.append(Check(name=f"cuda:{i}", ok=True, detail=detail))
+            checks.append(Check(name=f"cuda:{i}", ok=True, detail=detail))
     else:
-        found.append(Check(name="cuda", ok=None, detail="no CUDA device"))
+        checks.append(Check(name="cuda", ok=None, detail="no CUDA device"))
     if torch.backends.mps.is_available():
-        found.append(Check(name="mps", ok=True, detail="Apple GPU"))
-    return found
+        checks.append(Check(name="mps", ok=True, detail="Apple GPU"))
+    return checks
 
 
 def _shipped() -> list[Check]:
@@ -93,7 +96,7 @@ def _shipped() -> list[Check]:
             if not files:
                 checks.append(
                     Check(
-                        name=name, ok=False, detail="its weights are missing; install gandiff anew"
+                        name=name, ok=False, detail="its weights are missing; install gandiff again"
                     )
                 )
                 continue
@@ -102,10 +105,6 @@ def _shipped() -> list[Check]:
             digest = str(combined_sha256(folder)) if kind == "models" else file_sha256(files[0])
             checks.append(Check(name=name, ok=True, detail=f"{size:.1f} MB, sha256 {digest[:16]}"))
     return checks
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _outside() -> list[Check]:

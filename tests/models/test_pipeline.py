@@ -134,6 +134,12 @@ def test_output_is_rounded(toy_pipeline: Path) -> None:
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
 def test_half_precision_is_near(toy_pipeline: Path, dtype: str) -> None:
+    noise = [
+        torch.randn(64, generator=torch.Generator().manual_seed(0), dtype=kind).float()
+        for kind in (torch.float32, getattr(torch, dtype))
+    ]
+    if not torch.allclose(*noise, atol=0.1):
+        pytest.skip("this torch draws other noise in half precision than in single")
     full = pixels(loaded(toy_pipeline).generate(toys.requests(2)))
     half = pixels(loaded(toy_pipeline, dtype).generate(toys.requests(2)))
     assert 0 < np.abs(full - half).mean() < 3
