@@ -195,7 +195,7 @@ def name_tables() -> dict[str, str]:
 
 def metric_tables() -> dict[str, str]:
     """What each metric says of itself, and the costs that are measured without being asked for."""
-    from gandiff.evaluate.costs import COSTS
+    from gandiff.evaluate.cost_descriptions import COSTS
     from gandiff.evaluate.result import MetricSpec
     from gandiff.experiments.plugins.registry import METRICS, metric_class
 
