@@ -6,7 +6,7 @@ import dataclasses
 import math
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -47,8 +47,7 @@ class Loop:
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
     ``recipe`` goes into the record of the start, since a training may be resumed with another one,
     with a digest of all that was asked for; ``captions_sha256`` stands for a folder of data there.
-    ``shown`` are the losses that the progress bar has room for, ``size`` the images of a step where
-    that is not the request's batch.
+    ``size`` is the images of a step where that is not the request's batch.
     """
 
     def __init__(
@@ -59,7 +58,6 @@ class Loop:
         ranks: Ranks = SINGLE_PROCESS,
         networks: Mapping[str, object] | None = None,
         recipe: Mapping[str, object] | None = None,
-        shown: Sequence[str] = (),
         size: int | None = None,
         captions_sha256: str | None = None,
     ) -> None:
@@ -82,7 +80,6 @@ class Loop:
             label,
             shown=ranks.first and not request.quiet,
             tensorboard=ranks.first and request.tensorboard,
-            names=shown,
         )
         if request.resume:
             self._load()

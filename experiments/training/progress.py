@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 from gandiff.common.errors import RequestError
+from gandiff.common.measurements import shown_in
 
 LOG, TENSORBOARD = "training.jsonl", "tensorboard"
 _LOG_SECONDS = 5.0
@@ -20,21 +22,13 @@ _SMOOTHING = 0.05
 class TrainingLog:
     """Smooths losses and writes them where they can be followed; quiet where ``shown`` is False.
 
-    ``curve`` holds the logged rows, for the training record. The bar shows the losses of ``names``
-    that the last step had, or the first few if there are none.
+    ``curve`` holds the logged rows, for the training record. The bar shows what the
+    table of measurements has for it of the last step, or the first few losses if there is none.
     """
 
-    def __init__(
-        self,
-        folder: Path,
-        label: str,
-        *,
-        shown: bool,
-        tensorboard: bool,
-        names: Sequence[str] = (),
-    ) -> None:
-        self.names, self._latest = names, set[str]()
+    def __init__(self, folder: Path, label: str, *, shown: bool, tensorboard: bool) -> None:
         self.folder, self.label, self.shown = folder, label, shown
+        self._latest: set[str] = set()
         self.curve: list[dict[str, float]] = []
         self._smooth: dict[str, float] = {}
         self._last = -math.inf
@@ -61,7 +55,7 @@ class TrainingLog:
     def say(self, text: str) -> None:
         """A line above the bar, on stderr."""
         if self.shown:
-            tqdm.write(f"{self.label}: {text}", file=_stderr())
+            tqdm.write(f"{self.label}: {text}", file=sys.stderr)
 
     def add(self, losses: Mapping[str, float]) -> None:
         """Take in one step's losses."""
@@ -112,18 +106,12 @@ class TrainingLog:
     def losses(self) -> str:
         """What the bar says of them, smoothed."""
         known = self._smooth.keys() & self._latest
-        names = [name for name in self.names if name in known] or list(self._smooth)
+        names = [name for name in shown_in("bar") if name in known] or list(self._smooth)
         return ", ".join(f"{name} {self._smooth[name]:.3g}" for name in names[:6])
 
     def _move(self, fraction: float) -> None:
         self._bar.n = round(100 * min(1.0, fraction))
         self._bar.refresh()
-
-
-def _stderr() -> Any:
-    import sys
-
-    return sys.stderr
 
 
 def check_tensorboard() -> None:

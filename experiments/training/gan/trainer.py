@@ -11,7 +11,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from gandiff.common.measurements import shown_in
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, cosine, gradients, norm, set_lr
 from gandiff.experiments.training.checkpoints import Stateful
@@ -118,7 +117,6 @@ class GanTrainer:
             ranks,
             networks=dataclasses.asdict(config),
             recipe=dataclasses.asdict(recipe),
-            shown=shown_in("bar"),
             captions_sha256=captions_digest(data),
         )
         if recipe.minibatch_std and not self._same_groups():

@@ -89,13 +89,12 @@ def test_going_on_by_another_recipe_is_said(
 
 def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:
     loop, _, _ = make(tmp_path)
-    loop.log.names = ("b", "z", "a")
-    loop.log.add({"a": 1.0, "c": 5.0})
-    assert loop.log.losses() == "a 1"
-    loop.log.add({"b": 2.0, "c": 5.0})
-    assert loop.log.losses() == "b 2"
-    loop.log.add({"c": 5.0})
-    assert loop.log.losses() == "a 1, c 5, b 2"
+    loop.log.add({"g_loss": 1.0, "r1": 5.0})
+    assert loop.log.losses() == "g_loss 1"
+    loop.log.add({"d_loss": 2.0, "r1": 5.0})
+    assert loop.log.losses() == "d_loss 2"
+    loop.log.add({"r1": 5.0})
+    assert loop.log.losses() == "g_loss 1, r1 5, d_loss 2"
 
 
 def test_tensorboard_gets_losses_and_measurements(tmp_path: Path) -> None:
