@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float
 
 from gandiff.reports.plotting import FAINT, INK, Point, settle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.transforms import Bbox
 
-_DIRECTIONS = 16
-_GAPS = (7.0, 11.0, 18.0, 28.0, 40.0, 55.0, 75.0)  # points of type between marker and name
+_ANGLES = np.tile(np.arange(16) * np.pi / 8, 7)
+_GAPS = np.repeat([7.0, 11, 18, 28, 40, 55, 75], 16)  # points of type between marker and name
 _DOT = 5.0  # half the side of a marker, in points
 
 
@@ -27,110 +28,54 @@ def label_points(
     Candidates lie on rings around the point and the cheapest is taken; the most crowded points
     choose first. A name that had to go far gets a thin leader.
     """
-    from matplotlib.transforms import Bbox
-
     figure = axes.figure.get_figure(root=True)
     assert figure is not None
     settle(figure)
     scale = figure.dpi / 72
-    dots = [(float(x), float(y)) for x, y in axes.transData.transform([(p.x, p.y) for p in points])]
-    taken = [
-        Bbox.from_extents(x - _DOT * scale, y - _DOT * scale, x + _DOT * scale, y + _DOT * scale)
-        for x, y in dots
-    ]
-    bars = [box for point in points for box in _bars(axes, point, scale)]
-    bars += [_strip(axes, (a, b), scale) for a, b in pairwise(line)]
-    for i in sorted(range(len(points)), key=lambda i: _distance_to_next(dots, i)):
-        text = axes.annotate(
-            points[i].name,
-            (points[i].x, points[i].y),
-            xytext=(0, 0),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=8.5,
-            color=INK,
-            zorder=4,
-            annotation_clip=False,
-        )
-        size = text.get_window_extent()
-        choices = _candidates(dots[i], size.width, size.height, scale)
-        frame = axes.get_window_extent()
-        best = min(choices, key=lambda box: _cost(box, dots[i], taken, bars, frame))
-        dx, dy = ((best.x0 + best.x1) / 2 - dots[i][0], (best.y0 + best.y1) / 2 - dots[i][1])
-        text.set_position((dx / scale, dy / scale))
-        taken.append(best)
-        if _gap(best, dots[i]) > 16 * scale:
-            _leader(axes, points[i], dx / scale, dy / scale)
+    dots = axes.transData.transform([(p.x, p.y) for p in points])
+    # Boxes are rows of left, bottom, right and top, in pixels.
+    taken = np.hstack([dots - _DOT * scale, dots + _DOT * scale])
+    frame = np.array([axes.get_window_extent().extents])
+    bars = _bars(axes, points, line, scale)
+    apart = np.linalg.norm(dots[:, None] - dots, axis=2) + np.diag(np.full(len(dots), np.inf))
+    directions = np.stack([np.cos(_ANGLES), np.sin(_ANGLES)], axis=1)
+    style: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8.5, "color": INK}
+    for i in np.argsort(apart.min(axis=1), kind="stable"):
+        at: dict[str, Any] = {"xy": (points[i].x, points[i].y), "textcoords": "offset points"}
+        text = axes.annotate(points[i].name, xytext=(0, 0), annotation_clip=False, **at, **style)
+        size = np.array(text.get_window_extent().size)
+        offsets = directions * (_GAPS[:, None] * scale + size / 2)
+        boxes = np.tile(dots[i], 2) + np.hstack([offsets - size / 2, offsets + size / 2])
+        far = np.linalg.norm((abs(offsets) - size / 2).clip(0), axis=1)
+        covered = (_shared(boxes, taken, margin=1.0) > 0) + _shared(boxes, taken) / size.prod()
+        outside = 1 - _shared(boxes, frame)[:, 0] / size.prod()
+        crossed = (_shared(boxes, bars) > 0).sum(axis=1)
+        cost = 50 * covered.sum(axis=1) + 30 * outside + 1.5 * crossed + far / size[1] / 2
+        best = cost.argmin()
+        text.set(position=offsets[best] / scale, zorder=4)
+        taken = np.vstack([taken, boxes[best]])
+        if far[best] > 16 * scale:
+            leader = {"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 7}
+            axes.annotate("", xytext=offsets[best] / scale, zorder=2, arrowprops=leader, **at)
 
 
-def _leader(axes: Axes, point: Point, dx: float, dy: float) -> None:
-    axes.annotate(
-        "",
-        (point.x, point.y),
-        xytext=(dx, dy),
-        textcoords="offset points",
-        zorder=2,
-        arrowprops={"arrowstyle": "-", "color": FAINT, "linewidth": 0.7, "shrinkA": 7},
-    )
+def _bars(
+    axes: Axes, points: Sequence[Point], line: Sequence[tuple[float, float]], half: float
+) -> Float[np.ndarray, "n 4"]:
+    """The boxes around the intervals and the pieces of the line."""
+    ends = list(pairwise(line))
+    for p in points:
+        ends += [((p.x_interval[0], p.y), (p.x_interval[1], p.y))] if p.x_interval else []
+        ends += [((p.x, p.y_interval[0]), (p.x, p.y_interval[1]))] if p.y_interval else []
+    corners = axes.transData.transform(np.reshape(ends, (-1, 2))).reshape(-1, 2, 2)
+    return np.hstack([corners.min(axis=1) - half, corners.max(axis=1) + half])
 
 
-def _distance_to_next(dots: Sequence[tuple[float, float]], i: int) -> float:
-    others = [math.dist(dots[i], dot) for k, dot in enumerate(dots) if k != i]
-    return min(others, default=math.inf)
-
-
-def _candidates(
-    dot: tuple[float, float], width: float, height: float, scale: float
-) -> Iterator[Bbox]:
-    from matplotlib.transforms import Bbox
-
-    for gap in _GAPS:
-        for k in range(_DIRECTIONS):
-            angle = 2 * math.pi * k / _DIRECTIONS
-            across, up = math.cos(angle), math.sin(angle)
-            x = dot[0] + across * (gap * scale + width / 2)
-            y = dot[1] + up * (gap * scale + height / 2)
-            yield Bbox.from_bounds(x - width / 2, y - height / 2, width, height)
-
-
-def _cost(
-    box: Bbox, dot: tuple[float, float], taken: Sequence[Bbox], bars: Sequence[Bbox], frame: Bbox
-) -> float:
-    area = box.width * box.height
-    padded = box.padded(1.0)
-    covered = sum(1 + _overlap(box, other) / area for other in taken if padded.overlaps(other))
-    crossed = sum(_overlap(box, bar) > 0 for bar in bars)
-    outside = 1 - _overlap(box, frame) / area
-    return 50 * covered + 30 * outside + 1.5 * crossed + _gap(box, dot) / box.height / 2
-
-
-def _overlap(a: Bbox, b: Bbox) -> float:
-    width = float(min(a.x1, b.x1) - max(a.x0, b.x0))
-    height = float(min(a.y1, b.y1) - max(a.y0, b.y0))
-    return max(0.0, width) * max(0.0, height)
-
-
-def _gap(box: Bbox, dot: tuple[float, float]) -> float:
-    across = max(box.x0 - dot[0], 0.0, dot[0] - box.x1)
-    up = max(box.y0 - dot[1], 0.0, dot[1] - box.y1)
-    return math.hypot(across, up)
-
-
-def _bars(axes: Axes, point: Point, scale: float) -> Iterator[Bbox]:
-    for ends in (
-        [(x, point.y) for x in point.x_interval or ()],
-        [(point.x, y) for y in point.y_interval or ()],
-    ):
-        if ends:
-            yield _strip(axes, ends, scale)
-
-
-def _strip(axes: Axes, ends: Sequence[tuple[float, float]], half: float) -> Bbox:
-    """The box, in pixels, around a level or upright piece of line."""
-    from matplotlib.transforms import Bbox
-
-    (x0, y0), (x1, y1) = axes.transData.transform(list(ends))
-    return Bbox.from_extents(
-        min(x0, x1) - half, min(y0, y1) - half, max(x0, x1) + half, max(y0, y1) + half
-    )
+def _shared(
+    a: Float[np.ndarray, "n 4"], b: Float[np.ndarray, "m 4"], margin: float = 0.0
+) -> Float[np.ndarray, "n m"]:
+    """The area that each box of a, with a margin around it, has in common with each of b."""
+    low = np.maximum(a[:, None, :2] - margin, b[:, :2])
+    high = np.minimum(a[:, None, 2:] + margin, b[:, 2:])
+    area: Float[np.ndarray, "n m"] = (high - low).clip(0).prod(axis=2)
+    return area
