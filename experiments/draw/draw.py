@@ -6,7 +6,6 @@ import dataclasses
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -104,8 +103,8 @@ def draw(
             start = time.perf_counter()
             batches = _plan(name, generator, suite, samples, seed)
             folder = grid.with_suffix("") / f"{number}-{_slug(name)}"
-            for picture in _pictures(generator, batches, steps[name], device, bar):
-                drawing.pictures.append(_save(picture, folder))
+            for job, made, step in _generations(generator, batches, steps[name], device, bar):
+                drawing.pictures.append(_save(job, made, step, folder))
                 bar.update()
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
     heads = [_head(name, generator) for name, generator in generators.items()]
@@ -152,35 +151,38 @@ def _plan(
     )
 
 
-def _pictures(
+def _generations(
     generator: Generator, batches: Sequence[Batch], steps: list[int], device: str, bar: Any
-) -> Iterator[Picture]:
+) -> Iterator[tuple[GenerationJob, Generation, int | None]]:
     """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
     try:
         bar.set_description(f"{batches[0].generator}: loading")
-        _, problem = _attempt(partial(generator.load, resolve_device(device)))
+        _, problem = _attempt(None, generator.load, resolve_device(device))
         bar.set_description(f"{batches[0].generator}: drawing")
         for batch in batches:
-            called, reason = _attempt(partial(call, generator, batch), problem)
+            called, reason = _attempt(problem, call, generator, batch)
             made = called[0] if called else [_missing(reason)] * len(batch.jobs)
             for job, generation in zip(batch.jobs, made, strict=True):
-                yield _picture(job, check_generation(generation, None))
+                yield job, check_generation(generation, None), None
         jobs = [job for batch in batches for job in batch.jobs if job.sample == 0]
         for job in jobs if steps else ():
-            frames, reason = _attempt(partial(generator.trace, job.request(), steps), problem)
-            shown = {frame.step: Generation(image=frame.noisy) for frame in frames or ()}
-            for step, generation in (shown or {steps[0]: _missing(reason)}).items():
-                yield _picture(job, generation, step)
+            frames, reason = _attempt(problem, generator.trace, job.request(), steps)
+            for frame in frames or ():
+                yield job, Generation(image=frame.noisy), frame.step
+            if not frames:
+                yield job, _missing(reason), steps[0]
     finally:
         generator.unload()
 
 
-def _attempt(work: Callable[[], T], problem: str | None = None) -> tuple[T | None, str | None]:
+def _attempt(
+    problem: str | None, work: Callable[..., T], *arguments: object
+) -> tuple[T | None, str | None]:
     """The result, or the reason why there is none; an earlier problem is the reason already."""
     if problem is not None:
         return None, problem
     try:
-        return work(), None
+        return work(*arguments), None
     except Exception as error:
         # Memory that ran out is a failure of this model: the next one may need less.
         cause = error.__cause__ if isinstance(error, EnvironmentFailure) else None
@@ -191,7 +193,13 @@ def _missing(reason: str | None) -> Generation:
     return Generation(image=None, status="failed", reason=reason or "it gave nothing")
 
 
-def _picture(job: GenerationJob, made: Generation, step: int | None = None) -> Picture:
+def _save(job: GenerationJob, made: Generation, step: int | None, folder: Path) -> Picture:
+    name = f"{job.prompt.id}_{job.sample}.png"
+    if step is not None:
+        name = f"steps/{job.prompt.id}_step-{step:03d}.png"
+    if made.image is not None:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        write_png(folder / name, made.image)
     return Picture(
         model=job.generator,
         prompt=job.prompt.text,
@@ -199,21 +207,11 @@ def _picture(job: GenerationJob, made: Generation, step: int | None = None) -> P
         sample=job.sample,
         seed=job.seed,
         step=step,
+        path=None if made.image is None else folder / name,
         reason=made.reason,
         unread_tokens=max(made.truncated_tokens.values(), default=0),
         image=made.image,
     )
-
-
-def _save(picture: Picture, folder: Path) -> Picture:
-    if picture.image is None:
-        return picture
-    step = picture.step
-    name = f"{picture.sample}.png" if step is None else f"step-{step:03d}.png"
-    path = (folder if step is None else folder / "steps") / f"{picture.prompt_id}_{name}"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_png(path, picture.image)
-    return dataclasses.replace(picture, path=path)
 
 
 def _head(name: str, generator: Generator) -> tuple[str, str]:
@@ -230,19 +228,19 @@ def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[int]]) -> Iterat
     for picture in pictures:
         of_model = places.setdefault((picture.prompt_id, picture.sample), {})
         of_model.setdefault(picture.model, []).append(picture)
-    for (_, sample), by_model in places.items():
-        columns = [(made[0], made[1:]) for made in by_model.values()]
+    for (_, sample), columns in places.items():
+        first = next(iter(columns.values()))[0]
         yield Row(
-            title=columns[0][0].prompt if sample == 0 else None,
-            label=f"seed {columns[0][0].seed}",
-            cells=[_cell([picture], "failed") for picture, _ in columns],
+            title=first.prompt if sample == 0 else None,
+            label=f"seed {first.seed}",
+            cells=[_shown(made[:1]) or "failed" for made in columns.values()],
         )
         if sample == 0 and any(steps.values()):
-            words = ["failed" if shown else "has no steps to show" for shown in steps.values()]
-            strips = [_cell(f, word) for (_, f), word in zip(columns, words, strict=True)]
+            words = {name: "failed" if steps[name] else "has no steps to show" for name in steps}
+            strips = [_shown(made[1:]) or words[name] for name, made in columns.items()]
             yield Row(label="from noise\nto picture", cells=strips, strips=True)
 
 
-def _cell(pictures: Sequence[Picture], word: str) -> Cell:
-    shown = [(p.image, "" if p.step is None else f"step {p.step + 1}") for p in pictures]
-    return Cell([(image, below) for image, below in shown if image is not None], word)
+def _shown(pictures: Sequence[Picture]) -> Cell:
+    captioned = [(p.image, "" if p.step is None else f"step {p.step + 1}") for p in pictures]
+    return [(image, caption) for image, caption in captioned if image is not None]

@@ -5,27 +5,21 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
+import textwrap
 from collections.abc import Sequence
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-Pixels = UInt8[np.ndarray, "h w 3"]
+Pixels = UInt8[np.ndarray, "_ _ 3"]
+Cell = Sequence[tuple[Pixels, str]] | str  # pictures and what is written below each, or a word
 
 # px of a cell, its frame included, where there are many rows, usually, and for larger pictures
 SMALL, SIDE, LARGE = 194, 290, 514
 _MARGIN, _GAP, _LABEL = 28, 14, 124  # px; the last is the width of the column on the left
 _PER_LINE, _BETWEEN, _CAPTION = 4, 6, 20  # frames in a line, px between, px for a caption below
 _INK, _SOFT, _LINE, _EMPTY = (32, 33, 36), (110, 114, 120), (218, 220, 224), (245, 246, 247)
-
-
-@dataclasses.dataclass(frozen=True)
-class Cell:
-    """Pictures with what is written below each; ``word`` stands for none."""
-
-    pictures: Sequence[tuple[Pixels, str]]
-    word: str = ""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,34 +38,41 @@ def draw_grid(heads: Sequence[tuple[str, str]], rows: Sequence[Row]) -> Pixels:
     Small pictures are enlarged by whole factors, so that their pixels stay what they are; large
     ones are reduced.
     """
-    cells = [cell for row in rows for cell in row.cells]
-    longest = max((max(image.shape[:2]) for cell in cells for image, _ in cell.pictures), default=0)
+    pictures = [
+        image
+        for row in rows
+        for cell in row.cells
+        if not isinstance(cell, str)
+        for image, _ in cell
+    ]
+    longest = max((max(image.shape[:2]) for image in pictures), default=0)
     many = len(rows) > 4 and not any(row.strips for row in rows)
     side = next((s for s in ([SMALL, SIDE] if many else [SIDE]) if longest <= s - 2), LARGE)
-    width = _LABEL + len(heads) * (side + _GAP) - _GAP
-    parts = [_heads(heads, side, width)]
+    columns = [_LABEL + i * (side + _GAP) for i in range(len(heads))]
+    width = columns[-1] + side
+    parts = [_heads(heads, columns, side)]
     for row in rows:
         parts += [] if row.title is None else [_title(row.title, width)]
-        parts.append(_row(row, side, width))
-    height = sum(part.height + _GAP for part in parts) - _GAP
-    page = Image.new("RGB", (width + 2 * _MARGIN, height + 2 * _MARGIN), "white")
-    y = _MARGIN
+        parts.append(_row(row, columns, side))
+    page, _ = _blank(width, sum(part.height + _GAP for part in parts) - _GAP)
+    y = 0
     for part in parts:
-        page.paste(part, (_MARGIN, y))
+        page.paste(part, (0, y))
         y += part.height + _GAP
-    return np.asarray(page)
+    return np.asarray(ImageOps.expand(page, _MARGIN, "white"))
 
 
-def _heads(heads: Sequence[tuple[str, str]], side: int, width: int) -> Image.Image:
-    part, pen = _blank(width, 46)
-    for x, (name, below) in zip(_columns(len(heads), side), heads, strict=True):
-        pen.text((x, 0), _cut(name, 18, side), _INK, _font(18))
-        pen.text((x, 25), _cut(below, 13, side), _SOFT, _font(13))
+def _heads(heads: Sequence[tuple[str, str]], columns: Sequence[int], side: int) -> Image.Image:
+    part, pen = _blank(columns[-1] + side, 46)
+    for x, (name, below) in zip(columns, heads, strict=True):
+        pen.text((x, 0), _end(name, 18, side), _INK, _font(18))
+        pen.text((x, 25), _end(below, 13, side), _SOFT, _font(13))
     return part
 
 
 def _title(text: str, width: int) -> Image.Image:
-    lines = _wrapped(text, 21, width)
+    letters = len(text) * width / _font(21).getlength(text)  # of usual width
+    lines = textwrap.wrap(text, max(1, int(0.95 * letters)))
     part, pen = _blank(width, 14 + 28 * len(lines))
     pen.line((0, 0, width, 0), _LINE)
     for i, line in enumerate(lines):
@@ -79,58 +80,39 @@ def _title(text: str, width: int) -> Image.Image:
     return part
 
 
-def _row(row: Row, side: int, width: int) -> Image.Image:
-    cells = [_strip(c, side) if row.strips else _picture(c, side) for c in row.cells]
-    part, pen = _blank(width, max(cell.height for cell in cells))
+def _row(row: Row, columns: Sequence[int], side: int) -> Image.Image:
+    cells = [_cell(cell, side, _PER_LINE if row.strips else 1) for cell in row.cells]
+    part, pen = _blank(columns[-1] + side, max(cell.height for cell in cells))
     pen.multiline_text((0, 4), row.label, _SOFT, _font(13), spacing=5)
-    for x, cell in zip(_columns(len(cells), side), cells, strict=True):
+    for x, cell in zip(columns, cells, strict=True):
         part.paste(cell, (x, 0))
     return part
 
 
-def _picture(cell: Cell, side: int) -> Image.Image:
-    return _framed(cell.pictures[0][0], side) if cell.pictures else _empty(side, side, cell.word)
-
-
-def _strip(cell: Cell, side: int) -> Image.Image:
-    small = (side - (_PER_LINE - 1) * _BETWEEN) // _PER_LINE
-    if not cell.pictures:
-        return _empty(side, small, cell.word)
-    lines = math.ceil(len(cell.pictures) / _PER_LINE)
-    part, pen = _blank(side, lines * (small + _CAPTION))
-    for i, (image, below) in enumerate(cell.pictures):
-        line, place = divmod(i, _PER_LINE)
-        x, y = place * (small + _BETWEEN), line * (small + _CAPTION)
-        part.paste(_framed(image, small), (x, y))
-        pen.text((x + small // 2, y + small + 2), below, _SOFT, _font(11), anchor="ma")
-    return part
-
-
-def _empty(width: int, height: int, word: str) -> Image.Image:
-    part, pen = _blank(width, height, _EMPTY)
-    pen.text((width // 2, height // 2), word, _SOFT, _font(14), anchor="mm")
+def _cell(cell: Cell, side: int, per_line: int) -> Image.Image:
+    small = (side - (per_line - 1) * _BETWEEN) // per_line
+    if isinstance(cell, str):
+        part, pen = _blank(side, small, _EMPTY)
+        pen.text((side // 2, small // 2), cell, _SOFT, _font(14), anchor="mm")
+        return part
+    height = small + (_CAPTION if per_line > 1 else 0)
+    part, pen = _blank(side, math.ceil(len(cell) / per_line) * height)
+    for i, (pixels, caption) in enumerate(cell):
+        x, y = i % per_line * (small + _BETWEEN), i // per_line * height
+        image = _framed(pixels, small)
+        part.paste(image, (x + (small - image.width) // 2, y + (small - image.height) // 2))
+        pen.text((x + small // 2, y + small + 2), caption, _SOFT, _font(11), anchor="ma")
     return part
 
 
 def _framed(pixels: Pixels, side: int) -> Image.Image:
-    """A picture in the middle of a square, a thin line around it."""
-    image = Image.fromarray(pixels)
-    inside, longest = side - 2, max(image.size)
-    if longest > inside:
-        image.thumbnail((inside, inside), Image.Resampling.LANCZOS)
+    """A picture with a thin line around it, as large as fits into a square."""
+    image, inside = Image.fromarray(pixels), side - 2
+    if factor := inside // max(image.size):
+        image = ImageOps.scale(image, factor, Image.Resampling.NEAREST)
     else:
-        factor = inside // longest
-        size = (image.width * factor, image.height * factor)
-        image = image.resize(size, Image.Resampling.NEAREST)
-    part, pen = _blank(side, side)
-    x, y = (side - image.width) // 2, (side - image.height) // 2
-    pen.rectangle((x - 1, y - 1, x + image.width, y + image.height), outline=_LINE)
-    part.paste(image, (x, y))
-    return part
-
-
-def _columns(count: int, side: int) -> list[int]:
-    return [_LABEL + i * (side + _GAP) for i in range(count)]
+        image.thumbnail((inside, inside), Image.Resampling.LANCZOS)
+    return ImageOps.expand(image, 1, _LINE)
 
 
 def _blank(
@@ -145,21 +127,7 @@ def _font(size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
     return ImageFont.load_default(size)
 
 
-def _cut(text: str, size: int, width: int) -> str:
+def _end(text: str, size: int, width: int) -> str:
     """The end of a text, which tells paths apart, as far as it fits."""
-    if _font(size).getlength(text) <= width:
-        return text
-    while text and _font(size).getlength(f"…{text}") > width:
-        text = text[1:]
-    return f"…{text}"
-
-
-def _wrapped(text: str, size: int, width: int) -> list[str]:
-    lines = [""]
-    for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
-        if lines[-1] and _font(size).getlength(longer) > width:
-            lines.append(_cut(word, size, width))
-        else:
-            lines[-1] = _cut(longer, size, width)
-    return lines
+    ends = (text, *(f"…{text[i:]}" for i in range(1, len(text) + 1)))
+    return next(end for end in ends if _font(size).getlength(end) <= width)
