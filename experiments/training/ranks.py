@@ -2,6 +2,12 @@
 
 Losses are sums over rows divided by the size of the whole batch, so gradients are added, not
 averaged, and the result does not depend on how many processes there are.
+
+Torch's own launcher (``torch.distributed.launcher.elastic_launch``, tried with torch 2.14) does not
+do here: it passes a Ctrl-C on that the terminal has sent to its processes already, and the second
+one would break off the step; 30 s later it kills a process that is still saving; when it is killed
+itself, its processes get an interrupt and finish a step that may take minutes; and an error comes
+back as a ``ChildFailedError`` after a traceback on stderr.
 """
 
 from __future__ import annotations
@@ -41,10 +47,10 @@ _INTERRUPTED, _FAILED = 130, 1
 # From the parent: stop as if Ctrl-C had been pressed. Windows lacks it, and there a console does
 # without what is written here for terminals.
 _STOP: signal.Signals = getattr(signal, "SIGUSR1", signal.SIGINT)
-_SAVING = 120.0  # s, once one of several that were asked to stop has
-_TELLING = 2.0  # s for the others to say what is wrong, once one has failed
-# What a child may end with that its text tells in full, the narrowest first.
-_TOLD = (Diverged, RequestError, GeneratorError, MetricError, EnvironmentFailure)
+_TIME_TO_SAVE = 120.0  # s, once one of several that were asked to stop has
+_TIME_TO_FAIL = 2.0  # s for the others to say what is wrong, once one has failed
+# What a child may end with whose text says it all, the narrowest first.
+EXPECTED_ERRORS = (Diverged, RequestError, GeneratorError, MetricError, EnvironmentFailure)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,6 +93,16 @@ class Ranks:
 SINGLE_PROCESS = Ranks()
 
 
+@dataclasses.dataclass(frozen=True)
+class _Job:
+    """What every process does; in ``folder`` they meet and leave what went wrong."""
+
+    folder: Path
+    work: Callable[..., Any]
+    request: Any
+    arguments: tuple[Any, ...]
+
+
 def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     """Call ``work(request, ranks, *arguments)`` in ``request.processes`` processes.
 
@@ -95,30 +111,26 @@ def launch(work: Callable[..., Any], request: Any, *arguments: Any) -> None:
     """
     if request.processes == 1:
         work(request, SINGLE_PROCESS, *arguments)
-    else:
-        with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
-            _launch_children(Path(folder), work, request, arguments)
+        return
+    with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
+        _run_children(_Job(Path(folder), work, request, arguments))
 
 
-def _launch_children(
-    folder: Path, work: Callable[..., Any], request: Any, arguments: tuple[Any, ...]
-) -> None:
-    # Started afresh, not forked: a copy of a process with threads of torch in it may hang.
+def _run_children(job: _Job) -> None:
+    # Spawned, not forked: a copy of a process with threads of torch in it may hang.
     context = multiprocessing.get_context("spawn")
     children = [
-        context.Process(target=_child, args=(rank, folder, work, request, arguments))
-        for rank in range(request.processes)
+        context.Process(target=_child, args=(rank, job)) for rank in range(job.request.processes)
     ]
     presses: list[float] = []
     with on_interrupt(lambda *_: presses.append(time.monotonic())):
-        with _out_of_reach():
+        with _signals_blocked():
             for child in children:
                 child.start()
-        _wait(children, presses, folder)
-    for kind in _TOLD:
-        said = sorted(folder.glob(f"{kind.__name__}-*"))
-        if said:
-            raise kind(said[0].read_text(encoding="utf-8"))
+        _wait(children, presses, job.folder)
+    for kind in EXPECTED_ERRORS:
+        for message in sorted(job.folder.glob(f"{kind.__name__}-*")):
+            raise kind(message.read_text(encoding="utf-8"))
     codes = [child.exitcode for child in children]
     if presses or _INTERRUPTED in codes:
         raise KeyboardInterrupt
@@ -128,19 +140,19 @@ def _launch_children(
 
 def _wait(children: Sequence[BaseProcess], presses: Sequence[float], folder: Path) -> None:
     """Wait for all; pass the first Ctrl-C on; end those that would wait for one that ended."""
-    told, until = False, math.inf
+    asked, deadline = False, math.inf
     while any(child.is_alive() for child in children):
         time.sleep(0.05)
-        if presses and not told:
-            told = True
+        if presses and not asked:
+            asked = True
             _ask_to_stop(children)
         codes = [child.exitcode for child in children]
-        if any(codes) and until == math.inf:
+        if any(codes) and deadline == math.inf:
             # Before they met, one waits for the other and has nothing to save.
             met = all((folder / f"met-{rank}").exists() for rank in range(len(children)))
-            stopping = met and (told or _INTERRUPTED in codes)
-            until = time.monotonic() + (_SAVING if stopping else _TELLING)
-        if len(presses) > 1 or time.monotonic() > until:
+            saving = met and (asked or _INTERRUPTED in codes)
+            deadline = time.monotonic() + (_TIME_TO_SAVE if saving else _TIME_TO_FAIL)
+        if len(presses) > 1 or time.monotonic() > deadline:
             for child in children:
                 child.kill()
 
@@ -154,12 +166,12 @@ def _ask_to_stop(children: Sequence[BaseProcess]) -> None:
 
 
 @contextmanager
-def _out_of_reach() -> Iterator[None]:
+def _signals_blocked() -> Iterator[None]:
     """Processes that are started meanwhile do not get the Ctrl-C of the terminal.
 
     A terminal signals all its processes at once. With what is passed on a child would get two, and
-    the second one breaks its step off. They stay in the terminal's group all the same, and so are
-    halted and hung up with us. What asks them to stop waits until they listen.
+    the second one breaks off its step. They stay in the terminal's group all the same, and so are
+    suspended and hung up with us. What asks them to stop waits until they listen.
     """
     if sys.platform == "win32" or not in_main_thread():  # nobody passes anything on
         yield
@@ -172,37 +184,31 @@ def _out_of_reach() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _child(rank: int, folder: Path, work: Any, request: Any, arguments: tuple[Any, ...]) -> None:
+def _child(rank: int, job: _Job) -> None:
     try:
-        _end_with_parent()
-        asked = _listen()
-        _take_part(Ranks(rank, request.processes), folder, work, request, arguments, asked)
+        threading.Thread(target=_end_with_parent, daemon=True).start()
+        _train(Ranks(rank, job.request.processes), job, asked=_listen())
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
 
 
-def _take_part(
-    ranks: Ranks,
-    folder: Path,
-    work: Any,
-    request: Any,
-    arguments: tuple[Any, ...],
-    asked: threading.Event,
-) -> None:
-    _join((folder / "meeting").as_uri(), ranks, request.device)
-    (folder / f"met-{ranks.rank}").touch()
-    if request.device == "cpu":
+def _train(ranks: Ranks, job: _Job, asked: threading.Event) -> None:
+    device = job.request.device
+    _join((job.folder / "meeting").as_uri(), ranks, device)
+    (job.folder / f"met-{ranks.rank}").touch()
+    if device == "cpu":
         torch.set_num_threads(max(1, torch.get_num_threads() // ranks.count))
-    own = dataclasses.replace(request, device=_own_device(request.device, ranks.rank))
+    own = dataclasses.replace(job.request, device=_own_device(device, ranks.rank))
     try:
-        work(own, ranks, *arguments)
+        job.work(own, ranks, *job.arguments)
     except Exception as error:
-        told = environment_failure(error) or error
-        kind = next((kind for kind in _TOLD if isinstance(told, kind)), None)
-        if kind is not None:
-            (folder / f"{kind.__name__}-{ranks.rank}").write_text(str(told), encoding="utf-8")
-            raise SystemExit(_FAILED) from None
-        if asked.is_set():  # another one was quicker to stop, and left this one's message unheard
+        reported = environment_failure(error) or error
+        for kind in EXPECTED_ERRORS:
+            if isinstance(reported, kind):
+                path = job.folder / f"{kind.__name__}-{ranks.rank}"
+                path.write_text(str(reported), encoding="utf-8")
+                raise SystemExit(_FAILED) from None
+        if asked.is_set():  # another one stopped sooner, and did not answer this one any more
             raise SystemExit(_INTERRUPTED) from None
         raise
     finally:  # whatever ended it: a process that ends in a group aborts now and then
@@ -227,15 +233,11 @@ def _listen() -> threading.Event:
 
 
 def _end_with_parent() -> None:
-    """End at once if the parent is gone: nobody else would ever stop this process."""
+    """End at once when the parent is gone: nobody else would ever stop this process."""
     parent = multiprocessing.parent_process()
     assert parent is not None
-
-    def watch() -> None:
-        parent.join()
-        os._exit(_FAILED)
-
-    threading.Thread(target=watch, daemon=True).start()
+    parent.join()
+    os._exit(_FAILED)
 
 
 def _join(meeting: str, ranks: Ranks, device: str) -> None:
