@@ -127,7 +127,10 @@ def train_with_ready_text(line: str) -> None:
 
 
 def test_the_readme(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    first = {"gandiff run scenes": "gandiff run scenes --limit 2 --stop-after generate"}
+    first = {
+        "gandiff run scenes": "gandiff run scenes --limit 2 --stop-after generate "
+        "--set report.trace_prompts=0"
+    }
     pages.play("README.md", {"first-run": first, "mine": MINE, "python": PYTHON})
     said = capsys.readouterr().out
     assert "star.png" in said

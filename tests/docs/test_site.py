@@ -13,6 +13,8 @@ from types import ModuleType
 import pages
 import pytest
 
+from gandiff.common.measurements import MEASUREMENTS
+
 OUTPUT = {"models/", "site/", "gan/"}  # a name in a sentence, not a place below the root
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)")
 
@@ -29,6 +31,14 @@ def test_tables_are_what_the_code_gives(
     code = generate.main(["--check"])
     said = capsys.readouterr()
     assert code == 0, f"run: python docs/generate.py\n{said.out}{said.err}"
+
+
+def test_every_alarm_is_explained() -> None:
+    page = (pages.ROOT / "docs" / "gan-health.md").read_text(encoding="utf-8")
+    explained = page.partition("## Alarms")[2].partition("##")[0]
+    named = {name for one in MEASUREMENTS.values() if one.alarm for name in one.alarm.split(", ")}
+    assert len(named) == 7
+    assert [name for name in sorted(named) if f"| {name} |" not in explained] == []
 
 
 def test_a_table_of_another_page_is_refused(generate: ModuleType) -> None:
