@@ -106,13 +106,14 @@ def _range(field: Mapping[str, Any]) -> str:
 
 def recipe_table() -> dict[str, str]:
     """The numbers of the GAN's recipes; ``--set`` changes them."""
-    from gandiff.experiments.training.gan.recipe import RECIPES, GanRecipe
+    from gandiff.experiments.training.gan.recipe import RECIPES, GanRecipe, recipe_of
 
     meanings = attribute_docstrings(GanRecipe)
+    recipes = [recipe_of(name) for name in RECIPES]
     rows = [
         (
             _code(field.name),
-            *(_number(getattr(recipe, field.name)) for recipe in RECIPES.values()),
+            *(_number(getattr(recipe, field.name)) for recipe in recipes),
             meanings.get(field.name, ""),
         )
         for field in dataclasses.fields(GanRecipe)

@@ -3,28 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, Final, Literal, get_args
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import Ge, Gt, Lt
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.renamed import RECIPE_FIELDS
-from gandiff.common.validation import read_assignments, read_value
+from gandiff.common.validation import read_assignments, read_value, settings_class
 
 Loss = Literal["relativistic", "non-saturating"]
-LOSSES: tuple[Loss, ...] = get_args(Loss)
+Positive = Annotated[float, Gt(0)]
+Weight = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
 ENDS: Final = {name: f"{name}_end" for name in ("d_warmup_lr", "lr", "gamma", "energy")}
 
 
-def _check_loss(loss: str) -> None:
-    if loss not in LOSSES:
-        raise RequestError(f"loss must be one of {', '.join(LOSSES)}, got {loss}")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class GanRecipe:
-    """How both networks are trained; raises ``RequestError`` for numbers that cannot work.
+    """How both networks are trained; raises ``SettingError`` for numbers that cannot work.
 
     A training has three phases: for a fraction ``d_warmup`` of the budget only the discriminator
     is trained, for a fraction ``g_warmup`` the generator alone, then both compete by ``loss``.
@@ -32,48 +30,48 @@ class GanRecipe:
 
     loss: Loss = "relativistic"
     """What the networks compete by: `relativistic` or `non-saturating`."""
-    d_warmup: float = 0.05
+    d_warmup: Fraction = 0.05
     """Fraction of the budget for which only the discriminator is trained, on real pictures: it
     learns which caption fits. It costs a fifth of a full step.
     """
-    d_warmup_lr: float = 8e-3
+    d_warmup_lr: Positive = 8e-3
     """Learning rate at the start of that, ..."""
-    d_warmup_lr_end: float = 2e-3
+    d_warmup_lr_end: Positive = 2e-3
     """... and at its end."""
-    g_warmup: float = 0.1
+    g_warmup: Fraction = 0.1
     """Fraction of the budget for which the generator alone learns, by the energy score."""
-    lr: float = 8e-3
+    lr: Positive = 8e-3
     """Learning rate of Adam at the start, ..."""
-    lr_end: float = 2e-4
+    lr_end: Positive = 2e-4
     """... and at the end; a cosine lies between."""
-    g_lr_scale: float = 0.6
+    g_lr_scale: Positive = 0.6
     """The generator's rate is this times `lr`."""
-    betas: tuple[float, float] = (0.0, 0.99)
+    betas: tuple[Fraction, Fraction] = (0.0, 0.99)
     """Of Adam, for both networks."""
-    gamma: float = 1.0
+    gamma: Positive = 1.0
     """Weight of R1 (and R2 of the relativistic loss) at the start. The default was tuned at 32 px
     and holds at 64; larger pictures may want more (Karras et al. 2020b, appendix C, let it grow
     with the number of pixels).
     """
-    gamma_end: float = 0.3
+    gamma_end: Positive = 0.3
     """The same at the end."""
-    penalty_interval: int = 8
+    penalty_interval: Annotated[int, Ge(1)] = 8
     """The penalty is computed every so many steps, and scaled up by that."""
-    num_mismatched: int = 3
+    num_mismatched: Annotated[int, Ge(0)] = 3
     """Mismatched captions that each picture is also judged with, beside those of its batch."""
-    matching: float = 1.0
+    matching: Weight = 1.0
     """Weight of the loss that tells right captions from mismatched ones, in both networks."""
-    energy: float = 3.0
+    energy: Weight = 3.0
     """Weight of the energy score of every second caption, for which two pictures are sampled: it
     keeps pictures of one caption different.
     """
-    energy_end: float = 3.0
+    energy_end: Weight = 3.0
     """The same at the end."""
-    caption_dropout: float = 0.2
+    caption_dropout: Fraction = 0.2
     """Fraction of captions that are emptied, for both networks: there the noise must decide
     everything, and what it learns to decide serves captions that leave something open.
     """
-    ema_halflife_images: float = 10_000.0
+    ema_halflife_images: Positive = 10_000.0
     """After so many images a weight counts half in the average that is measured and saved."""
     augment: bool = False
     """DiffAugment, for small finite data only; `--augment` sets it."""
@@ -83,36 +81,21 @@ class GanRecipe:
     """
     guidance: str | None = None
     """A CLIP model that pulls pictures to captions, never one that judges; `--guidance` sets it."""
-    guidance_weight: float = 0.2
+    guidance_weight: Weight = 0.2
     """Weight of that pull (Sauer et al. 2023, section 3.3)."""
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        _check_loss(self.loss)
-        rates = ("lr", "lr_end", "g_lr_scale", "d_warmup_lr", "d_warmup_lr_end")
-        for name in ("gamma", "gamma_end", *rates, "ema_halflife_images"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise RequestError(f"{name} must be above 0, got {getattr(self, name)}")
-        for name in ("d_warmup", "g_warmup", "caption_dropout"):
-            if not 0 <= getattr(self, name) < 1:
-                raise RequestError(f"{name} must be from 0 to below 1, got {getattr(self, name)}")
+        """Check what numbers must be to each other."""
         if not self.d_warmup + self.g_warmup < 1:
-            raise RequestError(
+            raise ValueError(
                 f"d_warmup and g_warmup must leave a part of the budget, got {self.d_warmup} and "
                 f"{self.g_warmup}"
             )
         if self.g_warmup and not self.energy:  # it learns by nothing else
-            raise RequestError(
+            raise ValueError(
                 "g_warmup needs energy above 0; with energy=0 set g_warmup=0 (and energy_end=0, "
                 "unless the energy score is to come in later)"
             )
-        if self.penalty_interval < 1:
-            raise RequestError(f"penalty_interval must be at least 1, got {self.penalty_interval}")
-        for name in ("num_mismatched", "matching", "energy", "energy_end", "guidance_weight"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise RequestError(f"{name} must be at least 0, got {getattr(self, name)}")
-        if not (0 <= self.betas[0] < 1 and 0 <= self.betas[1] < 1):
-            raise RequestError(f"betas must be from 0 to below 1, got {self.betas}")
 
     @property
     def uses_energy_score(self) -> bool:
@@ -125,20 +108,21 @@ _PLAIN: dict[str, Any] = dict.fromkeys(
 )
 _PLAIN["g_lr_scale"] = 1.0
 
-RECIPES: dict[str, GanRecipe] = {
-    "default": GanRecipe(),
+# Changes to the defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
     # Huang et al. 2024, as they write it: both penalties at every step.
-    "relativistic": GanRecipe(penalty_interval=1, lr=2e-3, **_PLAIN),
+    "relativistic": {"penalty_interval": 1, "lr": 2e-3, **_PLAIN},
     # Karras et al. 2020, with mismatched captions: lazy R1, minibatch deviation.
-    "non-saturating": GanRecipe(
-        loss="non-saturating",
-        lr=2.5e-3,
-        penalty_interval=16,
-        gamma=0.01,
-        gamma_end=0.01,
-        minibatch_std=True,
+    "non-saturating": {
+        "loss": "non-saturating",
+        "lr": 2.5e-3,
+        "penalty_interval": 16,
+        "gamma": 0.01,
+        "gamma_end": 0.01,
+        "minibatch_std": True,
         **_PLAIN,
-    ),
+    },
 }
 
 
@@ -149,7 +133,7 @@ def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
     """
     if name not in RECIPES:
         raise RequestError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}")
-    return changed(RECIPES[name], changes)
+    return changed(GanRecipe(**RECIPES[name]), changes)
 
 
 def changed(
@@ -165,7 +149,6 @@ def changed(
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     for key in given:
         _refuse_unknown(key)
-    _check_loss(given.get("loss", recipe.loss))  # before a type checker does
     for name, end in ENDS.items():
         if name in given and end not in given and end not in fixed:
             start, last = getattr(recipe, name), getattr(recipe, end)

@@ -65,25 +65,25 @@ def settings_class(cls: type[T]) -> type[T]:
     """Make a frozen dataclass that checks its fields by their annotations when it is made.
 
     Fields that depend on each other are checked in ``__post_init__``, which raises ``ValueError``.
+    pydantic is imported with the first instance, so that the class itself costs nothing.
     """
-    import pydantic.dataclasses
-    from pydantic import ValidationError
-
-    made = pydantic.dataclasses.dataclass(frozen=True, kw_only=True, config=cast(Any, PYDANTIC))(
-        cls
-    )
-    checked = made.__init__
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    made.__pydantic_config__ = PYDANTIC  # type: ignore[attr-defined]
 
     @no_type_check  # run-time type checkers, which tests switch on, leave wrong types to pydantic
-    @functools.wraps(checked)
+    @functools.wraps(made.__init__)
     def __init__(self, **values):
+        from pydantic import ValidationError
+        from pydantic_core import ArgsKwargs
+
         try:
-            checked(self, **values)
+            given = ArgsKwargs((), values)
+            adapter(made).validator.validate_python(given, self_instance=self)
         except ValidationError as error:
             raise _setting_error(error, made) from None
 
     made.__init__ = __init__  # type: ignore[method-assign]
-    return cast(type[T], made)
+    return made
 
 
 def validate(kind: type[T], data: Mapping[str, Any]) -> T:

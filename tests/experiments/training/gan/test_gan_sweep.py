@@ -57,8 +57,10 @@ def test_an_end_that_is_set_beside_the_sweep_stays(tmp_path: Path, training: Fak
 def test_values_that_cannot_work_are_refused_before_training(
     tmp_path: Path, training: FakeTraining
 ) -> None:
-    name, values = read_sweep("loss=relativistic,hinge")
-    with pytest.raises(RequestError, match=r"loss must be one of .*, got hinge"):
+    with pytest.raises(RequestError, match=r"loss: must be one of .*, got 'hinge'"):
+        read_sweep("loss=relativistic,hinge")
+    name, values = read_sweep("d_warmup=0.1,0.95")
+    with pytest.raises(RequestError, match="must leave a part of the budget"):
         sweep_recipes(request(tmp_path), GanRecipe(), name, values)
     assert training.calls == []
 
