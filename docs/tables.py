@@ -217,7 +217,7 @@ def measurement_tables() -> dict[str, str]:
 
     def rows(at_ticks: bool) -> list[tuple[str, ...]]:
         return [
-            (_code(one.name), one.meaning, one.healthy, one.alarm or "")
+            (_code(one.name), one.meaning, one.healthy, ", ".join(one.alarms))
             for one in MEASUREMENTS.values()
             if (one.panel in _LOGGED) is not at_ticks
         ]
