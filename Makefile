@@ -54,13 +54,16 @@ test-slow: $(INSTALLED_DEV)
 test-peers: $(INSTALLED_PEERS)
 	@$(BIN)/pytest tests/peers
 
+# A schema that an older pydantic writes lacks the descriptions of its parts.
+NEWEST_PYDANTIC := tests/experiments/config/test_comparisons.py::test_the_schema_file_is_what_the_types_say
+
 # The lower bounds of pyproject.toml are true: this fetches gigabytes and takes a quarter of an hour,
 # so it is for before a release and not for CI. uv picks the lowest version of each dependency.
 test-lowest: $(INSTALLED_DEV)
 	@$(BIN)/uv venv --quiet --allow-existing --python 3.11 $(LOWEST)
 	@$(BIN)/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
 	@$(LOWEST)/bin/gandiff doctor
-	@$(LOWEST)/bin/pytest $(LOWEST_TESTS)
+	@$(LOWEST)/bin/pytest $(LOWEST_TESTS) --deselect $(NEWEST_PYDANTIC)
 	@folder=$$(mktemp -d); $(LOWEST)/bin/gandiff run scenes --limit 8 --out "$$folder/run" && rm -r "$$folder"
 
 docs: $(INSTALLED_DEV)

@@ -22,7 +22,9 @@ def test_the_number_is_the_smallest_that_detects_the_difference(
     difference: float, deviation: float, power: float, confidence: float
 ) -> None:
     prompts = prompts_needed(difference, deviation, power, confidence)
-    assert prompts is not None
+    if prompts is None:  # a thousandth of a large deviation, with high power
+        assert detectable_difference(deviation, MOST_PROMPTS, power, confidence) > difference
+        return
     assert detectable_difference(deviation, prompts, power, confidence) <= difference
     if prompts > LEAST:
         assert detectable_difference(deviation, prompts - 1, power, confidence) > difference
