@@ -21,7 +21,7 @@ app = typer.Typer(
     name="explore",
     help="See what a GAN makes of noise and text: truncation, interpolation, style mixing.\n\n"
     "z is the noise that a seed draws. A small network maps it and joins it with the text: that "
-    "is w, the style that paints the picture.",
+    "is w, the style of the picture.",
     epilog=examples(
         'gandiff explore truncation "a star" "a red ring on black"',
         'gandiff explore interpolate "a red star" "a blue ring"',
@@ -30,7 +30,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Weights = Annotated[str, typer.Option(help="A shipped name, a folder, or an id on the hub.")]
-Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to paint.")]
+Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")]
 
 
 @app.command(epilog=examples('gandiff explore truncation "a star" --psi 0,0.5,1 --out psi.png'))
@@ -59,8 +59,8 @@ def truncation(
 
     psis = _numbers(psi)
     if not all(0 <= value <= 2 for value in psis):
-        raise RequestError(f"--psi {psi}: needed are numbers from 0 to 2")
-    with _warnings_told():
+        raise RequestError(f"--psi {psi}: must be numbers from 0 to 2")
+    with _warnings_on_stderr():
         grid = editing.truncation(_load(weights), prompts, psis, seed)
     _write(out, grid, quiet, as_json)
 
@@ -104,13 +104,13 @@ def interpolate(
     numbers = _numbers(seeds)
     chosen = [int(number) for number in numbers]
     if chosen != numbers or min(chosen) < 0:
-        raise RequestError(f"--seeds {seeds}: needed are whole numbers from 0 up")
+        raise RequestError(f"--seeds {seeds}: must be whole numbers from 0 up")
     between = space == "prompts" and len(prompts) > 1
     if between and len(prompts) > 2:
-        raise RequestError(f"between prompts two are needed, got {len(prompts)}")
+        raise RequestError(f"interpolating between prompts takes two, got {len(prompts)}")
     if not between and len(chosen) != 2:
-        raise RequestError(f"--seeds {seeds}: between two noises two are needed, such as 0,1")
-    with _warnings_told():
+        raise RequestError(f"--seeds {seeds}: must be two, such as 0,1, to interpolate the noise")
+    with _warnings_on_stderr():
         gan = _load(weights)
         if between:
             grid = editing.interpolate_prompts(gan, prompts[0], prompts[1], chosen, steps)
@@ -142,15 +142,15 @@ def mix(
 ) -> None:
     """Style mixing: coarse layers from one w, fine ones from another.
 
-    Every prompt has a row, whose w paints what is coarse, and a column, whose w paints what is
-    fine.
+    Every prompt has a row, whose w decides what is coarse, and a column, whose w decides what
+    is fine.
     """
     from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
     try:
-        with _warnings_told():
+        with _warnings_on_stderr():
             grid = editing.mix_styles(_load(weights), each, each, crossover)
     except ValueError as error:
         raise RequestError(f"--crossover {crossover}: {error}") from error
@@ -160,20 +160,20 @@ def mix(
 def _load(weights: str) -> TextToImageGan:
     from gandiff.models.gan.model import TextToImageGan
 
-    found: TextToImageGan = TextToImageGan.from_pretrained(weights)
-    return found
+    gan: TextToImageGan = TextToImageGan.from_pretrained(weights)
+    return gan
 
 
 @contextmanager
-def _warnings_told() -> Iterator[None]:
+def _warnings_on_stderr() -> Iterator[None]:
     """Say on one line of stderr what Python would be warned of, as the other commands do."""
 
-    def tell(message: Warning | str, *_: object, **__: object) -> None:
+    def show(message: Warning | str, *_: object, **__: object) -> None:
         typer.echo(f"warning: {one_line(message)}", err=True)
 
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = tell
+        warnings.showwarning = show
         yield
 
 
@@ -185,7 +185,7 @@ def _numbers(text: str) -> list[float]:
     except ValueError:
         found = [math.nan]
     if not all(math.isfinite(number) for number in found):
-        raise RequestError(f"{text!r} is no list of numbers such as 0,0.5,1")
+        raise RequestError(f"{text!r} is not a list of numbers such as 0,0.5,1")
     return found
 
 

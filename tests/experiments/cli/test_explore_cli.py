@@ -66,26 +66,29 @@ def test_as_json_it_tells_the_shape(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover is 9, needed is 1 to 3"),
-        (["truncation", ONE, "--psi", "a,b"], "'a,b' is no list of numbers such as 0,0.5,1"),
+        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover must be from 1 to 3, got 9"),
+        (["truncation", ONE, "--psi", "a,b"], "'a,b' is not a list of numbers such as 0,0.5,1"),
         (
             ["interpolate", ONE, "--seeds", "3"],
-            "--seeds 3: between two noises two are needed, such as 0,1",
+            "--seeds 3: must be two, such as 0,1, to interpolate the noise",
         ),
-        (["truncation", ONE, "--psi", "0,2.5"], "--psi 0,2.5: needed are numbers from 0 to 2"),
-        (["interpolate", ONE, "--seeds", "nan,1"], "'nan,1' is no list of numbers such as 0,0.5,1"),
+        (["truncation", ONE, "--psi", "0,2.5"], "--psi 0,2.5: must be numbers from 0 to 2"),
+        (
+            ["interpolate", ONE, "--seeds", "nan,1"],
+            "'nan,1' is not a list of numbers such as 0,0.5,1",
+        ),
         (
             ["interpolate", ONE, "--seeds", "0.5,1"],
-            "--seeds 0.5,1: needed are whole numbers from 0 up",
+            "--seeds 0.5,1: must be whole numbers from 0 up",
         ),
         (
             ["interpolate", ONE, "--seeds", "1,2,3"],
-            "--seeds 1,2,3: between two noises two are needed, such as 0,1",
+            "--seeds 1,2,3: must be two, such as 0,1, to interpolate the noise",
         ),
-        (["interpolate", ONE, TWO, "a heart"], "between prompts two are needed, got 3"),
+        (["interpolate", ONE, TWO, "a heart"], "interpolating between prompts takes two, got 3"),
     ],
 )
-def test_what_cannot_be_painted_is_refused(
+def test_what_cannot_be_drawn_is_refused(
     toy_gan: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
