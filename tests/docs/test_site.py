@@ -13,6 +13,7 @@ from types import ModuleType
 import pages
 import pytest
 
+import gandiff
 from gandiff.common.measurements import MEASUREMENTS
 
 OUTPUT = {"models/", "site/", "gan/"}  # a name in a sentence, not a place below the root
@@ -33,10 +34,16 @@ def test_tables_are_what_the_code_gives(
     assert code == 0, f"run: python docs/generate.py\n{said.out}{said.err}"
 
 
+def test_every_public_name_is_documented() -> None:
+    page = (pages.ROOT / "docs" / "reference" / "python.md").read_text(encoding="utf-8")
+    names = set(gandiff.__all__) - {"__version__"}
+    assert sorted(names - set(re.findall(r"^::: gandiff\.(\w+)$", page, re.MULTILINE))) == []
+
+
 def test_every_alarm_is_explained() -> None:
     page = (pages.ROOT / "docs" / "gan-health.md").read_text(encoding="utf-8")
     explained = page.partition("## Alarms")[2].partition("##")[0]
-    named = {name for one in MEASUREMENTS.values() if one.alarm for name in one.alarm.split(", ")}
+    named = {name for one in MEASUREMENTS.values() for name in one.alarms}
     assert len(named) == 7
     assert [name for name in sorted(named) if f"| {name} |" not in explained] == []
 
