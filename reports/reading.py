@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 from gandiff.common.run_record import (
     CATEGORIES,
@@ -31,10 +32,8 @@ from gandiff.reports.run_data import (
     Score,
 )
 
-_REAL = (
-    *("difference", "low", "high", "win_rate", "p_value"),
-    *("effect_size", "p_holm", "detectable"),
-)
+Row = Mapping[str, Any]
+_Kind = TypeVar("_Kind")
 
 
 def load_run(folder: Path) -> RunData:
@@ -43,42 +42,76 @@ def load_run(folder: Path) -> RunData:
     notices: list[str] = []
     abouts = _descriptions(folder / DESCRIPTIONS, notices)
     results = [
-        ResultRow(str(r["generator"]), _result(r, abouts))
-        for r in _table(folder / RESULTS, notices)
+        ResultRow(str(row["generator"]), _result(row, abouts))
+        for row in _table(folder / RESULTS, notices)
     ]
+    names = dict.fromkeys([*record.generators, *(row.generator for row in results)])
     return RunData(
         folder=folder,
         record=record,
-        generators=_generators(record, results),
+        generators={name: _facts(name, record) for name in names},
         prompts=list(_lines(folder / PROMPTS, notices)),
         images=list(_lines(folder / LOG, notices)),
         results=results,
-        differences=[_difference(r) for r in _table(folder / DIFFERENCES, notices)],
-        scores=_scores(folder / SCORES, notices),
+        differences=_read(DifferenceRow, _table(folder / DIFFERENCES, notices)),
+        scores=_read(Score, _with_value(_table(folder / SCORES, notices))),
         traces=_traces(folder / TRACES, notices),
         notices=notices,
         abouts=abouts,
-        categories=_categories(folder / CATEGORIES, notices),
+        categories=_read(CategoryScore, _with_value(_table(folder / CATEGORIES, notices))),
     )
 
 
-def _generators(record: RunRecord, rows: list[ResultRow]) -> dict[str, GeneratorFacts]:
-    names = dict.fromkeys([*record.generators, *(row.generator for row in rows)])
-    counts, none = record.counts, ImageCounts()
-    return {n: _facts(n, record.generators.get(n, {}), counts.get(n, none)) for n in names}
+def _facts(name: str, record: RunRecord) -> GeneratorFacts:
+    info, counts = record.generators.get(name, {}), record.counts.get(name, ImageCounts())
+    row = {**info, **vars(counts), "name": name, "family": info.get("family") or "other"}
+    return dataclasses.replace(_read(GeneratorFacts, [row])[0], info=info)
 
 
-def _facts(name: str, info: Mapping[str, Any], count: ImageCounts) -> GeneratorFacts:
-    return GeneratorFacts(
-        name=name,
-        family=str(info.get("family") or "other"),
-        parameters=_whole(info.get("parameters")),
-        training_seconds=_number(info.get("training_seconds")),
-        training_device=_text(info.get("training_device")),
-        weights_sha256=_text(info.get("weights_sha256")),
-        info=info,
-        **vars(count),
+def _result(row: Row, abouts: Mapping[str, About]) -> MetricResult:
+    try:
+        protocol = json.loads(row.get("protocol") or "{}")
+    except ValueError:
+        protocol = row["protocol"]
+    direction = row.get("direction")
+    return dataclasses.replace(
+        _read(MetricResult, [row])[0],
+        about=abouts.get(str(row["metric"])),
+        direction=cast(Direction, direction if direction in DIRECTIONS else "none"),
+        protocol=protocol if isinstance(protocol, dict) else {"as written": protocol},
     )
+
+
+def _read(kind: type[_Kind], rows: Iterable[Row]) -> list[_Kind]:
+    """Dataclasses from rows, by the types of their fields; older tables lack the later columns."""
+    fields = dataclasses.fields(cast(Any, kind))
+    readers = {f.name: _READERS[f.type] for f in fields if f.type in _READERS}
+    return [kind(**{name: read(row.get(name)) for name, read in readers.items()}) for row in rows]
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, (int, float)) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def _whole(value: object) -> int | None:
+    number = _number(value)
+    return None if number is None else int(number)
+
+
+_READERS: Mapping[Any, Callable[[Any], Any]] = {
+    "str": lambda value: str(value or ""),
+    "str | None": lambda value: str(value) if value else None,
+    "int": lambda value: _whole(value) or 0,
+    "int | None": _whole,
+    "float": float,
+    "float | None": _number,
+}
+
+
+def _with_value(rows: Iterable[Row]) -> Iterator[Row]:
+    return (row for row in rows if _number(row.get("value")) is not None)
 
 
 def _descriptions(path: Path, notices: list[str]) -> dict[str, About]:
@@ -122,91 +155,6 @@ def _table(path: Path, notices: list[str]) -> list[dict[str, Any]]:
     except (OSError, pa.ArrowException) as error:
         notices.append(f"{path.name} cannot be read and is left out ({error})")
         return []
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, (int, float)) and math.isfinite(value):
-        return float(value)
-    return None
-
-
-def _whole(value: object) -> int | None:
-    number = _number(value)
-    return None if number is None else int(number)
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
-
-
-def _result(row: dict[str, Any], abouts: Mapping[str, About]) -> MetricResult:
-    try:
-        protocol = json.loads(row.get("protocol") or "{}")
-    except ValueError:
-        protocol = {"as written": row["protocol"]}
-    direction = row.get("direction")
-    metric = str(row["metric"])
-    return MetricResult(
-        metric=metric,
-        about=abouts.get(metric),
-        value=_number(row.get("value")),
-        low=_number(row.get("low")),
-        high=_number(row.get("high")),
-        unit=str(row.get("unit") or ""),
-        direction=cast(Direction, direction if direction in DIRECTIONS else "none"),
-        target=_number(row.get("target")),
-        images=_whole(row.get("images")),
-        references=_whole(row.get("references")),
-        note=row.get("note") or None,
-        protocol=protocol if isinstance(protocol, dict) else {"as written": protocol},
-    )
-
-
-def _difference(row: dict[str, Any]) -> DifferenceRow:
-    # Older tables lack the later columns.
-    numbers = {key: _number(row.get(key)) for key in _REAL}
-    return DifferenceRow(
-        a=str(row["a"]),
-        b=str(row["b"]),
-        metric=str(row["metric"]),
-        prompts=_whole(row.get("prompts")),
-        prompts_needed=_whole(row.get("prompts_needed")),
-        **numbers,
-    )
-
-
-def _scores(path: Path, notices: list[str]) -> list[Score]:
-    found = []
-    for row in _table(path, notices):
-        value = _number(row.get("value"))
-        if value is not None:
-            found.append(
-                Score(
-                    str(row["generator"]),
-                    str(row["prompt_id"]),
-                    int(row["sample"]),
-                    str(row.get("category") or ""),
-                    str(row["metric"]),
-                    value,
-                )
-            )
-    return found
-
-
-def _categories(path: Path, notices: list[str]) -> list[CategoryScore]:
-    return [
-        CategoryScore(
-            generator=str(row["generator"]),
-            metric=str(row["metric"]),
-            category=str(row.get("category") or ""),
-            value=value,
-            low=_number(row.get("low")),
-            high=_number(row.get("high")),
-            prompts=int(row["prompts"]),
-        )
-        for row in _table(path, notices)
-        if (value := _number(row.get("value"))) is not None
-    ]
 
 
 def _traces(path: Path, notices: list[str]) -> list[dict[str, Any]]:

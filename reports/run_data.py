@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.run_record import RunRecord
+from gandiff.common.run_record import ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class GeneratorFacts:
+class GeneratorFacts(ImageCounts):
     """What is known of one generator, and what became of the images it was asked for."""
 
     name: str
@@ -21,16 +21,7 @@ class GeneratorFacts:
     training_seconds: float | None = None
     training_device: str | None = None
     weights_sha256: str | None = None
-    planned: int = 0
-    ok: int = 0
-    failed: int = 0
-    filtered: int = 0
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # all of GeneratorInfo
-
-    @property
-    def pending(self) -> int:
-        """Images that were planned and are not there yet."""
-        return max(0, self.planned - self.ok - self.failed - self.filtered)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -17,9 +18,7 @@ from gandiff.reports.run_data import Score
 
 
 def category_rows(scores: Iterable[Score], seed: int) -> list[dict[str, Any]]:
-    """A row for each generator, metric and category: the mean over its images, and the interval of
-    the results table, which resamples prompts.
-    """
+    """The mean of each generator, metric and category, with an interval that resamples prompts."""
     cells: dict[tuple[str, str, str], list[Score]] = {}
     for score in scores:
         cells.setdefault((score.generator, score.metric, score.category), []).append(score)
@@ -33,9 +32,7 @@ def category_rows(scores: Iterable[Score], seed: int) -> list[dict[str, Any]]:
                 "generator": generator,
                 "metric": metric,
                 "category": category,
-                "value": interval.value,
-                "low": interval.low,
-                "high": interval.high,
+                **dataclasses.asdict(interval),
                 "prompts": len(set(groups)),
             }
         )

@@ -93,6 +93,11 @@ class ImageCounts:
     failed: int = 0
     filtered: int = 0
 
+    @property
+    def pending(self) -> int:
+        """Images that were planned and are not there yet."""
+        return max(0, self.planned - self.ok - self.failed - self.filtered)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Reported:
