@@ -10,7 +10,8 @@ from typing import Any
 
 import typer
 
-from gandiff.common.options import Option, flag, options_of
+from gandiff.common.options import flag, options_of
+from gandiff.common.validation import bounds
 
 Given = dict[str, Any]  # by the name of the field
 
@@ -25,10 +26,20 @@ def takes(
     the fields; with None an option may be left out.
     """
     hints = typing.get_type_hints(owner)
+    annotated = typing.get_type_hints(owner, include_extras=True)
     options: list[Parameter] = []
     for field, described in options_of(owner, kind):
         hint, default = hints[field.name], defaults.get(field.name, field.default)
-        info = _typer_option(default, field.name, described, is_flag=hint is bool)
+        limits = bounds(annotated[field.name])
+        names = described.names or ((flag(field.name),) if hint is bool else ())  # no --no-name
+        info = typer.Option(
+            default,
+            *names,
+            help=described.help,
+            min=limits.get("ge"),
+            max=limits.get("le"),
+            metavar=described.metavar,
+        )
         if default is None:
             hint |= None
         options.append(Parameter(field.name, Parameter.KEYWORD_ONLY, default=info, annotation=hint))
@@ -48,15 +59,3 @@ def takes(
         return call
 
     return decorate
-
-
-def _typer_option(default: object, name: str, described: Option, *, is_flag: bool) -> Any:
-    names = described.names or ((flag(name),) if is_flag else ())  # without a --no-name
-    return typer.Option(
-        default,
-        *names,
-        help=described.help,
-        min=described.minimum,
-        max=described.maximum,
-        metavar=described.metavar,
-    )

@@ -8,8 +8,11 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Annotated
 
-from gandiff.common.options import check_bounds, option
+from annotated_types import Ge
+
+from gandiff.common.options import check_options, option
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,14 +26,16 @@ class Encoding:
 
     weights: Mapping[str, str] = dataclasses.field(default_factory=dict)
     device: str = option("cpu", "For a folder: cpu, cuda, mps or auto.")
-    batch_size: int = option(32, "For a folder: images encoded at once.", minimum=1, metavar="N")
+    batch_size: Annotated[int, Ge(1)] = option(
+        32, "For a folder: images encoded at once.", metavar="N"
+    )
     compile: bool = option(False, "For a folder: compile Inception first (a minute).")
     cache: Path | None = option(None, "For a folder: keep features here for the next call.")
-    max_images: int | None = option(
-        None, "For a folder: draw N images of each, always the same.", minimum=2, metavar="N"
+    max_images: Annotated[int, Ge(2)] | None = option(
+        None, "For a folder: draw N images of each, always the same.", metavar="N"
     )
     quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
 
     def __post_init__(self) -> None:
-        """Check the numbers."""
-        check_bounds(self)
+        """Check the options."""
+        check_options(self)

@@ -13,7 +13,7 @@ import torch
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.names import did_you_mean
-from gandiff.common.options import check_bounds
+from gandiff.common.options import check_options
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
@@ -25,7 +25,6 @@ from gandiff.experiments.training.request import TrainingRequest
 
 T = TypeVar("T")
 _JUDGE_SIDE = 32  # px, of the scenes that the judges read
-_SEEDS = 1 << 32  # on a CPU torch looks at no more bits
 
 
 def check_request(request: TrainingRequest, *checkpoints: str) -> None:
@@ -34,10 +33,7 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     ``checkpoints`` are the files below ``request.out`` that ``--resume`` can go on from; one of
     them is enough.
     """
-    # Scenes have fewer seeds; what opens them says so.
-    if request.data != "scenes" and not 0 <= request.seed < _SEEDS:
-        raise RequestError(f"--seed must be from 0 to {_SEEDS - 1}, got {request.seed}")
-    check_bounds(request)
+    check_options(request)
     parts = request.accumulate * request.processes
     if request.batch_size % parts:
         raise RequestError(

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import Diverged, RequestError
-from gandiff.common.options import check_bounds
+from gandiff.common.options import check_options
 from gandiff.experiments.training.checkpoints import (
     BEST,
     CHECKPOINT,
@@ -74,7 +74,7 @@ class Loop:
         self._in_a_row = 0
         self._size = size or request.batch_size
         self._asked = self._stop = self._midway = self._slow = False
-        check_bounds(request)
+        check_options(request)
         self.log = TrainingLog(
             request.out,
             label,

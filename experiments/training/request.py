@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
+
+from annotated_types import Ge, Gt, Interval
 
 from gandiff.common.devices import resolve_device
 from gandiff.common.options import described, option
@@ -35,19 +37,19 @@ class TrainingRequest:
         "Side of the images in px, to which pictures in files are centre-cropped and scaled. "
         "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; judges: 32.",
     )
-    minutes: float = option(
+    minutes: Annotated[float, Gt(0)] = option(
         30.0,
         "How long to train, in wall time, all starts together; the text encoder of a "
         "generator takes a tenth of it on top, 3 minutes at most.",
-        above=0,
     )
-    kimg: float | None = option(
+    kimg: Annotated[float, Gt(0)] | None = option(
         None,
         "Thousands of images to train on, in place of --minutes: the same CPU repeats it.",
-        above=0,
         only=_GAN,
     )
-    seed: int = option(0, "Random seed; of scenes from 0 to 2047.", minimum=0)
+    seed: Annotated[int, Interval(ge=0, le=(1 << 32) - 1)] = option(
+        0, "Random seed; of scenes from 0 to 2047."
+    )  # on a CPU torch looks at no more bits
     out: Path = dataclasses.field(
         metadata=described("Where the result goes (default: runs/train-<what>).")
     )
@@ -66,32 +68,31 @@ class TrainingRequest:
         "thumbnails of 8 px). Scenes at 32 px are always measured by their judge.",
         only=_GAN,
     )
-    batch_size: int = option(
+    batch_size: Annotated[int, Ge(1)] = option(
         32,
         "Images in one step; of a GAN over all processes, divisible by --processes times "
         "--accumulate.",
-        minimum=1,
     )
-    accumulate: int = option(
+    accumulate: Annotated[int, Ge(1)] = option(
         1,
         "Gradient accumulation: split each batch into this many parts, to save memory.",
-        minimum=1,
         only=_GAN,
     )
-    processes: int = option(
+    processes: Annotated[int, Ge(1)] = option(
         1,
         "Data-parallel processes that share each batch: one for each GPU, or several on a CPU.",
-        minimum=1,
         only=_GAN,
     )
     device: str = option("cpu", "cpu, cuda or mps; auto is CUDA if there is one, else the CPU.")
     dtype: Precision = option(
         "auto", "What to compute in; auto is bfloat16 where that is fast.", only=_GAN
     )
-    ticks: int = option(
-        24, "Measurements and sample grids over the whole run, at most.", minimum=1, only=_GAN
+    ticks: Annotated[int, Ge(1)] = option(
+        24, "Measurements and sample grids over the whole run, at most.", only=_GAN
     )
-    keep: int = option(1, "How many checkpoints to keep beside the best one.", minimum=1, only=_GAN)
+    keep: Annotated[int, Ge(1)] = option(
+        1, "How many checkpoints to keep beside the best one.", only=_GAN
+    )
     tensorboard: bool = option(
         False, "Also write the log for TensorBoard; needs the package tensorboard.", only=_GAN
     )

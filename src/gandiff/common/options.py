@@ -1,16 +1,18 @@
 """What a person may set, described once at the field of a dataclass: help, bounds, who takes it.
 
 The command line makes its options of the fields (``gandiff.experiments.cli.options``), Python gets
-the same checks by ``check_bounds``.
+the same checks by ``check_options``. Bounds are annotations: ``Annotated[int, Ge(1)]``.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import typing
 from collections.abc import Iterator
 from typing import Any
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import RequestError, SettingError
+from gandiff.common.validation import check_value
 
 _KEY = "option"
 
@@ -19,15 +21,11 @@ _KEY = "option"
 class Option:
     """How one field looks as an option.
 
-    ``minimum`` and ``maximum`` belong to the range, ``above`` does not. ``names`` replace the name
-    that the field gives (``--batch-size`` of ``batch_size``). ``only`` are the kinds of command
-    that take it; empty means all.
+    ``names`` replace the name that the field gives (``--batch-size`` of ``batch_size``). ``only``
+    are the kinds of command that take it; empty means all.
     """
 
     help: str
-    minimum: int | float | None = None
-    maximum: int | float | None = None
-    above: int | float | None = None
     names: tuple[str, ...] = ()
     metavar: str | None = None
     only: tuple[str, ...] = ()
@@ -56,19 +54,11 @@ def flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def check_bounds(settings: Any) -> None:
-    """Raise ``RequestError`` for the first number out of its bounds; None and text have none."""
-    for field, one in options_of(settings):
-        value = getattr(settings, field.name)
-        if isinstance(value, bool) or not isinstance(value, int | float):
-            continue
-        # Written so that NaN, which compares false with everything, is refused.
-        if one.above is not None and not value > one.above:
-            wanted = f"above {one.above:g}"
-        elif one.minimum is not None and not value >= one.minimum:
-            wanted = f"at least {one.minimum:g}"
-        elif one.maximum is not None and not value <= one.maximum:
-            wanted = f"at most {one.maximum:g}"
-        else:
-            continue
-        raise RequestError(f"{flag(field.name)} must be {wanted}, got {value}")
+def check_options(settings: Any) -> None:
+    """Raise ``RequestError`` for the first option whose value its annotation does not allow."""
+    hints = typing.get_type_hints(type(settings), include_extras=True)
+    for field, _ in options_of(settings):
+        try:
+            check_value(hints[field.name], getattr(settings, field.name))
+        except SettingError as error:
+            raise RequestError(f"{flag(field.name)} {error.problem}") from None

@@ -149,8 +149,6 @@ def read_assignments(kind: type, assignments: Iterable[str]) -> dict[str, Any]:
 
 def read_value(kind: type, name: str, text: str) -> Any:
     """Read the value of one field of a dataclass from text; a pair has a comma between."""
-    from pydantic import ValidationError
-
     _refuse_unknown(kind, {name: text})
     hint = _hints(kind)[name]
     several = [typing.get_args(o) for o in _options(hint) if typing.get_origin(o) is tuple]
@@ -159,10 +157,30 @@ def read_value(kind: type, name: str, text: str) -> Any:
         count = len(several[0])
         raise SettingError((name,), f"must be {count} values with commas between, got {text!r}")
     try:
-        return adapter(hint).validate_python(parts if several else text)
+        return check_value(hint, parts if several else text)
+    except SettingError as error:
+        raise SettingError((name, *error.field), error.problem) from None
+
+
+def check_value(hint: Any, value: Any) -> Any:
+    """The value that an annotation makes of one, ``1`` of ``"1"``; raises ``SettingError``."""
+    from pydantic import ValidationError
+
+    try:
+        return adapter(hint).validate_python(value)
     except ValidationError as error:
-        inner = _setting_error(error, hint)
-        raise SettingError((name, *inner.field), inner.problem) from None
+        raise _setting_error(error, hint) from None
+
+
+def bounds(hint: Any) -> dict[str, int | float]:
+    """The bounds in an annotation by their names: ``ge``, ``gt``, ``le``, ``lt``."""
+    return {
+        name: getattr(mark, name)
+        for option in (hint, *typing.get_args(hint))
+        for mark in getattr(option, "__metadata__", ())
+        for name in _BOUNDS
+        if getattr(mark, name, None) is not None
+    }
 
 
 def field_names(kind: type) -> list[str]:
@@ -229,14 +247,7 @@ def _explain(problem: Mapping[str, Any], hint: Any) -> str:
 
 def _range(hint: Any) -> str:
     """``between 0 and 2``, ``at least 1``: from what the annotation says, not one bound alone."""
-    bounds = {
-        name: getattr(mark, name)
-        for option in (hint, *typing.get_args(hint))
-        for mark in getattr(option, "__metadata__", ())
-        for name in _BOUNDS
-        if getattr(mark, name, None) is not None
-    }
-    shown = {name: f"{value:g}" for name, value in bounds.items()}
+    shown = {name: f"{value:.10g}" for name, value in bounds(hint).items()}
     if shown.keys() == {"ge", "le"}:
         return f"between {shown['ge']} and {shown['le']}"
     return " and ".join(f"{_BOUNDS[name]} {value}" for name, value in shown.items())

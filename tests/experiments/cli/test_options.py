@@ -9,10 +9,11 @@ from typing import Annotated, Any, Literal
 
 import pytest
 import typer
+from annotated_types import Gt, Interval
 from typer.testing import CliRunner
 
 from gandiff.common.errors import RequestError
-from gandiff.common.options import check_bounds, described, option
+from gandiff.common.options import check_options, described, option
 from gandiff.experiments.cli.options import Given, takes
 
 
@@ -21,8 +22,8 @@ class Cake:
     """What is baked."""
 
     out: Path = dataclasses.field(metadata=described("Where it is put."))
-    layers: int = option(2, "How many.", minimum=1, maximum=5, metavar="N")
-    hot_minutes: float | None = option(None, "In the oven.", above=0, only=("baked",))
+    layers: Annotated[int, Interval(ge=1, le=5)] = option(2, "How many.", metavar="N")
+    hot_minutes: Annotated[float, Gt(0)] | None = option(None, "In the oven.", only=("baked",))
     icing: Literal["none", "sugar"] = option("none", "On top.")
     quiet: bool = option(False, "Say nothing.", names=("--quiet", "-q"))
     made_by: str = "nobody"
@@ -79,14 +80,14 @@ def test_help_has_every_field_between_the_own_parameters() -> None:
 @pytest.mark.parametrize(
     ("changes", "says"),
     [
-        ({"layers": 0}, "--layers must be at least 1, got 0"),
-        ({"layers": 6}, "--layers must be at most 5, got 6"),
+        ({"layers": 0}, "--layers must be between 1 and 5, got 0"),
+        ({"layers": 6}, "--layers must be between 1 and 5, got 6"),
         ({"hot_minutes": 0.0}, "--hot-minutes must be above 0, got 0.0"),
         ({"hot_minutes": math.nan}, "--hot-minutes must be above 0, got nan"),
     ],
 )
 def test_python_has_the_same_bounds(changes: dict[str, Any], says: str) -> None:
     with pytest.raises(RequestError) as refused:
-        check_bounds(Cake(out=Path("x"), **changes))
+        check_options(Cake(out=Path("x"), **changes))
     assert str(refused.value) == says
-    check_bounds(Cake(out=Path("x"), layers=5, hot_minutes=None))
+    check_options(Cake(out=Path("x"), layers=5, hot_minutes=None))

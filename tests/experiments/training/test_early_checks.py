@@ -106,7 +106,9 @@ def test_a_seed_that_does_not_fit_is_refused_first(
 
     train = import_module(f"gandiff.experiments.training.{kind}.train").train
     for seed in (1 << 32, -1):
-        with pytest.raises(RequestError, match=f"--seed must be from 0 to 4294967295, got {seed}"):
+        with pytest.raises(
+            RequestError, match=f"--seed must be between 0 and 4294967295, got {seed}"
+        ):
             train(small(tmp_path / "out", pictures, seed=seed))
     assert not (tmp_path / "out").exists()
 
