@@ -13,14 +13,22 @@ from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
 from gandiff.experiments.config.load import comparison_from_dict, load_comparison
 from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.plugins.factories import as_generator
+from gandiff.experiments.prompts.suites import PromptSuite, as_suite
+from gandiff.experiments.runs.describe import default_metrics
+from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.open import load_run, open_run
+from gandiff.experiments.runs.provenance import now
+from gandiff.experiments.runs.replay import replay as replay
+from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.traces import make_traces
+from gandiff.experiments.scoring.report import report_run
+from gandiff.experiments.scoring.score import check_scoring, score_run
+from gandiff.experiments.timing.time import time_run
+from gandiff.models.generator import Generator
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from gandiff.experiments.prompts.suites import PromptSuite
-    from gandiff.experiments.runs.replay import Replay
-    from gandiff.experiments.runs.run import Run
-    from gandiff.models.generator import Generator
 
 Stage = Literal["generate", "time", "score", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order of a run
@@ -55,11 +63,6 @@ class RunSummary:
         return pd.read_parquet(self.folder / SCORES)
 
 
-def validate(path: Path, overrides: Sequence[str] = ()) -> Comparison:
-    """Read a comparison file; raises ``RequestError`` that names file, line and field."""
-    return load_comparison(path, overrides)
-
-
 def run(
     target: Path,
     *,
@@ -92,9 +95,6 @@ def stage(
     target: Path, stage: Stage, *, out: Path | None = None, quiet: bool = False, command: str = ""
 ) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes."""
-    from gandiff.experiments.runs.open import load_run
-    from gandiff.experiments.scoring.report import report_run
-
     suite = None
     if (target / RECORD).is_file():
         folder, recorded = target, load_run(target)
@@ -125,14 +125,6 @@ def _do(
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
-    from gandiff.experiments.runs.generate import generate_images
-    from gandiff.experiments.runs.open import open_run
-    from gandiff.experiments.runs.provenance import now
-    from gandiff.experiments.runs.traces import make_traces
-    from gandiff.experiments.scoring.report import report_run
-    from gandiff.experiments.scoring.score import check_scoring, score_run
-    from gandiff.experiments.timing.time import time_run
-
     sentences: list[str] = []
     with open_run(
         comparison,
@@ -170,13 +162,6 @@ def _summary(opened: Run, sentences: list[str]) -> RunSummary:
     )
 
 
-def replay(run: Path, key: str) -> Replay:
-    """Make the planned batch of one image again and compare it with the recorded image."""
-    from gandiff.experiments.runs.replay import replay as replay_image
-
-    return replay_image(run, key)
-
-
 def compare(
     *,
     generators: Mapping[str, Any],
@@ -203,13 +188,7 @@ def build(
     metrics: Sequence[str] | None,
     settings: Mapping[str, Any],
 ) -> tuple[Comparison, dict[str, Any]]:
-    """What ``compare`` was asked for as a comparison, and the objects among it as options of
-    ``run_comparison``.
-    """
-    from gandiff.experiments.plugins.factories import as_generator
-    from gandiff.experiments.prompts.suites import as_suite
-    from gandiff.experiments.runs.describe import default_metrics
-
+    """What ``compare`` was asked for: a comparison, and the objects as further options of a run."""
     if not generators:
         raise RequestError("compare() needs at least one generator: generators={'name': ...}")
     ready = {n: as_generator(n, g) for n, g in generators.items() if not isinstance(g, Mapping)}
@@ -236,10 +215,3 @@ def build(
     ordered = {name: comparison.generators[name] for name in generators}
     comparison = dataclasses.replace(comparison, generators=ordered)
     return comparison, {"suite": prompts, "generators": ready}
-
-
-def doctor() -> list[Any]:
-    """Check versions, devices and weights; see ``gandiff.experiments.doctor.checks``."""
-    from gandiff.experiments.doctor.checks import run_checks
-
-    return run_checks()

@@ -7,7 +7,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gandiff.experiments.cli.output import Json, echo_json, echo_table, examples, one_line
+from gandiff.common.errors import RequestError
+from gandiff.experiments.cli.options import read_pairs
+from gandiff.experiments.cli.output import (
+    Json,
+    echo_json,
+    echo_table,
+    echo_warnings,
+    examples,
+    number,
+    one_line,
+)
 
 if TYPE_CHECKING:
     from gandiff.experiments.compare.change import MetricChange
@@ -58,15 +68,17 @@ def compare(
     """
     from gandiff.experiments import api
 
+    pairs = None
+    if generators is not None:
+        pairs = read_pairs("--generators", generators.split(","), "A=B,...")
     compared = api.compare_runs(
         run_a,
         run_b,
         metrics=_names(metrics, "--metrics"),
-        generators=_mapping(generators) if generators is not None else None,
+        generators=pairs,
         fail_if=fail_if,
     )
-    for warning in compared.warnings:
-        typer.echo(f"warning: {one_line(warning)}", err=True)
+    echo_warnings(compared.warnings)
     if as_json:
         echo_json(compared)
     elif not quiet:
@@ -115,27 +127,12 @@ def _names(text: str | None, option: str) -> list[str] | None:
     """The names of an option, with commas between those outside parentheses."""
     if text is None:
         return None
-    from gandiff.common.errors import RequestError
     from gandiff.experiments.scoring.folders import split_metrics
 
     names = split_metrics(text)
     if not names:
         raise RequestError(f"{option} is empty; give names with commas between")
     return names
-
-
-def _mapping(text: str) -> dict[str, str]:
-    from gandiff.common.errors import RequestError
-
-    pairs: dict[str, str] = {}
-    for part in text.split(","):
-        ours, equals, theirs = (word.strip() for word in part.partition("="))
-        if not (ours and equals and theirs):
-            raise RequestError(f"cannot read --generators {text!r}; write A=B,...")
-        if ours in pairs:
-            raise RequestError(f"--generators names {ours!r} twice")
-        pairs[ours] = theirs
-    return pairs
 
 
 def _echo_changes(compared: RunComparison) -> None:
@@ -145,8 +142,8 @@ def _echo_changes(compared: RunComparison) -> None:
             (
                 change.generator,
                 change.metric,
-                _number(change.a),
-                _number(change.b),
+                number(change.a),
+                number(change.b),
                 _signed(change.difference),
                 _interval(change),
                 "-" if change.direction == "none" else change.direction,
@@ -166,11 +163,8 @@ def _echo_conditions(compared: RunComparison, as_json: bool) -> None:
         if judged.outcome == "holds" and not as_json:
             typer.echo(f"failed: {judged.condition}: {one_line(what)}{interval}")
         elif judged.outcome == "not shown":
-            typer.echo(
-                f"warning: not shown: {judged.condition}: {one_line(what)}{interval}, which is not "
-                "wholly beyond",
-                err=True,
-            )
+            said = f"{judged.condition}: {what}{interval}, which is not wholly beyond"
+            echo_warnings([f"not shown: {said}"])
 
 
 def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
@@ -183,9 +177,9 @@ def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
                 pair.b,
                 pair.metric,
                 _signed(pair.difference),
-                _number(pair.deviation),
+                number(pair.deviation),
                 pair.prompts,
-                _number(pair.detectable),
+                number(pair.detectable),
                 "-" if pair.needed is None else pair.needed,
             )
             for pair in pairs
@@ -197,10 +191,6 @@ def _interval(change: MetricChange) -> str:
     if change.low is None:
         return "-"
     return f"{_signed(change.low)} to {_signed(change.high)}"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"
 
 
 def _signed(value: float | None) -> str:

@@ -16,9 +16,9 @@ def doctor(quiet: Quiet = False, as_json: Json = False) -> None:
     Something missing is not a failure. A number that differs from its record is: a library has
     changed a value, and the exit code is 1.
     """
-    from gandiff.experiments import api
+    from gandiff.experiments.doctor.checks import run_checks
 
-    checks = api.doctor()
+    checks = run_checks()
     wrong = [check for check in checks if check.wrong]
     if as_json:
         echo_json(checks)

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, one_line, show_path
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_warnings,
+    examples,
+    show_path,
+)
 
 if TYPE_CHECKING:
     from gandiff.experiments.draw.draw import Drawing
@@ -86,7 +93,7 @@ def draw(
     else:
         typer.echo(show_path(drawing.grid))
     if (_on_desktop() if show is None else show) and typer.launch(str(drawing.grid)):
-        typer.echo("warning: there is no program to open the picture with", err=True)
+        echo_warnings(["there is no program to open the picture with"])
     raise typer.Exit(1 if any(p.image is None for p in drawing.pictures) else 0)
 
 
@@ -95,11 +102,10 @@ def _warn(drawing: Drawing) -> None:
     missing = Counter((p.model, p.reason) for p in drawing.pictures if p.image is None)
     for (model, reason), count in missing.items():
         several = f" ({count} pictures)" if count > 1 else ""
-        typer.echo(f"warning: {one_line(model)} failed{several}: {one_line(reason)}", err=True)
+        echo_warnings([f"{model} failed{several}: {reason}"])
     unread = {(p.model, p.prompt): p.unread_tokens for p in drawing.pictures if p.unread_tokens}
     for (model, prompt), tokens in unread.items():
-        said = f"{model} did not read the last {tokens} tokens of {prompt!r}"
-        typer.echo(f"warning: {one_line(said)}", err=True)
+        echo_warnings([f"{model} did not read the last {tokens} tokens of {prompt!r}"])
 
 
 def _on_desktop() -> bool:

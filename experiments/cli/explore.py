@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples, one_line, show_path
+from gandiff.common.errors import RequestError
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_warnings,
+    examples,
+    show_path,
+)
 
 if TYPE_CHECKING:
     from gandiff.models.gan.editing import Grid
@@ -54,7 +62,6 @@ def truncation(
     A row for each prompt, a column for each psi, by which the distance of the mapped noise from its
     mean is multiplied. The text stays as it is.
     """
-    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     psis = _numbers(psi)
@@ -98,7 +105,6 @@ def interpolate(
 
     With one prompt alone the noise changes, in z unless --space is w.
     """
-    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     numbers = _numbers(seeds)
@@ -145,7 +151,6 @@ def mix(
     Every prompt has a row, whose w decides what is coarse, and a column, whose w decides what
     is fine.
     """
-    from gandiff.common.errors import RequestError
     from gandiff.models.gan import editing
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
@@ -168,25 +173,20 @@ def _load(weights: str) -> TextToImageGan:
 def _warnings_on_stderr() -> Iterator[None]:
     """Say on one line of stderr what Python would be warned of, as the other commands do."""
 
-    def show(message: Warning | str, *_: object, **__: object) -> None:
-        typer.echo(f"warning: {one_line(message)}", err=True)
-
     with warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
-        warnings.showwarning = show
+        warnings.showwarning = lambda message, *_, **__: echo_warnings([message])
         yield
 
 
 def _numbers(text: str) -> list[float]:
-    from gandiff.common.errors import RequestError
-
     try:
-        found = [float(part) for part in text.split(",")]
+        numbers = [float(part) for part in text.split(",")]
     except ValueError:
-        found = [math.nan]
-    if not all(math.isfinite(number) for number in found):
+        numbers = [math.nan]
+    if not all(math.isfinite(number) for number in numbers):
         raise RequestError(f"{text!r} is not a list of numbers such as 0,0.5,1")
-    return found
+    return numbers
 
 
 def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from gandiff.common.errors import RequestError
+from gandiff.common.names import did_you_mean
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, echo_table, examples
 
 app = typer.Typer()
@@ -20,13 +22,13 @@ def list_names(
     as_json: Json = False,
 ) -> None:
     """List the shipped comparisons, or what a comparison file may name."""
-    found = _named(kind)
+    names = _named(kind)
     if as_json:
-        echo_json(found)
+        echo_json(names)
     elif quiet:
-        echo_table((), [(name,) for name in found])
+        echo_table((), [(name,) for name in names])
     else:
-        echo_table((), list(found.items()))
+        echo_table((), list(names.items()))
 
 
 @app.command(
@@ -44,20 +46,11 @@ def suites(
     if name is None:
         list_names("suites", quiet, as_json)
         return
-    from itertools import islice
-
     from gandiff.experiments.prompts.suites import open_suite
 
     suite = open_suite(name)
-    prompts = list(islice(suite.prompts, head))
-    facts = {
-        "name": suite.name,
-        "version": suite.version,
-        "source": suite.source,
-        "licence": suite.licence,
-        "sha256": suite.sha256,
-        "prompts": len(suite.prompts),
-    }
+    prompts = suite.prompts[:head]
+    facts = vars(suite.describe())
     if as_json:
         echo_json({**facts, "head": prompts})
         return
@@ -68,8 +61,6 @@ def suites(
 
 
 def _named(kind: str) -> Mapping[str, str]:
-    from gandiff.common.errors import RequestError
-    from gandiff.common.names import did_you_mean
     from gandiff.experiments.plugins import registry as plugins
 
     if kind == "comparisons":

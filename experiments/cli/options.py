@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import inspect
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from inspect import Parameter
-from typing import Any
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
+from gandiff.common.errors import RequestError
 from gandiff.common.options import flag, options_of
 from gandiff.common.validation import bounds
 
+File = Annotated[
+    Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
+]
 Given = dict[str, Any]  # by the name of the field
 
 
@@ -59,3 +68,16 @@ def takes(
         return call
 
     return decorate
+
+
+def read_pairs(option: str, pairs: Iterable[str], form: str) -> dict[str, str]:
+    """Read the ``A=B`` texts of an option; raises ``RequestError`` unless all are new pairs."""
+    values: dict[str, str] = {}
+    for pair in pairs:
+        name, equals, value = (part.strip() for part in pair.partition("="))
+        if not (name and equals and value):
+            raise RequestError(f"cannot read {option} {pair!r}; write {form}")
+        if name in values:
+            raise RequestError(f"{option} names {name!r} twice")
+        values[name] = value
+    return values

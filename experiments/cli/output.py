@@ -31,6 +31,17 @@ def echo_json(value: object) -> None:
     typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
 
 
+def echo_warnings(messages: Iterable[object]) -> None:
+    """Print warnings on stderr, a line each."""
+    for message in messages:
+        typer.echo(f"warning: {one_line(message)}", err=True)
+
+
+def number(value: float | None) -> str:
+    """A number in a table, to five digits."""
+    return "-" if value is None else f"{value:.5g}"
+
+
 def plain(value: Any) -> Any:
     """Turn results into what JSON has: dataclasses to objects, sets to lists, NaN to null."""
     if hasattr(value, "to_dict"):

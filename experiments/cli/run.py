@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gandiff.experiments.cli.invocation import this_command
+from gandiff.experiments.cli.options import File, Overrides
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
     echo_json,
+    echo_warnings,
     examples,
     one_line,
     show_path,
@@ -37,9 +39,7 @@ Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<n
     )
 )
 def run(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
-    ],
+    file: File,
     out: Out = None,
     limit: Annotated[
         int | None, typer.Option(min=1, help="Take the first N prompts only.", metavar="N")
@@ -48,10 +48,7 @@ def run(
         Literal["generate", "time", "score"] | None,
         typer.Option(help="Leave out the later stages."),
     ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
-    ] = None,
+    overrides: Overrides = None,
     allow_pickle: Annotated[
         bool,
         typer.Option("--allow-pickle", help="Load pickled weights, which may run any code."),
@@ -151,8 +148,7 @@ def run_stage(target: Path, stage: Stage, out: Path | None, quiet: bool, as_json
 
 def echo_summary(summary: RunSummary, as_json: bool) -> None:
     """Print what a run says and where it lies; its warnings go to stderr."""
-    for warning in summary.warnings:
-        typer.echo(f"warning: {one_line(warning)}", err=True)
+    echo_warnings(summary.warnings)
     if as_json:
         echo_json(summary)
         return
@@ -168,9 +164,9 @@ def echo_summary(summary: RunSummary, as_json: bool) -> None:
 
 def _allow_pickle(file: Path, overrides: list[str]) -> list[str]:
     """Overrides that set ``allow_pickle`` for every generator that knows the setting."""
-    from gandiff.experiments import api
+    from gandiff.experiments.config.load import load_comparison
 
-    comparison = api.validate(file, overrides)
+    comparison = load_comparison(file, overrides)
     return [
         f"generators.{name}.allow_pickle=true"
         for name, entry in comparison.generators.items()

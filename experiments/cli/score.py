@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from gandiff.experiments.cli.options import Given, takes
+from gandiff.common.errors import RequestError
+from gandiff.experiments.cli.options import Given, read_pairs, takes
 from gandiff.experiments.cli.output import (
     Json,
     echo_json,
     echo_table,
+    echo_warnings,
     examples,
+    number,
     one_line,
 )
 from gandiff.experiments.cli.run import Out, run_stage
@@ -76,7 +79,7 @@ def score(
     assert metrics is not None  # _check_options has seen to it
     from gandiff.experiments.scoring.folders import measure_folders
 
-    chosen = Encoding(weights=_weights(weights or []), **encoding)
+    chosen = Encoding(weights=_weights(weights), **encoding)
     _echo_scores(measure_folders(target, reference, metrics, chosen), as_json)
 
 
@@ -111,19 +114,14 @@ def stats(
     """
     from gandiff.experiments.scoring.folders import write_folder_statistics
 
-    chosen = Encoding(weights=_weights(weights or []), **encoding)
+    chosen = Encoding(weights=_weights(weights), **encoding)
     written = write_folder_statistics(folder, out, encoder, chosen, keep_features=keep_features)
-    _echo_warnings(written.warnings)
+    echo_warnings(written.warnings)
     if as_json:
         echo_json(written)
     else:
         kept = "with features" if written.features else "without features"
         typer.echo(f"{written.path}: {written.images} images, {written.encoder}, {kept}")
-
-
-def _echo_warnings(warnings: Sequence[str]) -> None:
-    for warning in warnings:
-        typer.echo(f"warning: {one_line(warning)}", err=True)
 
 
 def _is_run(target: Path) -> bool:
@@ -135,8 +133,6 @@ def _is_run(target: Path) -> bool:
 
 
 def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders: bool) -> None:
-    from gandiff.common.errors import RequestError
-
     if is_run and only_folders:
         raise RequestError(
             f"{target} is a run, which says itself what to measure; --reference, --metrics, "
@@ -153,30 +149,20 @@ def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders
         )
 
 
-def _weights(pairs: Sequence[str]) -> dict[str, str]:
-    from gandiff.common.errors import RequestError
-
-    files: dict[str, str] = {}
-    for pair in pairs:
-        encoder, equals, file = pair.partition("=")
-        if not (encoder and equals and file):
-            raise RequestError(f"cannot read --weights {pair!r}; write ENCODER=FILE")
-        if encoder in files:
-            raise RequestError(f"--weights names {encoder!r} twice; give each encoder one file")
-        files[encoder] = file
-    return files
+def _weights(pairs: list[str] | None) -> dict[str, str]:
+    return read_pairs("--weights", pairs or [], "ENCODER=FILE")
 
 
-def _echo_scores(found: FolderScores, as_json: bool) -> None:
+def _echo_scores(scores: FolderScores, as_json: bool) -> None:
     """Rows to stdout, the rest to stderr; exit code 1 if something could not be measured."""
     if as_json:
-        echo_json(found.results)
+        echo_json(scores.results)
     else:
-        _echo_results(found.results)
-    _echo_warnings(found.warnings)
-    for row in found.unmeasured:
+        _echo_results(scores.results)
+    echo_warnings(scores.warnings)
+    for row in scores.unmeasured:
         typer.echo(f"error: {row.metric}: {one_line(row.note or 'not measured')}", err=True)
-    if found.unmeasured:
+    if scores.unmeasured:
         raise typer.Exit(1)
 
 
@@ -186,8 +172,8 @@ def _echo_results(results: Sequence[MetricResult]) -> None:
         [
             (
                 row.metric,
-                _number(row.value),
-                f"{_number(row.low)} to {_number(row.high)}" if row.low is not None else "-",
+                number(row.value),
+                f"{number(row.low)} to {number(row.high)}" if row.low is not None else "-",
                 row.unit or "-",
                 f"near {row.target:g}" if row.target is not None else row.direction,
                 "-" if row.images is None else row.images,
@@ -197,7 +183,3 @@ def _echo_results(results: Sequence[MetricResult]) -> None:
             for row in results
         ],
     )
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.5g}"

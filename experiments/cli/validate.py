@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
 
+from gandiff.experiments.cli.options import File, Overrides
 from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples
 
 app = typer.Typer()
@@ -19,13 +17,8 @@ app = typer.Typer()
     )
 )
 def validate(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
-    ],
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
-    ] = None,
+    file: File,
+    overrides: Overrides = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -33,10 +26,9 @@ def validate(
 
     Its shape, its names and its settings are checked.
     """
-    from gandiff.experiments import api
-    from gandiff.experiments.config.load import comparison_to_dict
+    from gandiff.experiments.config.load import comparison_to_dict, load_comparison
 
-    comparison = api.validate(file, overrides or [])
+    comparison = load_comparison(file, overrides or [])
     if as_json:
         echo_json(comparison_to_dict(comparison))
     elif not quiet:

@@ -66,7 +66,10 @@ def test_as_json_it_tells_the_shape(
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["mix", ONE, TWO, "--crossover", "9"], "--crossover 9: crossover must be from 1 to 3, got 9"),
+        (
+            ["mix", ONE, TWO, "--crossover", "9"],
+            "--crossover 9: crossover must be from 1 to 3, got 9",
+        ),
         (["truncation", ONE, "--psi", "a,b"], "'a,b' is not a list of numbers such as 0,0.5,1"),
         (
             ["interpolate", ONE, "--seeds", "3"],
