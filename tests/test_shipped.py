@@ -10,11 +10,8 @@ from typing import Any
 import pytest
 
 from gandiff.experiments.api import run_comparison
-from gandiff.experiments.config.load import (
-    comparison_from_dict,
-    comparison_to_dict,
-    load_comparison,
-)
+from gandiff.experiments.config.load import comparison_from_dict, load_comparison
+from gandiff.experiments.config.types import comparison_to_dict
 from gandiff.experiments.training.cards import with_scores
 from gandiff.models.weights import PRETRAINED, combined_sha256
 

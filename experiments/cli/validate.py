@@ -26,7 +26,8 @@ def validate(
 
     Its shape, its names and its settings are checked.
     """
-    from gandiff.experiments.config.load import comparison_to_dict, load_comparison
+    from gandiff.experiments.config.load import load_comparison
+    from gandiff.experiments.config.types import comparison_to_dict
 
     comparison = load_comparison(file, overrides or [])
     if as_json:

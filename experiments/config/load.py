@@ -17,31 +17,9 @@ from gandiff.experiments.config.paths import (
     resolve_settings,
     shipped_comparisons,
 )
-from gandiff.experiments.config.schema import comparison_schema
-from gandiff.experiments.config.types import (
-    Comparison,
-    GeneratorConfig,
-    ReferenceConfig,
-    ReportConfig,
-    SuiteConfig,
-    TimingConfig,
-    comparison_to_dict,
-)
+from gandiff.experiments.config.types import Comparison, GeneratorConfig
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
 from gandiff.experiments.plugins.registry import check_settings, make_metric
-
-__all__ = [
-    "Comparison",
-    "GeneratorConfig",
-    "ReferenceConfig",
-    "ReportConfig",
-    "SuiteConfig",
-    "TimingConfig",
-    "comparison_from_dict",
-    "comparison_schema",
-    "comparison_to_dict",
-    "load_comparison",
-]
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _SAFE_WORDS = "letters, digits and . _ + -, starting with a letter or digit, at most 64 characters"

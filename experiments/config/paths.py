@@ -58,9 +58,7 @@ def resolve_settings(type_: str, settings: Mapping[str, Any], base: Path) -> dic
 
 
 def local_weights(settings: Mapping[str, Any]) -> Path | None:
-    """Where the weights that the settings name lie on this machine; None for a hub id or no
-    weights.
-    """
+    """Where the weights that settings name lie on this machine; None for a hub id or none."""
     for key in WEIGHTS:
         value = settings.get(key)
         if isinstance(value, str):

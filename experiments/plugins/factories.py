@@ -101,9 +101,7 @@ def _module_file(path: Path, target: str) -> ModuleType:
 
 
 def as_generator(name: str, made: Any) -> Generator:
-    """A generator, or a function ``(prompts, seeds) -> images``, as a generator; raises
-    ``RequestError``.
-    """
+    """A generator, or a function ``(prompts, seeds) -> images``, as a generator."""
     if isinstance(made, Generator):
         return made
     if callable(made):

@@ -135,9 +135,7 @@ def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path())
 def make_generator(
     name: str, type_: str, settings: Mapping[str, Any], base: Path = Path()
 ) -> Generator:
-    """Build a generator (no weights are read yet); raises ``RequestError`` saying what does not
-    fit.
-    """
+    """Build a generator; no weights are read yet. Raises ``RequestError`` for what does not fit."""
     try:
         if type_ in GENERATORS:
             checked = validate(_load(GENERATORS[type_].settings), settings)
@@ -169,9 +167,7 @@ def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
 
 
 def make_metric(spec: MetricSpec) -> Metric:
-    """Build a metric with its parameters bound, which is cheap; raises ``RequestError`` if they do
-    not fit.
-    """
+    """Build a metric, which is cheap; raises ``RequestError`` if its parameters do not fit."""
     metric = metric_class(spec)
     params = dict(spec.params)
     try:

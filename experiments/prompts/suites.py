@@ -24,9 +24,7 @@ _ID_BYTES = 120  # leaves room for the sample number and the ending in a file na
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prompt:
-    """One text to make images of; ``expected`` are facts that the text states, for metrics that
-    know them.
-    """
+    """One text to make images of; ``expected`` are the facts that it states, for metrics."""
 
     id: str
     text: str

@@ -34,7 +34,8 @@ def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False
     try:
         with _progress(run, quiet) as advance:
             for name, batches in waiting.items():
-                with _loaded(run, name) as generator:
+                with loaded(run, name) as generator:
+                    run.describe(name, generator.info)
                     run.store.drop_entries(batches)
                     (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
                     _make(run, generator, batches, advance)
@@ -52,8 +53,7 @@ def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False
 
 
 def call(generator: Generator, batch: Batch) -> tuple[list[Generation], float]:
-    """Make one planned batch; returns a generation for each of its jobs and the seconds that the
-    call took.
+    """Make one planned batch: a generation for each of its jobs, and the seconds of the call.
 
     The padding of a last batch is made and thrown away.
     """
@@ -73,9 +73,7 @@ def call(generator: Generator, batch: Batch) -> tuple[list[Generation], float]:
 
 
 def check_generation(made: Generation, size: Size | None) -> Generation:
-    """Turn an image that cannot be used into a failure with a reason; ``size`` is that of the
-    others.
-    """
+    """Turn an image that is broken or not of this size into a failure with a reason."""
     reason = _problem(made, size)
     if reason is None:
         return made
@@ -104,14 +102,14 @@ def oddities(run: Run, name: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def _loaded(run: Run, name: str) -> Iterator[Generator]:
+def loaded(run: Run, name: str) -> Iterator[Generator]:
+    """A generator of the run, loaded and then unloaded; raises ``RequestError``."""
     generator = run.generator(name)
     try:
         generator.load(run.device, run.comparison.dtype)
     except (GeneratorError, ImportError) as error:
         raise RequestError(f"generator {name!r} cannot be loaded: {error}") from error
     try:
-        run.describe(name, generator.info)
         yield generator
     finally:
         generator.unload()

@@ -213,9 +213,7 @@ def _check_generators(run: Run) -> None:
 
 
 def _begin(run: Run, command: str, *, describe: bool) -> None:
-    """Write what is known before the first image; run.json comes last, as it makes the folder a
-    run.
-    """
+    """Write what is known before the first image; run.json, which makes it a run, comes last."""
     old = run.record
     text = run.comparison.text or write_yaml(comparison_to_dict(run.comparison))
     write_atomically(run.folder / COMPARISON_FILE, text.encode())
@@ -265,9 +263,7 @@ def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ..
 
 @contextlib.contextmanager
 def _outcome(run: Run) -> Iterator[None]:
-    """Record how a run ended; on a full disk that may fail too, and the first error is what
-    counts.
-    """
+    """Record how a run ended; on a full disk that may fail, too, and the first error counts."""
     status, problem = "failed", None
     try:
         yield

@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from gandiff.experiments.prompts.suites import Prompt
@@ -132,7 +132,7 @@ def plan_batches(
     start = 0
     for end in segments:
         places = [(p, sample) for p in prompts[start:end] for sample in range(samples)]
-        for chunk in _chunks(places, batch_size):
+        for first in range(0, len(places), batch_size):
             index = len(batches)
             jobs = tuple(
                 GenerationJob(
@@ -143,7 +143,7 @@ def plan_batches(
                     seed=seeds[prompt.id, sample],
                     batch=index,
                 )
-                for prompt, sample in chunk
+                for prompt, sample in places[first : first + batch_size]
             )
             batches.append(Batch(generator=generator, index=index, size=batch_size, jobs=jobs))
         start = end
@@ -156,16 +156,7 @@ def extend_segments(segments: Sequence[int], prompts: int) -> tuple[int, ...]:
 
 
 def choose_headline(families: Mapping[str, str | None]) -> tuple[str, ...]:
-    """Choose the two generators that the verdict is about: the first GAN and the first diffusion
-    model; without such a pair, the first two.
-    """
+    """The first GAN and the first diffusion model; without such a pair, the first two."""
     gan = [name for name, family in families.items() if family == "gan"]
     diffusion = [n for n, family in families.items() if family in ("diffusion", "distilled")]
     return (gan[0], diffusion[0]) if gan and diffusion else tuple(families)[:2]
-
-
-def _chunks(
-    places: Sequence[tuple[Prompt, int]], size: int
-) -> Iterator[Sequence[tuple[Prompt, int]]]:
-    for start in range(0, len(places), size):
-        yield places[start : start + size]

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import numpy as np
 
-from gandiff.common.errors import GeneratorError, RequestError
+from gandiff.common.errors import RequestError
+from gandiff.common.files import file_sha256
 from gandiff.common.names import did_you_mean
-from gandiff.experiments.runs.generate import call, check_generation, common_size
+from gandiff.experiments.runs.generate import call, check_generation, common_size, loaded
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
@@ -85,16 +85,9 @@ def replay(folder: Path, key: str) -> Replay:
 
 
 def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
-    generator = run.generator(job.generator)
-    try:
-        generator.load(run.device, run.comparison.dtype)
-    except (GeneratorError, ImportError) as error:
-        raise RequestError(f"generator {job.generator!r} cannot be loaded: {error}") from error
-    try:
+    with loaded(run, job.generator) as generator:
         generations, _ = call(generator, batch)
         size = common_size(run, generator, job.generator)
-    finally:
-        generator.unload()
     return check_generation(generations[batch.jobs.index(job)], size)
 
 
@@ -128,7 +121,7 @@ def _recorded(
 
     path = run.folder / entry.path
     try:
-        if hashlib.sha256(path.read_bytes()).hexdigest() != entry.sha256:
+        if file_sha256(path) != entry.sha256:
             return None, f"{entry.path} was changed since it was made"
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB")), None

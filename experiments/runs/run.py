@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -30,6 +29,8 @@ class Run:
     batches: Mapping[str, Sequence[Batch]]  # of each generator
     record: RunRecord
     objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
+    _built: dict[str, Generator] = dataclasses.field(default_factory=dict, init=False)
+    _missing: dict[str, list[Batch]] = dataclasses.field(default_factory=dict, init=False)
 
     @property
     def folder(self) -> Path:
@@ -38,6 +39,8 @@ class Run:
 
     def generator(self, name: str) -> Generator:
         """The generator of this name, built once and not loaded; raises ``RequestError``."""
+        if name in self.objects:
+            return self.objects[name]
         if name not in self._built:
             self._built[name] = self._build(name)
         return self._built[name]
@@ -90,22 +93,10 @@ class Run:
         """Record how many images of each generator were planned, made, failed and filtered out."""
         counts = {}
         for name, batches in self.batches.items():
-            made = Counter(entry.status for entry in self.entries(name))
-            counts[name] = ImageCounts(
-                planned=sum(len(batch.jobs) for batch in batches),
-                ok=made["ok"],
-                failed=made["failed"],
-                filtered=made["filtered"],
-            )
+            made: Counter[str] = Counter(entry.status for entry in self.entries(name))
+            planned = sum(len(batch.jobs) for batch in batches)
+            counts[name] = ImageCounts(planned=planned, **made)
         self.update(counts=counts)
-
-    @functools.cached_property
-    def _built(self) -> dict[str, Generator]:
-        return dict(self.objects)
-
-    @functools.cached_property
-    def _missing(self) -> dict[str, list[Batch]]:
-        return {}
 
     def _build(self, name: str) -> Generator:
         config = self.comparison.generators[name]

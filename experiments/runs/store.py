@@ -14,7 +14,7 @@ from typing import Any, Literal
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.common.files import write_atomically
+from gandiff.common.files import file_sha256, write_atomically
 from gandiff.common.run_record import COMPARISON_FILE, LOG, PROMPTS, RECORD
 from gandiff.experiments.runs.lock import FolderLock
 from gandiff.experiments.runs.plan import Batch, GenerationJob
@@ -82,9 +82,7 @@ class RunStore:
         return [b for b in batches if not all(self._has(job, retry_failed) for job in b.jobs)]
 
     def drop_entries(self, batches: Iterable[Batch]) -> None:
-        """Take the lines of batches that will be made again out of the log, so that none is
-        doubled.
-        """
+        """Take batches that will be made again out of the log, so that no line is doubled."""
         stale = {job.key for batch in batches for job in batch.jobs} & self.entries.keys()
         if stale:
             for key in stale:
@@ -106,9 +104,7 @@ class RunStore:
         return hashlib.sha256(data).hexdigest()
 
     def append(self, entries: Sequence[ImageEntry]) -> None:
-        """Log the images of one batch and force the lines to the disk; the images are there
-        already.
-        """
+        """Log a batch whose images are saved, and force the lines to the disk."""
         lines = "".join(_line(entry) for entry in entries)
         with (self.folder / LOG).open("ab") as stream:
             stream.write(lines.encode())
@@ -133,15 +129,12 @@ class RunStore:
         if entry.path is None:
             return not (retry_failed and entry.status == "failed")
         try:
-            with (self.folder / entry.path).open("rb") as stream:
-                return hashlib.file_digest(stream, "sha256").hexdigest() == entry.sha256
+            return file_sha256(self.folder / entry.path) == entry.sha256
         except OSError:
             return False
 
     def _read_log(self) -> None:
-        """Read the log; a torn last line, lines that cannot be read and doubled ones mark it as
-        damaged.
-        """
+        """Read the log; torn, unreadable and doubled lines mark it as damaged."""
         path = self.folder / LOG
         data = path.read_bytes() if path.is_file() else b""
         *lines, rest = data.split(b"\n")

@@ -61,7 +61,7 @@ def measure_folders(
     names = split_metrics(metrics) if isinstance(metrics, str) else list(metrics)
     if not names:
         raise RequestError('no metric is named; say what to measure, such as "fid,kid"')
-    with _as_request_error(), _cache(encoding) as cache:
+    with _cache(encoding) as cache:
         chosen = [make_metric(MetricSpec.parse(name)) for name in names]
         stored = None
         if reference is not None and reference.suffix == SUFFIX:
@@ -122,7 +122,7 @@ def write_folder_statistics(
         raise RequestError(f"{out} must end in {SUFFIX}, by which a file of statistics is known")
     if not out.parent.is_dir():
         raise RequestError(f"there is no folder {out.parent} to write {out.name} into")
-    with _as_request_error(), _cache(encoding) as cache:
+    with _cache(encoding) as cache:
         name = check_encoder(encoder)
         protocol = cache.protocol(name)
         images, odd = _listed(folder, [name], cache, encoding)
@@ -141,28 +141,23 @@ def write_folder_statistics(
 
 
 @contextlib.contextmanager
-def _as_request_error() -> Iterator[None]:
-    try:
-        yield
-    except MetricError as error:
-        raise RequestError(str(error)) from error
-
-
-@contextlib.contextmanager
 def _cache(encoding: Encoding) -> Iterator[FeatureCache]:
-    """Features lie on the disk in any case: a hundred thousand images need not fit into memory."""
-    with contextlib.ExitStack() as stack:
-        folder = encoding.cache
-        if folder is None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gandiff-")))
-        yield FeatureCache(
-            folder,
-            weights=encoding.weights,
-            device=resolve_device(encoding.device),
-            batch_size=encoding.batch_size,
-            compile=encoding.compile,
-            progress=not encoding.quiet,
-        )
+    """Features lie on the disk in any case: a hundred thousand images need not fit into memory.
+
+    What cannot be measured is a ``RequestError``.
+    """
+    with tempfile.TemporaryDirectory(prefix="gandiff-") as temporary:
+        try:
+            yield FeatureCache(
+                encoding.cache or Path(temporary),
+                weights=encoding.weights,
+                device=resolve_device(encoding.device),
+                batch_size=encoding.batch_size,
+                compile=encoding.compile,
+                progress=not encoding.quiet,
+            )
+        except MetricError as error:
+            raise RequestError(str(error)) from error
 
 
 def _check(

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.files import file_sha256
 from gandiff.common.images import SUFFIXES
 from gandiff.evaluate.features.images import image_records
 from gandiff.evaluate.metric import ImageRecord
@@ -69,9 +70,7 @@ def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord
 
 
 def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
-    """As many real images of each prompt as a generator makes, where the suite knows how to draw
-    them.
-    """
+    """As many real images of each prompt as a generator makes; None if its facts are unknown."""
     prompts = run.suite.prompts
     if not all(_is_scene(prompt) for prompt in prompts):
         return None
@@ -118,7 +117,7 @@ def _record(
 ) -> ImageRecord:
     return ImageRecord(
         path=path,
-        sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        sha256=file_sha256(path),
         group=group,
         prompt=prompt.text if prompt else None,
         sample=sample,

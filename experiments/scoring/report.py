@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from gandiff.common.run_record import REPORT, Reported
+from pathlib import Path
+
+from gandiff.common.run_record import CATEGORIES, DESCRIPTIONS, REPORT, Reported
+from gandiff.experiments.runs.describe import describe_run
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.scoring.complete import complete_tables
+from gandiff.experiments.scoring.categories import write_categories
 from gandiff.reports.document import write_report
 
 
@@ -17,3 +20,11 @@ def report_run(run: Run, *, again: bool = True) -> list[str]:
         reported = Reported(scored=scored, verdict=write_report(run.folder).verdict)
         run.update(reported=reported)
     return list(reported.verdict)
+
+
+def complete_tables(folder: Path, seed: int) -> None:
+    """Write the tables that a run scored by an older version lacks, from those that it has."""
+    if not (folder / DESCRIPTIONS).is_file():
+        describe_run(folder)
+    if not (folder / CATEGORIES).is_file():
+        write_categories(folder, seed)

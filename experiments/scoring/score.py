@@ -53,9 +53,7 @@ def check_scoring(run: Run) -> None:
 
 
 def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
-    """Build all metrics and open their encoders; raises ``RequestError`` if one is not to be
-    had.
-    """
+    """Build all metrics and open their encoders; raises ``RequestError`` if one is missing."""
     metrics = []
     for text in run.comparison.metrics:
         try:

@@ -13,9 +13,7 @@ from gandiff.experiments.runs.tables import result_row
 
 
 def can_time(run: Run, name: str) -> bool:
-    """Whether there is anything to time: a folder costs nothing, and a Python object of an
-    earlier process has gone.
-    """
+    """Whether it can be timed: not a folder, nor a Python object of an earlier process."""
     facts = run.record.generators.get(name, {})
     gone = run.comparison.generators[name].type == "python" and name not in run.objects
     return bool(facts.get("family") != "folder" and run.suite.prompts and not gone)

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
     from gandiff.evaluate.result import About, Interval, MetricResult, MetricSpec
     from gandiff.experiments.api import compare, run
-    from gandiff.experiments.config.load import Comparison, load_comparison
+    from gandiff.experiments.config.load import load_comparison
+    from gandiff.experiments.config.types import Comparison
     from gandiff.experiments.draw.draw import draw
     from gandiff.experiments.scoring.folders import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
@@ -43,7 +44,7 @@ __all__ = [
 
 _HOME = {
     "About": "gandiff.evaluate.result",
-    "Comparison": "gandiff.experiments.config.load",
+    "Comparison": "gandiff.experiments.config.types",
     "Generation": "gandiff.models.generator",
     "GenerationRequest": "gandiff.models.generator",
     "Generator": "gandiff.models.generator",

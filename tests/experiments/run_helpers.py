@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.experiments.config.load import Comparison, load_comparison
+from gandiff.experiments.config.load import load_comparison
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import open_run

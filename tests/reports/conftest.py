@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw
 
-from gandiff.experiments.scoring.complete import complete_tables
+from gandiff.experiments.scoring.report import complete_tables
 from gandiff.reports.document import ReportPaths, write_report
 
 COLOURS = {"red": "#d43b32", "green": "#3d9b4f", "blue": "#3566c8", "purple": "#8a4bb5"}

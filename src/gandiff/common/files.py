@@ -22,9 +22,7 @@ def file_sha256(path: Path) -> str:
 
 
 def write_atomically(path: Path, data: bytes | memoryview, *, durable: bool = False) -> None:
-    """Write a file so that its name only ever stands for the whole; ``durable`` survives a power
-    cut.
-    """
+    """Write a file completely or not at all; ``durable`` survives a power cut."""
     temporary = f"{path}.{os.getpid()}.tmp"
     try:
         with open(temporary, "wb") as stream:

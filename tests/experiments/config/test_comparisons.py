@@ -14,7 +14,9 @@ from run_helpers import TOY
 from gandiff.common.errors import RequestError
 from gandiff.experiments.config import load as config
 from gandiff.experiments.config import paths
-from gandiff.experiments.config.load import Comparison, comparison_schema, load_comparison
+from gandiff.experiments.config.load import load_comparison
+from gandiff.experiments.config.schema import comparison_schema
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.config.yaml_source import parse_document
 from gandiff.experiments.runs.open import open_configured
 

@@ -12,10 +12,8 @@ from hypothesis import strategies as st
 from run_helpers import GOOD, TOY, load_text, write_comparison
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.config.load import (
-    comparison_from_dict,
-    comparison_to_dict,
-)
+from gandiff.experiments.config.load import comparison_from_dict
+from gandiff.experiments.config.types import comparison_to_dict
 from gandiff.experiments.config.yaml_source import parse_document, write_yaml
 
 

@@ -10,7 +10,8 @@ import pytest
 from run_helpers import calls, images, log_lines, make, record, write_comparison
 
 from gandiff.common.errors import EnvironmentFailure
-from gandiff.experiments.config.load import Comparison, load_comparison
+from gandiff.experiments.config.load import load_comparison
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.runs import open as run_folder
 from gandiff.experiments.runs import store
 from gandiff.experiments.runs.generate import generate_images
