@@ -20,10 +20,9 @@ from gandiff.experiments.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from gandiff.experiments.api import RunSummary
+    from gandiff.experiments.api import RunSummary, Stage
 
 app = typer.Typer()
-Stage = Literal["generate", "time", "score", "report"]
 Target = Annotated[
     Path,
     typer.Argument(metavar="RUN_OR_FILE", help="A run folder, its YAML file, or a shipped name."),

@@ -9,16 +9,14 @@ from typing import Annotated, Any, Literal
 
 from annotated_types import Ge, Le, MinLen
 
-from gandiff.common.validation import PYDANTIC
+from gandiff.common.validation import settings_class
 
 Count = Annotated[int, Ge(1)]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class SuiteConfig:
     """Which prompts; a bare name or path may stand for the whole mapping."""
-
-    __pydantic_config__ = PYDANTIC
 
     name: str = "scenes"
     """A built-in or installed suite, or the path of a .txt, .csv, .tsv or .jsonl file of prompts.
@@ -33,11 +31,9 @@ class SuiteConfig:
     """At most the first N of those; `--limit` sets this."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class GeneratorConfig:
     """One generator: its type, and the settings that this type knows."""
-
-    __pydantic_config__ = PYDANTIC
 
     type: str
     """A built-in or installed generator type, or `module:factory`."""
@@ -45,11 +41,9 @@ class GeneratorConfig:
     """Everything else that the file says about it, defaults filled in."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class ReferenceConfig:
     """The real images that distribution metrics compare with."""
-
-    __pydantic_config__ = PYDANTIC
 
     type: Literal["scenes", "folder"] = "folder"
     """`scenes`: rendered ones; `folder`: image files."""
@@ -65,11 +59,9 @@ class ReferenceConfig:
             raise ValueError("a reference is either 'type: scenes' or a folder, not both")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class TimingConfig:
     """How speed is measured; generators take turns, so a slow moment of the machine hits all."""
-
-    __pydantic_config__ = PYDANTIC
 
     warmup: Annotated[int, Ge(0)] = 1
     """Calls that are thrown away first."""
@@ -79,11 +71,9 @@ class TimingConfig:
     """Batch sizes tried; latency is quoted at 1, images per second at the best."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class ReportConfig:
     """What the report shows besides the numbers."""
-
-    __pydantic_config__ = PYDANTIC
 
     gallery_prompts: Annotated[int, Ge(0)] = 24
     """Prompts in the gallery, spread over the categories."""
@@ -93,11 +83,9 @@ class ReportConfig:
     """Moments on that way, spread evenly over a generator's steps."""
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@settings_class
 class Comparison:
     """A comparison: suite, generators, metrics and everything that decides the outcome."""
-
-    __pydantic_config__ = PYDANTIC
 
     name: str
     """Name of the run; the run folder is runs/<name> unless --out says otherwise."""

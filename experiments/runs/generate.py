@@ -118,15 +118,56 @@ def loaded(run: Run, name: str) -> Iterator[Generator]:
 def _make(
     run: Run, generator: Generator, batches: Sequence[Batch], advance: Callable[[int], Any]
 ) -> None:
+    """Make batches, and save each in a thread while the next is made; never more than one behind.
+
+    Order is kept, and the lines of a batch follow its files, so whatever moment the process dies
+    at, a line in the log means an image on the disk.
+    """
     size = common_size(run, generator, batches[0].generator)
-    with _Saver(run) as saver:
+    saving: Future[None] | None = None
+    # Leaving the pool waits, also after Ctrl-C: a batch that was made is kept.
+    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="gandiff-save") as pool:
         for batch in batches:
             generations, seconds = call(generator, batch)
             if size is None and generator.info.family != "folder":
                 size = next((_shape(g) for g in generations if _problem(g, None) is None), None)
             checked = [check_generation(made, size) for made in generations]
-            saver.save(batch, checked, seconds / batch.size)
+            if saving is not None:
+                saving.result()
+            saving = pool.submit(_save, run, batch, checked, seconds / batch.size)
             advance(len(batch.jobs))
+        if saving is not None:
+            saving.result()
+
+
+def _save(run: Run, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
+    pairs = zip(batch.jobs, generations, strict=True)
+    run.store.append([_entry(run, job, made, seconds) for job, made in pairs])
+    run.mark_done(batch)
+
+
+def _entry(run: Run, job: GenerationJob, made: Generation, seconds: float) -> ImageEntry:
+    sha256 = height = width = None
+    if made.image is not None:
+        sha256 = run.store.save_image(job.path, made.image)
+        height, width = made.image.shape[:2]
+    return ImageEntry(
+        key=job.key,
+        generator=job.generator,
+        prompt_id=job.prompt.id,
+        sample=job.sample,
+        seed=job.seed,
+        sha256=sha256,
+        path=job.path if sha256 else None,
+        width=width,
+        height=height,
+        batch=job.batch,
+        seconds=round(seconds, 6),
+        status=made.status,
+        reason=made.reason,
+        nfe=made.nfe,
+        truncated_tokens=dict(made.truncated_tokens),
+    )
 
 
 def common_size(run: Run, generator: Generator, name: str) -> Size | None:
@@ -162,66 +203,6 @@ def _shape(made: Generation) -> Size | None:
     if not is_image or image.ndim != 3 or image.shape[2] != 3:
         return None
     return int(image.shape[0]), int(image.shape[1])
-
-
-class _Saver:
-    """Writes the images of one batch in a thread while the next is made; never more than one
-    behind.
-
-    Order is kept, and the lines of a batch follow its files, so whatever moment the process dies
-    at, a line in the log means an image on the disk.
-    """
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-        self._pool = ThreadPoolExecutor(max_workers=1, thread_name_prefix="gandiff-save")
-        self._behind: Future[None] | None = None
-
-    def __enter__(self) -> _Saver:
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._pool.shutdown(wait=True)  # also after Ctrl-C: a batch that was made is kept
-        if kind is None:
-            self._wait()
-
-    def save(self, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
-        """Hand over one batch; raises what went wrong with the one before."""
-        self._wait()
-        self._behind = self._pool.submit(self._write, batch, generations, seconds)
-
-    def _wait(self) -> None:
-        if self._behind is not None:
-            behind, self._behind = self._behind, None
-            behind.result()
-
-    def _write(self, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
-        pairs = zip(batch.jobs, generations, strict=True)
-        self._run.store.append([self._entry(job, made, seconds) for job, made in pairs])
-        self._run.mark_done(batch)
-
-    def _entry(self, job: GenerationJob, made: Generation, seconds: float) -> ImageEntry:
-        sha256 = height = width = None
-        if made.image is not None:
-            sha256 = self._run.store.save_image(job.path, made.image)
-            height, width = made.image.shape[:2]
-        return ImageEntry(
-            key=job.key,
-            generator=job.generator,
-            prompt_id=job.prompt.id,
-            sample=job.sample,
-            seed=job.seed,
-            sha256=sha256,
-            path=job.path if sha256 else None,
-            width=width,
-            height=height,
-            batch=job.batch,
-            seconds=round(seconds, 6),
-            status=made.status,
-            reason=made.reason,
-            nfe=made.nfe,
-            truncated_tokens=dict(made.truncated_tokens),
-        )
 
 
 @contextlib.contextmanager
