@@ -61,20 +61,17 @@ def suites(
 
 
 def _named(kind: str) -> Mapping[str, str]:
+    from gandiff.evaluate.features.encoders import encoder_names
+    from gandiff.experiments.config.paths import comparison_names
     from gandiff.experiments.plugins import registry as plugins
 
-    if kind == "comparisons":
-        from gandiff.experiments.config.paths import comparison_names
-
-        return comparison_names()
-    if kind == "generators":
-        return plugins.generator_types()
-    if kind == "metrics":
-        return plugins.metric_types()
-    if kind == "encoders":
-        from gandiff.evaluate.features.encoders import encoder_names
-
-        return encoder_names()
-    if kind == "suites":
-        return plugins.suite_names()
-    raise RequestError(f"there are no {kind!r} to list{did_you_mean(kind, KINDS)}")
+    listings = {
+        "comparisons": comparison_names,
+        "generators": plugins.generator_types,
+        "metrics": plugins.metric_types,
+        "encoders": encoder_names,
+        "suites": plugins.suite_names,
+    }
+    if kind not in listings:
+        raise RequestError(f"there are no {kind!r} to list{did_you_mean(kind, KINDS)}")
+    return listings[kind]()

@@ -57,10 +57,6 @@ class PromptSuite:
         seen = [[p.id, p.text, p.negative_prompt] for p in self.prompts]
         return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode()).hexdigest()
 
-    def first(self, count: int | None) -> PromptSuite:
-        """The suite cut to at most its first prompts."""
-        return dataclasses.replace(self, prompts=self.prompts[:count])
-
     def describe(self) -> SuiteFacts:
         """Say what ``run.json`` records of a suite."""
         return SuiteFacts(
@@ -102,7 +98,7 @@ def open_suite(
         raise RequestError(
             f"the suite {name} has {len(suite.prompts)} prompts; {prompts} were asked for"
         )
-    return suite.first(prompts).first(limit)
+    return dataclasses.replace(suite, prompts=suite.prompts[:prompts][:limit])
 
 
 def as_suite(prompts: Any) -> PromptSuite | None:

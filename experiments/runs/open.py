@@ -93,9 +93,7 @@ def open_run(
 
 def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
     """Open the suite of a comparison."""
-    return open_suite(
-        config.name, split=config.split, prompts=config.prompts, limit=config.limit, base=base
-    )
+    return open_suite(**vars(config), base=base)
 
 
 def load_run(folder: Path) -> Run:

@@ -10,6 +10,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import TRACES
+from gandiff.experiments.runs.generate import loaded
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.models.generator import Generator, TraceFrame
@@ -26,15 +27,12 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
     waiting = [job for place, job in wanted.items() if place not in done]
     names = list(dict.fromkeys(job.generator for job in waiting))
     for name in tqdm(names, desc="traces", unit="generator", disable=quiet or not names):
-        generator = run.generator(name)
-        generator.load(run.device, run.comparison.dtype)
-        try:
-            for job in (j for j in waiting if j.generator == name):
-                done[name, job.prompt.id] = _trace(run, generator, job)
-        except (NotImplementedError, GeneratorError, ValueError, RuntimeError) as error:
-            run.warn(f"{name}: its steps are not shown: {error}")
-        finally:
-            generator.unload()
+        with loaded(run, name) as generator:
+            try:
+                for job in (j for j in waiting if j.generator == name):
+                    done[name, job.prompt.id] = _trace(run, generator, job)
+            except (NotImplementedError, GeneratorError, ValueError, RuntimeError) as error:
+                run.warn(f"{name}: its steps are not shown: {error}")
     if names or len(done) != len(known):
         listing.parent.mkdir(exist_ok=True)
         ordered = [done[place] for place in wanted if place in done]

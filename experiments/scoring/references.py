@@ -6,6 +6,7 @@ import hashlib
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -66,7 +67,7 @@ def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord
             chosen = missing[start : start + 256]
             for i, image in zip(chosen, render(scenes[np.array(chosen)], resolution), strict=True):
                 _save(run, paths[i], image)
-    return [_record(path, group=path.stem) for path in paths]
+    return [ImageRecord(path=p, sha256=file_sha256(p), group=p.stem) for p in paths]
 
 
 def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
@@ -82,7 +83,8 @@ def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
         if not all(path.is_file() for path in paths):
             _render_matching(run, prompt, paths, resolution)
         records += [
-            _record(p, group=prompt.id, prompt=prompt, sample=k) for k, p in enumerate(paths)
+            prompt_record(prompt, path=path, sha256=file_sha256(path), sample=k)
+            for k, path in enumerate(paths)
         ]
     return records
 
@@ -112,15 +114,12 @@ def _save(run: Run, path: Path, image: np.ndarray) -> None:
     run.store.save_image(path.relative_to(run.folder).as_posix(), image)
 
 
-def _record(
-    path: Path, *, group: str, prompt: Prompt | None = None, sample: int = 0
-) -> ImageRecord:
+def prompt_record(prompt: Prompt, **image: Any) -> ImageRecord:
+    """An image of a prompt; ``image`` are the other fields of an ``ImageRecord``."""
     return ImageRecord(
-        path=path,
-        sha256=file_sha256(path),
-        group=group,
-        prompt=prompt.text if prompt else None,
-        sample=sample,
-        category=prompt.category if prompt else None,
-        expected=prompt.expected if prompt else None,
+        group=prompt.id,
+        prompt=prompt.text,
+        category=prompt.category,
+        expected=prompt.expected,
+        **image,
     )

@@ -26,6 +26,7 @@ from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_se
 from gandiff.experiments.scoring.references import (
     check_reference,
     matched_records,
+    prompt_record,
     reference_records,
 )
 from gandiff.experiments.timing.costs import cost_rows, not_timed
@@ -123,24 +124,17 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
 def generated_records(run: Run, name: str) -> list[ImageRecord]:
     """The usable images of a generator, with what was asked for."""
     prompts = {prompt.id: prompt for prompt in run.suite.prompts}
-    records = []
-    for entry in run.entries(name):
-        if entry.path is None or entry.sha256 is None or entry.status != "ok":
-            continue
-        prompt = prompts[entry.prompt_id]
-        records.append(
-            ImageRecord(
-                path=run.folder / entry.path,
-                sha256=entry.sha256,
-                group=prompt.id,
-                prompt=prompt.text,
-                sample=entry.sample,
-                key=entry.key,
-                category=prompt.category,
-                expected=prompt.expected,
-            )
+    return [
+        prompt_record(
+            prompts[entry.prompt_id],
+            path=run.folder / entry.path,
+            sha256=entry.sha256,
+            sample=entry.sample,
+            key=entry.key,
         )
-    return records
+        for entry in run.entries(name)
+        if entry.path is not None and entry.sha256 is not None and entry.status == "ok"
+    ]
 
 
 def _same_groups(
@@ -176,7 +170,7 @@ def _fingerprint(run: Run) -> str:
 
 
 def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
-    tables = {
+    tables: dict[str, Sequence[Any]] = {
         SCORES: _scores(scored),
         RESULTS: [*_results(scored), *cost_rows(run)],
         DIFFERENCES: differences(scored, run.comparison.seed),
@@ -194,22 +188,12 @@ def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:
     ]
 
 
-def _scores(scored: Sequence[Scored]) -> list[dict[str, Any]]:
-    rows = []
-    for one in scored:
-        for output in one.outputs:
-            for metric, values in output.per_image.items():
-                rows += [
-                    {
-                        "key": image.key,
-                        "generator": one.generator,
-                        "prompt_id": image.group,
-                        "sample": image.sample,
-                        "category": image.category,
-                        "metric": metric,
-                        "value": float(value),
-                    }
-                    for image, value in zip(one.images, values, strict=True)
-                    if not np.isnan(value)
-                ]
-    return rows
+def _scores(scored: Sequence[Scored]) -> list[tuple[Any, ...]]:
+    return [
+        (image.key, one.generator, image.group, image.sample, image.category, metric, float(value))
+        for one in scored
+        for output in one.outputs
+        for metric, values in output.per_image.items()
+        for image, value in zip(one.images, values, strict=True)
+        if not np.isnan(value)
+    ]
