@@ -96,10 +96,10 @@ def training_sentence(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence
         return Sentence("training", f"The training cost of {of} {verb}.", "not measured")
     if len(facts) == 2 and len(known) == 2:
         return _training_of_two(known[0], known[1])
-    told = [f"{f.name} took {show_duration(s)} to train{_on(f)}" for f, s in known]
+    known_ones = [f"{f.name} took {show_duration(s)} to train{_on(f)}" for f, s in known]
     unknown = [name for name in names if name not in {f.name for f, _ in known}]
     rest = f"; the training cost of {listed(unknown)} is not known" if unknown else ""
-    return Sentence("training", f"{told[0]}{rest}.", "not measured" if unknown else "single")
+    return Sentence("training", f"{known_ones[0]}{rest}.", "not measured" if unknown else "single")
 
 
 def _training_seconds(index: Index, fact: GeneratorFacts) -> float | None:

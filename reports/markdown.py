@@ -73,13 +73,13 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
 def _health(one: Health) -> str:
     """Alarms of a training, its truncation sweep and its nearest neighbours."""
     lines = [f"- at {kimg:.0f} thousand images: {plain(text)}" for kimg, text in one.events]
-    told = [f"### {plain(one.title)}: alarms, truncation, neighbours"]
-    told.append("\n".join(lines) or "No alarm rang in training.")
+    parts = [f"### {plain(one.title)}: alarms, truncation, neighbours"]
+    parts.append("\n".join(lines) or "No alarm rang in training.")
     if one.sweep:
-        told.append(_table(*one.sweep))
+        parts.append(_table(*one.sweep))
     if one.neighbours:
-        told.append(one.neighbours)
-    return "\n\n".join(told)
+        parts.append(one.neighbours)
+    return "\n\n".join(parts)
 
 
 def visible_lines(text: str) -> str:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 # torch-fidelity's file, named after the first digits of its sha256
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
 _SHA256_START = "6726825d"
-_COMPILED = 32  # images in a batch of the compiled network: any other number would compile anew
+_COMPILED = 32  # images in a batch of the compiled network: any other number would compile again
 # The layers up to the features, in the order of the network's own forward pass.
 LAYERS = (
     *("Conv2d_1a_3x3", "Conv2d_2a_3x3", "Conv2d_2b_3x3", "MaxPool_1"),

@@ -164,11 +164,11 @@ class TorchmetricsMetric(Metric):
         self, records: Sequence[ImageRecord], pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]]
     ) -> None:
         if len({image.shape for image in pixels}) > 1:
-            told = " and ".join(
+            sizes = " and ".join(
                 f"{record.path} has {image.shape[1]}x{image.shape[0]}"
                 for record, image in zip(records, pixels, strict=True)
             )
-            raise MetricError(f"{self.spec} compares images of one size, and {told} px")
+            raise MetricError(f"{self.spec} compares images of one size, and {sizes} px")
 
     def _tensor(self, pixels: Sequence[UInt8[np.ndarray, "_ _ 3"]], device: str) -> Tensor:
         import torch

@@ -74,8 +74,8 @@ def open_values(
     if expected.get("background") is None:
         found["background"] = (predicted.get("background"),)
     if expected.get("relation") is None and len(objects) == 2:
-        told = None not in shown
-        found["relation"] = (_relation(predicted.get("relation"), places) if told else None,)
+        both_shown = None not in shown
+        found["relation"] = (_relation(predicted.get("relation"), places) if both_shown else None,)
     if expected.get("count") is None and len(objects) == 1:
         found["count"] = (len(predicted["objects"]),)
     return {kind: values for kind, values in found.items() if values}

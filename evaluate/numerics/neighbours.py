@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, Int
 _CELLS = 1 << 22  # distances held at once
 _COLUMNS = 4096  # rows of the second set turned to float64 at once
 _SAME = 1e-13  # of the squared lengths: what float64 leaves of x.x + y.y - 2 x.y for equal x and y
-_SPARE = 4  # times k: neighbours looked at before the search without a part starts afresh
+_SPARE = 4  # times k: neighbours looked at before the search without a part starts again
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
