@@ -10,17 +10,22 @@ recall, density and coverage; torch-fidelity FID and KID; the others FID.
 from __future__ import annotations
 
 import argparse
-import importlib.util
-import statistics
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
+import torch
+from PIL import Image
+from scipy.linalg import sqrtm
 
+from gandiff.evaluate.metrics.frechet import frechet_replicates
+from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.benchmarks.peers import PEERS
+from gandiff.experiments.doctor.golden import formula_weights
 from gandiff.experiments.scoring.encoding import Encoding
 from gandiff.experiments.scoring.folders import measure_folders
 
@@ -49,10 +54,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _time_folders(root: Path, images: int, side: int, rounds: int, only: str) -> None:
     weights = root / "inception.pth"
-    _save_weights(weights)
+    torch.save(formula_weights(), weights)
     made, real = (
-        _pictures(root / "made", images, side, 0),
-        _pictures(root / "real", images, side, 1),
+        _pictures(root / name, images, side, seed) for seed, name in enumerate(["made", "real"])
     )
     compile_seconds: list[float] = []
     contestants = _contestants(made, real, weights, compile_seconds)
@@ -81,7 +85,8 @@ def _contestants(
     def peer(name: str) -> Callable[[], object]:
         return lambda: PEERS[name][1](made, real, weights)
 
-    others = {name: peer(name) for name, (package, _, _) in PEERS.items() if _installed(package)}
+    installed = [name for name, (package, _, _) in PEERS.items() if find_spec(package)]
+    others = {name: peer(name) for name in installed}
     return {_OURS: lambda: ours(False), **others, _COMPILED: lambda: ours(True)}
 
 
@@ -89,20 +94,13 @@ def _print_speeds(taken: Mapping[str, list[float]], images: int) -> None:
     base = "torch-fidelity"
     print(f"{'':20} {'images/s':>9} {'against ' + base:>22}")
     for name, seconds in taken.items():
-        ratio = ""
-        if base in taken:
-            pairs = [b / a for a, b in zip(seconds, taken[base], strict=True)]
-            ratio = f"{statistics.median(pairs):.2f} times"
-        print(f"{name:20} {images / statistics.median(seconds):9.2f} {ratio:>22}")
+        ratios = np.divide(taken[base], seconds) if base in taken else None
+        ratio = "" if ratios is None else f"{np.median(ratios):.2f} times"
+        print(f"{name:20} {images / np.median(seconds):9.2f} {ratio:>22}")
 
 
 def _time_distance(width: int = 2048, count: int = 2000) -> None:
     """The distance of two Gaussians beside scipy's square root, and its interval at N images."""
-    from scipy.linalg import sqrtm
-
-    from gandiff.evaluate.metrics.frechet import frechet_replicates
-    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
-
     rng = np.random.default_rng(0)
     mix = rng.normal(size=(2, width, width)) / np.sqrt(width)
     means = rng.normal(size=(2, width)) * 0.1
@@ -130,13 +128,7 @@ def _time_distance(width: int = 2048, count: int = 2000) -> None:
     print(f" ({found.value:.1f}, {found.low:.1f} to {found.high:.1f})")
 
 
-def _installed(package: str) -> bool:
-    return importlib.util.find_spec(package) is not None
-
-
 def _pictures(folder: Path, count: int, side: int, seed: int) -> Path:
-    from PIL import Image
-
     folder.mkdir()
     for i in range(count):
         rng = np.random.default_rng([seed, i])
@@ -145,14 +137,6 @@ def _pictures(folder: Path, count: int, side: int, seed: int) -> Path:
         noisy = np.clip(smooth + rng.normal(0, 8, smooth.shape), 0, 255).astype(np.uint8)
         Image.fromarray(noisy).save(folder / f"{i:05d}.png")
     return folder
-
-
-def _save_weights(path: Path) -> None:
-    import torch
-
-    from gandiff.experiments.doctor.golden import formula_weights
-
-    torch.save(formula_weights(), path)
 
 
 if __name__ == "__main__":

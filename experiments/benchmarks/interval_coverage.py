@@ -11,16 +11,21 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
+from tqdm import tqdm
 
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
+from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups, paired_difference
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import wants
 from gandiff.experiments.plugins.registry import METRICS, make_metric, metric_class
+from gandiff.experiments.scoring.folders import split_metrics
 
 _MORE = 3  # times as many simulations find the truth
 
@@ -89,45 +94,40 @@ def simulate(
     real = rng.normal(size=(world.references, world.width)).astype(np.float32)
     total = (1 + _MORE) * simulations
     found = np.full((total, len(made), 3), np.nan)  # value, low, high
-    for turn in _shown(total):
+    for turn in tqdm(range(total), desc="simulations", delay=2.0, leave=False):
         data = _input(world, real, rng, turn)
         for column, metric in enumerate(made):
             row = metric.measure(data).results[0]
-            assert row.value is not None
-            assert row.low is not None
-            assert row.high is not None
             found[turn, column] = row.value, row.low, row.high
-    truths = found[simulations:, :, 0].mean(axis=0)
-    truths = _known(truths, world, real, metrics)
-    low, high = found[:simulations, :, 1], found[:simulations, :, 2]
-    covered = ((low <= truths) & (truths <= high)).mean(axis=0)
+    exact = [metric.startswith("fd_inf") for metric in metrics]
+    truths = np.where(exact, _distance(world, real), found[simulations:, :, 0].mean(axis=0))
     return [
-        Coverage(
-            metric=metric,
-            truth=float(truths[column]),
-            covered=float(covered[column]),
-            width=float(np.median(high[:, column] - low[:, column])),
-            simulations=simulations,
+        _coverage(metric, float(truth), intervals)
+        for metric, truth, intervals in zip(
+            metrics, truths, found[:simulations, :, 1:].swapaxes(0, 1), strict=True
         )
-        for column, metric in enumerate(metrics)
     ]
 
 
-def _known(
-    truths: np.ndarray, world: World, real: np.ndarray, metrics: Sequence[str]
-) -> np.ndarray:
-    """FD-infinity is the distance of the generator's true Gaussian: no simulation is needed."""
-    from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
+def _coverage(metric: str, truth: float, intervals: Float[np.ndarray, "n 2"]) -> Coverage:
+    low, high = intervals.T
+    return Coverage(
+        metric=metric,
+        truth=truth,
+        covered=float(((low <= truth) & (truth <= high)).mean()),
+        width=float(np.median(high - low)),
+        simulations=len(intervals),
+    )
 
+
+def _distance(world: World, real: np.ndarray) -> float:
+    """Of the generator's true Gaussian from the reference, which FD-infinity estimates."""
     true = GaussianStats(
         count=2,
         mean=np.full(world.width, world.shift),
         root=world.scale * np.eye(world.width),
     )
-    distance = frechet_distance(true, GaussianStats.of(real))
-    exact = np.array([metric.startswith("fd_inf") for metric in metrics])
-    known: np.ndarray = np.where(exact, distance, truths)
-    return known
+    return frechet_distance(true, GaussianStats.of(real))
 
 
 def _draw(world: World, rng: np.random.Generator) -> np.ndarray:
@@ -161,44 +161,23 @@ def _input(world: World, real: np.ndarray, rng: np.random.Generator, turn: int) 
     )
 
 
-def _shown(total: int) -> Iterable[int]:
-    from tqdm import tqdm
-
-    shown: Iterable[int] = tqdm(range(total), desc="simulations", delay=2.0, leave=False)
-    return shown
-
-
 def mean_coverage(world: World, simulations: int = 500, seed: int = 0) -> list[Coverage]:
     """The same for means of scores of single images, and for paired differences of two
     generators: skewed scores, correlated within a prompt, truths in closed form.
     """
-    from gandiff.evaluate.numerics.statistics import bootstrap_over_groups, paired_difference
-
     rng = np.random.default_rng(seed)
     groups = [f"p{i // world.samples}" for i in range(world.prompts * world.samples)]
-    hits: dict[str, list[tuple[bool, float]]] = {"mean over prompts": [], "paired difference": []}
+    intervals = np.full((2, simulations, 2), np.nan)  # of the mean and the difference: low, high
     for turn in range(simulations):
         hard = rng.exponential(size=(world.prompts, 1))  # shared by both generators, mean 1
         noise = rng.exponential(size=(2, world.prompts, world.samples))
         a, b = (hard + noise[0]).ravel(), (hard + 1.2 * noise[1]).ravel()
         mean = bootstrap_over_groups(a, groups, turn)
         pair = paired_difference(a, groups, b, groups, seed=turn, permutations=10)
-        for name, low, high, truth in (
-            ("mean over prompts", mean.low, mean.high, 2.0),
-            ("paired difference", pair.low, pair.high, -0.2),
-        ):
-            assert low is not None
-            assert high is not None
-            hits[name].append((low <= truth <= high, high - low))
+        intervals[:, turn] = (mean.low, mean.high), (pair.low, pair.high)
     return [
-        Coverage(
-            metric=name,
-            truth=2.0 if name.startswith("mean") else -0.2,
-            covered=float(np.mean([hit for hit, _ in found])),
-            width=float(np.median([width for _, width in found])),
-            simulations=simulations,
-        )
-        for name, found in hits.items()
+        _coverage("mean over prompts", 2.0, intervals[0]),
+        _coverage("paired difference", -0.2, intervals[1]),
     ]
 
 
@@ -211,8 +190,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--width", type=int, default=World.width, help="features an image")
     parser.add_argument("--metrics", default="", help="with commas between; all if empty")
     given = parser.parse_args(arguments)
-    from gandiff.experiments.scoring.folders import split_metrics
-
     world = World(prompts=given.prompts, samples=given.samples, width=given.width)
     metrics = split_metrics(given.metrics) or metrics_of_features()
     rows = simulate(world, metrics, given.simulations) + mean_coverage(world, given.simulations)

@@ -45,12 +45,13 @@ def torch_fidelity(folder: Path, reference: Path, weights: Path, subset_size: in
 
 def torchmetrics(folder: Path, reference: Path, weights: Path) -> Numbers:
     """FID by torch's antialiased resize."""
+    import torch
     from torchmetrics.image.fid import FrechetInceptionDistance
 
     metric = FrechetInceptionDistance(
         feature=2048, feature_extractor_weights_path=str(weights), normalize=False
     )
-    metric.set_dtype(_float64())
+    metric.set_dtype(torch.float64)
     for place, real in ((folder, False), (reference, True)):
         for batch in _batches(place):
             metric.update(batch, real=real)
@@ -132,12 +133,6 @@ def _batches(folder: Path) -> Iterator[Any]:
             waiting = []
         waiting.append(pixels)
     yield torch.from_numpy(np.stack(waiting)).permute(0, 3, 1, 2)
-
-
-def _float64() -> Any:
-    import torch
-
-    return torch.float64
 
 
 @contextlib.contextmanager
