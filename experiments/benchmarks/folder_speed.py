@@ -120,8 +120,8 @@ def _time_distance(width: int = 2048, count: int = 2000) -> None:
     print(f" ({scipys / mine:.1f} times), {abs(ours - theirs) / theirs:.1e} apart")
     rows = rng.normal(size=(2, count, width)).astype(np.float32)
     reference = GaussianStats.of(rows[1])
-    started = time.perf_counter()
     groups = [str(i // 4) for i in range(count)]
+    started = time.perf_counter()
     found = frechet_replicates(rows[0], reference, groups, 0).at_this_number()
     seconds = time.perf_counter() - started
     print(f"interval at N = {count}, d = {width}: {seconds:.1f} s", end="")

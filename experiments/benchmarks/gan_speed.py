@@ -18,18 +18,17 @@ from __future__ import annotations
 import argparse
 import contextlib
 import functools
-import statistics
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 from unittest import mock
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
-from tqdm import tqdm
 
+from gandiff.experiments.benchmarks.turns import by_turns, seconds_of
 from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.models.gan import layers, synthesis
@@ -147,33 +146,18 @@ def toy_text(batch: int) -> TextFeatures:
     )
 
 
-def interleaved(
-    ours: Callable[[], None], theirs: Callable[[], None], pairs: int, label: str
-) -> tuple[list[float], list[float]]:
-    """Seconds of each, A B A B ..., after a warm-up of both."""
-    times: tuple[list[float], list[float]] = ([], [])
-    for one in (ours, theirs):
-        one()
-    for _ in tqdm(range(pairs), desc=label, leave=False, disable=None):
-        for one, seconds in zip((ours, theirs), times, strict=True):
-            start = time.perf_counter()
-            one()
-            seconds.append(time.perf_counter() - start)
-    return times
-
-
 def training_rows(resolution: int, batch: int, pairs: int) -> Iterator[str]:
     """Images a second, and the ratio to the usual way, with its middle half."""
     usual = Training(resolution, batch, "float32", usual=True)
     for dtype in ("float32", "bfloat16"):
         ours = Training(resolution, batch, dtype)
-        a, b = interleaved(ours.round, usual.round, pairs, f"training at {resolution} px, {dtype}")
-        ratios = sorted(y / x for x, y in zip(a, b, strict=True))
-        rate, other = (batch * _INTERVAL / statistics.median(t) for t in (a, b))
-        low, high = ratios[len(ratios) // 4], ratios[-1 - len(ratios) // 4]
+        sides = [functools.partial(seconds_of, one.round) for one in (ours, usual)]
+        a, b = by_turns(sides, pairs, f"training at {resolution} px, {dtype}")
+        rate, other = (batch * _INTERVAL / np.median(t) for t in (a, b))
+        low, middle, high = np.quantile(b / a, [0.25, 0.5, 0.75])
         yield (
             f"{resolution:>4} px  {dtype:<9} {rate:>8.0f} images/s   usual way, float32 "
-            f"{other:>7.0f}   {statistics.median(ratios):.2f} times ({low:.2f}-{high:.2f})"
+            f"{other:>7.0f}   {middle:.2f} times ({low:.2f}-{high:.2f})"
         )
 
 
@@ -208,19 +192,17 @@ def generation_row(resolution: int, batch: int, pairs: int, *, compiled: bool) -
     with torch.inference_mode():
         run: Any = torch.compile(net) if compiled else net
 
-        def paint() -> None:
-            run(z, text)
-
         def multiply() -> None:
             for product in products:
                 product()
 
-        a, b = interleaved(paint, multiply, pairs, f"generation at {resolution} px")
-    ratio = statistics.median(x / y for x, y in zip(a, b, strict=True))
+        works = (functools.partial(run, z, text), multiply)
+        sides = [functools.partial(seconds_of, work) for work in works]
+        a, b = by_turns(sides, pairs, f"generation at {resolution} px")
     how = "compiled" if compiled else "eager"
     return (
-        f"{resolution:>4} px  {how:<9} {batch / statistics.median(a):>8.0f} images/s   "
-        f"{ratio:.2f} times its {len(products)} bare products"
+        f"{resolution:>4} px  {how:<9} {batch / np.median(a):>8.0f} images/s   "
+        f"{np.median(a / b):.2f} times its {len(products)} bare products"
     )
 
 

@@ -11,12 +11,14 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import functools
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from gandiff.experiments.benchmarks.turns import by_turns
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.runs.generate import generate_images
@@ -75,22 +77,15 @@ def measure(name: str, pairs: int, prompts: int, batch_size: int) -> Overhead:
     """Run ``pairs`` pairs of one case in throw-away folders."""
     settings: dict[str, object] = dict(CASES[name])
     generator = Loaded(make_generator(name, str(settings.pop("type")), settings))
-    ratios, extra = [], []
-    with tempfile.TemporaryDirectory() as folder:
-        for pair in range(-1, pairs):  # the first one only warms up
-            sides = [_through_runner, _bare]
-            if pair % 2:
-                sides.reverse()
-            seconds = {
-                side: side(
-                    generator, name, Path(folder) / f"{pair}-{side.__name__}", prompts, batch_size
-                )
-                for side in sides
-            }
-            if pair >= 0:
-                ratios.append(seconds[_through_runner] / seconds[_bare])
-                extra.append((seconds[_through_runner] - seconds[_bare]) / prompts * 1000)
-    return Overhead(ratios=tuple(ratios), extra_milliseconds=tuple(extra))
+    with tempfile.TemporaryDirectory() as root:
+
+        def side(work: Callable[[Generator, str, Path, int, int], float]) -> float:
+            return work(generator, name, Path(tempfile.mkdtemp(dir=root)), prompts, batch_size)
+
+        sides = [functools.partial(side, work) for work in (_through_runner, _bare)]
+        runner, bare = by_turns(sides, pairs, name)
+    extra = (runner - bare) / prompts * 1000
+    return Overhead(ratios=tuple(runner / bare), extra_milliseconds=tuple(extra))
 
 
 def _through_runner(
@@ -117,7 +112,6 @@ def _bare(generator: Generator, name: str, folder: Path, prompts: int, batch: in
     from gandiff.experiments.scenes.suite import scene_suite
 
     texts = [prompt["text"] for prompt in scene_suite("test", prompts)]
-    folder.mkdir()
     start = time.perf_counter()
     for first in range(0, prompts, batch):
         chosen = texts[first : first + batch]

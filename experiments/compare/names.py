@@ -17,13 +17,11 @@ def find_metric(name: str, known: Collection[str]) -> str:
     A name without parameters stands for the only metric of that name, and for its row ``/all``
     where it has several. Raises ``RequestError`` if it is none of them or could be several.
     """
-    spec, base, part = _read(name)
-    rows = [m for m in known if (split_metric(m)[2] or "all") == (part or "all")]
-    exact = [m for m in rows if _spec(m) == spec]
-    meant = exact or [m for m in rows if spec == base == split_metric(m)[0]]
+    part = split_metric(name.strip())[2] or "all"
+    meant = _meant(name, known, [m for m in known if (split_metric(m)[2] or "all") == part])
     if len(meant) > 1:
         raise RequestError(f"{name!r} could be {' or '.join(meant)}; write out which one")
-    return meant[0] if meant else _unknown(name, base, known)
+    return meant[0]
 
 
 def select_metrics(names: Collection[str], known: Collection[str]) -> list[str]:
@@ -34,11 +32,8 @@ def select_metrics(names: Collection[str], known: Collection[str]) -> list[str]:
     """
     chosen: set[str] = set()
     for name in names:
-        spec, base, part = _read(name)
-        rows = [m for m in known if part in ("", split_metric(m)[2])]
-        exact = [m for m in rows if _spec(m) == spec]
-        meant = exact or [m for m in rows if spec == base == split_metric(m)[0]]
-        chosen.update(meant or [_unknown(name, base, known)])
+        part = split_metric(name.strip())[2]
+        chosen.update(_meant(name, known, [m for m in known if part in ("", split_metric(m)[2])]))
     return [metric for metric in known if metric in chosen]
 
 
@@ -48,22 +43,19 @@ def metric_spec(metric: str) -> MetricSpec:
     return MetricSpec.parse(base + params)
 
 
-def _read(name: str) -> tuple[str, str, str]:
-    """The canonical spec of what was written, its base name and its part."""
-    base, params, part = split_metric(name.strip())
+def _meant(name: str, known: Collection[str], rows: Collection[str]) -> list[str]:
+    """The rows of the spec that was written; for a name alone, else those of that name.
+
+    Raises ``RequestError`` if there are none.
+    """
     try:
-        spec = MetricSpec.parse(base + params)
+        spec = metric_spec(name.strip())
     except MetricError as error:
         raise RequestError(str(error)) from None
-    return str(spec), spec.name, part
-
-
-def _spec(metric: str) -> str:
-    base, params, _ = split_metric(metric)
-    return base + params
-
-
-def _unknown(name: str, base: str, known: Collection[str]) -> str:
-    alike = [metric for metric in known if split_metric(metric)[0] == base]
-    near = f"; there is {', '.join(alike)}" if alike else did_you_mean(name, known)
-    raise RequestError(f"no metric here is named {name!r}{near}")
+    written = [m for m in rows if "".join(split_metric(m)[:2]) == str(spec)]
+    meant = written or [m for m in rows if str(spec) == spec.name == split_metric(m)[0]]
+    if not meant:
+        alike = [metric for metric in known if split_metric(metric)[0] == spec.name]
+        near = f"; there is {', '.join(alike)}" if alike else did_you_mean(name, known)
+        raise RequestError(f"no metric here is named {name!r}{near}")
+    return meant
