@@ -180,7 +180,7 @@ def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
                 number(pair.deviation),
                 pair.prompts,
                 number(pair.detectable),
-                "-" if pair.needed is None else pair.needed,
+                pair.needed or "-",
             )
             for pair in pairs
         ],

@@ -22,8 +22,21 @@ from gandiff.experiments.cli.output import (
 if TYPE_CHECKING:
     from gandiff.experiments.draw.draw import Drawing
 
-
 app = typer.Typer()
+Models = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--model",
+        metavar="MODEL[,KEY=VALUE...]",
+        help="May be repeated: a shipped name, a folder (of weights, a pipeline or images), "
+        "the hub id of a diffusers pipeline, module:factory, or a generator type, with "
+        "settings behind commas. [default: gan-scenes and diffusion-scenes]",
+    ),
+]
+Show = Annotated[
+    bool | None,
+    typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
+]
 
 
 @app.command(
@@ -36,16 +49,7 @@ app = typer.Typer()
 )
 def draw(
     prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")],
-    models: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--model",
-            metavar="MODEL[,KEY=VALUE...]",
-            help="May be repeated: a shipped name, a folder (of weights, a pipeline or images), "
-            "the hub id of a diffusers pipeline, module:factory, or a generator type, with "
-            "settings behind commas. [default: gan-scenes and diffusion-scenes]",
-        ),
-    ] = None,
+    models: Models = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each prompt.")] = 1,
     seed: Annotated[
         int, typer.Option(min=0, help="As in a run: another seed, other pictures.")
@@ -63,10 +67,7 @@ def draw(
         Path | None,
         typer.Option(metavar="FILE.png", help="The picture (default: runs/draw/<prompt>.png)."),
     ] = None,
-    show: Annotated[
-        bool | None,
-        typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
-    ] = None,
+    show: Show = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:

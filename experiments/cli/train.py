@@ -13,7 +13,13 @@ import typer
 from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
-from gandiff.experiments.training.gan.recipe import ENDS, RECIPES, GanRecipe
+from gandiff.experiments.training.gan.recipe import (
+    ENDS,
+    RECIPES,
+    GanRecipe,
+    read_numbers,
+    recipe_of,
+)
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 app = typer.Typer(
@@ -140,8 +146,6 @@ def gan(
     as_json: Json = False,
 ) -> None:
     """Train the text-conditioned GAN."""
-    from gandiff.experiments.training.gan.recipe import read_numbers, recipe_of
-
     request = _request("gan", given)
     changes = read_numbers(numbers or [])
     if augment:
