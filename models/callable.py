@@ -17,10 +17,7 @@ from gandiff.models.pixels import finish, to_uint8
 
 # Floats may leave their range by half a level of 255 before that is called a mistake.
 _TOLERANCE = 0.5 / 255
-_FIELDS = frozenset(field.name for field in dataclasses.fields(GeneratorInfo)) - {
-    "name",
-    "abilities",
-}
+_FIELDS = {field.name for field in dataclasses.fields(GeneratorInfo)} - {"name", "abilities"}
 
 
 class CallableGenerator(Generator):
@@ -44,7 +41,7 @@ class CallableGenerator(Generator):
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         """Check that ``function`` takes prompts and seeds; raises ``GeneratorError`` if not."""
         if not callable(function):
-            raise GeneratorError(f"{name} is a {type(function).__name__}, needed is a function")
+            raise GeneratorError(f"{name} is a {type(function).__name__}, expected a function")
         self._name = name
         self._function = function
         self._takes_negative = _check_signature(name, function)
@@ -67,18 +64,17 @@ class CallableGenerator(Generator):
         """
         if not requests:
             return []
-        prompts = [request.prompt for request in requests]
-        seeds = [request.seed for request in requests]
-        if self._takes_negative:
-            negative = [request.negative_prompt for request in requests]
-            images = self._function(prompts, seeds, negative_prompts=negative)
-        else:
-            images = self._function(prompts, seeds)
+        negative = [request.negative_prompt for request in requests]
+        images = self._function(
+            [request.prompt for request in requests],
+            [request.seed for request in requests],
+            **({"negative_prompts": negative} if self._takes_negative else {}),
+        )
         singles = _split(images, self._name)
         if len(singles) != len(requests):
             raise GeneratorError(
                 f"{self._name} returned {len(singles)} images for {len(requests)} prompts, "
-                "needed is one each"
+                "expected one each"
             )
         return [self._finish(r, image) for r, image in zip(requests, singles, strict=True)]
 
@@ -97,12 +93,10 @@ class CallableGenerator(Generator):
     def _range_fault(self, pixels: npt.NDArray[Any]) -> str | None:
         finite = pixels[np.isfinite(pixels)]
         slack = _TOLERANCE * (self._high - self._low)
-        if not finite.size or (
-            finite.min() >= self._low - slack and finite.max() <= self._high + slack
-        ):
+        if not ((finite < self._low - slack) | (finite > self._high + slack)).any():
             return None
         return (
-            f"values from {finite.min():.3g} to {finite.max():.3g}, needed are uint8 or floats "
+            f"values from {finite.min():.3g} to {finite.max():.3g}, expected uint8 or floats "
             f"from {self._low:g} to {self._high:g} (set value_range on the function to change that)"
         )
 
@@ -119,8 +113,7 @@ def _check_signature(name: str, function: Callable[..., Any]) -> bool:
         signature.bind([], [], **given)
     except TypeError as error:
         raise GeneratorError(
-            f"{name} has the parameters {signature}, "
-            "needed is a function (prompts, seeds) -> images"
+            f"{name} has the parameters {signature}, expected a function (prompts, seeds) -> images"
         ) from error
     return takes_negative
 
@@ -130,9 +123,9 @@ def _value_range(name: str, function: Callable[..., Any]) -> tuple[float, float]
     try:
         low, high = (float(value) for value in given)
     except (TypeError, ValueError) as error:
-        raise GeneratorError(f"{name}: value_range is {given!r}, needed are two numbers") from error
+        raise GeneratorError(f"{name}: value_range is {given!r}, expected two numbers") from error
     if not low < high:
-        raise GeneratorError(f"{name}: value_range is {given!r}, needed is the lower number first")
+        raise GeneratorError(f"{name}: value_range is {given!r}, expected the lower number first")
     return low, high
 
 
@@ -142,7 +135,7 @@ def _info(name: str, function: Callable[..., Any]) -> GeneratorInfo:
     family = facts.pop("family", "other")
     if family not in get_args(Family):
         raise GeneratorError(
-            f"{name}: family is {family!r}, needed is one of {', '.join(get_args(Family))}"
+            f"{name}: family is {family!r}, expected one of {', '.join(get_args(Family))}"
         )
     if not isinstance(facts.get("settings", {}), Mapping):
         del facts["settings"]
@@ -157,11 +150,11 @@ def _split(images: Any, name: str) -> list[Any]:
         if images.ndim != 4:
             axes = "(n, 3, h, w)" if _is_tensor(images) else "(n, h, w, 3)"
             raise GeneratorError(
-                f"{name} returned an array of shape {tuple(images.shape)}, needed is {axes}"
+                f"{name} returned an array of shape {tuple(images.shape)}, expected {axes}"
             )
         return list(images)
     raise GeneratorError(
-        f"{name} returned {type(images).__name__}, needed is a list of images, an array or a tensor"
+        f"{name} returned {type(images).__name__}, expected a list of images, an array or a tensor"
     )
 
 
@@ -187,10 +180,10 @@ def _pixels(image: Any, name: str) -> npt.NDArray[Any]:
         raise GeneratorError(f"{name} returned a {type(image).__name__} among its images")
     if channels not in (1, 3):
         raise GeneratorError(
-            f"{name} returned an image of shape {tuple(image.shape)}, needed is {wanted}"
+            f"{name} returned an image of shape {tuple(image.shape)}, expected {wanted}"
         )
     if array.dtype != np.uint8 and not np.issubdtype(array.dtype, np.floating):
-        raise GeneratorError(f"{name} returned values of {array.dtype}, needed are uint8 or floats")
+        raise GeneratorError(f"{name} returned values of {array.dtype}, expected uint8 or floats")
     array = array if array.dtype == np.uint8 else array.astype(np.float32)
     return np.repeat(array, 3, axis=2) if channels == 1 else array
 

@@ -12,13 +12,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.images import (
-    SUFFIXES,
-    UnreadableImageError,
-    image_size,
-    open_image,
-    to_rgb,
-)
+from gandiff.common.images import SUFFIXES, UnreadableImageError, image_size, open_image, to_rgb
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
 from gandiff.models.pixels import finish
@@ -82,15 +76,18 @@ class FolderGenerator(Generator):
             name = _file_name(self._settings.pattern or DEFAULT_PATTERN, request)
         for ending in ("",) if name.lower().endswith(SUFFIXES) else SUFFIXES:
             path = self._folder / (name + ending)
-            if _inside(path, self._folder) and path.is_file():
+            if self._is_ours(path):
                 return path
         if not _inside(self._folder / name, self._folder):
             raise LookupError(f"the file {name} lies outside of the folder {self._settings.folder}")
         raise LookupError(f"no file {name} in {self._settings.folder}")
 
     def _files(self) -> list[Path]:
-        found = (p for p in self._folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        return sorted(p for p in found if _inside(p, self._folder) and p.is_file())
+        named = (p for p in self._folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+        return sorted(filter(self._is_ours, named))
+
+    def _is_ours(self, path: Path) -> bool:
+        return _inside(path, self._folder) and path.is_file()
 
     def _check_images(self) -> None:
         where, files = self._settings.folder, self._files()
@@ -103,13 +100,11 @@ class FolderGenerator(Generator):
                 f"none of the {len(files)} files in the folder {where} can be read as an image, "
                 f"such as {files[0].name}"
             )
-        if self._mapping is not None and not any(
-            _inside(self._folder / n, self._folder) and (self._folder / n).is_file()
-            for n in self._mapping.files()
-        ):
-            first = next(iter(self._mapping.files()))
+        names = list(self._mapping.names.values()) if self._mapping is not None else []
+        if self._mapping is not None and not any(self._is_ours(self._folder / n) for n in names):
             raise GeneratorError(
-                f"{self._mapping.path} names no file that is in the folder {where}, such as {first}"
+                f"{self._mapping.path} names no file that is in the folder {where}, such as "
+                f"{names[0]}"
             )
 
 
@@ -132,8 +127,8 @@ def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3
 def _existing_folder(text: str) -> Path:
     folder = Path(text).expanduser()
     if not folder.is_dir():
-        found = "a file" if folder.exists() else "missing"
-        raise GeneratorError(f"the image folder {text} is {found}; needed is a folder of images")
+        state = "a file" if folder.exists() else "missing"
+        raise GeneratorError(f"the image folder {text} is {state}; expected a folder of images")
     try:
         next(folder.iterdir(), None)
     except OSError as error:
@@ -149,8 +144,8 @@ def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )
         return read_mapping(path)
-    found = find_mapping(folder) if settings.pattern is None else None
-    return None if found is None else read_mapping(found)
+    usual = find_mapping(folder) if settings.pattern is None else None
+    return None if usual is None else read_mapping(usual)
 
 
 def _file_name(pattern: str, request: GenerationRequest) -> str:
@@ -163,13 +158,10 @@ def _file_name(pattern: str, request: GenerationRequest) -> str:
     try:
         return pattern.format(**values)
     except KeyError as error:
-        known = (
-            f"the prompt id {request.prompt_id}"
-            if request.prompt_id
-            else "a request without prompt id"
-        )
+        named = f"the prompt id {request.prompt_id}"
+        given = named if request.prompt_id else "a request without prompt id"
         raise LookupError(
-            f"the pattern {pattern} needs {error.args[0]}, which {known} does not give"
+            f"the pattern {pattern} needs {error.args[0]}, which {given} does not give"
         ) from error
 
 

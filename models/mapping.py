@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
@@ -37,10 +38,6 @@ class FileMapping:
             )
         return name
 
-    def files(self) -> Iterable[str]:
-        """Return all file names."""
-        return self.names.values()
-
 
 def find_mapping(folder: Path) -> Path | None:
     """Return the mapping file that a folder has by convention, if any."""
@@ -57,15 +54,15 @@ def read_mapping(path: Path) -> FileMapping:
     """
     key: str | None = None
     names: dict[tuple[str, int], str] = {}
-    counts: dict[str, int] = {}
+    counts = Counter[str]()
     for row in read_rows(path, GeneratorError):
         key = key or _key(row)
         prompt = _normal(_field(row, key))
         name = _file(path, row)
-        sample = _sample(row, counts.get(prompt, 0))
+        sample = _sample(row, counts[prompt])
         if (prompt, sample) in names:
             raise GeneratorError(f"{row.where}: sample {sample} of {key} {prompt!r} is given twice")
-        counts[prompt] = counts.get(prompt, 0) + 1
+        counts[prompt] += 1
         names[(prompt, sample)] = name
     if key is None:
         raise GeneratorError(f"{path} has no rows; each must have file_name and prompt_id or text")

@@ -31,10 +31,10 @@ def fault(image: npt.NDArray[Any], size: tuple[int, int] | None = None) -> str |
     another shape or size and values that are not finite.
     """
     if image.ndim != 3 or image.shape[2] != 3:
-        return f"wrong shape {image.shape}, needed (height, width, 3)"
+        return f"wrong shape {image.shape}, expected (height, width, 3)"
     if size is not None and image.shape[:2] != size:
         height, width = image.shape[:2]
-        return f"wrong size {width}x{height} px, needed {size[1]}x{size[0]} px"
+        return f"wrong size {width}x{height} px, expected {size[1]}x{size[0]} px"
     if image.size == 0:
         return "empty image, no pixels"
     bad = 0 if image.dtype == np.uint8 else int(np.size(image) - np.isfinite(image).sum())

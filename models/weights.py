@@ -96,18 +96,12 @@ def combined_sha256(directory: Path, suffixes: Sequence[str] = (".safetensors",)
     changes it. None if there is no such file. Asked again, a directory is read again only if a size
     or a time of change differs.
     """
-    files = sorted(
-        (path.relative_to(directory).as_posix(), path)
-        for path in directory.rglob("*")
-        if path.suffix in suffixes and path.is_file()
-    )
-    if not files:
-        return None
+    paths = (p for p in directory.rglob("*") if p.suffix in suffixes and p.is_file())
+    files = {path.relative_to(directory).as_posix(): path for path in paths}
     digest = hashlib.sha256()
-    for name, path in files:
-        digest.update(name.encode() + b"\0")
-        digest.update(bytes.fromhex(original_sha256(path)))
-    return digest.hexdigest()
+    for name, path in sorted(files.items()):
+        digest.update(name.encode() + b"\0" + bytes.fromhex(original_sha256(path)))
+    return digest.hexdigest() if files else None
 
 
 def original_sha256(path: Path) -> str:
@@ -132,10 +126,9 @@ def read_card(directory: Path) -> ModelCard:
     ``training.json`` wins where both say something. Raises ``GeneratorError`` if it is not a JSON
     object.
     """
-    training = (
-        read_json(directory / "training.json") if _exists(directory, "training.json") else None
-    )
-    front = _front_matter(directory / "README.md") if _exists(directory, "README.md") else {}
+    record, card = directory / "training.json", directory / "README.md"
+    training = read_json(record) if record.is_file() else None
+    front = _front_matter(card) if card.is_file() else {}
     facts = {**front, **(training or {})}
     return ModelCard(
         training=training,
@@ -153,12 +146,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise GeneratorError(f"{path} is not valid JSON: {error}") from error
     if not isinstance(value, dict):
-        raise GeneratorError(f"{path} holds {type(value).__name__}, needed is a JSON object")
+        raise GeneratorError(f"{path} holds {type(value).__name__}, expected a JSON object")
     return value
-
-
-def _exists(directory: Path, name: str) -> bool:
-    return (directory / name).is_file()
 
 
 def _front_matter(path: Path) -> dict[str, Any]:

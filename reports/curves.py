@@ -21,7 +21,7 @@ _NOT_MEASURED = frozenset(
     {"seconds", "kimg", "images", "step", "steps", "epoch", "lr", "stage", "gamma"}
 )
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2, 1, 2)), (0, (1, 3)))
-_MOST = 2 * len(_LINES)  # lines in one panel that can be told apart, in two colours
+_MOST = 2 * len(_LINES)  # lines in one panel that can be distinguished, in two colours
 
 LOSSES: Final = "loss"
 SHARES: Final = "share of pairs"

@@ -148,10 +148,8 @@ def gan(
     """Train the text-conditioned GAN."""
     request = _request("gan", given)
     changes = read_numbers(numbers or [])
-    if augment:
-        changes["augment"] = True
-    if guidance is not None:
-        changes["guidance"] = guidance
+    given_otherwise = {"augment": augment or None, "guidance": guidance}
+    changes |= {name: value for name, value in given_otherwise.items() if value is not None}
     chosen = recipe_of(recipe, **changes)
     if sweep is None:
         _train("gan", request, as_json, chosen)

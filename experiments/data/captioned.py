@@ -15,6 +15,11 @@ from jaxtyping import Bool, UInt8
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.decode import decode
 from gandiff.experiments.data.files import list_captioned
+from gandiff.experiments.scenes.captions import caption_facts, captions
+from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
+from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
+from gandiff.experiments.scenes.render import render
+from gandiff.experiments.scenes.suite import training_batch
 
 _HOLD_OUT_FROM, _HOLD_OUT_EVERY, _HELD_OUT_MOST = 100, 20, 1000  # pictures
 _STRETCH_BITS = 28  # pictures of the training split that belong to one seed
@@ -90,15 +95,10 @@ class SceneImages(CaptionedImages):
         self, start: int, n: int, *, num_mismatched: int = 0, rows: range | None = None
     ) -> CaptionedBatch:
         """Scenes; a mismatched caption differs in one fact, the hardest kind there is."""
-        from gandiff.experiments.scenes.captions import caption_facts, captions
-        from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
-        from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
-        from gandiff.experiments.scenes.render import render
-
         seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)
         scenes = sample_scenes(seeds)
         facts = caption_facts(scenes, seeds)
-        own = np.arange(n)[slice(rows.start, rows.stop) if rows is not None else slice(None)]
+        own = np.arange(n) if rows is None else np.arange(rows.start, rows.stop)
         drawn = scenes[own]
         i, j = np.divmod(np.arange(len(own) * n), n)
         batch_fits = fits(facts[j], drawn[i]).reshape(len(own), n)
@@ -116,20 +116,12 @@ class SceneImages(CaptionedImages):
 
     def held_out(self, n: int) -> CaptionedBatch:
         """Scenes of the validation split."""
-        from gandiff.experiments.scenes.facts import scene_seeds
-        from gandiff.experiments.scenes.suite import training_batch
-
         drawn = training_batch(scene_seeds("validation", 1 << 30, n), self.resolution)
-        none = np.zeros((n, 0), bool)
-        return CaptionedBatch(
-            drawn.images, drawn.captions, [[] for _ in range(n)], none, none, np.eye(n, dtype=bool)
-        )
+        none, own = np.zeros((n, 0), bool), np.eye(n, dtype=bool)
+        return CaptionedBatch(drawn.images, drawn.captions, [[] for _ in own], none, none, own)
 
     def captions(self, n: int) -> list[str]:
         """Captions from the far end of the split, so that no training picture is drawn twice."""
-        from gandiff.experiments.scenes.captions import caption_facts, captions
-        from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
-
         seeds = scene_seeds("train", 1 << 39, n)
         return captions(caption_facts(sample_scenes(seeds), seeds), seeds)
 
@@ -188,22 +180,17 @@ class FileImages(CaptionedImages):
         ``turns`` are the passes by which the captions of ``others``, a row each, are taken.
         """
         fits = np.array([[text in self._texts[i] for text in texts] for i in chosen], bool)
-        mismatched = [
+        wrong = [
             [self._caption(int(j), turn) for j in row]
             for row, turn in zip(others, turns, strict=True)
         ]
-        is_mismatch = np.array(
-            [
-                [text not in self._texts[i] for text in row]
-                for i, row in zip(chosen, mismatched, strict=True)
-            ],
-            bool,
-        )
+        pairs = zip(chosen, wrong, strict=True)
+        is_mismatch = [[text not in self._texts[i] for text in row] for i, row in pairs]
         return CaptionedBatch(
             np.ascontiguousarray(self._all[chosen]),
             texts,
-            mismatched,
-            is_mismatch.reshape(others.shape),
+            wrong,
+            np.array(is_mismatch, bool).reshape(others.shape),
             np.zeros(others.shape, bool),  # what words mean is not known
             fits.reshape(len(chosen), len(texts)),
         )

@@ -73,11 +73,11 @@ def _cached(
     pixels, index = (_cache_folder() / f"{name}.{ending}" for ending in ("rgb", "json"))
     if not _is_whole(pixels, index, len(paths), resolution):
         _make_room(pixels.parent, len(paths) * resolution * resolution * 3)
-        found = json.dumps(_decode_into(pixels, paths, resolution))
-        write_atomically(index, found.encode(), durable=True)  # last: it says that all is there
-    told = json.loads(index.read_text(encoding="utf-8"))
-    shape = (len(paths) - len(told), resolution, resolution, 3)
-    unread = {int(place): why for place, why in told.items()}
+        text = json.dumps(_decode_into(pixels, paths, resolution))
+        write_atomically(index, text.encode(), durable=True)  # last: it says that all is there
+    reasons = json.loads(index.read_text(encoding="utf-8"))
+    unread = {int(place): why for place, why in reasons.items()}
+    shape = (len(paths) - len(unread), resolution, resolution, 3)
     if shape[0] == 0:  # an empty file cannot be mapped
         return np.empty(shape, np.uint8), unread
     return np.memmap(pixels, np.uint8, "r", shape=shape), unread
@@ -147,7 +147,7 @@ def _results(paths: Sequence[Path], resolution: int) -> Iterator[UInt8[np.ndarra
     if len(paths) <= _FEW or workers == 1:
         yield from (read_square(path, resolution) for path in paths)
         return
-    # Started afresh, not forked: a copy of a process with threads of torch in it may hang.
+    # Spawned, not forked: a copy of a process with threads of torch in it may hang.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(workers, mp_context=context) as pool:
         sizes = [resolution] * len(paths)
@@ -172,8 +172,7 @@ def _cache_folder() -> Path:
     named = os.environ.get("GANDIFF_CACHE")
     if named:
         return Path(named)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "gandiff" / "decoded"
+    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gandiff/decoded").expanduser()
 
 
 def _fingerprint(paths: Sequence[Path], resolution: int) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
+import copy
 
 import numpy as np
 from jaxtyping import Int8
@@ -18,7 +18,7 @@ def mismatched(facts: Facts, rng: np.random.Generator, *, held_out: bool = True)
     ``may_be_joined`` for the captions. Without ``held_out`` no change makes a held-out pair: what
     trains a generator must not meet one, not even as a mismatch.
     """
-    new = Facts(*(getattr(facts, f.name).copy() for f in dataclasses.fields(facts)))
+    new = copy.deepcopy(facts)
     stated = np.stack([_of(facts, kind, mention) >= 0 for kind, mention in _CHANGEABLE], 1)
     chosen = np.argmax(np.where(stated, rng.random(stated.shape), -1.0), 1)
     for i, (kind, mention) in enumerate(_CHANGEABLE):

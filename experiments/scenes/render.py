@@ -35,9 +35,8 @@ Distance = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 def _half_planes(corners: int, inner_radius: float, turn: float) -> np.ndarray:
     angle = turn + 2 * np.pi * np.arange(corners) / corners
-    return np.stack([np.cos(angle), np.sin(angle), np.full(corners, inner_radius)], 1).astype(
-        np.float32
-    )
+    planes = np.stack([np.cos(angle), np.sin(angle), np.full(corners, inner_radius)], 1)
+    return planes.astype(np.float32)
 
 
 _TRIANGLE = _half_planes(3, 0.52, np.pi / 2)  # a corner up
@@ -93,14 +92,8 @@ def _crescent(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 _DISTANCES: tuple[Distance, ...] = (
-    _circle,
-    _square,
-    _triangle,
-    _star,
-    _heart,
-    _ring,
-    _cross,
-    _crescent,
+    *(_circle, _square, _triangle, _star),
+    *(_heart, _ring, _cross, _crescent),
 )
 
 

@@ -30,19 +30,10 @@ class Ema:
     def update(self, module: nn.Module, batch: int, images: int) -> None:
         """Move towards the module's weights; buffers are copied."""
         decay = 0.5 ** (batch / max(min(self.halflife, images * 0.05), 1e-8))
-        mine: list[Tensor] = list(self.module.parameters())
         theirs: list[Tensor] = list(module.parameters())
-        torch._foreach_lerp_(mine, theirs, 1 - decay)
+        torch._foreach_lerp_(list(self.module.parameters()), theirs, 1 - decay)
         for kept, new in zip(self.module.buffers(), module.buffers(), strict=True):
             kept.copy_(new)
-
-    def state_dict(self) -> dict[str, Any]:
-        """The averaged weights."""
-        return self.module.state_dict()
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take averaged weights back."""
-        self.module.load_state_dict(state_dict)
 
 
 def cosine(fraction: float, start: float, end: float) -> float:
@@ -104,15 +95,8 @@ def noise_at(seed: int, position: int) -> torch.Generator:
 
 def to_tensor(images: Any, device: str) -> Tensor:
     """uint8 NHWC pictures to float32 NCHW in [-1, 1]."""
-    return (
-        torch.from_numpy(images)
-        .to(device)
-        .permute(0, 3, 1, 2)
-        .float()
-        .div_(127.5)
-        .sub_(1)
-        .contiguous()
-    )
+    pixels = torch.from_numpy(images).to(device).permute(0, 3, 1, 2).float()
+    return pixels.div_(127.5).sub_(1).contiguous()
 
 
 def keep_freed_memory() -> None:

@@ -132,7 +132,7 @@ def numbered(folder: Path) -> list[Path]:
 def clear_training(folder: Path) -> None:
     """Remove what an older training left, before a new one begins in its folder.
 
-    A checkpoint that stayed would be gone on from, a record would say that the new one is finished,
+    A checkpoint that stayed would be resumed, a record would say that the new one is finished,
     and TensorBoard would draw both trainings as one.
     """
     clear_model(folder)

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import torch
 
@@ -20,7 +19,12 @@ from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
-from gandiff.experiments.training.records import RECORD, TEXT_LABEL, TEXT_RECORD
+from gandiff.experiments.training.records import (
+    RECORD,
+    TEXT_LABEL,
+    TEXT_RECORD,
+    read_record,
+)
 from gandiff.experiments.training.request import TrainingRequest
 
 T = TypeVar("T")
@@ -178,17 +182,9 @@ def refuse_unfinished(request: TrainingRequest, *checkpoints: str) -> None:
     saved = [read_checkpoint(p) for name in checkpoints if (p := request.out / name).is_file()]
     held = sum(one["progress"].get("images", 0) for one in saved)
     labels = ", ".join(one["label"] for one in saved)
-    record = _record(request.out / (TEXT_RECORD if labels == TEXT_LABEL else RECORD))
+    record = read_record(request.out / (TEXT_RECORD if labels == TEXT_LABEL else RECORD))
     if held > (record.get("images", 0) if record.get("finished", True) else 0):
         raise RequestError(
             f"{request.out} holds a training that is not finished ({labels}, "
             f"{held / 1000:,.1f} kimg); go on with --resume, or give another --out, or delete it"
         )
-
-
-def _record(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}

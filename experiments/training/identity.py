@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.options import flag
+from gandiff.common.validation import read_value
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 _NO_MATTER = {"out", "resume", "tensorboard", "quiet", "command"}
@@ -74,18 +75,12 @@ def _asked_by(command: str, request: TrainingRequest) -> TrainingRequest | None:
             if word == name or word.startswith(f"{name}="):
                 given[field.name] = following if word == name else word.partition("=")[2]
     values: dict[str, Any] = {
-        field.name: _number(given[field.name], str(field.type))
-        for field in dataclasses.fields(TrainingRequest)
-        if field.name in given and field.name not in _NO_MATTER
+        name: read_value(TrainingRequest, name, text)
+        for name, text in given.items()
+        if name not in _NO_MATTER
     }
     values["device"] = chosen_device(values["device"])
     return TrainingRequest(out=request.out, **values)
-
-
-def _number(text: str, kind: str) -> object:
-    if kind == "int":
-        return int(text)
-    return float(text) if kind.startswith("float") else text
 
 
 def same_place(before: str | None, now: str | None) -> bool:

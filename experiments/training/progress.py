@@ -38,7 +38,11 @@ class TrainingLog:
 
     def open(self, fraction: float) -> None:
         """Show the bar, which counts percent of the budget, and begin TensorBoard's file."""
-        self._writer = _summary_writer(self.folder) if self._tensorboard else None
+        if self._tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            writer: Any = SummaryWriter  # its signature is untyped
+            self._writer = writer(str(self.folder / TENSORBOARD))
         form = "{desc} {percentage:3.0f}%|{bar}|{postfix}"
         self._bar = tqdm(
             total=100, desc=self.label, bar_format=form, disable=not self.shown, initial=0
@@ -122,10 +126,3 @@ def check_tensorboard() -> None:
         raise RequestError(
             "--tensorboard needs the package tensorboard; pip install 'gandiff[tensorboard]'"
         ) from error
-
-
-def _summary_writer(folder: Path) -> Any:
-    from torch.utils.tensorboard import SummaryWriter
-
-    writer: Any = SummaryWriter  # its signature is untyped
-    return writer(str(folder / TENSORBOARD))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-import platform
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.files import write_atomically
+from gandiff.common.devices import cpu_name
+from gandiff.common.errors import RequestError
+from gandiff.common.files import read_json, write_atomically
+from gandiff.common.renamed import current_names
 from gandiff.experiments.training.request import TrainingRequest
 
 RECORD, TEXT_RECORD = "training.json", "text_training.json"
@@ -18,21 +20,12 @@ TEXT_LABEL = "text encoder"  # of its checkpoint
 _POINTS = 60  # of a curve
 
 
-def processor() -> str:
-    """The processor's name, as well as the system tells it."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
-
-
-def _gpu(device: str) -> dict[str, str]:
-    """The name of the GPU of the process that writes the record; nothing for other devices."""
-    import torch
-
-    return {"gpu": torch.cuda.get_device_name(device)} if device.startswith("cuda") else {}
+def read_record(path: Path) -> dict[str, Any]:
+    """A record with the names of now; empty where there is none that can be read."""
+    try:
+        return current_names(read_json(path))
+    except RequestError:
+        return {}
 
 
 def write_json(path: Path, data: Any) -> None:
@@ -78,6 +71,7 @@ def training_record(
 
     losses = [row for row in rows if "score" not in row]
     every = max(1, math.ceil(len(losses) / _POINTS))
+    on_gpu = request.device.startswith("cuda")
     return {
         "command": request.command,
         "commands": progress.commands,
@@ -94,8 +88,8 @@ def training_record(
         "device": request.device,
         "resolution": request.resolution,
         "threads": torch.get_num_threads(),
-        "cpu": processor(),
-        **_gpu(request.device),
+        "cpu": cpu_name(),
+        **({"gpu": torch.cuda.get_device_name(request.device)} if on_gpu else {}),
         **facts,
         "events": list(events),
         "curve": losses[::every],

@@ -12,7 +12,7 @@ from gandiff.models.diffusion.index import default_size, denoiser_config
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Ability, Family
 
-# In their names: checkpoints distilled to a few steps, which are told apart from plain diffusion.
+# In their names: checkpoints distilled to a few steps, unlike plain diffusion.
 _DISTILLED = re.compile(
     r"(^|[-_/])(turbo|lcm|lightning|hyper|schnell|sprint|dmd2?)([-_/\d]|$)", re.IGNORECASE
 )

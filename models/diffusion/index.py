@@ -54,7 +54,7 @@ def read_index(path: Path, where: str) -> PipelineIndex:
     if isinstance(class_name, list):
         raise GeneratorError(
             f"{where} brings its own Python code ({class_name[0]}), which gandiff does not run; "
-            "needed is a pipeline whose class is part of diffusers"
+            "expected a pipeline whose class is part of diffusers"
         )
     if not isinstance(class_name, str):
         raise GeneratorError(f"{path} has no _class_name, so it is not the index of a pipeline")
@@ -80,7 +80,7 @@ def check_directory(directory: Path, *, allow_pickle: bool, variant: str | None)
         hint = f" (it holds the single file {single[0]})" if single else ""
         raise GeneratorError(
             f"{directory} has no {INDEX}{hint}; "
-            "needed is a directory saved by the save_pretrained of diffusers"
+            "expected a directory saved by the save_pretrained of diffusers"
         )
     index = read_index(directory / INDEX, str(directory))
     for name in index.parts:
@@ -109,15 +109,15 @@ def denoiser_config(directory: Path) -> dict[str, Any]:
 
 
 def _check_task(index: PipelineIndex, where: str) -> None:
-    needed = "needed is a text-to-image pipeline, such as StableDiffusionPipeline"
+    expected = "expected a text-to-image pipeline, such as StableDiffusionPipeline"
     for word, does in _OTHER_TASKS.items():
         if word in index.class_name:
-            raise GeneratorError(f"{where} holds a {index.class_name}, which {does}; {needed}")
+            raise GeneratorError(f"{where} holds a {index.class_name}, which {does}; {expected}")
     reads_text = any(re.match(r"(text_encoder|tokenizer|bert)", name) for name in index.parts)
     if not reads_text and not index.class_name.startswith(_TWO_PARTS):
         raise GeneratorError(
             f"{where} holds a {index.class_name}, which has no text encoder and makes images "
-            f"without a prompt; {needed}"
+            f"without a prompt; {expected}"
         )
 
 
@@ -135,7 +135,7 @@ def _check_part(part: Path, allow_pickle: bool) -> None:
     if not safe and pickles and not allow_pickle:
         raise GeneratorError(
             f"{pickles[0]} is a pickle file, and reading one can run any code that is hidden in "
-            "it; needed is .safetensors. "
+            "it; expected .safetensors. "
             "Set allow_pickle (--allow-pickle) if you trust where it comes from"
         )
     if not safe and not pickles:
@@ -178,7 +178,7 @@ def _check_channels(directory: Path, index: PipelineIndex) -> None:
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels where the "
             f"latents have {gives}, so it is a model for inpainting or editing; "
-            "needed is a text-to-image pipeline"
+            "expected a text-to-image pipeline"
         )
 
 

@@ -135,12 +135,12 @@ def _check_call(pipe: Any, source: str) -> None:
     """Refuse a pipeline whose call takes no prompt or cannot do without an image."""
     parameters = inspect.signature(type(pipe).__call__).parameters
     name = type(pipe).__name__
-    needed = "needed is a text-to-image pipeline, such as StableDiffusionPipeline"
+    expected = "expected a text-to-image pipeline, such as StableDiffusionPipeline"
     if "prompt" not in parameters:
-        raise GeneratorError(f"{source} holds a {name}, whose call takes no prompt; {needed}")
+        raise GeneratorError(f"{source} holds a {name}, whose call takes no prompt; {expected}")
     for other in ("image", "mask_image", "control_image", "video"):
         if other in parameters and parameters[other].default is inspect.Parameter.empty:
-            raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {needed}")
+            raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {expected}")
 
 
 def _device(name: str) -> torch.device:

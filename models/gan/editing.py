@@ -100,20 +100,14 @@ def mix_styles(
     if not 0 < crossover < levels:
         raise ValueError(f"crossover must be from 1 to {levels - 1}, got {crossover}")
     gan.warn_of_cut(list(dict.fromkeys(prompt for prompt, _ in (*coarse, *fine))), _CALLER)
+    fine_style, fine_text = _read(gan, fine)
+    count = levels - crossover
     rows = []
-    for prompt, seed in coarse:
-        here = _read_one(gan, prompt, seed, len(fine))
-        there = [_read_one(gan, p, s, 1) for p, s in fine]
-        styles = torch.cat([w for w, _ in there])
-        text = TextFeatures(
-            torch.cat([t.tokens for _, t in there]),
-            torch.cat([t.pooled for _, t in there]),
-            torch.cat([t.mask for _, t in there]),
-            [n for _, t in there for n in t.truncated],
-        )
-        count = levels - crossover
-        w = [here[0]] * crossover + [styles] * count
-        rows.append(to_pixels(gan.net.synthesise(w, [here[1]] * crossover + [text] * count)))
+    for one in coarse:
+        style, text = _read(gan, [one] * len(fine))
+        styles = [style] * crossover + [fine_style] * count
+        texts = [text] * crossover + [fine_text] * count
+        rows.append(to_pixels(gan.net.synthesise(styles, texts)))
     return np.stack(rows)
 
 
@@ -150,8 +144,9 @@ def _style(
     return gan.net.style(gan.net.map(z), text.pooled)
 
 
-def _read_one(
-    gan: TextToImageGan, prompt: str, seed: int, copies: int
+def _read(
+    gan: TextToImageGan, places: Sequence[tuple[str, int]]
 ) -> tuple[Float[Tensor, "n s"], TextFeatures]:
-    text = gan.encode([prompt] * copies)
-    return _style(gan, gan.noise([seed] * copies).to(gan.like), text), text
+    prompts, seeds = zip(*places, strict=True)
+    text = gan.encode(prompts)
+    return _style(gan, gan.noise(seeds).to(gan.like), text), text

@@ -20,6 +20,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import write_atomically
 from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.pixels import to_uint8
@@ -59,9 +60,8 @@ class TextToImageGan(
     def noise(self, seeds: Sequence[int]) -> Float[Tensor, "n z"]:
         """z of each seed, drawn on the CPU by a generator of its own, so the same everywhere."""
         width = self.config.z_width
-        return torch.stack(
-            [torch.randn(width, generator=torch.Generator().manual_seed(s)) for s in seeds]
-        )
+        generators = (torch.Generator().manual_seed(seed) for seed in seeds)
+        return torch.stack([torch.randn(width, generator=one) for one in generators])
 
     @torch.inference_mode()
     def encode(self, prompts: Sequence[str]) -> TextFeatures:
@@ -232,15 +232,5 @@ def save_network(folder: Path, net: GeneratorNetwork) -> None:
 
     state = {name: t.detach().cpu().half().contiguous() for name, t in net.state_dict().items()}
     facts = {"model": MODEL, **dataclasses.asdict(net.config)}
-    _replace(folder / WEIGHTS, save(state))
-    _replace(folder / CONFIG, (json.dumps(facts, indent=1) + "\n").encode())
-
-
-def _replace(path: Path, data: bytes) -> None:
-    temporary = path.with_suffix(".tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(path)
-    except OSError:
-        temporary.unlink(missing_ok=True)
-        raise
+    write_atomically(folder / WEIGHTS, save(state))
+    write_atomically(folder / CONFIG, (json.dumps(facts, indent=1) + "\n").encode())

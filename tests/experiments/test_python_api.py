@@ -149,6 +149,6 @@ def test_what_cannot_be_compared_is_told_before_anything_is_written(
 
 
 def test_a_function_that_does_not_fit_is_told(tmp_path: Path) -> None:
-    with pytest.raises(Exception, match=r"needed is a function \(prompts, seeds\) -> images") as e:
+    with pytest.raises(Exception, match=r"expected a function \(prompts, seeds\) -> images") as e:
         compare(tmp_path, generators={"n": lambda prompt: prompt}, metrics=[])
     assert isinstance(e.value, (RequestError, GeneratorError))

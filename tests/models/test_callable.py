@@ -61,7 +61,7 @@ def test_the_range_is_declared_not_guessed() -> None:
     found = CallableGenerator(name="mine", function=function).generate(toys.requests(4))
     assert all(generation.status == "failed" for generation in found)
     assert found[0].reason is not None
-    assert "needed are uint8 or floats from 0 to 1" in found[0].reason
+    assert "expected uint8 or floats from 0 to 1" in found[0].reason
     function.value_range = (-1, 1)  # type: ignore[attr-defined]
     found = CallableGenerator(name="mine", function=function).generate(toys.requests(4))
     np.testing.assert_array_equal([g.image for g in found], LEVELS)
@@ -80,14 +80,14 @@ def test_bad_images_fail_alone() -> None:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (LEVELS[:3], "returned 3 images for 4 prompts, needed is one each"),
-        (LEVELS[0], "shape (8, 6, 3), needed is (n, h, w, 3)"),
-        (NCHW[0], "shape (3, 8, 6), needed is (n, 3, h, w)"),
-        (LEVELS.transpose(0, 3, 1, 2), "shape (3, 8, 6), needed is (h, w, 3): NumPy"),
-        (NCHW.permute(0, 2, 3, 1), "shape (8, 6, 3), needed is (3, h, w): torch"),
-        (LEVELS.astype(np.int64), "values of int64, needed are uint8 or floats"),
+        (LEVELS[:3], "returned 3 images for 4 prompts, expected one each"),
+        (LEVELS[0], "shape (8, 6, 3), expected (n, h, w, 3)"),
+        (NCHW[0], "shape (3, 8, 6), expected (n, 3, h, w)"),
+        (LEVELS.transpose(0, 3, 1, 2), "shape (3, 8, 6), expected (h, w, 3): NumPy"),
+        (NCHW.permute(0, 2, 3, 1), "shape (8, 6, 3), expected (3, h, w): torch"),
+        (LEVELS.astype(np.int64), "values of int64, expected uint8 or floats"),
         ([[1, 2]] * 4, "a list among its images"),
-        (None, "returned NoneType, needed is a list of images"),
+        (None, "returned NoneType, expected a list of images"),
     ],
 )
 def test_what_is_no_image_stops_the_run(images: Any, message: str) -> None:
@@ -128,7 +128,7 @@ def test_what_the_function_raises_is_passed_on() -> None:
 
 
 def test_functions_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(GeneratorError, match=r"needed is a function \(prompts, seeds\) -> images"):
+    with pytest.raises(GeneratorError, match=r"expected a function \(prompts, seeds\) -> images"):
         CallableGenerator(name="mine", function=lambda prompts: None)
     not_a_function: Any = 3
     with pytest.raises(Exception, match=r"int|function"):
@@ -145,8 +145,8 @@ def test_facts_are_read_from_attributes() -> None:
     info = CallableGenerator(name="mine", function=function).info
     assert {key: getattr(info, key) for key in facts} == facts
     vars(function)["family"] = "vae"
-    with pytest.raises(GeneratorError, match="family is 'vae', needed is one of gan, diffusion"):
+    with pytest.raises(GeneratorError, match="family is 'vae', expected one of gan, diffusion"):
         CallableGenerator(name="mine", function=function)
     vars(function).update(family="gan", value_range=(1, 0))
-    with pytest.raises(GeneratorError, match="needed is the lower number first"):
+    with pytest.raises(GeneratorError, match="expected the lower number first"):
         CallableGenerator(name="mine", function=function)

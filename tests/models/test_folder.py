@@ -145,7 +145,7 @@ def test_unreadable_mappings_are_told(
 
 
 def test_bad_folders_are_told(tmp_path: Path) -> None:
-    with pytest.raises(GeneratorError, match="is missing; needed is a folder of images"):
+    with pytest.raises(GeneratorError, match="is missing; expected a folder of images"):
         make(tmp_path / "nowhere")
     (tmp_path / "readme.txt").write_text("no picture")
     with pytest.raises(GeneratorError, match="is a file"):

@@ -66,14 +66,17 @@ def without_text(folder: Path) -> None:
 
 
 BREAK: dict[str, tuple[Callable[[Path], object], str]] = {
-    "no index": (lambda f: (f / "model_index.json").unlink(), "has no model_index.json; needed is"),
-    "index is a list": (lambda f: (f / "model_index.json").write_text("[]"), "holds list, needed"),
+    "no index": (lambda f: (f / "model_index.json").unlink(), "has no model_index.json; expected"),
+    "index is a list": (
+        lambda f: (f / "model_index.json").write_text("[]"),
+        "holds list, expected",
+    ),
     "torn index": (lambda f: (f / "model_index.json").write_text("{"), "is not valid JSON"),
     "no class": (class_name(None), "has no _class_name"),
     "own code": (class_name(["my_pipeline", "Mine"]), "brings its own Python code (my_pipeline)"),
     "inpainting class": (
         class_name("StableDiffusionInpaintPipeline"),
-        "holds a StableDiffusionInpaintPipeline, which fills a masked part of an image; needed is",
+        "holds a StableDiffusionInpaintPipeline, which fills a masked part of an image; expected",
     ),
     "upscaler": (class_name("StableDiffusionUpscalePipeline"), "which enlarges an image"),
     "video": (class_name("TextToVideoSDPipeline"), "which makes videos"),

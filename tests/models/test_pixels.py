@@ -53,8 +53,8 @@ def broken(value: float, count: int = 1) -> np.ndarray:
             "black or constant image, every pixel is (255, 255, 255)",
         ),
         (np.full((4, 5, 3), [0.0, 0.2, 1.0]) + 1e-5, "every pixel is (0, 51, 255)"),
-        (ramp()[:3], "wrong size 5x3 px, needed 5x4 px"),
-        (ramp()[..., :1], "wrong shape (4, 5, 1), needed (height, width, 3)"),
+        (ramp()[:3], "wrong size 5x3 px, expected 5x4 px"),
+        (ramp()[..., :1], "wrong shape (4, 5, 1), expected (height, width, 3)"),
         (ramp()[0], "wrong shape (5, 3)"),
     ],
 )

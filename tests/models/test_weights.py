@@ -89,7 +89,7 @@ def test_a_card_that_says_nothing(tmp_path: Path, text: str) -> None:
 
 def test_a_broken_training_record_is_told(tmp_path: Path) -> None:
     path = write(tmp_path / "training.json", "[1]")
-    with pytest.raises(GeneratorError, match="holds list, needed is a JSON object"):
+    with pytest.raises(GeneratorError, match="holds list, expected a JSON object"):
         weights.read_card(tmp_path)
     path.write_text("{")
     with pytest.raises(GeneratorError, match=r"training\.json is not valid JSON"):

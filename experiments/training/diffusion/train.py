@@ -64,12 +64,8 @@ def train(request: TrainingRequest) -> Path:
 
 def _phase(request: TrainingRequest, name: str, share: float) -> TrainingRequest:
     out = request.out / _WORK / name
-    resume = request.resume and _started(request, name)
+    resume = request.resume and (out / CHECKPOINT).is_file()
     return dataclasses.replace(request, out=out, minutes=request.minutes * share, resume=resume)
-
-
-def _started(request: TrainingRequest, name: str) -> bool:
-    return (request.out / _WORK / name / CHECKPOINT).is_file()
 
 
 def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dict[str, Any]]:
@@ -80,7 +76,7 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
     optimizer = torch.optim.AdamW(vae.parameters(), lr=1e-3, weight_decay=0.0)
     ema = Ema(vae, 4000.0)
     size = min(request.batch_size, 32)
-    state = {"vae": vae, "ema": ema, "optimizer": optimizer}
+    state = {"vae": vae, "ema": ema.module, "optimizer": optimizer}
     known = captions_digest(data)
     loop = Loop(part, "autoencoder", state, size=size, captions_sha256=known)
 
@@ -99,7 +95,8 @@ def train_vae(request: TrainingRequest, data: CaptionedImages) -> tuple[Any, dic
         return size, {"loss": float(loss.detach()), "psnr_db": psnr}
 
     vae.train()
-    if not (part.resume and _started(request, "unet")):  # its latents must stay what they were
+    denoiser = request.out / _WORK / "unet" / CHECKPOINT
+    if not (part.resume and denoiser.is_file()):  # its latents must stay what they were
         loop.run(step)
     return ema.module, loop.record(reconstruction=check_vae(ema.module, data, request))
 
@@ -152,12 +149,14 @@ def train_unet(
 ) -> tuple[Any, dict[str, Any]]:
     """Squared error on the noise (Ho et al. 2020, equation 14), weighted by min-SNR."""
     part = _phase(request, "unet", 1 - VAE_SHARE)
-    latents = cache_latents(vae, data, request, _pictures(request, data))
+    # No more pictures than there are, nor than the budget allows.
+    count = min(CACHED, round(2000 * request.minutes), data.count or CACHED)
+    latents = cache_latents(vae, data, request, max(count, request.batch_size))
     torch.manual_seed(request.seed + 1)
     unet = build_unet(request.resolution, encoder.width).to(request.device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-3)
     ema = Ema(unet, 8000.0)
-    state = {"unet": unet, "ema": ema, "optimizer": optimizer}
+    state = {"unet": unet, "ema": ema.module, "optimizer": optimizer}
     loop = Loop(part, "denoiser", state, captions_sha256=captions_digest(data))
     schedule = build_noise_schedule()
     alphas = schedule.alphas_cumprod
@@ -172,7 +171,8 @@ def train_unet(
         chosen = torch.randint(len(latents.captions), (n,), generator=draw)
         x = latents.values[chosen]
         dropped = torch.rand(n, generator=draw) < CAPTION_DROPOUT
-        captions = _captions(latents, chosen, dropped)
+        pairs = zip(chosen.tolist(), dropped.tolist(), strict=True)
+        captions = ["" if drop else latents.captions[i] for i, drop in pairs]  # for guidance
         noise = torch.randn(x.shape, generator=draw).to(request.device)
         t = torch.randint(len(alphas), (n,), generator=draw).to(request.device)
         noisy = schedule.add_noise(x, noise, t)
@@ -188,18 +188,6 @@ def train_unet(
     return ema.module, loop.record()
 
 
-def _captions(latents: Latents, chosen: Tensor, dropped: Tensor) -> list[str]:
-    """The captions of the chosen pictures; those dropped are empty, for guidance."""
-    pairs = zip(chosen.tolist(), dropped.tolist(), strict=True)
-    return ["" if drop else latents.captions[i] for i, drop in pairs]
-
-
-def _pictures(request: TrainingRequest, data: CaptionedImages) -> int:
-    """How many pictures to encode: no more than there are, nor than the budget allows."""
-    count = min(CACHED, round(2000 * request.minutes), data.count or CACHED)
-    return max(count, request.batch_size)
-
-
 def _save_records(
     request: TrainingRequest,
     encoder: TextEncoder,
@@ -213,9 +201,8 @@ def _save_records(
     record = dict(unet_record)
     record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)
     record["images"] = vae_record["images"] + unet_record["images"]
-    record["autoencoder"] = {
-        k: vae_record[k] for k in ("seconds", "images", "reconstruction", "curve")
-    }
+    names = ("seconds", "images", "reconstruction", "curve")
+    record["autoencoder"] = {name: vae_record[name] for name in names}
     record["text"] = text_summary(request.out)
     write_json(request.out / RECORD, record)
     psnr = vae_record["reconstruction"]["psnr_db"]

@@ -69,7 +69,10 @@ class Batches:
         draw = noise_at(self.request.seed, position)
         dropped = torch.rand(n, generator=draw) < caption_dropout
         batch = self.data.batch(position, n, num_mismatched=self.recipe.num_mismatched, rows=rows)
-        batch = _drop_captions(batch, dropped.numpy())
+        # An empty caption fits every picture.
+        kept = zip(batch.captions, dropped.tolist(), strict=True)
+        captions = ["" if drop else caption for caption, drop in kept]
+        batch = batch._replace(captions=captions, fits=batch.fits | dropped.numpy())
         z, second_z = torch.randn(2, n, self._z_width, generator=draw).to(device)
         draws = torch.rand(3, n, 8, generator=draw)
         text, mismatched = self._features(batch, rows)
@@ -108,9 +111,3 @@ class Batches:
         n, k = len(batch.captions), self.recipe.num_mismatched
         mismatched = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
         return features.rows(slice(0, n)), mismatched
-
-
-def _drop_captions(batch: CaptionedBatch, dropped: Bool[np.ndarray, " n"]) -> CaptionedBatch:
-    """The batch with some captions emptied; an empty caption fits every picture."""
-    captions = ["" if drop else c for c, drop in zip(batch.captions, dropped, strict=True)]
-    return batch._replace(captions=captions, fits=batch.fits | dropped[None, :])

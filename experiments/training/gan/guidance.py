@@ -6,6 +6,7 @@ refused, and the record names the one that guided.
 
 from __future__ import annotations
 
+import filecmp
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -44,9 +45,7 @@ def _variant(model: str) -> str:
 
 def _same_weights(folder: Path, other: Path) -> bool:
     a, b = (path / "open_clip_model.safetensors" for path in (folder, other))
-    if not a.is_file() or a.stat().st_size != b.stat().st_size:
-        return False
-    return a.read_bytes() == b.read_bytes()
+    return a.is_file() and filecmp.cmp(a, b, shallow=False)
 
 
 class Guidance:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
+from scipy.spatial.distance import cdist
 
 from gandiff.common.grids import tile
 from gandiff.experiments.training.gan.monitor import Monitor, sample
@@ -47,14 +48,14 @@ def nearest_neighbours(
     captions = monitor.captions[:: monitor.per_prompt][:_QUERIES]
     made = sample(trainer, captions)
     train = _searched(trainer)
-    distances = _distances(thumbnails(made), thumbnails(train))
+    distances = cdist(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {
         "searched": len(train),
         "median_distance": round(float(np.median(distances.min(1))), 4),
     }
     held = trainer.data.held_out(_QUERIES).images
     if len(held):
-        real = _distances(thumbnails(held), thumbnails(train)).min(1)
+        real = cdist(thumbnails(held), thumbnails(train)).min(1)
         facts["median_distance_held_out"] = round(float(np.median(real)), 4)
         facts["ratio"] = round(float(np.median(distances.min(1)) / np.median(real)), 3)
     nearest = np.argsort(distances[:_SHOWN], axis=1)[:, :_NEAREST]
@@ -73,10 +74,3 @@ def _searched(trainer: GanTrainer) -> UInt8[np.ndarray, "n h w 3"]:
     start = max(0, trainer.loop.progress.position - n) if count is None else 0
     parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
     return np.concatenate(parts)
-
-
-def _distances(
-    a: Float[np.ndarray, "n d"], b: Float[np.ndarray, "m d"]
-) -> Float[np.ndarray, "n m"]:
-    square = (a**2).sum(1)[:, None] + (b**2).sum(1) - 2 * a @ b.T
-    return np.asarray(np.sqrt(np.clip(square, 0, None)))

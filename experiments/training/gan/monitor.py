@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from scipy.spatial.distance import pdist
 from torch import Tensor
 
 from gandiff.common.grids import tile
@@ -129,10 +130,6 @@ def grid(trainer: GanTrainer, prompts: list[str], columns: int = 8) -> UInt8[np.
 
 def spread(features: Float[np.ndarray, "n d"], per_prompt: int) -> float:
     """Mean distance between two pictures of one prompt; those of a prompt stand together."""
-    total = 0.0
-    groups = features.reshape(-1, per_prompt, features.shape[1]).astype(np.float64)
-    for group in groups:  # one after the other: all pairs at once would fill the memory
-        square = (group**2).sum(1)
-        apart = square[:, None] + square - 2 * group @ group.T
-        total += float(np.sqrt(np.clip(apart, 0, None)).sum())
-    return total / (len(groups) * per_prompt * max(1, per_prompt - 1))
+    groups = features.reshape(-1, per_prompt, features.shape[1])
+    total = sum(float(pdist(group).sum()) for group in groups)
+    return 2 * total / (len(groups) * per_prompt * max(1, per_prompt - 1))

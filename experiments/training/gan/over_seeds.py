@@ -24,8 +24,6 @@ from gandiff.experiments.training.records import RECORD
 if TYPE_CHECKING:
     import pandas as pd
 
-Rows = Sequence[Mapping[str, float]]
-
 # What must be the same for a spread to be one over seeds.
 _COMMON = (
     *("data", "resolution", "batch_size", "processes", "device", "precision", "budget", "recipe"),
@@ -70,27 +68,19 @@ def _asked(record: Mapping[str, Any], name: str) -> Any:
 
 def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
     """Which alarms of the GAN ring at the end of each training; none is the good news."""
-    found = {}
+    names = {}
     for folder in folders:
-        ticks, losses = _rows(folder, _read(folder))
-        found[folder] = [one.name for one in alarms(ticks, losses, 1.0)]
-    return found
-
-
-def _rows(folder: Path, record: Mapping[str, Any]) -> tuple[Rows, Rows]:
-    """Measurements and losses: all that were logged, or what the record kept where no log is left.
-
-    Alarms look at the last few rows, which of the record's thinned curve would be much of the
-    training.
-    """
-    logged = _logged(folder / LOG)
-    ticks = [row for row in logged if "score" in row]
-    losses = [row for row in logged if "score" not in row]
-    return ticks or record["ticks"], losses or record["curve"]
+        record, logged = _read(folder), _logged(folder / LOG)
+        # Alarms look at the last few rows, which of the record's thinned curve would be much of the
+        # training: it is taken only where no log is left.
+        ticks = [row for row in logged if "score" in row] or record["ticks"]
+        losses = [row for row in logged if "score" not in row] or record["curve"]
+        names[folder] = [one.name for one in alarms(ticks, losses, 1.0)]
+    return names
 
 
 def _logged(path: Path) -> list[dict[str, float]]:
-    """The rows of a log in order of images shown, without those that were trained anew."""
+    """The rows of a log in order of images shown, without those that were trained again."""
     rows: list[dict[str, float]] = []
     for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else ():
         try:
@@ -117,8 +107,8 @@ def _read(folder: Path) -> Mapping[str, Any]:
 
 def _before(folder: Path) -> str:
     """How many warnings the training gave; an alarm may have rung, and stopped."""
-    told = len(_read(folder).get("events", []))
-    return f" ({told} told on the way; see events in {folder / RECORD})" if told else ""
+    warnings = len(_read(folder).get("events", []))
+    return f" ({warnings} logged on the way; see events in {folder / RECORD})" if warnings else ""
 
 
 def main(argv: Sequence[str] | None = None) -> int:

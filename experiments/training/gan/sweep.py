@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 import shutil
 import sys
@@ -13,12 +12,16 @@ from typing import Any, NamedTuple
 
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.common.measurements import shown_in
-from gandiff.common.renamed import current_names
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import open_checked
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.identity import recorded_digest, training_digest
-from gandiff.experiments.training.records import RECORD, TEXT_RECORD, write_json
+from gandiff.experiments.training.records import (
+    RECORD,
+    TEXT_RECORD,
+    read_record,
+    write_json,
+)
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import TEXT_PARTS, captions_digest, clear
 
@@ -71,16 +74,15 @@ class _Lead(NamedTuple):
 def read_sweep(text: str) -> tuple[str, list[str]]:
     """``gamma=0.25,1,4``: the name and at least two different values; raises ``RequestError``."""
     name, _, values = text.partition("=")
-    name, found = name.strip(), dict[object, str]()
-    for value in values.split(","):
-        if value.strip():
-            found.setdefault(read_number(name, value.strip()), value.strip())
-    if len(found) < 2:
+    name, different = name.strip(), dict[object, str]()
+    for value in filter(None, map(str.strip, values.split(","))):
+        different.setdefault(read_number(name, value), value)
+    if len(different) < 2:
         raise RequestError(
-            f"--sweep {text}: needed is NAME=VALUE,VALUE,... with at least two different values, "
+            f"--sweep {text}: expected NAME=VALUE,VALUE,... with at least two different values, "
             "such as gamma=0.25,1,4"
         )
-    return name, list(found.values())
+    return name, list(different.values())
 
 
 def sweep_recipes(
@@ -175,10 +177,9 @@ def _trial(asked: _Asked, value: str, source: Path) -> Trial:
 
 def _ended(asked: _Asked) -> dict[str, Any] | None:
     """The record of a trial that is behind us, well or not."""
-    record = _read(asked.request.out / RECORD)
-    if record is None or not (record.get("finished") or "diverged" in record):
-        return None
-    return record if asked.recorded_digest == asked.digest else None
+    record = read_record(asked.request.out / RECORD)
+    ended = record.get("finished") or "diverged" in record
+    return record if ended and asked.recorded_digest == asked.digest else None
 
 
 def _keep_diverged(asked: _Asked, error: Diverged) -> None:
@@ -223,12 +224,10 @@ def _warn_of_another(asked: _Asked) -> None:
 
 def _last_start(out: Path) -> Mapping[str, Any] | None:
     """What was asked for last of the training in a folder."""
-    record = _read(out / RECORD)
-    if record is None and (out / CHECKPOINT).is_file():
+    record = read_record(out / RECORD)
+    if not record and (out / CHECKPOINT).is_file():
         record = read_checkpoint(out / CHECKPOINT)["progress"]
-    if record is None:
-        return None
-    start: Mapping[str, Any] = (record.get("commands") or [record])[-1]
+    start: Mapping[str, Any] | None = (record.get("commands") or [record or None])[-1]
     return start
 
 
@@ -238,13 +237,6 @@ def _copy_text(source: Path, out: Path) -> None:
     for name in TEXT_PARTS:
         shutil.copytree(source / name, out / name)
     shutil.copy2(source / TEXT_RECORD, out)
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    try:
-        return current_names(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError):
-        return None
 
 
 def _lead(trials: Sequence[Trial]) -> _Lead:

@@ -102,23 +102,11 @@ class GanTrainer:
             for net in (self.g, self.d)
         )
         self.phase = Phase()
-        parts: dict[str, Stateful] = {
-            "g": self.g,
-            "d": self.d,
-            "ema": self.ema,
-            "g_opt": self.g_opt,
-            "d_opt": self.d_opt,
-            "phase": self.phase,
-        }
-        self.loop = Loop(
-            request,
-            "GAN",
-            parts,
-            ranks,
-            networks=dataclasses.asdict(config),
-            recipe=dataclasses.asdict(recipe),
-            captions_sha256=captions_digest(data),
-        )
+        parts: dict[str, Stateful] = {"g": self.g, "d": self.d, "ema": self.ema.module}
+        parts |= {"g_opt": self.g_opt, "d_opt": self.d_opt, "phase": self.phase}
+        networks, numbers = dataclasses.asdict(config), dataclasses.asdict(recipe)
+        known = captions_digest(data)
+        self.loop = Loop(request, "GAN", parts, ranks, networks, numbers, captions_sha256=known)
         if recipe.minibatch_std and not self._same_groups():
             self.loop.log.say(
                 "minibatch deviation looks at groups within each part of a batch, so here it may "
@@ -128,10 +116,9 @@ class GanTrainer:
     def _same_groups(self) -> bool:
         """Whether minibatch deviation compares the pictures that it would in an undivided batch."""
         parts = self.request.accumulate * self.ranks.count
-        part = self.request.batch_size // parts
         # Where every second caption has two pictures, the second ones are half as many.
         whole_groups = GROUP * 2 if self.recipe.uses_energy_score else GROUP
-        return parts == 1 or part % whole_groups == 0
+        return parts == 1 or (self.request.batch_size // parts) % whole_groups == 0
 
     def step(self) -> tuple[int, dict[str, float]]:
         """One update of what the phase trains: images shown, and what was measured."""
@@ -154,8 +141,6 @@ class GanTrainer:
             logged = update(parts, n)
             self.ema.update(self.g, n, progress.images + n)
         return n, reduce_over_ranks(logged, self.ranks, self.request.device)
-
-    # The phases.
 
     def _d_warmup(self, parts: list[Part], n: int) -> dict[str, float]:
         """The discriminator learns which caption fits a real picture."""
@@ -217,8 +202,6 @@ class GanTrainer:
         with self.autocast():
             made: Tensor = self.g(part.z if second else part.z[: len(part.real)], text).float()
         return made
-
-    # The updates.
 
     def _update_d(
         self,

@@ -65,14 +65,9 @@ def fact_targets(facts: Facts) -> dict[str, Tensor]:
 
 def fact_classes() -> dict[str, int]:
     """How many classes each fact has."""
-    sizes = {
-        "count": 3,
-        "background": len(LABELS["background"]) + 1,
-        "relation": len(LABELS["relation"]) + 1,
-    }
-    for kind in ("shape", "colour", "size"):
-        sizes |= {f"{kind}_{m}": len(LABELS[kind]) + 1 for m in range(2)}
-    return sizes
+    sizes = {kind: len(labels) + 1 for kind, labels in LABELS.items()}
+    whole = {"count": 3, "background": sizes["background"], "relation": sizes["relation"]}
+    return whole | {f"{k}_{m}": sizes[k] for k in ("shape", "colour", "size") for m in range(2)}
 
 
 def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path:
@@ -99,13 +94,15 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     def step() -> tuple[int, dict[str, float]]:
         anneal(optimizer, loop.fraction, loop.progress.steps, start=2e-3, end=1e-5)
         texts, wanted = _batch(request, known, encoder, loop.progress.position, size)
-        pooled = model(_ids(encoder, texts)).pooler_output
+        ids = encoder.ids(texts)
+        # Cut after the longest caption: CLIP looks back only, so padding changes nothing.
+        length = int((ids != tokenizer.pad_token_id).sum(1).max()) + 1
+        pooled = model(ids[:, :length]).pooler_output
         if "words" in wanted:
             loss = F.binary_cross_entropy_with_logits(heads["words"](pooled), wanted["words"])
         else:
-            loss = torch.stack(
-                [F.cross_entropy(heads[k](pooled), v) for k, v in wanted.items()]
-            ).sum()
+            losses = [F.cross_entropy(heads[k](pooled), v) for k, v in wanted.items()]
+            loss = torch.stack(losses).sum()
             first, second = unit_variance(pooled).chunk(2)
             loss = loss + WORDING * (first - second).square().mean()
         descend(optimizer, loss)
@@ -120,13 +117,6 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     return request.out
 
 
-def _ids(encoder: TextEncoder, texts: list[str]) -> Tensor:
-    """Token ids padded to the longest caption: CLIP looks back only, so padding changes nothing."""
-    ids = encoder.ids(texts)
-    length = int((ids != encoder.tokenizer.pad_token_id).sum(1).max()) + 1
-    return ids[:, :length]
-
-
 def _batch(
     request: TrainingRequest, known: list[str], encoder: TextEncoder, start: int, n: int
 ) -> tuple[list[str], dict[str, Tensor]]:
@@ -136,9 +126,8 @@ def _batch(
         wordings = [captions(facts, seeds[: n // 2], variant) for variant in (0, 1)]
         both = {name: torch.cat([v, v]) for name, v in fact_targets(facts).items()}
         return [text for wording in wordings for text in wording], both
-    texts = [
-        known[i] for i in np.random.default_rng([request.seed, start]).integers(0, len(known), n)
-    ]
+    chosen = np.random.default_rng([request.seed, start]).integers(0, len(known), n)
+    texts = [known[i] for i in chosen]
     ids = encoder.ids(texts)
     return texts, {"words": torch.zeros(n, len(encoder.tokenizer)).scatter_(1, ids, 1.0)}
 
@@ -259,7 +248,10 @@ class CaptionCache:
     def _cached(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
         for caption in captions:
             if caption not in self._kept:
-                self._kept |= self._encoded(self._group(caption))
+                place = self._place.get(caption)
+                start = 0 if place is None else place - place % _GROUP
+                group = self._known[start : start + _GROUP]
+                self._kept |= self._encoded([caption] if place is None else group)
         return self._kept
 
     def _encoded_now(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
@@ -268,13 +260,6 @@ class CaptionCache:
         for i in range(0, len(distinct), _AT_ONCE):
             features |= self._encoded(distinct[i : i + _AT_ONCE])
         return features
-
-    def _group(self, caption: str) -> list[str]:
-        place = self._place.get(caption)
-        if place is None:
-            return [caption]
-        start = place - place % _GROUP
-        return self._known[start : start + _GROUP]
 
     def _encoded(self, captions: list[str]) -> dict[str, tuple[Tensor, Tensor]]:
         features = self._encoder.encode(captions)
@@ -285,10 +270,10 @@ class CaptionCache:
         }
 
 
-def _bytes_each(encoder: TextEncoder, captions: Sequence[str]) -> float:
+def _bytes_each(encoder: TextEncoder, captions: list[str]) -> float:
     """About how much the features of a caption take."""
     if not captions:
         return 0.0
-    tokens = encoder.tokenizer(list(captions), truncation=True, verbose=False)["input_ids"]
+    tokens = encoder.tokenizer(captions, truncation=True, verbose=False)["input_ids"]
     vectors = 1 + sum(map(len, tokens)) / len(captions)
     return vectors * encoder.width * 4  # float32

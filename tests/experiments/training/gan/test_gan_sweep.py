@@ -70,7 +70,7 @@ def test_less_than_two_different_values_are_no_sweep(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], training: FakeTraining, text: str
 ) -> None:
     assert main(["train", "gan", "--sweep", text, "--out", str(tmp_path)]) == 2
-    needed = "needed is NAME=VALUE,VALUE,... with at least two different values, such as"
+    needed = "expected NAME=VALUE,VALUE,... with at least two different values, such as"
     assert capsys.readouterr().err == f"error: --sweep {text}: {needed} gamma=0.25,1,4\n"
     assert training.calls == []
 
@@ -317,7 +317,7 @@ def test_a_value_is_recommended_if_it_leads_by_more_than_the_noise_of_pictures(
     assert said[0].startswith(
         f"recommended: --set gamma={recommended}" if recommended else "no clear winner: "
     )
-    if scores[0] is not None:  # what was needed is told
+    if scores[0] is not None:  # what was expected told
         kind = "25% of its Fréchet distance" if measured == "fd" else "sampling noise of 1000 pict"
         assert any(kind in line for line in said)
     assert ("confirm with several --seed" in said[-1]) == (recommended is not None)

@@ -49,7 +49,7 @@ def test_it_prints_the_table_and_what_rings(
     assert main([str(folder) for folder in folders]) == 0
     said = capsys.readouterr().out
     assert "seed-1: no alarm at the end\n" in said
-    assert "seed-3: mode collapse within prompts at the end (1 told on the way; see events" in said
+    assert "seed-3: mode collapse within prompts at the end (1 logged on the way; see" in said
     assert "diversity" in said
 
 
