@@ -95,16 +95,13 @@ def _text(value: object, where: str) -> str:
 
 
 def _neighbours(folder: Path) -> list[Captioned]:
-    return [Captioned(path, tuple(_beside(path))) for path in _pictures(folder)]
+    texts = ((path, path.with_suffix(".txt")) for path in _pictures(folder))
+    lines = ((path, read_text(text) if text.is_file() else "") for path, text in texts)
+    return [Captioned(path, tuple(_clean(text.splitlines()))) for path, text in lines]
 
 
 def _pictures(folder: Path) -> list[Path]:
     return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-
-
-def _beside(picture: Path) -> list[str]:
-    text = picture.with_suffix(".txt")
-    return _clean(read_text(text).splitlines()) if text.is_file() else []
 
 
 def _coco(path: Path) -> list[Captioned]:

@@ -108,10 +108,13 @@ def sample_scenes(seeds: UInt64[np.ndarray, " n"]) -> Scenes:
     first = _pick(u[:, 2], len(SHAPES))
     second = (first + 1 + _pick(u[:, 3], len(SHAPES) - 1)) % len(SHAPES)
     shape = np.stack([first, second], 1).astype(np.int8)
-    colour = _colours(shape, u[:, 4:6], _all_pairs(seeds))
+    # Judges see every pair; everyone else sees the allowed ones.
+    judges = (seeds & ~_HELD_OUT_FLAG) >> np.uint64(_SPLIT_BITS) >= SPLITS.index("judge_train")
+    allowed = _pick(u[:, 4:6], len(COLOURS) - 1)
+    allowed = allowed + (allowed >= HELD_OUT_COLOUR[shape])
+    colour = np.where(judges[:, None], _pick(u[:, 4:6], len(COLOURS)), allowed).astype(np.int8)
     forced = np.where((count == 2) & (u[:, 10] < 0.5), 1, 0)  # which object holds the held-out pair
-    held = (seeds & _HELD_OUT_FLAG) != 0
-    rows = np.flatnonzero(held)
+    rows = np.flatnonzero(seeds & _HELD_OUT_FLAG)
     colour[rows, forced[rows]] = HELD_OUT_COLOUR[shape[rows, forced[rows]]]
     size = _pick(u[:, 6:8], len(SIZES)).astype(np.int8)
     relation = _pick(u[:, 8], len(RELATIONS)).astype(np.int8)
@@ -119,21 +122,8 @@ def sample_scenes(seeds: UInt64[np.ndarray, " n"]) -> Scenes:
     return assemble(count, background, shape, colour, size, relation, u[:, 12:32])
 
 
-def _all_pairs(seeds: UInt64[np.ndarray, " n"]) -> np.ndarray:
-    """Judges see every pair; everyone else sees the allowed ones."""
-    split = (seeds & ~_HELD_OUT_FLAG) >> np.uint64(_SPLIT_BITS)
-    return np.asarray(split >= np.uint64(SPLITS.index("judge_train")))
-
-
 def _pick(u: np.ndarray, n: int) -> np.ndarray:
     return np.asarray((u * n).astype(np.int8))
-
-
-def _colours(shape: np.ndarray, u: np.ndarray, all_pairs: np.ndarray) -> Int8[np.ndarray, "n 2"]:
-    """Uniform over the colours that a shape may have."""
-    allowed = _pick(u, len(COLOURS) - 1)
-    allowed = allowed + (allowed >= HELD_OUT_COLOUR[shape])
-    return np.where(all_pairs[:, None], _pick(u, len(COLOURS)), allowed).astype(np.int8)
 
 
 def assemble(

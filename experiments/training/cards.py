@@ -86,10 +86,8 @@ def _cost(record: Mapping[str, Any]) -> str:
 def _commands(record: Mapping[str, Any]) -> str:
     """The command of each start: a training that went on may have done so with other options."""
     first, *later = record.get("commands") or [{"command": record["command"]}]
-    lines = [f"- Command: `{first['command']}`\n"]
-    for start in later:
-        lines.append(f"- From {start['images']:,} images on: `{start['command']}`\n")
-    return "".join(lines)
+    resumed = (f"- From {start['images']:,} images on: `{start['command']}`\n" for start in later)
+    return f"- Command: `{first['command']}`\n" + "".join(resumed)
 
 
 def judge_card(name: str, record: Mapping[str, Any]) -> str:

@@ -14,7 +14,7 @@ import torch
 from gandiff.common.errors import RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.renamed import current_names
-from gandiff.experiments.training.identity import same_data
+from gandiff.experiments.training.identity import plain, same_data
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import RECORD
 from gandiff.models.gan.config import CONFIG, WEIGHTS
@@ -116,12 +116,8 @@ def describe_difference(saved: Mapping[str, object], wanted: Mapping[str, object
     return "; ".join(
         f"{name} is {saved.get(name, missing)} there and {wanted.get(name, missing)} here"
         for name in names
-        if _plain(saved.get(name, missing)) != _plain(wanted.get(name, missing))
+        if plain(saved.get(name, missing)) != plain(wanted.get(name, missing))
     )
-
-
-def _plain(value: object) -> object:
-    return list(value) if isinstance(value, tuple | list) else value
 
 
 def numbered(folder: Path) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import hashlib
 import json
@@ -30,16 +31,16 @@ def training_digest(
         del asked["minutes"]
     asked["device"] = request.device.partition(":")[0]  # of several processes each has its own
     asked["data"] = captions_sha256 or request.data
-    text = json.dumps(_plain([asked, recipe]), sort_keys=True)
+    text = json.dumps(plain([asked, recipe]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Values as they compare: 5 is 5.0, and a tuple, which JSON does not have, is a list."""
     if isinstance(value, Mapping):
-        return {name: _plain(one) for name, one in value.items()}
+        return {name: plain(one) for name, one in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
+        return [plain(one) for one in value]
     return float(value) if type(value) is int else value
 
 
@@ -68,18 +69,13 @@ def _asked_by(command: str, request: TrainingRequest) -> TrainingRequest | None:
     program, *words = shlex.split(command) or [""]
     if (program, words[:2]) != ("gandiff", ["train", "gan"]):
         return None
-    given = {"device": "auto"}
+    parser = argparse.ArgumentParser(allow_abbrev=False)
     for field in dataclasses.fields(TrainingRequest):
-        name = flag(field.name)
-        for word, following in zip(words, [*words[1:], ""], strict=True):
-            if word == name or word.startswith(f"{name}="):
-                given[field.name] = following if word == name else word.partition("=")[2]
-    values: dict[str, Any] = {
-        name: read_value(TrainingRequest, name, text)
-        for name, text in given.items()
-        if name not in _NO_MATTER
-    }
-    values["device"] = chosen_device(values["device"])
+        if field.name not in _NO_MATTER:
+            parser.add_argument(flag(field.name), default=argparse.SUPPRESS)
+    given, _ = parser.parse_known_args(words)
+    values = {name: read_value(TrainingRequest, name, text) for name, text in vars(given).items()}
+    values["device"] = chosen_device(values.get("device", "auto"))
     return TrainingRequest(out=request.out, **values)
 
 

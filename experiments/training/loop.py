@@ -87,11 +87,8 @@ class Loop:
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             clear_training(request.out)
-        start: dict[str, Any] = {
-            "command": request.command,
-            "images": self.progress.images,
-            "seconds": round(self.progress.seconds, 1),
-        }
+        start: dict[str, Any] = {"command": request.command, "images": self.progress.images}
+        start["seconds"] = round(self.progress.seconds, 1)
         if recipe:
             digest = training_digest(request, recipe, captions_sha256)
             start |= {"recipe": dict(recipe), "digest": digest}
@@ -113,10 +110,10 @@ class Loop:
         stops at once, at the state saved last.
 
         A step returns how many images it showed and its losses. If one of them is not finite, or
-        the step raises ``NonFiniteError``, the last checkpoint is gone back to and the batch passed
-        over. ``tick`` is called by the first process at even distances, unless it takes longer than
-        those; it returns a score (higher is better) and what to log. Raises ``Diverged`` if going
-        back does not help.
+        the step raises ``NonFiniteError``, the loop returns to the last checkpoint and passes over
+        the batch. ``tick`` is called by the first process at even distances, unless it takes longer
+        than those; it returns a score (higher is better) and what to log. Raises ``Diverged`` if
+        going back does not help.
         """
         self._asked = self._stop = False
         with on_interrupt(self._ask_to_stop):
@@ -127,7 +124,7 @@ class Loop:
                 saved = self.progress.seconds
                 while self.fraction < 1.0 and not self._stop:
                     self._one(step)
-                    if tick is not None and self._tick_is_due():
+                    if tick is not None and self._ticks_so_far() > self.progress.ticks:
                         self._tick(tick)
                         saved = self.progress.seconds
                     elif self.progress.seconds - saved >= _CHECKPOINT_SECONDS:
@@ -167,9 +164,6 @@ class Loop:
         self.log.add(losses)
         if self.ranks.first and (self.log.due(self.progress.seconds) or self.fraction >= 1.0):
             self.log.write(self.progress.seconds, self.progress.images, self.fraction)
-
-    def _tick_is_due(self) -> bool:
-        return self._ticks_so_far() > self.progress.ticks
 
     def _ticks_so_far(self) -> int:
         """How many the spent part of the budget holds."""
@@ -245,19 +239,10 @@ class Loop:
 
     def _write(self, path: Path) -> None:
         state = {name: part.state_dict() for name, part in self.state.items()}
-        progress = {
-            **dataclasses.asdict(self.progress),
-            "curve": self.log.curve,
-            "events": self.events,
-        }
-        content = {
-            "label": self.label,
-            "networks": self.networks,
-            "asked": self._data,
-            "progress": progress,
-            "state": state,
-        }
-        write_checkpoint(path, content)
+        progress = dataclasses.asdict(self.progress)
+        progress |= {"curve": self.log.curve, "events": self.events}
+        content = {"label": self.label, "networks": self.networks, "asked": self._data}
+        write_checkpoint(path, content | {"progress": progress, "state": state})
 
     def _load(self) -> None:
         path = self.request.out / CHECKPOINT
@@ -273,10 +258,8 @@ class Loop:
 
     def _tell_changes(self, recipe: Mapping[str, object]) -> None:
         """The recipe is not read from the checkpoint: options that are left out are the usual."""
-        before = (
-            self.progress.commands[-1].get("recipe", recipe) if self.progress.commands else recipe
-        )
-        differs = describe_difference(before, recipe)
+        last = self.progress.commands[-1] if self.progress.commands else {}
+        differs = describe_difference(last.get("recipe", recipe), recipe)
         if differs:
             self.log.say(f"goes on with another recipe than it had: {differs}")
 
@@ -291,7 +274,5 @@ class Loop:
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""
-        rows = self.log.curve
-        return training_record(
-            self.request, self.progress, self.ranks.count, self.events, rows, facts
-        )
+        request, progress, curve = self.request, self.progress, self.log.curve
+        return training_record(request, progress, self.ranks.count, self.events, curve, facts)

@@ -25,7 +25,7 @@ class DenoiserCounter:
 
     def __init__(self, pipe: Any) -> None:
         self.rows = 0
-        self._modules = _denoisers(pipe)
+        self._modules = [module for name, module in modules(pipe).items() if name in DENOISERS]
         self._hooks: list[Any] = []
 
     def __enter__(self) -> DenoiserCounter:
@@ -58,24 +58,24 @@ def truncated_tokens(pipe: Any, prompt: str, extra: Mapping[str, Any]) -> dict[s
 
 def tokenizers(pipe: Any) -> Iterator[tuple[str, Any]]:
     """Give the tokenizers of a pipeline under the names of their text encoders."""
-    for part in (pipe, *(getattr(pipe, name) for name in PARTS_OF_COMBINED if hasattr(pipe, name))):
-        for name, component in part.components.items():
-            if name.startswith("tokenizer") and component is not None:
-                yield name.replace("tokenizer", "text_encoder"), component
+    for name, component in _components(pipe):
+        if name.startswith("tokenizer") and component is not None:
+            yield name.replace("tokenizer", "text_encoder"), component
 
 
 def modules(pipe: Any) -> dict[str, torch.nn.Module]:
     """Return the networks of a pipeline by name, each once."""
-    found: dict[str, torch.nn.Module] = {}
+    networks: dict[str, torch.nn.Module] = {}
+    for name, component in _components(pipe):
+        if isinstance(component, torch.nn.Module) and component not in networks.values():
+            networks[name if name not in networks else f"{name}_2"] = component
+    return networks
+
+
+def _components(pipe: Any) -> Iterator[tuple[str, Any]]:
+    """The components of a pipeline and of those that it combines."""
     for part in (pipe, *(getattr(pipe, name) for name in PARTS_OF_COMBINED if hasattr(pipe, name))):
-        for name, component in part.components.items():
-            if isinstance(component, torch.nn.Module) and component not in found.values():
-                found[name if name not in found else f"{name}_2"] = component
-    return found
-
-
-def _denoisers(pipe: Any) -> list[torch.nn.Module]:
-    return [module for name, module in modules(pipe).items() if name in DENOISERS]
+        yield from part.components.items()
 
 
 def _limit(pipe: Any, tokenizer: Any, extra: Mapping[str, Any]) -> int:

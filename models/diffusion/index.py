@@ -139,8 +139,10 @@ def _check_part(part: Path, allow_pickle: bool) -> None:
             "Set allow_pickle (--allow-pickle) if you trust where it comes from"
         )
     if not safe and not pickles:
+        by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
+        usual = "model" if by_transformers else "diffusion_pytorch_model"
         raise GeneratorError(
-            f"{part} has no weights: there is no .safetensors file (such as {_usual_name(part)}); "
+            f"{part} has no weights: there is no .safetensors file (such as {usual}.safetensors); "
             "download the pipeline again or give another directory"
         )
     for listing in part.glob("*.safetensors.index*.json"):
@@ -163,11 +165,6 @@ def _check_shards(listing: Path) -> None:
             raise GeneratorError(
                 f"{listing.parent / str(name)} is missing: {listing.name} names it"
             )
-
-
-def _usual_name(part: Path) -> str:
-    by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
-    return "model.safetensors" if by_transformers else "diffusion_pytorch_model.safetensors"
 
 
 def _check_channels(directory: Path, index: PipelineIndex) -> None:

@@ -78,12 +78,13 @@ class GanGenerator(Generator):
         text = self._gan.encode([request.prompt for request in requests])
         noise = self._gan.noise([request.seed for request in requests])
         pictures = self._gan.sample(noise, text, self._settings.truncation_psi)
+        no_negative = "negative prompt not used: a GAN has none"
         pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
             finish(
                 image,
                 truncated_tokens={"text_encoder": unread} if unread else {},
-                note=_unused(request),
+                note=no_negative if request.negative_prompt else None,
             )
             for image, unread, request in zip(pixels, text.truncated, requests, strict=True)
         ]
@@ -99,7 +100,3 @@ def _text_encoder_kind(folder: Path) -> str:
     file = folder / "text_encoder" / "config.json"
     kind = read_json(file).get("model_type") if file.is_file() else None
     return _READERS.get(str(kind), "text encoder")
-
-
-def _unused(request: GenerationRequest) -> str | None:
-    return "negative prompt not used: a GAN has none" if request.negative_prompt else None

@@ -70,7 +70,7 @@ def run(one: GanTrainer, steps: int) -> list[dict[str, float]]:
 
 
 def states(one: GanTrainer) -> dict[str, Any]:
-    parts = {"g": one.g, "d": one.d, "ema": one.ema, "g_opt": one.g_opt, "d_opt": one.d_opt}
+    parts = {"g": one.g, "d": one.d, "ema": one.ema.module, "g_opt": one.g_opt, "d_opt": one.d_opt}
     return {name: part.state_dict() for name, part in parts.items()}
 
 

@@ -45,8 +45,7 @@ def nearest_neighbours(
     is memorising. The picture has generated pictures in its first column, their nearest training
     pictures beside them.
     """
-    captions = monitor.captions[:: monitor.per_prompt][:_QUERIES]
-    made = sample(trainer, captions)
+    made = sample(trainer, monitor.prompts[:_QUERIES])
     train = _searched(trainer)
     distances = cdist(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {

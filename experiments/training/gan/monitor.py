@@ -34,6 +34,11 @@ class Monitor(abc.ABC):
     captions: list[str]  # one for each picture; those of one prompt stand together
     per_prompt: int
 
+    @property
+    def prompts(self) -> list[str]:
+        """Each prompt once."""
+        return self.captions[:: self.per_prompt]
+
     @abc.abstractmethod
     def measure(
         self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from gandiff.common.errors import MetricError, RequestError
-from gandiff.evaluate.features.encoders import FeatureExtractor, check_encoder, open_extractor
+from gandiff.common.errors import RequestError
+from gandiff.evaluate.features.encoders import check_encoder, open_extractor
 from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.data.captioned import CaptionedImages
@@ -28,7 +28,7 @@ class FileMonitor(Monitor):
     """
 
     def __init__(self, data: CaptionedImages, encoder: str | None, device: str = "cpu") -> None:
-        self._encoder = _open(encoder, device)
+        self._encoder = open_extractor(check_encoder(encoder), {}, device) if encoder else None
         held = data.held_out(_REAL)
         if len(held.images) < _ENOUGH:
             held = data.batch(0, min(_REAL, data.count or _REAL))
@@ -69,12 +69,3 @@ def thumbnails(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d
     parts = pictures.reshape(n, _THUMBNAIL, block, _THUMBNAIL, w // _THUMBNAIL, 3)
     vectors: np.ndarray = (parts.mean((2, 4)) / 255).reshape(n, -1).astype(np.float32)
     return vectors
-
-
-def _open(encoder: str | None, device: str) -> FeatureExtractor | None:
-    if encoder is None:
-        return None
-    try:
-        return open_extractor(check_encoder(encoder), {}, device)
-    except MetricError as error:
-        raise RequestError(f"--monitor {encoder}: {error}") from error

@@ -45,7 +45,7 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     first, *others = folders
     for folder in others:
         for name in _COMMON:
-            a, b = (_asked(records[one], name) for one in (first, folder))
+            a, b = (records[one].get(name) for one in (first, folder))
             if a != b:
                 raise RequestError(
                     f"{name} is {a} in {first} and {b} in {folder}; a spread over seeds needs "
@@ -58,12 +58,6 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
     return table.assign(mean=mean, sd=deviation)
-
-
-def _asked(record: Mapping[str, Any], name: str) -> Any:
-    if name == "text_source":  # None where a small one was trained
-        return record.get("text", {}).get("source")
-    return record.get(name)
 
 
 def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
@@ -102,7 +96,8 @@ def _read(folder: Path) -> Mapping[str, Any]:
         raise RequestError(f"{path} has no measurement; give trainings that were measured")
     if not record.get("finished", True):
         raise RequestError(f"{folder} is not finished; go on with: {record['command']} --resume")
-    return record
+    # None where a small one was trained.
+    return record | {"text_source": record.get("text", {}).get("source")}
 
 
 def _before(folder: Path) -> str:

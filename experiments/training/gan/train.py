@@ -79,9 +79,8 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
     # looks before it writes one.
     (there,) = ranks.broadcast(float((request.out / CHECKPOINT).is_file()))
     request = dataclasses.replace(request, resume=request.resume and bool(there))
-    config = dataclasses.replace(
-        gan_config(request.resolution, encoder.width), minibatch_std=recipe.minibatch_std
-    )
+    config = gan_config(request.resolution, encoder.width)
+    config = dataclasses.replace(config, minibatch_std=recipe.minibatch_std)
     trainer = GanTrainer(request, recipe, config, encoder, data, ranks)
     trainer.loop.run(trainer.step, _no_tick if monitor is None else Ticks(trainer, monitor))
     if monitor is not None:
@@ -118,7 +117,7 @@ class Ticks:
             for alarm in self._alarms()
             if any(text.startswith(f"{alarm.name}:") for text in raised)
         }
-        self.prompts = monitor.captions[:: monitor.per_prompt][:_GRID]
+        self.prompts = monitor.prompts[:_GRID]
         self.folder = trainer.request.out / SAMPLES
         self.folder.mkdir(parents=True, exist_ok=True)
         if not trainer.request.resume:
@@ -170,13 +169,11 @@ def _reals(data: CaptionedImages) -> UInt8[np.ndarray, "n h w 3"]:
 def finish(trainer: GanTrainer, monitor: Monitor) -> None:
     """Inspect the finished model, and save it with the results."""
     folder = trainer.request.out / SAMPLES
-    prompts = monitor.captions[:: monitor.per_prompt][:_GRID]
     near, picture = nearest_neighbours(trainer, monitor)
     write_png(folder / "neighbours.png", picture)
-    write_png(folder / "truncation.png", truncation_grid(trainer, prompts))
-    save(
-        trainer.request.out, trainer, truncation=truncation_sweep(trainer, monitor), neighbours=near
-    )
+    write_png(folder / "truncation.png", truncation_grid(trainer, monitor.prompts[:_GRID]))
+    sweep = truncation_sweep(trainer, monitor)
+    save(trainer.request.out, trainer, truncation=sweep, neighbours=near)
 
 
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:

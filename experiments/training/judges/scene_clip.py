@@ -90,7 +90,9 @@ def train_clip(request: TrainingRequest) -> Path:
         pictures, batch = degraded_batch(request, loop.progress.position, size)
         image = model.encode_image(pictures)
         text = model.encode_text(token_ids(tokenizer, batch.captions).to(device))
-        named = attribute_loss(extra, image, targets(batch.scenes))
+        wanted = targets(batch.scenes)
+        losses = [F.cross_entropy(head(image), wanted[k].to(device)) for k, head in extra.items()]
+        named = torch.stack(losses).mean()  # over the attributes
         contrast = contrastive(image, text, model.logit_scale.exp().clamp(max=100))
         descend(optimizer, contrast + named)
         return size, {"contrastive": float(contrast.detach()), "attributes": float(named.detach())}
@@ -105,23 +107,19 @@ def train_clip(request: TrainingRequest) -> Path:
     return request.out
 
 
-def attribute_loss(heads: nn.ModuleDict, image: Tensor, wanted: dict[str, Tensor]) -> Tensor:
-    """Mean cross-entropy of the heads that name attributes."""
-    losses = [F.cross_entropy(head(image), wanted[k].to(image.device)) for k, head in heads.items()]
-    return torch.stack(losses).mean()
-
-
 def build_clip(config: dict[str, Any]) -> Any:
     """An open_clip model with fresh weights."""
     from open_clip.model import CLIP
 
+    ours = ("hf_tokenizer_name", "tokenizer_kwargs")
+    text = {name: value for name, value in config["text_cfg"].items() if name not in ours}
     return CLIP(
         config["embed_dim"],
         config["vision_cfg"],
         {
-            k: v
-            for k, v in config["text_cfg"].items()
-            if k not in ("hf_tokenizer_name", "tokenizer_kwargs")
+            name: text[name]
+            for name in text
+            if name not in ("hf_tokenizer_name", "tokenizer_kwargs")
         },
     )
 

@@ -93,12 +93,8 @@ def train_classifier(request: TrainingRequest, name: str) -> Path:
     net.train()
     loop.run(step)
     accuracy = check_classifier(net, request)
-    save_judge(
-        request.out,
-        net,
-        {**DESIGNS[name], "heads": heads, "labels": LABELS},
-        loop.record(batch_size=size, validation=accuracy),
-    )
+    config = {**DESIGNS[name], "heads": heads, "labels": LABELS}
+    save_judge(request.out, net, config, loop.record(batch_size=size, validation=accuracy))
     return request.out
 
 
@@ -116,6 +112,4 @@ def check_classifier(net: nn.Module, request: TrainingRequest, n: int = 4000) ->
             right.setdefault(kind, []).append(values.argmax(1).cpu() == wanted[kind])
     joined = {k: torch.cat(v) for k, v in right.items()}
     everything = torch.stack(list(joined.values())).all(0)
-    return {"all": float(everything.float().mean())} | {
-        k: float(v.float().mean()) for k, v in joined.items()
-    }
+    return {k: float(v.float().mean()) for k, v in {"all": everything, **joined}.items()}
