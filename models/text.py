@@ -37,12 +37,6 @@ class TextFeatures(NamedTuple):
     mask: Bool[Tensor, "n l"] | Float[Tensor, "n l"]
     truncated: list[int]
 
-    def rows(self, which: slice) -> TextFeatures:
-        """Features of some of the captions."""
-        return TextFeatures(
-            self.tokens[which], self.pooled[which], self.mask[which], self.truncated[which]
-        )
-
     def at(self, which: Sequence[int]) -> TextFeatures:
         """Features of these captions, in this order; some may come more than once."""
         places = list(which)

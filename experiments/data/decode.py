@@ -12,7 +12,7 @@ import shutil
 import sys
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -50,19 +50,15 @@ def decode(
         for i, square in enumerate(_readable(paths, resolution, unread)):
             squares[i] = square
     if unread:
-        _warn(paths, unread)
+        named = [f"{paths[place].name} ({why})" for place, why in unread.items()]
+        more = f" and {len(named) - 5} more" if len(named) > 5 else ""
+        print(
+            f"warning: {len(named)} of {len(paths)} images could not be read: "
+            f"{'; '.join(named[:5])}{more}",
+            file=sys.stderr,
+        )
     good = [place for place in range(len(paths)) if place not in unread]
     return squares[: len(good)], good
-
-
-def _warn(paths: Sequence[Path], unread: Mapping[int, str]) -> None:
-    named = [f"{paths[place].name} ({why})" for place, why in unread.items()]
-    more = f" and {len(named) - 5} more" if len(named) > 5 else ""
-    print(
-        f"warning: {len(named)} of {len(paths)} images could not be read: "
-        f"{'; '.join(named[:5])}{more}",
-        file=sys.stderr,
-    )
 
 
 def _cached(

@@ -157,11 +157,8 @@ class TextToImageGan(
                 f"{CONFIG} says text_width {net.config.text_width}"
             )
         gan = cls(net, text)
-        gan._card_files = {
-            name: (folder / name).read_bytes()
-            for name in (CARD, RECORD)
-            if (folder / name).is_file()
-        }
+        kept = (name for name in (CARD, RECORD) if (folder / name).is_file())
+        gan._card_files = {name: (folder / name).read_bytes() for name in kept}
         return gan
 
     @classmethod

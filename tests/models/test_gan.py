@@ -195,7 +195,7 @@ def test_a_styled_layer_activates_and_may_double() -> None:
 def test_pictures_depend_on_their_own_noise_and_text(generator: GeneratorNetwork) -> None:
     z, text = torch.randn(5, 8), text_of(5)
     together = generator(z, text)
-    alone = generator(z[2:3], text.rows(slice(2, 3)))[0]
+    alone = generator(z[2:3], text.at([2]))[0]
     torch.testing.assert_close(alone, together[2], rtol=0, atol=1e-4)
     flipped = TextFeatures(*(part.flip(0) for part in text[:3]), [0] * 5)
     assert not torch.allclose(generator(z, flipped), together)

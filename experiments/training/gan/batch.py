@@ -92,7 +92,7 @@ class Batches:
                 real=real[a:b],
                 z=torch.cat([z[within], second_z[index[a:b][paired[a:b]]]]),
                 paired_rows=paired[a:b].nonzero()[:, 0],
-                text=text.rows(within),
+                text=text.at(rows[a:b]),
                 pooled=text.pooled,
                 own_index=index[a:b],
                 mismatched=mismatched[a:b],
@@ -110,4 +110,4 @@ class Batches:
         features = self._encode(batch.captions + flat)
         n, k = len(batch.captions), self.recipe.num_mismatched
         mismatched = features.pooled[n:].view(len(rows), k, features.pooled.shape[1])
-        return features.rows(slice(0, n)), mismatched
+        return features.at(range(n)), mismatched

@@ -71,8 +71,7 @@ class DiscriminatorView:
         """Features; minibatch deviation must not compare the first m pictures with the others."""
         if not self.d.config.minibatch_std:
             return self.features(images, draws)
-        parts = [m, len(images) - m]
-        apart = zip(torch.split(images, parts), torch.split(draws, parts), strict=True)
+        apart = ((images[:m], draws[:m]), (images[m:], draws[m:]))
         return torch.cat([self.features(some, drawn) for some, drawn in apart if len(some)])
 
     def score(self, h: Float[Tensor, "m f"], part: Part) -> Scores:

@@ -55,8 +55,8 @@ _AT_ONCE = 256  # captions that are encoded in one go, at most, where none are k
 
 def fact_targets(facts: Facts) -> dict[str, Tensor]:
     """Class indices of what captions state; 0 is unstated."""
-    out = {name: getattr(facts, name) + 1 for name in ("count", "background", "relation")}
-    out["count"] = np.maximum(facts.count, 0)
+    out = {"count": np.maximum(facts.count, 0)}
+    out |= {"background": facts.background + 1, "relation": facts.relation + 1}
     for kind in ("shape", "colour", "size"):
         for mention in range(2):
             out[f"{kind}_{mention}"] = getattr(facts, kind)[:, mention] + 1
