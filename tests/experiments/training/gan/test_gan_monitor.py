@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import toys
 from gan_helpers import trainer
 from jaxtyping import UInt8
 
+from gandiff.common import files
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.scenes.captions import matching_scenes
@@ -319,14 +321,14 @@ def test_a_full_disk_at_a_tick_keeps_the_best_model(
     before = {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()}
     assert {"model.safetensors", "config.json", "training.json"} <= before.keys()
     torch.nn.init.zeros_(one.ema.module.start.weight)
-    usual = Path.write_bytes
 
-    def full(path: Path, data: bytes) -> int:
-        usual(path, data[: len(data) // 2])
-        raise OSError(errno.ENOSPC, "No space left on device")
+    class Full(io.FileIO):
+        def write(self, data: Any) -> int:
+            super().write(data[: len(data) // 2])
+            raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Path, "write_bytes", full)
+        patch.setattr(files, "open", Full, raising=False)
         with pytest.raises(OSError, match="No space left"):
             gan.save(best, one)
     assert {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()} == before
