@@ -34,10 +34,10 @@ VERBS = (
 )
 # Words of the private dialect that the code once spoke, and what to write instead.
 DIALECT = {
-    "told": "reported, logged, captioned, given",
+    r"\btold": "reported, logged, captioned, given",
     "anew|afresh": "again",
     "gone on": "resumed, continued",
-    "needed (is|are)": "must be",
+    r"\bneeded (is|are)\b(?! None)": "must be",
 }
 TEXTS = {".py", ".md", ".yaml", ".j2", ".js", ".json", ".toml"}
 

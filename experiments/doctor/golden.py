@@ -2,7 +2,7 @@
 
 A library that is upgraded may change a number without a word: torchmetrics 1.8 began to antialias,
 transformers 5 broke a CLIP score, a JPEG decoder rounds otherwise. ``gandiff doctor`` computes
-everything here anew and says what moved. Record anew, after understanding why, with
+everything here again and says what moved. Record again, after understanding why, with
 
     python -m gandiff.experiments.doctor.golden
 """
