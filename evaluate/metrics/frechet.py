@@ -42,7 +42,7 @@ from gandiff.evaluate.numerics.statistics import (
     jackknife_interval,
     partition_groups,
 )
-from gandiff.evaluate.result import About, Interval, MetricResult, MetricSpec, Value
+from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _PARTS = 20
 
@@ -130,9 +130,7 @@ class FrechetDistance(Metric):
         choices = [dataclasses.replace(choice, resize=one) for one in every]
         self._rows = {one.spec(self._name): one.name for one in choices}
         self.encoders = tuple(self._rows.values())
-        self.spec = MetricSpec.of(self._name, encoder=encoder, resize="all")
-        if choice.resize != "all":
-            self.spec = next(iter(self._rows))
+        self.spec = choice.spec(self._name)
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the value falls with the number of images, so compare equal numbers only."""

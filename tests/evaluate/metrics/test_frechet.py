@@ -241,6 +241,8 @@ def test_resize_all_is_a_row_for_each_filter() -> None:
     metric = FrechetDistance(encoder="inception", resize="all")
     assert len(metric.encoders) == 4
     assert str(metric.spec) == "fd(encoder=inception,resize=all)"
+    other = FrechetDistance(encoder="inception", resize="all", crop="centre", alpha="drop")
+    assert str(other.spec) == "fd(alpha=drop,crop=centre,encoder=inception,resize=all)"
     assert str(FrechetDistance(encoder="inception", resize="legacy_tensorflow").spec) == (
         "fd(encoder=inception)"
     )
