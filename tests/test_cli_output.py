@@ -169,7 +169,7 @@ def test_validate_prints_the_resolved_comparison(capsys: pytest.CaptureFixture[s
 def test_doctor_looks_at_this_machine(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["doctor", "--json"]) == 0
     checks = json.loads(capsys.readouterr().out)
-    assert {"name", "ok", "detail", "wrong"} == set(checks[0])
+    assert {"name", "ok", "detail", "wrong", "outdated"} == set(checks[0])
     assert any("torch" in check["name"].casefold() for check in checks)
 
 

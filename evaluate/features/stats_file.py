@@ -73,8 +73,8 @@ def read_statistics(path: Path) -> ReferenceStatistics:
     for key in ("mu", "sigma"):
         if key not in arrays:
             raise MetricError(
-                f"{path} has no {key!r}, only {', '.join(sorted(arrays)) or 'nothing'}; it must have "
-                "mean and covariance as pytorch-fid and gandiff stats write them"
+                f"{path} has no {key!r}, only {', '.join(sorted(arrays)) or 'nothing'}; it must "
+                "have mean and covariance as pytorch-fid and gandiff stats write them"
             )
     mean = np.asarray(arrays["mu"], dtype=np.float64).reshape(-1)
     covariance = np.asarray(arrays["sigma"], dtype=np.float64)
