@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import functools
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +14,8 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.files import file_sha256
+from gandiff.common.files import file_sha256, read_json
+from gandiff.common.names import did_you_mean
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
 # What old runs recorded of shipped files. The text encoders were saved again under the names of
@@ -80,12 +79,10 @@ def require_weights(name: str) -> Path:
 
 def missing_weights(name: str) -> GeneratorError:
     """Build the error for weights that are nowhere."""
-    near = difflib.get_close_matches(name, shipped_names(), n=1)
-    guess = f" Did you mean {near[0]!r}?" if near else ""
-    shipped = ", ".join(shipped_names()) or "none"
     return GeneratorError(
-        f"no weights at {name!r}: it is neither a directory nor a shipped generator "
-        f"(shipped: {shipped}).{guess} Give the path of a directory that holds the weights"
+        f"no weights at {name!r}: it is neither a directory nor a shipped generator. Give the path "
+        "of a directory that holds the weights, or a shipped name"
+        f"{did_you_mean(name, shipped_names())}"
     )
 
 
@@ -127,7 +124,7 @@ def read_card(directory: Path) -> ModelCard:
     object.
     """
     record, card = directory / "training.json", directory / "README.md"
-    training = read_json(record) if record.is_file() else None
+    training = read_json(record, GeneratorError) if record.is_file() else None
     front = _front_matter(card) if card.is_file() else {}
     facts = {**front, **(training or {})}
     return ModelCard(
@@ -135,19 +132,6 @@ def read_card(directory: Path) -> ModelCard:
         licence=_text(facts.get("licence", facts.get("license"))),
         source=_text(facts.get("source")),
     )
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """Read one JSON object; raise ``GeneratorError`` naming the file if it is anything else."""
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise GeneratorError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:
-        raise GeneratorError(f"{path} is not valid JSON: {error}") from error
-    if not isinstance(value, dict):
-        raise GeneratorError(f"{path} holds {type(value).__name__}, expected a JSON object")
-    return value
 
 
 def _front_matter(path: Path) -> dict[str, Any]:

@@ -39,7 +39,7 @@ _HELP = {
     "text": "Train the text encoder that conditions the generators.",
 }
 
-_CHECKPOINTS = {  # below --out; where one is, --resume can go on
+_CHECKPOINTS = {  # below --out; where one is, --resume can continue
     "gan": ("checkpoint.pt",),
     "text": ("checkpoint.pt",),
     "diffusion": ("checkpoint.pt", "state/vae/checkpoint.pt", "state/unet/checkpoint.pt"),

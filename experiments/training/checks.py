@@ -34,7 +34,7 @@ _JUDGE_SIDE = 32  # px, of the scenes that the judges read
 def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     """Raise ``RequestError`` for what cannot work.
 
-    ``checkpoints`` are the files below ``request.out`` that ``--resume`` can go on from; one of
+    ``checkpoints`` are the files below ``request.out`` that ``--resume`` can continue from; one of
     them is enough.
     """
     check_options(request)
@@ -186,5 +186,5 @@ def refuse_unfinished(request: TrainingRequest, *checkpoints: str) -> None:
     if held > (record.get("images", 0) if record.get("finished", True) else 0):
         raise RequestError(
             f"{request.out} holds a training that is not finished ({labels}, "
-            f"{held / 1000:,.1f} kimg); go on with --resume, or give another --out, or delete it"
+            f"{held / 1000:,.1f} kimg); continue with --resume, or give another --out, or delete it"
         )

@@ -1,4 +1,4 @@
-"""What trainings share: a budget, checkpoints of the whole state, going on, going back."""
+"""What trainings share: a budget, checkpoints of the whole state, resuming, going back."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ class Loop:
 
     def _one(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
         start = time.perf_counter()
-        self._midway = True  # what a broken step leaves behind is no state to go on from
+        self._midway = True  # what a broken step leaves behind cannot be resumed from
         try:
             shown, losses = step()
             self._size = shown
@@ -218,7 +218,7 @@ class Loop:
             "--batch-size"
         )
         if not path.is_file() or self._in_a_row > _ROLLBACKS:
-            way = f"go on from {path} with --resume, or {again}" if path.is_file() else again
+            way = f"continue from {path} with --resume, or {again}" if path.is_file() else again
             raise Diverged(
                 f"training the {self.label} became non-finite ({why}) "
                 f"after {self.progress.images} images; {way}"
@@ -261,7 +261,7 @@ class Loop:
         last = self.progress.commands[-1] if self.progress.commands else {}
         differs = describe_difference(last.get("recipe", recipe), recipe)
         if differs:
-            self.log.say(f"goes on with another recipe than it had: {differs}")
+            self.log.say(f"continues with another recipe than it had: {differs}")
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.weights import read_json
+from gandiff.common.files import read_json
 
 WEIGHTS = (".safetensors",)
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
@@ -49,7 +49,7 @@ def read_index(path: Path, where: str) -> PipelineIndex:
 
     ``where`` names the pipeline in the error.
     """
-    raw = read_json(path)
+    raw = read_json(path, GeneratorError)
     class_name = raw.get("_class_name")
     if isinstance(class_name, list):
         raise GeneratorError(
@@ -159,7 +159,7 @@ def _check_variant(directory: Path, variant: str) -> None:
 
 
 def _check_shards(listing: Path) -> None:
-    shards = read_json(listing).get("weight_map", {})
+    shards = read_json(listing, GeneratorError).get("weight_map", {})
     for name in sorted(set(shards.values() if isinstance(shards, dict) else ())):
         if not (listing.parent / str(name)).is_file():
             raise GeneratorError(
@@ -181,4 +181,4 @@ def _check_channels(directory: Path, index: PipelineIndex) -> None:
 
 def _config(part: Path) -> dict[str, Any]:
     path = part / "config.json"
-    return read_json(path) if path.is_file() else {}
+    return read_json(path, GeneratorError) if path.is_file() else {}

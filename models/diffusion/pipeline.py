@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import gc
 import re
 from collections.abc import Sequence
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.facts import call_parameters, describe, family, resolution
 from gandiff.models.diffusion.index import PICKLES, WEIGHTS, check_directory
 from gandiff.models.diffusion.schedulers import build_scheduler, with_options
@@ -233,10 +233,9 @@ class DiffusersGenerator(Generator):
         taken = call_parameters(pipe)
         for key in self._settings.extra:
             if key not in taken:
-                near = difflib.get_close_matches(key, taken, n=1)
-                guess = f" Did you mean {near[0]!r}?" if near else ""
                 raise GeneratorError(
-                    f"{type(pipe).__name__} takes no argument {key!r} (in extra).{guess}"
+                    f"{type(pipe).__name__} takes no argument {key!r} (in extra)"
+                    f"{did_you_mean(key, taken)}"
                 )
 
     def _ask_hub(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.weights import read_json
+from gandiff.common.files import read_json
 
 MODEL, CONFIG, WEIGHTS = "gandiff.gan", "config.json", "model.safetensors"
 
@@ -104,7 +104,7 @@ def read_config(folder: Path) -> dict[str, Any]:
                 f"{folder} has no {name}; "
                 + (way if unfinished else "a GAN is a folder that 'gandiff train gan' wrote")
             )
-    config = read_json(folder / CONFIG)
+    config = read_json(folder / CONFIG, GeneratorError)
     model = config.pop("model", None)
     if model != MODEL:
         raise GeneratorError(

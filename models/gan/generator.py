@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import read_json
 from gandiff.models.gan.config import read_config
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
-from gandiff.models.weights import combined_sha256, read_card, read_json, require_weights
+from gandiff.models.weights import combined_sha256, read_card, require_weights
 
 _READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
 _READERS["clip"] = _READERS["clip_text_model"]
@@ -98,5 +99,5 @@ class GanGenerator(Generator):
 def _text_encoder_kind(folder: Path) -> str:
     """The kind of text encoder, in words; a folder that lacks it is refused when it is loaded."""
     file = folder / "text_encoder" / "config.json"
-    kind = read_json(file).get("model_type") if file.is_file() else None
+    kind = read_json(file, GeneratorError).get("model_type") if file.is_file() else None
     return _READERS.get(str(kind), "text encoder")

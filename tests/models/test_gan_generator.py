@@ -148,7 +148,7 @@ WHEN_BUILT: dict[str, tuple[Breaking, str]] = {
     ),
     "no JSON": (
         lambda folder: (folder / "config.json").write_text("{"),
-        r"config\.json is not valid JSON",
+        r"config\.json cannot be read: it is not valid JSON",
     ),
 }
 WHEN_LOADED: dict[str, tuple[Breaking, str]] = {

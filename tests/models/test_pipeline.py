@@ -204,7 +204,7 @@ def test_extra_arguments_reach_the_pipeline(toy_pipeline: Path) -> None:
     plain = pixels(loaded(toy_pipeline).generate(toys.requests(1)))
     noisy = pixels(loaded(toy_pipeline, extra={"eta": 1.0}).generate(toys.requests(1)))
     assert np.abs(plain - noisy).mean() > 1
-    with pytest.raises(GeneratorError, match=r"no argument 'etta' .* Did you mean 'eta'\?"):
+    with pytest.raises(GeneratorError, match=r"no argument 'etta' .* did you mean 'eta'\?"):
         loaded(toy_pipeline, extra={"etta": 1.0})
 
 

@@ -186,7 +186,7 @@ def test_variants(toy_pipeline: Path, toy_pipeline_copy: Path) -> None:
 def test_a_shipped_name_is_found(toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(weights, "PRETRAINED", toy_pipeline.parent)
     np.testing.assert_array_equal(image(make(toy_pipeline.name)), image(make(toy_pipeline)))
-    with pytest.raises(GeneratorError, match=r"Did you mean 'toy-pipeline'\?"):
+    with pytest.raises(GeneratorError, match=r"did you mean 'toy-pipeline'\?"):
         make("toy-pipelin")
 
 

@@ -39,7 +39,7 @@ def test_a_name_is_a_directory_otherwise(pretrained: Path) -> None:
 def test_missing_weights_name_the_nearest(pretrained: Path) -> None:
     with pytest.raises(GeneratorError, match="no weights at 'gan-scene'") as caught:
         weights.require_weights("gan-scene")
-    assert "Did you mean 'gan-scenes'?" in str(caught.value)
+    assert "did you mean 'gan-scenes'?" in str(caught.value)
     assert "Give the path of a directory" in str(caught.value)
 
 
@@ -92,5 +92,5 @@ def test_a_broken_training_record_is_told(tmp_path: Path) -> None:
     with pytest.raises(GeneratorError, match="holds list, expected a JSON object"):
         weights.read_card(tmp_path)
     path.write_text("{")
-    with pytest.raises(GeneratorError, match=r"training\.json is not valid JSON"):
+    with pytest.raises(GeneratorError, match=r"training\.json .* is not valid JSON"):
         weights.read_card(tmp_path)

@@ -95,7 +95,7 @@ def _read(folder: Path) -> Mapping[str, Any]:
     if not record.get("ticks"):
         raise RequestError(f"{path} has no measurement; give trainings that were measured")
     if not record.get("finished", True):
-        raise RequestError(f"{folder} is not finished; go on with: {record['command']} --resume")
+        raise RequestError(f"{folder} is not finished; continue with: {record['command']} --resume")
     # None where a small one was trained.
     return record | {"text_source": record.get("text", {}).get("source")}
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import GandiffError, RequestError
 
 # Where models/, evaluate/ and the rest lie; a checkout has links to them here.
 PACKAGE = Path(__file__).resolve().parents[1]
@@ -38,14 +38,18 @@ def write_atomically(path: Path, data: bytes | memoryview, *, durable: bool = Fa
         raise
 
 
-def read_json(path: Path) -> dict[str, Any]:
-    """Read a JSON object; raises ``RequestError`` if the file holds something else."""
+def read_json(path: Path, kind: type[GandiffError] = RequestError) -> dict[str, Any]:
+    """Read one JSON object; raises an error of the ``kind`` that names the file for anything
+    else.
+    """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RequestError(f"{path} cannot be read: {error}") from None
+    except OSError as error:
+        raise kind(f"{path} cannot be read: {error.strerror or error}") from error
+    except ValueError as error:
+        raise kind(f"{path} cannot be read: it is not valid JSON: {error}") from error
     if not isinstance(data, dict):
-        raise RequestError(f"{path} holds a {type(data).__name__} where an object was expected")
+        raise kind(f"{path} holds {type(data).__name__}, expected a JSON object")
     return data
 
 

@@ -172,7 +172,7 @@ def test_losses_that_stay_not_finite_end_it(tmp_path: Path, bad: float) -> None:
         shown, losses = step()
         return shown, losses | {"g_loss": bad if loop.progress.steps == 2 else 1.0}
 
-    says = rf"training the toy became non-finite \(g_loss = {bad}\) after 6 images; go on from"
+    says = rf"training the toy became non-finite \(g_loss = {bad}\) after 6 images; continue from"
     with pytest.raises(RequestError, match=says) as ended:
         loop.run(diverging)
     assert "\n" not in str(ended.value)

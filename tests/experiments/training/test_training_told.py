@@ -83,7 +83,7 @@ def test_going_on_by_another_recipe_is_said(
     assert start({"lr": 0.1, "betas": (0.0, 0.9)}, resume=True) == ""
     said = start({"lr": 0.2, "betas": (0.0, 0.9)}, resume=True)
     assert said.strip() == (
-        "toy: goes on with another recipe than it had: lr is 0.1 there and 0.2 here"
+        "toy: continues with another recipe than it had: lr is 0.1 there and 0.2 here"
     )
 
 

@@ -99,7 +99,7 @@ def test_a_log_without_measurements_leaves_those_of_the_record(tmp_path: Path) -
         (
             2,
             {"finished": False},
-            "is not finished; go on with: gandiff train gan --seed 2 --resume",
+            "is not finished; continue with: gandiff train gan --seed 2 --resume",
         ),
         (2, {"ticks": []}, "has no measurement"),
         (2, {"seed": 1}, "have the same seed: [1, 1]"),
