@@ -367,6 +367,7 @@ def test_it_prints_the_path_and_opens_the_picture_if_asked_to(
     assert (tmp_path / "opened").read_text() == out
 
 
+@pytest.mark.slow  # measured alone: beside other tests it takes a multiple of its processor time
 def test_what_a_student_types_first_takes_less_than_fifteen_seconds() -> None:
     command = [str(Path(sys.executable).with_name("gandiff")), "draw", STAR]
     before = os.times()
