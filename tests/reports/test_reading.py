@@ -88,7 +88,7 @@ def test_no_run_is_a_clear_error(tmp_path):
     with pytest.raises(RequestError, match=r"no run\.json in .*give the folder of a run"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text("[]")
-    with pytest.raises(RequestError, match="an object was expected"):
+    with pytest.raises(RequestError, match="holds list, expected a JSON object"):
         load_run(tmp_path)
     (tmp_path / "run.json").write_text('{"schema": 2}')
     with pytest.raises(RequestError, match="schema 2; this version reads schema 1"):
