@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 from jaxtyping import Bool, Float, Shaped, UInt8
 
+from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ALPHAS, Alpha
 from gandiff.common.names import did_you_mean
@@ -264,9 +265,10 @@ def open_extractor(
     """Load an encoder; ``weights`` gives local files by encoder name (``inception``,
     ``clip:ViT-B-32/openai``). ``compile`` is for those that know how.
 
-    Raises ``MetricError`` for an unknown name, and for weights that are missing and cannot be
-    fetched.
+    Raises ``MetricError`` for an unknown name, for a device that is not here, and for weights that
+    are missing and cannot be fetched.
     """
+    device = check_device(device, MetricError)
     plain, how = _split(check_encoder(name))
     family, _, variant = plain.partition(":")
     source = weights.get(name, weights.get(plain))

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from tqdm import tqdm
 
-from gandiff.common.devices import resolve_device
+from gandiff.common.devices import check_device
 from gandiff.common.errors import EnvironmentFailure, RequestError
 from gandiff.common.grids import write_png
 from gandiff.experiments.draw.grid import Cell, Row, draw_grid
@@ -89,6 +89,7 @@ def draw(
         raise RequestError("the prompt is empty; write what to draw, such as 'a red star'")
     if samples < 1 or min(seed, steps_shown) < 0:
         raise RequestError("samples must be at least 1, seed and steps_shown at least 0")
+    device = check_device(device)
     generators = open_models(models)
     steps = {name: _steps(name, made, steps_shown) for name, made in generators.items()}
     if steps_shown and not any(steps.values()):
@@ -157,7 +158,7 @@ def _generations(
     """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
     try:
         bar.set_description(f"{batches[0].generator}: loading")
-        _, problem = _attempt(None, generator.load, resolve_device(device))
+        _, problem = _attempt(None, generator.load, device)
         bar.set_description(f"{batches[0].generator}: drawing")
         for batch in batches:
             called, reason = _attempt(problem, call, generator, batch)

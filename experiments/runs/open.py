@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from gandiff.common.devices import resolve_device
+from gandiff.common.devices import check_device, resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.common.files import read_lines, write_atomically
 from gandiff.common.run_record import (
@@ -193,7 +193,11 @@ def _check_free(folder: Path) -> None:
 
 
 def _check_generators(run: Run) -> None:
-    """Build every generator that has images to make; see whether the disk has room for them."""
+    """Build every generator that has images to make; see whether the device is here, and whether
+    the disk has room for them.
+    """
+    if any(run.missing(name) for name in run.batches):
+        check_device(run.device)
     needed = 0.0
     for name in run.batches:
         images = sum(len(batch.jobs) for batch in run.missing(name))

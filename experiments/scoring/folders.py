@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.devices import resolve_device
+from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
@@ -81,7 +81,7 @@ def measure_folders(
             statistics=stored,
             matched=None,
             features=cache,
-            device=resolve_device(encoding.device),
+            device=check_device(encoding.device),
         )
         results = [row for metric in chosen for row in measure(metric, data).results]
         odd += cache.warnings()
@@ -151,7 +151,7 @@ def _cache(encoding: Encoding) -> Iterator[FeatureCache]:
             yield FeatureCache(
                 encoding.cache or Path(temporary),
                 weights=encoding.weights,
-                device=resolve_device(encoding.device),
+                device=check_device(encoding.device),
                 batch_size=encoding.batch_size,
                 compile=encoding.compile,
                 progress=not encoding.quiet,

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import PACKAGE, write_atomically
 from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
@@ -70,7 +71,15 @@ def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
 
 def open_cache(run: Run, *, quiet: bool = False) -> FeatureCache:
     """The features of a run, kept in its folder."""
-    return FeatureCache(run.folder / "features", device=run.device, progress=not quiet)
+    return FeatureCache(run.folder / "features", device=_device(run), progress=not quiet)
+
+
+def _device(run: Run) -> str:
+    """What encodes: the device that made the images; the CPU on a machine that has none such."""
+    try:
+        return check_device(run.device)
+    except RequestError:
+        return "cpu"
 
 
 def score_run(run: Run, *, quiet: bool = False) -> bool:
@@ -107,7 +116,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
                 matched=_same_groups(matched, chosen),
                 features=cache,
                 seed=run.comparison.seed,
-                device=run.device,
+                device=_device(run),
             )
             for chosen in (images[name], equal[name])
         )
@@ -115,6 +124,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
     warnings += cache.warnings()
+    if (device := _device(run)) != run.device:
+        warnings.append(f"scored on {device}: device {run.device!r} is not on this machine")
     for warning in warnings:
         run.warn(warning)
     run.update(scored=mark, scoring_warnings=tuple(warnings))

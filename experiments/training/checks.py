@@ -10,8 +10,8 @@ from typing import TypeVar
 
 import torch
 
+from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.common.names import did_you_mean
 from gandiff.common.options import check_options
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
@@ -66,23 +66,6 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
         raise RequestError(
             f"--resume found no {checkpoints[-1]} in {request.out}; start without --resume"
         )
-
-
-def check_device(device: str) -> None:
-    """Raise ``RequestError`` for a device that is unknown or not here."""
-    kind, numbered, number = device.partition(":")
-    here = {
-        "cpu": 1,
-        "cuda": torch.cuda.device_count() if torch.cuda.is_available() else 0,
-        "mps": int(torch.backends.mps.is_available()),
-    }
-    if kind not in here:
-        raise RequestError(f"no device is named {device!r}{did_you_mean(kind, here)}")
-    if not here[kind]:
-        raise RequestError(f"--device {device}: torch finds no such device here; use cpu")
-    if numbered and not (number.isdecimal() and int(number) < here[kind]):
-        there = ", ".join(f"{kind}:{i}" for i in range(here[kind]))
-        raise RequestError(f"--device {device}: torch finds {there} here; use one that is there")
 
 
 def check_monitor(request: TrainingRequest) -> None:

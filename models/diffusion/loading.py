@@ -12,11 +12,11 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
+from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.settings import DiffusersSettings
 
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 _LOADER_ERRORS = (
     *(OSError, ValueError, RuntimeError, TypeError, AttributeError, ImportError),
     SafetensorError,
@@ -33,11 +33,9 @@ def load_pipeline(
     would take for drawn ones), and no watermark. Raises ``GeneratorError`` naming what is missing
     or does not fit. The global random state is left as it was.
     """
-    place = _device(device)
-    if dtype not in DTYPES:
-        raise GeneratorError(f"no dtype named {dtype!r}; known are {', '.join(DTYPES)}")
+    place = check_device(device, GeneratorError)
     options: dict[str, Any] = {
-        "dtype": DTYPES[dtype],
+        "dtype": number_format(dtype, place, GeneratorError),
         "use_safetensors": None if settings.allow_pickle else True,
         "safety_checker": None,
         "requires_safety_checker": False,
@@ -141,21 +139,6 @@ def _check_call(pipe: Any, source: str) -> None:
     for other in ("image", "mask_image", "control_image", "video"):
         if other in parameters and parameters[other].default is inspect.Parameter.empty:
             raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {expected}")
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise GeneratorError(f"no device named {name!r}; use cpu, cuda, cuda:1 or mps") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise GeneratorError(
-            f"no device {name!r} here, torch sees {torch.cuda.device_count()} CUDA devices; use "
-            "device cpu"
-        )
-    if device.type == "mps" and not torch.backends.mps.is_available():
-        raise GeneratorError("no device 'mps' here; use device cpu")
-    return device
 
 
 @contextlib.contextmanager

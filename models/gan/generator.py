@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.models.gan.config import read_config
@@ -59,15 +60,12 @@ class GanGenerator(Generator):
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights; see ``Generator.load``."""
-        import torch
-
         from gandiff.models.gan.model import TextToImageGan
         from gandiff.models.text import parameter_count
 
-        kind = getattr(torch, dtype, None)
-        if not isinstance(kind, torch.dtype):
-            raise GeneratorError(f"no number format {dtype!r}; use float32, bfloat16 or float16")
-        self._gan = TextToImageGan.from_folder(self._folder).to(device, kind)
+        place = check_device(device, GeneratorError)
+        kind = number_format(dtype, place, GeneratorError)
+        self._gan = TextToImageGan.from_folder(self._folder).to(place, kind)
         self._parameters = parameter_count(self._gan.net) + parameter_count(self._gan.text.model)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:

@@ -123,7 +123,9 @@ def test_it_must_be_loaded(toy_gan: Path) -> None:
 
 
 def test_unknown_number_formats_are_refused(toy_gan: Path) -> None:
-    with pytest.raises(GeneratorError, match="no number format 'float31'; use float32, bfloat16"):
+    with pytest.raises(
+        GeneratorError, match="no number format is named 'float31'; use float32, bfloat16"
+    ):
         make(toy_gan).load("cpu", "float31")
 
 

@@ -210,9 +210,9 @@ def test_extra_arguments_reach_the_pipeline(toy_pipeline: Path) -> None:
 
 def test_devices_and_dtypes_that_are_not_there(toy_pipeline: Path) -> None:
     generator = make(toy_pipeline)
-    with pytest.raises(GeneratorError, match="no dtype named 'int8'; known are float32"):
+    with pytest.raises(GeneratorError, match="no number format is named 'int8'; use float32"):
         generator.load("cpu", "int8")
-    with pytest.raises(GeneratorError, match="no device named 'gpu'; use cpu"):
+    with pytest.raises(GeneratorError, match="no device is named 'gpu'; must be cpu"):
         generator.load("gpu")
-    with pytest.raises(GeneratorError, match="no device 'cuda:99' here"):
+    with pytest.raises(GeneratorError, match="device 'cuda:99' is not on this machine"):
         generator.load("cuda:99")

@@ -7,6 +7,16 @@ import platform
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from gandiff.common.errors import GandiffError, RequestError
+from gandiff.common.names import did_you_mean
+
+if TYPE_CHECKING:
+    import torch
+
+_KINDS = ("cpu", "cuda", "mps")
+_FORMATS = ("float32", "bfloat16", "float16")
 
 
 def resolve_device(device: str) -> str:
@@ -20,6 +30,56 @@ def resolve_device(device: str) -> str:
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def check_device(device: str, error: type[GandiffError] = RequestError) -> str:
+    """Return the device that a name means here: ``cpu``, ``cuda``, ``cuda:1``, ``mps``, ``auto``.
+
+    Raises ``error`` for any other name, and for a device that torch does not see on this machine.
+    """
+    device = resolve_device(device)
+    if device == "cpu":  # nothing heavy is imported to say so
+        return device
+    kind = device.partition(":")[0]
+    if kind not in _KINDS:
+        near = did_you_mean(kind, _KINDS)
+        near = near if "did you mean" in near else ""
+        raise error(f"no device is named {device!r}; must be cpu, cuda, cuda:1 or mps{near}")
+    here = _devices_here()
+    if device not in here and f"{device}:0" not in here:
+        use = "use one of these" if here[1:] else "use cpu"
+        raise error(
+            f"device {device!r} is not on this machine, where torch sees {', '.join(here)}; {use}"
+        )
+    return device
+
+
+def _devices_here() -> list[str]:
+    import torch
+
+    cuda = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    mps = ["mps"] if torch.backends.mps.is_available() else []
+    return ["cpu", *(f"cuda:{i}" for i in range(cuda)), *mps]
+
+
+def number_format(name: str, device: str, error: type[GandiffError]) -> torch.dtype:
+    """Torch's number format of this name; raises ``error`` if it is unknown, or if this device
+    cannot compute in it, which is tried.
+    """
+    import torch
+
+    if name not in _FORMATS:
+        raise error(f"no number format is named {name!r}; use {', '.join(_FORMATS)}")
+    kind: torch.dtype = getattr(torch, name)
+    try:
+        picture = torch.ones(1, 1, 4, 4, device=device, dtype=kind)
+        torch.nn.functional.conv2d(picture, picture).sum().item()
+    except torch.OutOfMemoryError:
+        raise
+    except (RuntimeError, TypeError) as problem:
+        why = (str(problem).strip().splitlines() or [type(problem).__name__])[0]
+        raise error(f"torch cannot compute in {name} on {device!r} here: {why}") from problem
+    return kind
 
 
 def usable_cores() -> int:

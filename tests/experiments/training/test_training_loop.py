@@ -284,7 +284,7 @@ def test_a_checkpoint_cannot_run_code(tmp_path: Path) -> None:
         ({"processes": 0}, "--processes must be at least 1, got 0"),
         ({"keep": 0}, "--keep must be at least 1, got 0"),
         ({"device": "gpu"}, "no device is named 'gpu'"),
-        ({"device": "mps"}, "--device mps: torch finds no such device here; use cpu"),
+        ({"device": "mps"}, "device 'mps' is not on this machine, where torch sees cpu; use cpu"),
         ({"resume": True}, "--resume found no checkpoint.pt in"),
     ],
 )
