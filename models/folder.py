@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.images import SUFFIXES, UnreadableImageError, image_size, open_image, to_rgb
+from gandiff.common.images import UnreadableImageError, image_size, open_image, to_rgb
+from gandiff.common.picture_files import SUFFIXES, is_picture, list_pictures, no_pictures
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
 from gandiff.models.pixels import finish
@@ -25,8 +27,8 @@ class FolderGenerator(Generator):
     """Looks the image of a request up in a folder, by a pattern of file names or a mapping file.
 
     Seeds play no part unless the pattern names them. Every picture becomes RGB in 8 bits:
-    transparent ones are laid over white, the orientation that a camera wrote is applied. No file
-    outside of the folder is ever opened, wherever a name or a link points.
+    transparent ones are laid over white, the orientation that a camera wrote is applied. Links in
+    the folder are followed; a name that leads out of it by ``..`` or from the root is refused.
     """
 
     def __init__(self, name: str, settings: FolderSettings) -> None:
@@ -35,6 +37,9 @@ class FolderGenerator(Generator):
         self._settings = settings
         self._folder = _existing_folder(settings.folder)
         self._mapping = _mapping(self._folder, settings)
+        self._pictures = list_pictures(self._folder, GeneratorError)
+        # Endings are known in any case: the file of 00001_0.png may be 00001_0.PNG.
+        self._names = {_folded(name): name for name in reversed(self._pictures.names)}
         self._check_images()
         self._resolution = settings.resize
 
@@ -48,12 +53,14 @@ class FolderGenerator(Generator):
             licence=self._settings.licence,
             source=self._settings.source,
             settings=dataclasses.asdict(self._settings),
+            remarks=tuple(self._pictures.remarks()),
         )
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the sizes of all images, from their headers."""
         if self._settings.resize is None:
-            sizes = {size for path in self._files() if (size := image_size(path)) is not None}
+            files = self._pictures.paths
+            sizes = {size for path in files if (size := image_size(path)) is not None}
             width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
             self._resolution = width if width == height else None
 
@@ -74,34 +81,33 @@ class FolderGenerator(Generator):
             name = self._mapping.file_of(request)
         else:
             name = _file_name(self._settings.pattern or DEFAULT_PATTERN, request)
-        for ending in ("",) if name.lower().endswith(SUFFIXES) else SUFFIXES:
-            path = self._folder / (name + ending)
-            if self._is_ours(path):
-                return path
-        if not _inside(self._folder / name, self._folder):
+        if _inside(name, self._folder) is None:
             raise LookupError(f"the file {name} lies outside of the folder {self._settings.folder}")
+        for ending in ("",) if is_picture(name) else SUFFIXES:
+            path = self._file(name + ending)
+            if path is not None:
+                return path
         raise LookupError(f"no file {name} in {self._settings.folder}")
 
-    def _files(self) -> list[Path]:
-        named = (p for p in self._folder.rglob("*") if p.suffix.lower() in SUFFIXES)
-        return sorted(filter(self._is_ours, named))
-
-    def _is_ours(self, path: Path) -> bool:
-        return _inside(path, self._folder) and path.is_file()
+    def _file(self, name: str) -> Path | None:
+        """The file of this name, its ending in any case; None if there is none in the folder."""
+        path = _inside(name, self._folder)
+        if path is None or path.is_file():
+            return path
+        listed = self._names.get(_folded(path.relative_to(self._folder).as_posix()))
+        return None if listed is None else self._folder / listed
 
     def _check_images(self) -> None:
-        where, files = self._settings.folder, self._files()
+        where, files = self._settings.folder, self._pictures.paths
         if not files:
-            raise GeneratorError(
-                f"the folder {where} holds no images (files ending in {', '.join(SUFFIXES)})"
-            )
+            raise GeneratorError(no_pictures(self._pictures, where))
         if all(image_size(path) is None for path in files):
             raise GeneratorError(
                 f"none of the {len(files)} files in the folder {where} can be read as an image, "
                 f"such as {files[0].name}"
             )
         names = list(self._mapping.names.values()) if self._mapping is not None else []
-        if self._mapping is not None and not any(self._is_ours(self._folder / n) for n in names):
+        if self._mapping is not None and not any(self._file(name) for name in names):
             raise GeneratorError(
                 f"{self._mapping.path} names no file that is in the folder {where}, such as "
                 f"{names[0]}"
@@ -139,7 +145,7 @@ def _existing_folder(text: str) -> Path:
 def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
     if settings.mapping is not None:
         path = folder / settings.mapping
-        if not _inside(path, folder):
+        if _inside(settings.mapping, folder) is None:
             raise GeneratorError(
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )
@@ -165,5 +171,14 @@ def _file_name(pattern: str, request: GenerationRequest) -> str:
         ) from error
 
 
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder)
+def _inside(name: str, folder: Path) -> Path | None:
+    """The path of a name in a folder, links followed; None if the name leads out of it."""
+    path = Path(os.path.normpath(folder / name))
+    if not path.is_relative_to(folder):
+        path = path.resolve()  # a name from the root may come to the folder by a link
+    return path if path.is_relative_to(folder) else None
+
+
+def _folded(name: str) -> str:
+    stem, ending = os.path.splitext(name)
+    return stem + ending.lower()

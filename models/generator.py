@@ -77,6 +77,7 @@ class GeneratorInfo:
     weights_sha256: str | None = None
     abilities: frozenset[Ability] = frozenset({"text"})
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

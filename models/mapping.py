@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -88,8 +89,8 @@ def _field(row: Row, name: str) -> str:
 
 def _file(path: Path, row: Row) -> str:
     name = _field(row, "file_name" if row.fields.get("file_name") is not None else "file")
-    folder = path.parent.resolve()
-    if not (folder / name).resolve().is_relative_to(folder):
+    folder = path.parent.absolute()
+    if not Path(os.path.normpath(folder / name)).is_relative_to(folder):
         raise GeneratorError(f"{row.where}: {name} lies outside of the folder {folder}")
     return name
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import posixpath
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,13 +11,10 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import MetricError
-from gandiff.common.images import (
-    SUFFIXES,
-    Alpha,
-    DecodedImage,
-    UnreadableImageError,
-    decode_image,
-)
+from gandiff.common.files import file_sha256
+from gandiff.common.images import Alpha, DecodedImage, UnreadableImageError, decode_image
+from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.common.subsets import drawn_order
 from gandiff.evaluate.metric import ImageRecord
 
 
@@ -37,19 +35,38 @@ def image_records(folder: Path) -> list[ImageRecord]:
     """All image files below a folder, sorted by path, each its own group; raises ``MetricError``
     if none.
     """
+    return folder_images(folder)[0]
+
+
+def folder_images(folder: Path, at_most: int | None = None) -> tuple[list[ImageRecord], list[str]]:
+    """The same, or ``at_most`` so many of them, and remarks on what was left out.
+
+    A part is drawn by the contents of the files, whatever their names, with the same share of every
+    class where the images lie in folders by class.
+    """
     if not folder.is_dir():
         raise MetricError(f"there is no folder {folder}")
-    paths = sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    if not paths:
-        raise MetricError(f"the folder {folder} holds no image files ({', '.join(SUFFIXES)})")
-    return [
-        ImageRecord(
-            path=path,
-            sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-            group=path.relative_to(folder).as_posix(),
-        )
-        for path in paths
+    pictures = list_pictures(folder, MetricError)
+    if not pictures.names:
+        raise MetricError(no_pictures(pictures))
+    records = [
+        ImageRecord(path=folder / name, sha256=file_sha256(folder / name), group=name)
+        for name in pictures.names
     ]
+    remarks = pictures.remarks()
+    if at_most is not None and at_most > len(records):
+        remarks.append(f"{folder} holds {len(records)} images, fewer than the {at_most} asked for")
+    elif at_most is not None:
+        keys = [record.sha256 for record in records]
+        records = drawn_order(records, keys, _classes(pictures.names))[:at_most]
+    return records, remarks
+
+
+def _classes(names: Sequence[str]) -> list[str]:
+    """The folder that each file lies in, below those that all of them share."""
+    folders = [posixpath.dirname(name) for name in names]
+    shared = posixpath.commonpath(folders)
+    return [folder[len(shared) :].lstrip("/").partition("/")[0] for folder in folders]
 
 
 def read_pixels(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import RequestError
-from gandiff.common.images import SUFFIXES
+from gandiff.common.picture_files import list_pictures
 from gandiff.common.rows import read_rows, read_text
 
 _LAYOUTS = (
@@ -101,7 +101,10 @@ def _neighbours(folder: Path) -> list[Captioned]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    return sorted(p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES)
+    pictures = list_pictures(folder)
+    for remark in pictures.remarks():
+        print(f"warning: {remark}", file=sys.stderr)
+    return pictures.paths
 
 
 def _coco(path: Path) -> list[Captioned]:

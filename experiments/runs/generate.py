@@ -81,9 +81,10 @@ def check_generation(made: Generation, size: Size | None) -> Generation:
 
 
 def oddities(run: Run, name: str) -> list[str]:
-    """Count what went wrong with a generator's images, a line for each kind."""
+    """What the generator remarked, and what went wrong with its images, a line for each kind."""
     entries = run.entries(name)
-    lines = []
+    facts = run.record.generators.get(name, {})
+    lines = [f"{name}: {remark}" for remark in facts.get("remarks") or ()]
     for status in ("failed", "filtered"):
         reasons = Counter(e.reason or "no reason given" for e in entries if e.status == status)
         if reasons:

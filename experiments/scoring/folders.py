@@ -15,7 +15,7 @@ from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
-from gandiff.evaluate.features.images import describe_unreadable, image_records
+from gandiff.evaluate.features.images import describe_unreadable, folder_images
 from gandiff.evaluate.features.stats_file import SUFFIX, read_statistics, write_statistics
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricResult, MetricSpec
@@ -193,20 +193,17 @@ def _readable(
 def _listed(
     folder: Path, encoders: Sequence[str], cache: FeatureCache, encoding: Encoding
 ) -> tuple[list[ImageRecord], list[str]]:
-    """The images of a folder that can be read, encoded in one pass, and a line on the others."""
-    images = image_records(folder)
-    if encoding.max_images is not None:
-        # The smallest hashes are a random draw that is the same in any order and on any machine.
-        images = sorted(images, key=lambda image: image.sha256)[: encoding.max_images]
+    """The images of a folder that can be read, encoded in one pass, and lines on the others."""
+    images, odd = folder_images(folder, encoding.max_images)
     unreadable = cache.compute(encoders, images)
     if not unreadable:
-        return images, []
+        return images, odd
     named = [(image, unreadable[image.sha256]) for image in images if image.sha256 in unreadable]
     readable = [image for image in images if image.sha256 not in unreadable]
     warning = describe_unreadable(named, len(images))
     if not readable:
         raise MetricError(warning)
-    return readable, [f"{warning}; the other {len(readable)} are measured"]
+    return readable, [*odd, f"{warning}; the other {len(readable)} are measured"]
 
 
 def split_metrics(text: str) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,8 +11,8 @@ import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import file_sha256
-from gandiff.common.images import SUFFIXES
-from gandiff.evaluate.features.images import image_records
+from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.evaluate.features.images import folder_images
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
@@ -28,19 +27,21 @@ def check_reference(run: Run) -> None:
     if config is None or config.type != "folder":
         return
     folder = run.comparison.folder / str(config.folder)
-    files = (p for p in folder.rglob("*") if p.suffix.lower() in SUFFIXES and p.is_file())
-    count = len(list(itertools.islice(files, 2)))
-    if count < 2:
+    pictures = list_pictures(folder)
+    if not pictures.names:
+        raise RequestError(f"reference.folder: {no_pictures(pictures)}")
+    if len(pictures) < 2:
         raise RequestError(
-            f"reference.folder: {folder} holds {count} image files ({', '.join(SUFFIXES)}); "
-            "at least 2 are needed"
+            f"reference.folder: {folder} holds 1 image file, {pictures.names[0]}; at least 2 are "
+            "needed"
         )
 
 
 def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
     """The reference images of a run, rendered first if they are scenes; None if it has none.
 
-    A longer set begins with the shorter one, and what lies there already is not rendered again.
+    A longer set contains the shorter one, and what lies there already is not rendered again.
+    What is odd about a folder becomes a warning of the run.
     """
     config = run.comparison.reference
     if config is None:
@@ -48,9 +49,12 @@ def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
     if config.type == "folder":
         folder = run.comparison.folder / str(config.folder)
         try:
-            return image_records(folder)[: config.images]
+            records, remarks = folder_images(folder, config.images)
         except MetricError as error:
             raise RequestError(str(error)) from error
+        for remark in remarks:
+            run.warn(f"reference: {remark}")
+        return records
     return _render_reference(run, config.images or SCENES, resolution)
 
 

@@ -150,7 +150,7 @@ def test_bad_folders_are_told(tmp_path: Path) -> None:
     (tmp_path / "readme.txt").write_text("no picture")
     with pytest.raises(GeneratorError, match="is a file"):
         make(tmp_path / "readme.txt")
-    with pytest.raises(GeneratorError, match="holds no images"):
+    with pytest.raises(GeneratorError, match="holds no image files"):
         make(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG and nothing more")
     with pytest.raises(GeneratorError, match=r"none of the 1 files .* can be read .* broken\.png"):
@@ -164,7 +164,6 @@ def test_bad_folders_are_told(tmp_path: Path) -> None:
         (GenerationRequest(prompt="x", seed=0), "needs prompt_id, which a request without"),
         (GenerationRequest(prompt="x", seed=0, prompt_id="../out"), "lies outside of the folder"),
         (GenerationRequest(prompt="x", seed=0, prompt_id="/out"), "lies outside of the folder"),
-        (GenerationRequest(prompt="x", seed=0, prompt_id="link"), "lies outside of the folder"),
         (GenerationRequest(prompt="x", seed=0, prompt_id="broken"), "cannot read broken_0.png"),
         (GenerationRequest(prompt="x", seed=0, prompt_id="black"), "black or constant image"),
     ],

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from jaxtyping import UInt8
     from PIL import Image
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".tif", ".tiff", ".ppm", ".gif")
 Alpha = Literal["white", "drop"]
 ALPHAS: tuple[Alpha, ...] = get_args(Alpha)
 # Kept in this order: a cached image stores its oddities as bits.

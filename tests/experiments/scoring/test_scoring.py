@@ -228,7 +228,7 @@ UNREACHABLE = {
     ),
     "empty reference": (
         {"metrics": ["fd(encoder=scenes)"], "reference": {"folder": "photos"}},
-        "photos holds 0 image files",
+        "photos holds no image files",
     ),
     "one image": (
         {
