@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import os
 import re
 from collections.abc import Sequence
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from gandiff.common.contents import FileMark, read_marked
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import UnreadableImageError, image_size, open_image, to_rgb
 from gandiff.common.picture_files import SUFFIXES, is_picture, list_pictures, no_pictures
@@ -68,12 +70,22 @@ class FolderGenerator(Generator):
         """Look up one image per request; a missing or broken file is a failed generation."""
         return [self._look_up(request) for request in requests]
 
+    def source(self, request: GenerationRequest) -> Path | None:
+        """The file of a request; None if there is none."""
+        try:
+            return self._path(request)
+        except LookupError:
+            return None
+
     def _look_up(self, request: GenerationRequest) -> Generation:
+        source = None
         try:
             path = self._path(request)
-            return finish(read_image(path, self._settings), nfe=0)
+            data, source = _read(path)
+            made = finish(decode_picture(data, path.name, self._settings), nfe=0)
         except LookupError as error:
-            return Generation(image=None, status="failed", reason=str(error.args[0]), nfe=0)
+            made = Generation(image=None, status="failed", reason=str(error.args[0]), nfe=0)
+        return dataclasses.replace(made, source=source)
 
     def _path(self, request: GenerationRequest) -> Path:
         """Return the file of a request; ``LookupError`` says why there is none."""
@@ -114,13 +126,13 @@ class FolderGenerator(Generator):
             )
 
 
-def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture of any mode as RGB, resized if so set; ``LookupError`` if it is broken."""
+def decode_picture(data: bytes, name: str, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3"]:
+    """Decode a picture of any mode as RGB, resized if so set; ``LookupError`` if it is broken."""
     try:
-        with open_image(path) as file:
+        with open_image(io.BytesIO(data)) as file:
             image = to_rgb(file)
     except UnreadableImageError as error:
-        raise LookupError(f"cannot read {path.name} as an image: {error}") from error
+        raise LookupError(f"cannot read {name} as an image: {error}") from error
     if settings.resize is not None:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
@@ -128,6 +140,13 @@ def read_image(path: Path, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3
         kind = Image.Resampling[settings.resize_filter.upper()]
         image = image.resize((settings.resize, settings.resize), kind)
     return np.asarray(image)
+
+
+def _read(path: Path) -> tuple[bytes, FileMark]:
+    try:
+        return read_marked(path)
+    except OSError as error:
+        raise LookupError(f"cannot read {path.name}: {error.strerror or error}") from error
 
 
 def _existing_folder(text: str) -> Path:

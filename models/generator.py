@@ -10,10 +10,13 @@ from __future__ import annotations
 import abc
 import dataclasses
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import UInt8
+
+from gandiff.common.contents import FileMark
 
 Family = Literal["gan", "diffusion", "distilled", "folder", "other"]
 Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
@@ -46,7 +49,8 @@ class Generation:
 
     ``image`` is None exactly when ``status`` is not ``ok``. ``nfe`` counts evaluations of the
     denoiser per image, guidance included (a GAN has 1, a ready image 0). ``truncated_tokens`` maps
-    the name of a text encoder to how many tokens of the prompt it did not read.
+    the name of a text encoder to how many tokens of the prompt it did not read. ``source`` is the
+    file that a ready image was read from, whether or not it could be decoded.
     """
 
     image: UInt8[np.ndarray, "h w 3"] | None
@@ -54,6 +58,7 @@ class Generation:
     reason: str | None = None
     truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
     nfe: int = 1
+    source: FileMark | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -109,6 +114,15 @@ class Generator(abc.ABC):
     @abc.abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; result i depends on request i alone."""
+
+    def source(self, request: GenerationRequest) -> Path | None:
+        """The file that the image of a request is read from; None if it is not there, and for
+        images that are computed.
+
+        A run asks before it keeps an image that it has: what the file holds now must be what the
+        ``source`` of the ``Generation`` said.
+        """
+        return None
 
     def unload(self) -> None:  # noqa: B027  (most generators have nothing more to do)
         """Free the memory that ``load`` took."""

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError, RequestError, environment_failure
+from gandiff.experiments.runs.freshness import say_outdated
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import ImageEntry
@@ -30,6 +31,9 @@ def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False
     """
     if retry_failed:
         run.recheck(retry_failed=True)
+    for name, outdated in run.outdated.items():
+        for line in say_outdated(name, outdated):
+            run.warn(line)
     waiting = {name: run.missing(name) for name in run.batches if run.missing(name)}
     try:
         with _progress(run, quiet) as advance:
@@ -142,6 +146,9 @@ def _make(
 
 
 def _save(run: Run, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
+    for made in generations:
+        if made.source is not None:
+            run.ledger.note(made.source)
     pairs = zip(batch.jobs, generations, strict=True)
     run.store.append([_entry(run, job, made, seconds) for job, made in pairs])
     run.mark_done(batch)
@@ -168,6 +175,7 @@ def _entry(run: Run, job: GenerationJob, made: Generation, seconds: float) -> Im
         reason=made.reason,
         nfe=made.nfe,
         truncated_tokens=dict(made.truncated_tokens),
+        source=made.source.sha256 if made.source else None,
     )
 
 

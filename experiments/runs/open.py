@@ -9,11 +9,13 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
+from gandiff.common.contents import ContentLedger
 from gandiff.common.devices import check_device, resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.common.files import read_lines, write_atomically
 from gandiff.common.run_record import (
     COMPARISON_FILE,
+    INPUTS,
     PROMPTS,
     RECORD,
     GeneratorPlan,
@@ -71,6 +73,7 @@ def open_run(
             _check_free(folder)
         suite = suite or open_configured(comparison.suite, comparison.folder)
         run = _planned(comparison, suite, store, generators or {})
+        run.looks_outside = makes_images
         if makes_images:
             _check_generators(run)
         if check is not None:
@@ -141,6 +144,7 @@ def _planned(
         suite=suite,
         device=device,
         store=store,
+        ledger=ContentLedger(store.folder / INPUTS),
         batches=_batches(comparison, suite, plan),
         record=dataclasses.replace(record, plan=plan),
         objects=objects,
@@ -278,5 +282,6 @@ def _outcome(run: Run) -> Iterator[None]:
         raise
     finally:
         with contextlib.nullcontext() if status == "done" else contextlib.suppress(OSError):
+            run.ledger.save()
             run.update(status=status, error=problem, finished=provenance.now())
             run.count()

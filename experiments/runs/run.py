@@ -8,11 +8,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.contents import ContentLedger
 from gandiff.common.errors import RequestError
 from gandiff.common.run_record import RECORD, ImageCounts, RunRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
+from gandiff.experiments.runs.freshness import Outdated, outdated_images
 from gandiff.experiments.runs.plan import Batch
 from gandiff.experiments.runs.store import ImageEntry, RunStore
 from gandiff.models.generator import Generator, GeneratorInfo
@@ -29,6 +31,9 @@ class Run:
     batches: Mapping[str, Sequence[Batch]]  # of each generator
     record: RunRecord
     objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
+    ledger: ContentLedger = dataclasses.field(default_factory=ContentLedger)
+    looks_outside: bool = False  # whether images are compared with the files that they came from
+    outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
     _built: dict[str, Generator] = dataclasses.field(default_factory=dict, init=False)
     _missing: dict[str, list[Batch]] = dataclasses.field(default_factory=dict, init=False)
 
@@ -48,13 +53,13 @@ class Run:
     def missing(self, name: str) -> list[Batch]:
         """The batches that are still to be made; every image is checked once, when first asked."""
         if name not in self._missing:
-            self._missing[name] = self.store.missing(self.batches[name])
+            self._missing[name] = self._look(name)
         return self._missing[name]
 
     def recheck(self, *, retry_failed: bool = False) -> None:
         """Check every image again; ``retry_failed`` counts recorded failures as not made."""
-        for name, batches in self.batches.items():
-            self._missing[name] = self.store.missing(batches, retry_failed=retry_failed)
+        for name in self.batches:
+            self._missing[name] = self._look(name, retry_failed=retry_failed)
 
     def mark_done(self, batch: Batch) -> None:
         """Note that a batch is no longer missing."""
@@ -97,6 +102,24 @@ class Run:
             planned = sum(len(batch.jobs) for batch in batches)
             counts[name] = ImageCounts(planned=planned, **made)
         self.update(counts=counts)
+
+    def _look(self, name: str, *, retry_failed: bool = False) -> list[Batch]:
+        batches = self.batches[name]
+        if self.looks_outside and self._reads_files(name):
+            generator = self.generator(name)
+            self.outdated[name] = outdated_images(
+                batches, self.store.entries, generator, self.ledger
+            )
+        outdated = self.outdated.get(name, {})
+        return self.store.missing(batches, retry_failed=retry_failed, outdated=outdated)
+
+    def _reads_files(self, name: str) -> bool:
+        """Whether its images are read from files, as far as is known without building it."""
+        if self.comparison.generators[name].type == "folder":
+            return True
+        given = self.objects.get(name)
+        looks_up = given is not None and type(given).source is not Generator.source
+        return looks_up or any(entry.source for entry in self.entries(name))
 
     def _build(self, name: str) -> Generator:
         config = self.comparison.generators[name]

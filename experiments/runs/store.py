@@ -7,7 +7,7 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.files import file_sha256, write_atomically
-from gandiff.common.run_record import COMPARISON_FILE, LOG, PROMPTS, RECORD
+from gandiff.common.run_record import COMPARISON_FILE, INPUTS, LOG, PROMPTS, RECORD
 from gandiff.experiments.runs.lock import FolderLock
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
-RUN_FILES = (LOG, RECORD, PROMPTS, COMPARISON_FILE, FolderLock.NAME, FolderLock.HOLDER)
+RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, FolderLock.NAME, FolderLock.HOLDER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,6 +41,7 @@ class ImageEntry:
     reason: str | None = None
     nfe: int = 1
     truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    source: str | None = None  # sha256 of the file outside that the image was read from
 
 
 class RunStore:
@@ -74,12 +75,23 @@ class RunStore:
         """Release the lock."""
         self._lock.release()
 
-    def missing(self, batches: Iterable[Batch], *, retry_failed: bool = False) -> list[Batch]:
+    def missing(
+        self,
+        batches: Iterable[Batch],
+        *,
+        retry_failed: bool = False,
+        outdated: Container[str] = (),
+    ) -> list[Batch]:
         """List the batches in which an image or its line is missing or not what was written.
 
-        A recorded failure counts as made, unless it is to be tried again.
+        A recorded failure counts as made, unless it is to be tried again; the keys in ``outdated``
+        do not.
         """
-        return [b for b in batches if not all(self._has(job, retry_failed) for job in b.jobs)]
+
+        def has(job: GenerationJob) -> bool:
+            return job.key not in outdated and self._has(job, retry_failed)
+
+        return [batch for batch in batches if not all(map(has, batch.jobs))]
 
     def drop_entries(self, batches: Iterable[Batch]) -> None:
         """Take batches that will be made again out of the log, so that no line is doubled."""

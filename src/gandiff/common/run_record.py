@@ -16,6 +16,7 @@ RECORD = "run.json"
 COMPARISON_FILE = "comparison.yaml"  # as it was given
 PROMPTS = "prompts.jsonl"
 LOG = "images.jsonl"  # a line for each image
+INPUTS = "inputs.jsonl"  # a line for each file outside of the run that was read
 TRACES = "traces/traces.json"
 TIMING, SCORES = "timing.parquet", "scores.parquet"
 RESULTS, DIFFERENCES = "results.parquet", "differences.parquet"
