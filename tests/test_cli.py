@@ -221,7 +221,7 @@ def training(error: BaseException, *, saves: bool) -> Any:
 
     def train(request: Any, *_: object) -> None:
         if saves:
-            request.out.mkdir(parents=True)
+            request.out.mkdir(parents=True, exist_ok=True)
             (request.out / "checkpoint.pt").touch()
         raise error
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated
@@ -13,6 +14,7 @@ import typer
 from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
+from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.gan.recipe import (
     ENDS,
     RECIPES,
@@ -39,13 +41,12 @@ _HELP = {
     "text": "Train the text encoder that conditions the generators.",
 }
 
+_PARTS = {"judges": ("scene-classifier-a", "scene-classifier-b", "scene-clip")}  # folders
 _CHECKPOINTS = {  # below --out; where one is, --resume can continue
     "gan": ("checkpoint.pt",),
     "text": ("checkpoint.pt",),
     "diffusion": ("checkpoint.pt", "state/vae/checkpoint.pt", "state/unet/checkpoint.pt"),
-    "judges": tuple(
-        f"scene-{name}/checkpoint.pt" for name in ("classifier-a", "classifier-b", "clip")
-    ),
+    "judges": tuple(f"{part}/checkpoint.pt" for part in _PARTS["judges"]),
 }
 
 
@@ -58,8 +59,17 @@ def _epilog(kind: str, *more: str) -> str:
     )
 
 
+@contextmanager
+def _claimed(
+    kind: str, given: Given, parts: Iterable[str | Path] = ()
+) -> Iterator[TrainingRequest]:
+    """The request, once the output folder is ours; asked first, since torch takes seconds."""
+    out = given["out"] = given["out"] or Path("runs", f"train-{kind}")
+    with claim(out, [out / part for part in parts], overwrite=given["overwrite"]):
+        yield _request(kind, given)
+
+
 def _request(kind: str, given: Given) -> TrainingRequest:
-    given["out"] = given["out"] or Path("runs", f"train-{kind}")
     given["device"] = chosen_device(given["device"])
     leaves_checkpoints([given["out"] / name for name in _CHECKPOINTS[kind]])
     return TrainingRequest(**given, command=this_command())
@@ -68,11 +78,14 @@ def _request(kind: str, given: Given) -> TrainingRequest:
 def _refuse_unfinished(kind: str, request: TrainingRequest) -> None:
     from gandiff.experiments.training.checks import refuse_unfinished
 
+    if request.overwrite:
+        return
     if kind != "judges":
         refuse_unfinished(request, *_CHECKPOINTS[kind])
         return
-    for path in map(Path, _CHECKPOINTS[kind]):  # judges have a record each
-        refuse_unfinished(dataclasses.replace(request, out=request.out / path.parent), path.name)
+    for part in _PARTS[kind]:  # judges have a record each
+        own = dataclasses.replace(request, out=request.out / part)
+        refuse_unfinished(own, "checkpoint.pt")
 
 
 def _train(kind: str, request: TrainingRequest, as_json: bool, *recipe: GanRecipe) -> None:
@@ -88,7 +101,8 @@ def _add(kind: str, about: str) -> None:
     @app.command(kind, help=about, epilog=_epilog(kind))
     @takes(TrainingRequest, kind, out=None, device="auto")
     def train(given: Given, *, as_json: Json = False) -> None:
-        _train(kind, _request(kind, given), as_json)
+        with _claimed(kind, given, _PARTS.get(kind, ())) as request:
+            _train(kind, request, as_json)
 
 
 _SETTABLE = [
@@ -146,19 +160,19 @@ def gan(
     as_json: Json = False,
 ) -> None:
     """Train the text-conditioned GAN."""
-    request = _request("gan", given)
     changes = read_numbers(numbers or [])
     given_otherwise = {"augment": augment or None, "guidance": guidance}
     changes |= {name: value for name, value in given_otherwise.items() if value is not None}
     chosen = recipe_of(recipe, **changes)
     if sweep is None:
-        _train("gan", request, as_json, chosen)
+        with _claimed("gan", given) as request:
+            _train("gan", request, as_json, chosen)
     else:
-        _sweep(request, chosen, sweep, changes, as_json)
+        _sweep(given, chosen, sweep, changes, as_json)
 
 
 def _sweep(
-    request: TrainingRequest,
+    given: Given,
     recipe: GanRecipe,
     sweep: str,
     fixed: Collection[str],
@@ -168,8 +182,10 @@ def _sweep(
     from gandiff.experiments.training.gan.sweep import read_sweep, sweep_recipes
 
     name, values = read_sweep(sweep)
-    leaves_checkpoints([request.out / f"{name}={value}" / "checkpoint.pt" for value in values])
-    swept = sweep_recipes(request, recipe, name, values, fixed=fixed)
+    trials = [f"{name}={value}" for value in values]
+    with _claimed("gan", given, trials) as request:
+        leaves_checkpoints([request.out / trial / "checkpoint.pt" for trial in trials])
+        swept = sweep_recipes(request, recipe, name, values, fixed=fixed)
     if as_json:
         echo_json(swept)
     else:

@@ -15,11 +15,11 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.files import file_sha256, write_atomically
+from gandiff.common.lock import HOLDER, LOCK, folder_lock
 from gandiff.common.run_record import COMPARISON_FILE, INPUTS, LOG, PROMPTS, RECORD
-from gandiff.experiments.runs.lock import FolderLock
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
-RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, FolderLock.NAME, FolderLock.HOLDER)
+RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, LOCK, HOLDER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class RunStore:
         """Look at a run folder without changing or locking it."""
         self.folder = folder
         self.entries: dict[str, ImageEntry] = {}
-        self._lock = FolderLock(folder)
+        self._lock = folder_lock(folder)
         self._damaged = False
         self._read_log()
 

@@ -16,11 +16,12 @@ from gandiff.common.files import write_atomically
 from gandiff.common.renamed import current_names
 from gandiff.experiments.training.identity import plain, same_data
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
+from gandiff.experiments.training.records import CHECKPOINT as CHECKPOINT
 from gandiff.experiments.training.records import RECORD
 from gandiff.models.gan.config import CONFIG, WEIGHTS
 from gandiff.models.gan.model import CARD
 
-CHECKPOINT, BEST = "checkpoint.pt", "checkpoint-best.pt"
+BEST = "checkpoint-best.pt"
 SAMPLES, BEST_FOLDER = "samples", "best"
 _MODEL = (CONFIG, WEIGHTS, CARD, "model_index.json")
 
@@ -150,8 +151,10 @@ def clear_model(folder: Path) -> None:
         return
     for name in _MODEL:
         (folder / name).unlink(missing_ok=True)
-    for name in (BEST_FOLDER, SAMPLES):
-        shutil.rmtree(folder / name, ignore_errors=True)
+    shutil.rmtree(folder / BEST_FOLDER, ignore_errors=True)
+    for pattern in ("kimg-*.png", "reals.png", "neighbours.png", "truncation.png"):
+        for picture in (folder / SAMPLES).glob(pattern):  # others are somebody's
+            picture.unlink()
 
 
 def keep_latest(folder: Path, keep: int, images: int) -> None:

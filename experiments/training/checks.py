@@ -13,6 +13,7 @@ import torch
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.options import check_options
+from gandiff.common.outputs import check_folder
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.experiments.data.captioned import CaptionedImages, open_data
 from gandiff.experiments.data.files import list_captioned
@@ -60,8 +61,7 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
             f"--processes {request.processes} --device {request.device}: several processes can "
             "share a batch on CUDA or on the CPU alone; give --processes 1, or --device cpu"
         )
-    if request.out.exists() and not request.out.is_dir():
-        raise RequestError(f"--out {request.out} is a file; give a folder")
+    check_folder(request.out)
     if request.resume and not any((request.out / name).is_file() for name in checkpoints):
         raise RequestError(
             f"--resume found no {checkpoints[-1]} in {request.out}; start without --resume"
@@ -169,5 +169,6 @@ def refuse_unfinished(request: TrainingRequest, *checkpoints: str) -> None:
     if held > (record.get("images", 0) if record.get("finished", True) else 0):
         raise RequestError(
             f"{request.out} holds a training that is not finished ({labels}, "
-            f"{held / 1000:,.1f} kimg); continue with --resume, or give another --out, or delete it"
+            f"{held / 1000:,.1f} kimg); continue with --resume, give another --out, or start again "
+            "with --overwrite"
         )

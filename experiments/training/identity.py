@@ -15,7 +15,7 @@ from gandiff.common.options import flag
 from gandiff.common.validation import read_value
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
-_NO_MATTER = {"out", "resume", "tensorboard", "quiet", "command"}
+_NO_MATTER = {"out", "resume", "overwrite", "tensorboard", "quiet", "command"}
 
 
 def training_digest(

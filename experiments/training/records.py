@@ -15,7 +15,7 @@ from gandiff.common.files import read_json, write_atomically
 from gandiff.common.renamed import current_names
 from gandiff.experiments.training.request import TrainingRequest
 
-RECORD, TEXT_RECORD = "training.json", "text_training.json"
+RECORD, TEXT_RECORD, CHECKPOINT = "training.json", "text_training.json", "checkpoint.pt"
 TEXT_LABEL = "text encoder"  # of its checkpoint
 _POINTS = 60  # of a curve
 

@@ -56,6 +56,11 @@ class TrainingRequest:
     resume: bool = option(
         False, "Continue from the state in the output folder; give the other options again, too."
     )
+    overwrite: bool = option(
+        False,
+        "Write over what lies in the output folder: an unfinished training, and files that gandiff "
+        "did not write.",
+    )
     text_encoder: str | None = option(
         None,
         "A frozen CLIP or T5 text encoder, such as openai/clip-vit-large-patch14, "

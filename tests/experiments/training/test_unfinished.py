@@ -33,7 +33,7 @@ def test_an_unfinished_training_is_not_overwritten(tmp_path: Path) -> None:
         refuse_unfinished(request(tmp_path), CHECKPOINT)
     assert str(refused.value) == (
         f"{tmp_path} holds a training that is not finished (GAN, 412.0 kimg); "
-        "continue with --resume, or give another --out, or delete it"
+        "continue with --resume, give another --out, or start again with --overwrite"
     )
     refuse_unfinished(request(tmp_path, resume=True), CHECKPOINT)
 
