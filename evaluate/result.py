@@ -17,7 +17,7 @@ Value = str | int | float | bool
 
 DIRECTIONS, AXES, SCALES = get_args(Direction), get_args(Axis), get_args(Scale)
 
-_CALL = re.compile(r"^\s*(?P<name>[a-z][a-z0-9_]*(?::\w+)?)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
+_CALL = re.compile(r"^\s*(?P<name>[A-Za-z]\w*(?::\w+)?)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
 _ROW = re.compile(r"^(?P<base>[^(/]+)(?P<params>\(.*\))?(?:/(?P<part>.*))?$", re.DOTALL)
 _SHORT = {
     "fid": ("fd", {"encoder": "inception"}),

@@ -126,6 +126,7 @@ def test_the_command_works_on_the_installed_files(installed: Installed) -> None:
     command = installed.python.with_name("gandiff")
     shown = call(command, "--help", PYTHONPATH=dependencies)
     assert "Examples:" in shown
+    assert shown == call(installed.python, "-m", "gandiff", "--help", PYTHONPATH=dependencies)
     assert "scenes is valid" in call(command, "validate", "scenes", PYTHONPATH=dependencies)
     listed = call(command, "list", "comparisons", "--quiet", PYTHONPATH=dependencies)
     assert listed.split() == ["gpu", "scenes", "shipped"]

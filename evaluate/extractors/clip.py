@@ -148,9 +148,8 @@ def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Pat
     # The tag's activation, whatever the architecture's default: open_clip itself only warns.
     quick = {"force_quick_gelu": bool(settings.get("quick_gelu", False))}
     if source is not None:
-        preprocess = {key: settings[key] for key in _PREPROCESS if settings.get(key) is not None}
-        options = {"pretrained": source, "force_preprocess_cfg": preprocess, **quick}
-        return name, options, Path(source)
+        kept = {f"image_{key}": settings[key] for key in _PREPROCESS if settings.get(key)}
+        return name, {"pretrained": source, **kept, **quick}, Path(source)
     where = settings.get("hf_hub") or settings.get("url")
     try:
         weights = Path(open_clip.download_pretrained(settings))

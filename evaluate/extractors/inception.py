@@ -127,6 +127,8 @@ def open_encoder(
     else a download).
     """
     weights = Path(source) if source else _owners_file()
+    if weights.is_dir():
+        raise MetricError(f"{weights} is a folder; --weights inception=FILE takes {_FILE}")
     return Inception(name, weights, variant or RESIZES[0], device, compile)
 
 

@@ -22,6 +22,7 @@ import torch
 from PIL import Image
 from scipy.linalg import sqrtm
 
+from gandiff.common.names import did_you_mean
 from gandiff.evaluate.metrics.frechet import frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.benchmarks.peers import PEERS
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--only", default="", help="names with commas between; all if empty")
     parser.add_argument("--distance", action="store_true", help="time the Fréchet distance alone")
     given = parser.parse_args(arguments)
+    if given.images < 2 or given.side < 1 or given.rounds < 1:
+        parser.error("--images must be at least 2, --side and --rounds at least 1")
     if given.distance:
         _time_distance()
         return
@@ -61,6 +64,9 @@ def _time_folders(root: Path, images: int, side: int, rounds: int, only: str) ->
     compile_seconds: list[float] = []
     contestants = _contestants(made, real, weights, compile_seconds)
     wanted = [name.strip() for name in only.split(",") if name.strip()] or list(contestants)
+    for name in wanted:
+        if name not in contestants:
+            raise SystemExit(f"--only: no package {name!r}{did_you_mean(name, contestants)}")
     taken: dict[str, list[float]] = {name: [] for name in wanted}
     for turn in range(rounds):
         for name in wanted:

@@ -21,9 +21,12 @@ _BATCH = 32
 
 
 def torch_fidelity(folder: Path, reference: Path, weights: Path, subset_size: int = 100) -> Numbers:
-    """FID by TensorFlow's resize, and KID as the mean over random subsets."""
+    """FID by TensorFlow's resize, and KID as the mean over random subsets, of all if there are
+    fewer.
+    """
     import torch_fidelity
 
+    fewest = min(len(list(place.iterdir())) for place in (folder, reference))
     with _silenced():
         found = torch_fidelity.calculate_metrics(
             input1=str(folder),
@@ -31,7 +34,7 @@ def torch_fidelity(folder: Path, reference: Path, weights: Path, subset_size: in
             cuda=False,
             fid=True,
             kid=True,
-            kid_subset_size=subset_size,
+            kid_subset_size=min(subset_size, fewest),
             feature_extractor_weights_path=str(weights),
             batch_size=_BATCH,
             cache=False,

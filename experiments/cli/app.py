@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import sys
+from collections import Counter
 from collections.abc import Sequence
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import typer
+from typer.core import TyperCommand
 
+from gandiff.common.errors import RequestError
 from gandiff.experiments.cli import compare, doctor, draw, explore, run, score, train, validate
 from gandiff.experiments.cli import list as list_command
 from gandiff.experiments.cli.invocation import command_to_continue, invocation
@@ -31,7 +36,27 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+
+
+class _OneOfEach(TyperCommand):
+    """A command that refuses an option given twice, of which the last would win without a word."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        _, _, order = self.make_parser(ctx).parse_args(list(args))
+        for option, times in Counter(order).items():
+            is_plain_flag = getattr(option, "is_flag", False) and not option.secondary_opts
+            if (
+                times > 1
+                and option.opts[0].startswith("-")
+                and not (option.multiple or is_plain_flag)
+            ):
+                raise RequestError(f"{max(option.opts, key=len)} was given twice; give it once")
+        return super().parse_args(ctx, args)
+
+
 for module in (draw, run, score, compare, validate, list_command, doctor, train, explore):
+    for command in module.app.registered_commands:
+        command.cls = _OneOfEach
     app.add_typer(module.app)  # without a name of its own, its commands are added one by one
 
 
@@ -66,9 +91,11 @@ def _root(
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command line (without the program's name) and return its exit code."""
     arguments = list(sys.argv[1:] if argv is None else argv) or ["--help"]
+    _prepare_streams()
     with invocation(arguments):
         try:
             code = app(args=arguments, prog_name="gandiff", standalone_mode=False)
+            sys.stdout.flush()  # now, so that what goes wrong is reported
             # A command that ends early gives its code, one that runs to its end gives None.
             if code != INTERRUPTED:
                 return code if isinstance(code, int) else DONE
@@ -78,9 +105,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         except Exception as error:
             if os.environ.get("GANDIFF_DEBUG"):
                 raise
+            if _drop_output() and isinstance(error, BrokenPipeError):
+                return FAILED  # the reader has gone (``| head -1``), and asks for no reason
             outcome = _explain(error)
     print(outcome.message, file=sys.stderr)
     return outcome.code
+
+
+def _prepare_streams() -> None:
+    """Replace letters that the terminal or file cannot show, and a stream that is closed."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        elif isinstance(stream, io.TextIOWrapper) and stream.errors in (
+            "strict",
+            "surrogateescape",
+        ):
+            stream.reconfigure(errors="replace")
+
+
+def _drop_output() -> bool:
+    """Whether what was printed can no longer be written; Python would try again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _interrupted() -> Outcome:
@@ -92,7 +145,6 @@ def _explain(error: Exception) -> Outcome:
     from gandiff.common.errors import (
         GeneratorError,
         MetricError,
-        RequestError,
         environment_failure,
         with_command,
     )
@@ -102,7 +154,8 @@ def _explain(error: Exception) -> Outcome:
     if isinstance(error, (RequestError, GeneratorError, MetricError)):
         return Outcome(WRONG_REQUEST, f"error: {one_line(error)}")
     if isinstance(error, (FileNotFoundError, NotADirectoryError, IsADirectoryError)):
-        return Outcome(WRONG_REQUEST, f"error: {error.strerror}: {one_line(error.filename)}")
+        where = f": {one_line(error.filename)}" if error.filename else ""
+        return Outcome(WRONG_REQUEST, f"error: {error.strerror or one_line(error)}{where}")
     failure = environment_failure(error)
     if failure is not None:
         said = with_command(failure, command_to_continue())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,8 +28,13 @@ def one_line(text: object) -> str:
 
 
 def echo_json(value: object) -> None:
-    """Print a value as JSON; see ``plain``."""
-    typer.echo(json.dumps(plain(value), indent=2, ensure_ascii=False))
+    """Print a value as JSON (see ``plain``), with escapes for letters that stdout cannot write."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False)
+    try:
+        text.encode(sys.stdout.encoding or "utf-8")
+    except UnicodeEncodeError:
+        text = json.dumps(plain(value), indent=2)
+    typer.echo(text)
 
 
 def echo_warnings(messages: Iterable[object]) -> None:

@@ -133,6 +133,12 @@ def _is_run(target: Path) -> bool:
 
 
 def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders: bool) -> None:
+    if target.is_file() and target.suffix.lower() not in (".yaml", ".yml"):
+        more = "; a file of statistics is given as --reference" * (target.suffix == ".npz")
+        raise RequestError(
+            f"{target} is a file; give the folder of the images to measure, or a run folder or its "
+            f"YAML file{more}"
+        )
     if is_run and only_folders:
         raise RequestError(
             f"{target} is a run, which says itself what to measure; --reference, --metrics, "

@@ -10,6 +10,7 @@ from typing import Any
 
 from gandiff.common.errors import MetricError, RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
+from gandiff.common.run_record import RECORD
 from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.paths import (
@@ -78,7 +79,9 @@ def _read(path: Path) -> str:
     except IsADirectoryError:
         raise RequestError(f"{path} is a folder; must be a comparison file (.yaml)") from None
     except UnicodeDecodeError as error:
-        raise RequestError(f"{path}: must be UTF-8 text ({error.reason})") from None
+        raise RequestError(
+            f"{path}: must be a comparison file (.yaml), which is UTF-8 text ({error.reason})"
+        ) from None
     except OSError as error:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -191,6 +194,10 @@ def _check_reference(document: Document, comparison: Comparison, base: Path) -> 
     folder = (base / Path(reference.folder).expanduser()).resolve()
     if not folder.is_dir():
         raise document.error(("reference", "folder"), f"there is no folder {folder}")
+    if (folder / RECORD).is_file():
+        raise document.error(
+            ("reference", "folder"), f"{folder} is a run folder; must be a folder of images"
+        )
     reference = dataclasses.replace(reference, folder=str(folder))
     return dataclasses.replace(comparison, reference=reference)
 

@@ -12,6 +12,7 @@ from typing import Any
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.run_record import RECORD
 from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
@@ -64,7 +65,7 @@ def measure_folders(
     with _cache(encoding) as cache:
         chosen = [make_metric(MetricSpec.parse(name)) for name in names]
         stored = None
-        if reference is not None and reference.suffix == SUFFIX:
+        if reference is not None and reference.suffix.lower() == SUFFIX:
             stored = read_statistics(reference)
         for metric in chosen:
             _check(metric, reference, stored, cache)
@@ -194,6 +195,7 @@ def _listed(
     folder: Path, encoders: Sequence[str], cache: FeatureCache, encoding: Encoding
 ) -> tuple[list[ImageRecord], list[str]]:
     """The images of a folder that can be read, encoded in one pass, and lines on the others."""
+    _check_folder(folder)
     images, odd = folder_images(folder, encoding.max_images)
     unreadable = cache.compute(encoders, images)
     if not unreadable:
@@ -204,6 +206,17 @@ def _listed(
     if not readable:
         raise MetricError(warning)
     return readable, [*odd, f"{warning}; the other {len(readable)} are measured"]
+
+
+def _check_folder(folder: Path) -> None:
+    """Raise ``RequestError`` for a file, and for a run folder, whose pictures are not one set."""
+    if folder.is_file():
+        raise RequestError(f"{folder} is a file; give a folder of images")
+    if (folder / RECORD).is_file():
+        raise RequestError(
+            f"{folder} is a run folder; give a folder of images, such as one of those in "
+            f"{folder / 'images'}"
+        )
 
 
 def split_metrics(text: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The real loading code on small models with random weights, saved in the real formats."""
 
 import json
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +83,10 @@ def test_a_file_for_a_published_model_keeps_its_quirks(tmp_path: Path) -> None:
     name, options, weights = clip_module._resolve("ViT-B-32/openai", str(file))
     assert (name, weights) == ("ViT-B-32", file)
     assert options["force_quick_gelu"] is True  # open_clip itself only warns
-    assert options["force_preprocess_cfg"]["mean"][0] == pytest.approx(0.48145466)
+    assert options["image_mean"][0] == pytest.approx(0.48145466)
+    import open_clip
+
+    assert options.keys() < signature(open_clip.create_model_and_transforms).parameters.keys()
     assert (
         clip_module._resolve("ViT-B-32/laion2b_s34b_b79k", str(file))[1]["force_quick_gelu"]
         is False

@@ -235,7 +235,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     with pytest.raises(RequestError, match="is a folder"):
         load_comparison(tmp_path)
     (tmp_path / "c.yaml").write_bytes(b"name: \xff\n")
-    with pytest.raises(RequestError, match="must be UTF-8"):
+    with pytest.raises(RequestError, match="which is UTF-8"):
         load_comparison(tmp_path / "c.yaml")
 
 
