@@ -14,7 +14,7 @@ from jaxtyping import Float
 from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRecord:
     """One image on disk and what was asked for; ``expected`` are the facts that the prompt states.
 

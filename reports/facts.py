@@ -129,7 +129,7 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         lines.append(("take the same code", f"git checkout {shlex.quote(str(git['commit']))}"))
     again = f"gandiff run {folder}/{COMPARISON_FILE}"
     lines.append(("run it all again", run.record.command or again))
-    key = next((i.get("key") for i in run.images if i.get("status", "ok") == "ok"), None)
+    key = next((image.key for image in run.images if image.is_ok), None)
     if key:
         lines.append(
             (
@@ -144,9 +144,9 @@ def commands(run: RunData) -> list[tuple[str, str]]:
 def failure_reasons(run: RunData) -> list[tuple[str, str, str, int]]:
     """Count images without success by generator, status and reason, most frequent first."""
     counted = Counter(
-        (str(i.get("generator")), str(i.get("status")), str(i.get("reason") or "no reason given"))
-        for i in run.images
-        if i.get("status", "ok") != "ok"
+        (image.generator, str(image.status), image.reason or "no reason given")
+        for image in run.images
+        if not image.is_ok
     )
     return [(*key, count) for key, count in counted.most_common()]
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
-from gandiff.reports.run_data import RunData
+from gandiff.reports.run_data import ImageLine, RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
 from gandiff.reports.values import visible
 
@@ -54,8 +54,8 @@ class Gallery:
 
 def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
     """Choose prompts from all categories alike and inline their pictures, up to the byte budget."""
-    places = {(i.get("generator"), i.get("prompt_id"), i.get("sample")): i for i in run.images}
-    samples_total = 1 + max((s for *_, s in places if isinstance(s, int)), default=-1)
+    places = {(i.generator, i.prompt_id, i.sample): i for i in run.images}
+    samples_total = 1 + max((i.sample for i in run.images), default=-1)
     samples = min(samples_total, MOST_SAMPLES)
     shown: list[GalleryPrompt] = []
     spent = 0
@@ -90,7 +90,7 @@ def _chosen(run: RunData) -> list[tuple[int, dict[str, Any]]]:
 
 def _entry(
     run: RunData,
-    places: Mapping[tuple[Any, Any, Any], dict[str, Any]],
+    places: Mapping[tuple[str, str, int], ImageLine],
     prompt: dict[str, Any],
     order: int,
     samples: int,
@@ -101,7 +101,7 @@ def _entry(
     for name in run.generators:
         row = []
         for sample in range(samples):
-            place = places.get((name, prompt.get("id"), sample))
+            place = places.get((name, str(prompt.get("id")), sample))
             picture, length = _picture(run, place, sample)
             size += length
             row.append(picture)
@@ -118,13 +118,12 @@ def _entry(
     return entry, size
 
 
-def _picture(run: RunData, place: dict[str, Any] | None, sample: int) -> tuple[Picture, int]:
+def _picture(run: RunData, place: ImageLine | None, sample: int) -> tuple[Picture, int]:
     if place is None:
         return Picture(sample, None, None, "not made", ""), 0
-    seed, path = place.get("seed"), place.get("path")
-    seed = seed if isinstance(seed, int) else None
-    if place.get("status", "ok") != "ok":
-        reason = f"{place.get('status')}: {place.get('reason') or 'no reason given'}"
+    seed, path = place.seed, place.path
+    if not place.is_ok:
+        reason = f"{place.status}: {place.reason or 'no reason given'}"
         return Picture(sample, seed, None, reason, ""), 0
     file = run.file(path)
     png = None if file is None else thumbnail(file)

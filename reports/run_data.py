@@ -74,7 +74,26 @@ class DifferenceRow:
         )
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, slots=True)
+class ImageLine:
+    """What became of one planned image."""
+
+    generator: str
+    prompt_id: str
+    sample: int
+    seed: int | None
+    key: str | None
+    path: str | None  # relative to the run folder
+    status: str | None
+    reason: str | None
+
+    @property
+    def is_ok(self) -> bool:
+        """Whether there is an image; lines without a status are of images that were made."""
+        return self.status in ("ok", None)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
 class Score:
     """One metric of one image."""
 
@@ -107,7 +126,7 @@ class RunData:
     record: RunRecord
     generators: Mapping[str, GeneratorFacts]
     prompts: list[dict[str, Any]]
-    images: list[dict[str, Any]]
+    images: list[ImageLine]
     results: list[ResultRow]
     differences: list[DifferenceRow]
     scores: list[Score]

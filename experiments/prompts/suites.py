@@ -22,7 +22,7 @@ SCENES_PROMPTS = 128
 _ID_BYTES = 120  # leaves room for the sample number and the ending in a file name of 255 bytes
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
     """One text to make images of; ``expected`` are the facts that it states, for metrics."""
 

@@ -19,7 +19,7 @@ from gandiff.models.generator import GenerationRequest
 KEY_LENGTH = 20  # hex digits, 80 bits: no two of a million images share a key by chance
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationJob:
     """One image to make; ``batch`` counts within the generator."""
 
@@ -46,7 +46,7 @@ class GenerationJob:
         )
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
     """Images made by one call; ``size`` is what the call is padded to."""
 

@@ -22,7 +22,7 @@ from gandiff.experiments.runs.plan import Batch, GenerationJob
 RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, LOCK, HOLDER)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ImageEntry:
     """One line of ``images.jsonl``: what became of one planned image."""
 
@@ -167,4 +167,5 @@ class RunStore:
 
 
 def _line(entry: ImageEntry) -> str:
-    return json.dumps(vars(entry), ensure_ascii=False) + "\n"
+    fields = {name: getattr(entry, name) for name in ImageEntry.__slots__}
+    return json.dumps(fields, ensure_ascii=False) + "\n"

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from gandiff.common.files import write_atomically
-from gandiff.common.run_record import CATEGORIES, COLUMNS
+from gandiff.common.run_record import CATEGORIES, COLUMNS, SCORES
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.experiments.runs.tables import parquet
-from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import Score
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+_CELL = ["generator", "metric", "category"]
 
 
-def category_rows(scores: Iterable[Score], seed: int) -> list[dict[str, Any]]:
-    """The mean of each generator, metric and category, with an interval that resamples prompts."""
-    cells: dict[tuple[str, str, str], list[Score]] = {}
-    for score in scores:
-        cells.setdefault((score.generator, score.metric, score.category), []).append(score)
+def category_rows(scores: pd.DataFrame, seed: int) -> list[dict[str, Any]]:
+    """The mean of each generator, metric and category, with an interval that resamples prompts.
+
+    ``scores`` is the table of scores.
+    """
     rows = []
-    for (generator, metric, category), members in cells.items():
-        groups = [score.prompt_id for score in members]
-        values = np.array([score.value for score in members])
-        interval = bootstrap_over_groups(values, groups, seed)
+    cells = scores.fillna({"category": ""}).groupby(_CELL, sort=False)
+    for cell, members in cells:
+        groups = members["prompt_id"].tolist()
+        interval = bootstrap_over_groups(members["value"].to_numpy(), groups, seed)
         rows.append(
             {
-                "generator": generator,
-                "metric": metric,
-                "category": category,
+                **dict(zip(_CELL, cell, strict=True)),
                 **dataclasses.asdict(interval),
                 "prompts": len(set(groups)),
             }
@@ -41,5 +39,7 @@ def category_rows(scores: Iterable[Score], seed: int) -> list[dict[str, Any]]:
 
 def write_categories(folder: Path, seed: int) -> None:
     """Write the table from the scores that lie in the folder of a run."""
-    rows = category_rows(load_run(folder).scores, seed)
+    import pandas as pd
+
+    rows = category_rows(pd.read_parquet(folder / SCORES), seed)
     write_atomically(folder / CATEGORIES, parquet(rows, COLUMNS[CATEGORIES]))

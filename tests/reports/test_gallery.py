@@ -26,7 +26,7 @@ def test_prompts_come_from_all_categories_alike_and_in_order(run_folder):
 
 def test_every_generator_shows_the_same_prompt_and_seeds(run_folder):
     run = load_run(run_folder)
-    seeds = {(i["prompt_id"], i["sample"]): i["seed"] for i in run.images}
+    seeds = {(i.prompt_id, i.sample): i.seed for i in run.images}
     for prompt in build_gallery(run).prompts:
         assert list(prompt.rows) == list(run.generators)
         for row in prompt.rows.values():
