@@ -13,6 +13,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics, Rows
+from gandiff.evaluate.protocol import LATE
 from gandiff.evaluate.result import MetricSpec, Value
 
 _BLOCK = 4096  # rows looked at at once
@@ -145,8 +146,8 @@ def check_statistics(metric: str, stored: ReferenceStatistics, protocol: Mapping
     """Raise ``MetricError`` naming the first field in which a file's protocol differs from ours."""
     for field, ours in protocol.items():
         theirs = (stored.protocol or protocol).get(field)
-        if theirs is None and field == "alpha":
-            continue  # a file from before it was recorded; see difference_in_protocol
+        if theirs is None and field in LATE:
+            continue  # a file from before it was recorded
         if theirs != ours:
             raise MetricError(
                 f"{metric}: {stored.source} was made with {field} {theirs!r} and the images are "

@@ -20,6 +20,9 @@ UNDECISIVE = frozenset(
         "truncated_prompts",
     }
 )
+# Fields that older numbers do not have. Nearly all images have no transparency, so that their
+# features are the same under both rules; the rule for frames was the same before it was recorded.
+LATE = ("alpha", "frames")
 _SHOWN = 12  # letters of a hash
 
 
@@ -35,9 +38,7 @@ def difference_in_protocol(
         return None
     ours, theirs = (_decisive(result, equal_images) for result in (a, b))
     fields = [*ours, *(field for field in theirs if field not in ours)]
-    # Numbers from before "alpha" was recorded do not say what became of transparency; nearly all
-    # images have none, and their features are the same under both rules.
-    alike = {"alpha"} if None in (ours.get("alpha"), theirs.get("alpha")) else set()
+    alike = {f for f in LATE if None in (ours.get(f), theirs.get(f))}
     return next(
         (f for f in fields if f not in alike and _plain(ours.get(f)) != _plain(theirs.get(f))), None
     )

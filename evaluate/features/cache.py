@@ -12,7 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.common.images import ODDITIES
+from gandiff.common.images import FRAMES, ODDITIES
 from gandiff.evaluate.features.encoders import (
     CROPS,
     FeatureExtractor,
@@ -122,10 +122,12 @@ class FeatureCache(PairFeatures):
         )
 
     def protocol(self, encoder: str) -> dict[str, Any]:
-        """What the features depend on: encoder, weights sha256, resize filter, crop, alpha."""
+        """What the features depend on: encoder, weights sha256, resize filter, crop, and of the
+        decoder what becomes of alpha and which of several frames is taken.
+        """
         extractor = self._extractor(encoder)
         crop = {} if extractor.crop == CROPS[0] else {"crop": "centre"}
-        return {**extractor.protocol(), **crop, "alpha": extractor.alpha}
+        return {**extractor.protocol(), **crop, "alpha": extractor.alpha, "frames": FRAMES}
 
     def texts(self, encoder: str, prompts: Sequence[str]) -> TextBatch:
         """Features of prompts; raises ``MetricError`` if the encoder sees images only."""

@@ -23,7 +23,7 @@ from gandiff.common.errors import EnvironmentFailure
 from gandiff.common.files import write_atomically
 from gandiff.common.images import UnreadableImageError, open_image, to_rgb
 
-_READER = 3  # goes up when the same files give other pixels
+_READER = 4  # goes up when the same files give other pixels
 _FEW = 512  # pictures that are not worth starting processes for
 _IN_MEMORY = 1 << 30  # bytes; more is kept in a file of the cache
 _ABANDONED = 86400.0  # seconds without a further picture: the process that decoded was killed
