@@ -139,9 +139,9 @@ def test_files_of_statistics_that_do_not_fit(
 
 def test_statistics_that_cannot_be_written(folders: Path, gandiff_command: Any) -> None:
     done = gandiff_command("stats", "real", "--encoder", "scenes", "--out", "real.npy")
-    assert (done.code, "must end in .npz" in done.err) == (2, True)
-    done = gandiff_command("stats", "real", "--encoder", "scenes", "--out", "no/real.npz")
-    assert (done.code, "there is no folder no" in done.err) == (2, True)
+    assert (done.code, "real.npy: give a name ending in .npz" in done.err) == (2, True)
+    done = gandiff_command("stats", "real", "--encoder", "scenes", "--out", "real/00.png/real.npz")
+    assert (done.code, "--out real/00.png is a file" in done.err) == (2, True)
     shutil.copytree("real", "one", ignore=lambda _, names: sorted(names)[1:])
     done = gandiff_command("stats", "one", "--encoder", "scenes", "--out", "one.npz")
     assert (done.code, "at least 2 images and found 1" in done.err) == (2, True)

@@ -23,7 +23,7 @@ from gandiff.evaluate.metric import ReferenceStatistics, Rows
 from gandiff.evaluate.numerics.gaussian import Moments
 
 SUFFIX = ".npz"
-_VERSION = 1
+_VERSION, _MARK = 1, "gandiff_statistics"
 
 
 def write_statistics(
@@ -50,7 +50,7 @@ def write_statistics(
         "encoder": encoder,
         "protocol": json.dumps(dict(protocol), sort_keys=True),
         "images_sha256": images_sha256,
-        "gandiff_statistics": np.int64(_VERSION),
+        _MARK: np.int64(_VERSION),
     }
     if keep_features:
         arrays["features"] = features[:].astype(np.float32, copy=False)
@@ -62,6 +62,15 @@ def write_statistics(
     finally:
         with contextlib.suppress(FileNotFoundError):
             temporary.unlink()
+
+
+def is_our_statistics(path: Path) -> bool:
+    """Whether ``write_statistics`` wrote a file."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return f"{_MARK}.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_statistics(path: Path) -> ReferenceStatistics:
@@ -82,7 +91,7 @@ def read_statistics(path: Path) -> ReferenceStatistics:
         raise MetricError(f"{path}: mu has {len(mean)} entries and sigma is {covariance.shape}")
     if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
         raise MetricError(f"{path} holds NaN or infinite numbers")
-    ours = "gandiff_statistics" in arrays
+    ours = _MARK in arrays
     features = arrays.get("features") if ours else None
     return ReferenceStatistics(
         source=str(path),

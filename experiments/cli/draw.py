@@ -12,6 +12,7 @@ import typer
 
 from gandiff.experiments.cli.output import (
     Json,
+    Overwrite,
     Quiet,
     echo_json,
     echo_warnings,
@@ -67,6 +68,7 @@ def draw(
         Path | None,
         typer.Option(metavar="FILE.png", help="The picture (default: runs/draw/<prompt>.png)."),
     ] = None,
+    overwrite: Overwrite = False,
     show: Show = None,
     quiet: Quiet = False,
     as_json: Json = False,
@@ -85,6 +87,7 @@ def draw(
         seed=seed,
         steps_shown=steps_shown,
         out=out,
+        overwrite=overwrite,
         device=device,
         quiet=quiet,
     )

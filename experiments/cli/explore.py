@@ -14,6 +14,7 @@ import typer
 from gandiff.common.errors import RequestError
 from gandiff.experiments.cli.output import (
     Json,
+    Overwrite,
     Quiet,
     echo_json,
     echo_warnings,
@@ -54,6 +55,7 @@ def truncation(
     weights: Weights = "gan-scenes",
     seed: Annotated[int, typer.Option(min=0, help="Seed of the noise, the same for all.")] = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("truncation.png"),
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -67,9 +69,9 @@ def truncation(
     psis = _numbers(psi)
     if not all(0 <= value <= 2 for value in psis):
         raise RequestError(f"--psi {psi}: must be numbers from 0 to 2")
-    with _warnings_on_stderr():
+    with _claimed(out, overwrite):
         grid = editing.truncation(_load(weights), prompts, psis, seed)
-    _write(out, grid, quiet, as_json)
+        _write(out, grid, quiet, as_json)
 
 
 @app.command(
@@ -98,6 +100,7 @@ def interpolate(
     steps: Annotated[int, typer.Option(min=2, max=64, help="Pictures in a row.")] = 8,
     weights: Weights = "gan-scenes",
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("interpolation.png"),
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -116,14 +119,14 @@ def interpolate(
         raise RequestError(f"interpolating between prompts takes two, got {len(prompts)}")
     if not between and len(chosen) != 2:
         raise RequestError(f"--seeds {seeds}: must be two, such as 0,1, to interpolate the noise")
-    with _warnings_on_stderr():
+    with _claimed(out, overwrite):
         gan = _load(weights)
         if between:
             grid = editing.interpolate_prompts(gan, prompts[0], prompts[1], chosen, steps)
         else:
             where: editing.Space = "w" if space == "w" else "z"
             grid = editing.interpolate_noise(gan, prompts, (chosen[0], chosen[1]), steps, where)
-    _write(out, grid, quiet, as_json)
+        _write(out, grid, quiet, as_json)
 
 
 @app.command(epilog=examples('gandiff explore mix "a red star" "a blue ring" --crossover 2'))
@@ -143,6 +146,7 @@ def mix(
         typer.Option(min=0, help="Seed of the first prompt's noise; the next one has the next."),
     ] = 0,
     out: Annotated[Path, typer.Option(help="The PNG to write.")] = Path("mixing.png"),
+    overwrite: Overwrite = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -155,11 +159,11 @@ def mix(
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
     try:
-        with _warnings_on_stderr():
+        with _claimed(out, overwrite):
             grid = editing.mix_styles(_load(weights), each, each, crossover)
+            _write(out, grid, quiet, as_json)
     except ValueError as error:
         raise RequestError(f"--crossover {crossover}: {error}") from error
-    _write(out, grid, quiet, as_json)
 
 
 def _load(weights: str) -> TextToImageGan:
@@ -170,10 +174,12 @@ def _load(weights: str) -> TextToImageGan:
 
 
 @contextmanager
-def _warnings_on_stderr() -> Iterator[None]:
-    """Say on one line of stderr what Python would be warned of, as the other commands do."""
+def _claimed(out: Path, overwrite: bool) -> Iterator[None]:
+    """Keep the file for this process; what Python would be warned of is a line on stderr."""
+    from gandiff.common.grids import is_our_png
+    from gandiff.common.outputs import claim_file
 
-    with warnings.catch_warnings():
+    with claim_file(out, ".png", is_our_png, overwrite=overwrite), warnings.catch_warnings():
         warnings.simplefilter("default", UserWarning)
         warnings.showwarning = lambda message, *_, **__: echo_warnings([message])
         yield
@@ -193,7 +199,6 @@ def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:
     from gandiff.common.grids import tile, write_png
 
     rows, columns = grid.shape[:2]
-    out.parent.mkdir(parents=True, exist_ok=True)
     write_png(out, tile(grid.reshape(rows * columns, *grid.shape[2:]), columns))
     if as_json:
         echo_json({"out": out, "rows": rows, "columns": columns})

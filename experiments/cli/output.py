@@ -13,6 +13,9 @@ from typing import Annotated, Any
 import typer
 
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+Overwrite = Annotated[
+    bool, typer.Option("--overwrite", help="Write over a file that gandiff did not write.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 
 

@@ -12,6 +12,7 @@ from gandiff.common.errors import RequestError
 from gandiff.experiments.cli.options import Given, read_pairs, takes
 from gandiff.experiments.cli.output import (
     Json,
+    Overwrite,
     echo_json,
     echo_table,
     echo_warnings,
@@ -105,6 +106,7 @@ def stats(
         ),
     ] = True,
     weights: Weights = None,
+    overwrite: Overwrite = False,
     *,
     as_json: Json = False,
 ) -> None:
@@ -115,7 +117,9 @@ def stats(
     from gandiff.experiments.scoring.folders import write_folder_statistics
 
     chosen = Encoding(weights=_weights(weights), **encoding)
-    written = write_folder_statistics(folder, out, encoder, chosen, keep_features=keep_features)
+    written = write_folder_statistics(
+        folder, out, encoder, chosen, keep_features=keep_features, overwrite=overwrite
+    )
     echo_warnings(written.warnings)
     if as_json:
         echo_json(written)

@@ -15,7 +15,8 @@ from tqdm import tqdm
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import EnvironmentFailure, RequestError
-from gandiff.common.grids import write_png
+from gandiff.common.grids import is_our_png, write_png
+from gandiff.common.outputs import check_file, claim_file
 from gandiff.experiments.draw.grid import Cell, Row, draw_grid
 from gandiff.experiments.draw.models import Models, open_models
 from gandiff.experiments.prompts.suites import Prompt
@@ -27,6 +28,7 @@ from gandiff.models.generator import Generation, Generator
 T = TypeVar("T")
 
 DEFAULT = ("gan-scenes", "diffusion-scenes")
+_PNG = ".png"
 _SMALL, _TOGETHER = 64, 16  # px, and how many pictures of at most that size are made at once
 
 
@@ -71,6 +73,7 @@ def draw(
     seed: int = 0,
     steps_shown: int = 0,
     out: Path | str | None = None,
+    overwrite: bool = False,
     device: str = "auto",
     quiet: bool = True,
 ) -> Drawing:
@@ -79,8 +82,9 @@ def draw(
     All models get the seeds that a run with this ``seed`` gives a file of these prompts. ``models``
     are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
     frames of the denoising of each prompt's first sample. The grid goes to ``out``, a .png, and the
-    pictures to the folder of that name. A model that fails leaves its cells empty. Raises
-    ``RequestError`` before anything is loaded.
+    pictures to the folder of that name; files there that gandiff did not write stay, unless
+    ``overwrite``. A model that fails leaves its cells empty. Raises ``RequestError`` before
+    anything is loaded.
     """
     texts = [
         " ".join(text.split()) for text in ([prompts] if isinstance(prompts, str) else prompts)
@@ -95,21 +99,23 @@ def draw(
     if steps_shown and not any(steps.values()):
         raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
     grid = _grid_path(out, texts)
-    grid.parent.mkdir(parents=True, exist_ok=True)
+    places = [f"{i}-{_slug(name)}" for i, name in enumerate(generators, start=1)]
+    folders = dict(zip(generators, (grid.with_suffix("") / one for one in places), strict=True))
+    pictures = (file for one in folders.values() for file in one.rglob("[0-9]*_*.png"))
     suite = [Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts, start=1)]
     drawing = Drawing(grid=grid, pictures=[], seconds={})
     count = len(suite) * (samples * len(generators) + sum(map(len, steps.values())))
-    with tqdm(total=count, unit="img", disable=quiet) as bar:
-        for number, (name, generator) in enumerate(generators.items(), start=1):
+    claimed = claim_file(grid, _PNG, is_our_png, overwrite=overwrite, beside=pictures)
+    with claimed, tqdm(total=count, unit="img", disable=quiet) as bar:
+        for name, generator in generators.items():
             start = time.perf_counter()
             batches = _plan(name, generator, suite, samples, seed)
-            folder = grid.with_suffix("") / f"{number}-{_slug(name)}"
             for job, made, step in _generations(generator, batches, steps[name], device, bar):
-                drawing.pictures.append(_save(job, made, step, folder))
+                drawing.pictures.append(_save(job, made, step, folders[name]))
                 bar.update()
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
-    heads = [_head(name, generator) for name, generator in generators.items()]
-    write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
+        heads = [_head(name, generator) for name, generator in generators.items()]
+        write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
     return drawing
 
 
@@ -125,9 +131,8 @@ def _steps(name: str, generator: Generator, count: int) -> list[int]:
 
 def _grid_path(out: Path | str | None, texts: Sequence[str]) -> Path:
     more = f"-and-{len(texts) - 1}-more" if len(texts) > 1 else ""
-    path = Path(out or f"runs/draw/{_slug(texts[0].casefold())}{more}.png")
-    if path.suffix.lower() != ".png" or path.is_dir():
-        raise RequestError(f"the grid is written to a file whose name ends in .png, got {path}")
+    path = Path(out or f"runs/draw/{_slug(texts[0].casefold())}{more}{_PNG}")
+    check_file(path, _PNG)
     if path.with_suffix("").is_file():
         raise RequestError(f"the pictures go to the folder {path.with_suffix('')}; it is a file")
     return path

@@ -13,6 +13,7 @@ from gandiff.common.contents import ContentLedger
 from gandiff.common.devices import check_device, resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.common.files import read_lines, write_atomically
+from gandiff.common.outputs import check_folder
 from gandiff.common.run_record import (
     COMPARISON_FILE,
     INPUTS,
@@ -185,8 +186,7 @@ def _batches(
 
 def _check_free(folder: Path) -> None:
     """Refuse to fill a folder in which something else lies."""
-    if folder.exists() and not folder.is_dir():
-        raise RequestError(f"{folder} is a file; a run needs a folder of its own")
+    check_folder(folder)
     names = sorted(p.name for p in folder.glob("*")) if folder.is_dir() else []
     foreign = [name for name in names if name not in RUN_FILES and not name.endswith(".tmp")]
     if foreign:

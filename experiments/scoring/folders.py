@@ -12,12 +12,18 @@ from typing import Any
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.outputs import check_folder, claim_file
 from gandiff.common.run_record import RECORD
 from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.evaluate.features.images import describe_unreadable, folder_images
-from gandiff.evaluate.features.stats_file import SUFFIX, read_statistics, write_statistics
+from gandiff.evaluate.features.stats_file import (
+    SUFFIX,
+    is_our_statistics,
+    read_statistics,
+    write_statistics,
+)
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricResult, MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
@@ -116,14 +122,21 @@ def score_folders(
 
 
 def write_folder_statistics(
-    folder: Path, out: Path, encoder: str, encoding: Encoding, *, keep_features: bool = True
+    folder: Path,
+    out: Path,
+    encoder: str,
+    encoding: Encoding,
+    *,
+    keep_features: bool = True,
+    overwrite: bool = False,
 ) -> WrittenStatistics:
-    """Encode a folder and write its statistics with their protocol; raises ``RequestError``."""
-    if out.suffix != SUFFIX:
-        raise RequestError(f"{out} must end in {SUFFIX}, by which a file of statistics is known")
-    if not out.parent.is_dir():
-        raise RequestError(f"there is no folder {out.parent} to write {out.name} into")
-    with _cache(encoding) as cache:
+    """Encode a folder and write its statistics with their protocol.
+
+    Raises ``RequestError``, also for a file that is there and was not written by gandiff unless
+    ``overwrite``.
+    """
+    claimed = claim_file(out, SUFFIX, is_our_statistics, overwrite=overwrite)
+    with claimed, _cache(encoding) as cache:
         name = check_encoder(encoder)
         protocol = cache.protocol(name)
         images, odd = _listed(folder, [name], cache, encoding)
@@ -147,6 +160,8 @@ def _cache(encoding: Encoding) -> Iterator[FeatureCache]:
 
     What cannot be measured is a ``RequestError``.
     """
+    if encoding.cache is not None:
+        check_folder(encoding.cache, "--cache")
     with tempfile.TemporaryDirectory(prefix="gandiff-") as temporary:
         try:
             yield FeatureCache(

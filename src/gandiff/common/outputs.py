@@ -32,10 +32,7 @@ def claim_file(
     did not write (unless ``overwrite``), and a file that another process is writing; ``OSError``
     where the disk cannot be written to.
     """
-    if path.is_dir():
-        raise RequestError(f"--out {path} is a folder; give a name ending in {suffix}")
-    if path.suffix.lower() != suffix:
-        raise RequestError(f"--out {path}: give a name ending in {suffix}")
+    check_file(path, suffix)
     if not overwrite:
         refuse_foreign(file for file in (path, *beside) if file.exists() and not is_ours(file))
     with _folder(path.parent):
@@ -43,6 +40,15 @@ def claim_file(
             pass  # a disk that is full or read-only says so now
         with _held(file_lock(path)):
             yield
+
+
+def check_file(path: Path, suffix: str) -> None:
+    """Raise ``RequestError`` if a file with this suffix cannot have this name."""
+    if path.is_dir():
+        raise RequestError(f"--out {path} is a folder; give a name ending in {suffix}")
+    if path.suffix.lower() != suffix:
+        raise RequestError(f"--out {path}: give a name ending in {suffix}")
+    check_folder(path.parent)
 
 
 @contextmanager

@@ -320,7 +320,7 @@ def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
         ),
         (
             [STAR, "--out", "x.jpg"],
-            "the grid is written to a file whose name ends in .png, got x.jpg",
+            "--out x.jpg: give a name ending in .png",
         ),
         ([STAR, "--out", "plain.png"], "the pictures go to the folder plain; it is a file"),
         ([STAR, "--samples", "0"], "invalid value for '--samples'"),
