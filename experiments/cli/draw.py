@@ -34,6 +34,10 @@ Models = Annotated[
         "settings behind commas. [default: gan-scenes and diffusion-scenes]",
     ),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE.png", help="The picture (default: runs/draw/<prompt>.png)."),
+]
 Show = Annotated[
     bool | None,
     typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
@@ -64,10 +68,7 @@ def draw(
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")
     ] = "auto",
-    out: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE.png", help="The picture (default: runs/draw/<prompt>.png)."),
-    ] = None,
+    out: Out = None,
     overwrite: Overwrite = False,
     show: Show = None,
     quiet: Quiet = False,
