@@ -86,11 +86,7 @@ def draw(
     ``overwrite``. A model that fails leaves its cells empty. Raises ``RequestError`` before
     anything is loaded.
     """
-    texts = [
-        " ".join(text.split()) for text in ([prompts] if isinstance(prompts, str) else prompts)
-    ]
-    if not all(texts or [""]):
-        raise RequestError("the prompt is empty; write what to draw, such as 'a red star'")
+    texts = _texts([prompts] if isinstance(prompts, str) else prompts)
     if samples < 1 or min(seed, steps_shown) < 0:
         raise RequestError("samples must be at least 1, seed and steps_shown at least 0")
     device = check_device(device)
@@ -99,12 +95,14 @@ def draw(
     if steps_shown and not any(steps.values()):
         raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
     grid = _grid_path(out, texts)
-    places = [f"{i}-{_slug(name)}" for i, name in enumerate(generators, start=1)]
-    folders = dict(zip(generators, (grid.with_suffix("") / one for one in places), strict=True))
-    pictures = (file for one in folders.values() for file in one.rglob("[0-9]*_*.png"))
+    folders = {
+        name: grid.with_suffix("") / f"{number}-{_slug(name)}"
+        for number, name in enumerate(generators, start=1)
+    }
     suite = [Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts, start=1)]
     drawing = Drawing(grid=grid, pictures=[], seconds={})
     count = len(suite) * (samples * len(generators) + sum(map(len, steps.values())))
+    pictures = (file for one in folders.values() for file in one.rglob("[0-9]*_*.png"))
     claimed = claim_file(grid, _PNG, is_our_png, overwrite=overwrite, beside=pictures)
     with claimed, tqdm(total=count, unit="img", disable=quiet) as bar:
         for name, generator in generators.items():
@@ -117,6 +115,13 @@ def draw(
         heads = [_head(name, generator) for name, generator in generators.items()]
         write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
     return drawing
+
+
+def _texts(prompts: Sequence[str]) -> list[str]:
+    texts = [" ".join(prompt.split()) for prompt in prompts]
+    if not all(texts or [""]):
+        raise RequestError("the prompt is empty; write what to draw, such as 'a red star'")
+    return texts
 
 
 def _steps(name: str, generator: Generator, count: int) -> list[int]:
