@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
-import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +14,31 @@ from PIL import Image
 from gandiff.common.contents import FileMark, read_marked
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import UnreadableImageError, image_size, open_image, to_rgb
-from gandiff.common.picture_files import SUFFIXES, is_picture, list_pictures, no_pictures
-from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
+from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.models.folder_preview import FolderLook, preview_folder
+from gandiff.models.generator import (
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorInfo,
+    Preview,
+)
 from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
+from gandiff.models.names import Names
+from gandiff.models.patterns import DEFAULT_PATTERN, Assignment, assign
 from gandiff.models.pixels import finish
 from gandiff.models.settings import FolderSettings
 
-DEFAULT_PATTERN = "{prompt_id}_{sample}"
+_Place = tuple[str | None, str, int, int]
 
 
 class FolderGenerator(Generator):
     """Looks the image of a request up in a folder, by a pattern of file names or a mapping file.
 
     Seeds play no part unless the pattern names them. Every picture becomes RGB in 8 bits:
-    transparent ones are laid over white, the orientation that a camera wrote is applied. Links in
-    the folder are followed; a name that leads out of it by ``..`` or from the root is refused.
+    transparent ones are laid over white, the orientation that a camera wrote is applied. The files
+    are those below the folder, links followed; a name never leads out of it. ``preview`` looks all
+    requests of a run up at once; others are looked up one by one.
     """
 
     def __init__(self, name: str, settings: FolderSettings) -> None:
@@ -38,12 +46,16 @@ class FolderGenerator(Generator):
         self._name = name
         self._settings = settings
         self._folder = _existing_folder(settings.folder)
+        pictures = list_pictures(self._folder, GeneratorError)
+        if not pictures.names:
+            raise GeneratorError(no_pictures(pictures, settings.folder))
+        self._files = Names(pictures.names, endings=True)
+        self._left_out = tuple(pictures.remarks())
         self._mapping = _mapping(self._folder, settings)
-        self._pictures = list_pictures(self._folder, GeneratorError)
-        # Endings are known in any case: the file of 00001_0.png may be 00001_0.PNG.
-        self._names = {_folded(name): name for name in reversed(self._pictures.names)}
         self._check_images()
         self._resolution = settings.resize
+        self._planned: dict[_Place, tuple[str | None, str]] = {}
+        self._preview = Preview()
 
     @property
     def info(self) -> GeneratorInfo:
@@ -55,74 +67,91 @@ class FolderGenerator(Generator):
             licence=self._settings.licence,
             source=self._settings.source,
             settings=dataclasses.asdict(self._settings),
-            remarks=tuple(self._pictures.remarks()),
+            remarks=(*self._left_out, *self._preview.remarks),
         )
 
+    def preview(
+        self, requests: Iterable[GenerationRequest], beyond: Iterable[GenerationRequest] = ()
+    ) -> Preview:
+        """Look up the files of all requests of a run, and remember them for ``generate``."""
+        planned = list(requests)
+        every = [*planned, *beyond]
+        assignment = self._assign(every)
+        looked_up = zip(assignment.files, assignment.reasons, strict=True)
+        self._planned = dict(zip(map(_place, every), looked_up, strict=True))
+        self._preview = preview_folder(
+            FolderLook(
+                self._folder,
+                self._settings,
+                self._files,
+                self._mapping,
+                every,
+                len(planned),
+                assignment,
+            )
+        )
+        return self._preview
+
+    def source(self, request: GenerationRequest) -> Path | None:
+        """The file of a request; None if there is none."""
+        name, _ = self._look_up(request)
+        return None if name is None else self._folder / name
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Read the sizes of all images, from their headers."""
+        """Read the sizes of all images that are in use, from their headers."""
         if self._settings.resize is None:
-            files = self._pictures.paths
-            sizes = {size for path in files if (size := image_size(path)) is not None}
+            used = dict.fromkeys(name for name, _ in self._planned.values() if name)
+            sizes: set[tuple[int, int]] = set()
+            for name in used or self._files.names:
+                if (size := image_size(self._folder / name)) is not None:
+                    sizes.add(size)
+                if len(sizes) > 1:
+                    break
             width, height = next(iter(sizes)) if len(sizes) == 1 else (0, 1)
             self._resolution = width if width == height else None
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Look up one image per request; a missing or broken file is a failed generation."""
-        return [self._look_up(request) for request in requests]
+        return [self._generation(request) for request in requests]
 
-    def source(self, request: GenerationRequest) -> Path | None:
-        """The file of a request; None if there is none."""
-        try:
-            return self._path(request)
-        except LookupError:
-            return None
-
-    def _look_up(self, request: GenerationRequest) -> Generation:
+    def _generation(self, request: GenerationRequest) -> Generation:
+        name, reason = self._look_up(request)
         source = None
         try:
-            path = self._path(request)
-            data, source = _read(path)
-            made = finish(decode_picture(data, path.name, self._settings), nfe=0)
+            if name is None:
+                raise LookupError(reason)
+            data, source = _read(self._folder / name)
+            file_name = name.rpartition("/")[2]
+            made = finish(decode_picture(data, file_name, self._settings), nfe=0)
         except LookupError as error:
             made = Generation(image=None, status="failed", reason=str(error.args[0]), nfe=0)
         return dataclasses.replace(made, source=source)
 
-    def _path(self, request: GenerationRequest) -> Path:
-        """Return the file of a request; ``LookupError`` says why there is none."""
-        if self._mapping is not None:
-            name = self._mapping.file_of(request)
-        else:
-            name = _file_name(self._settings.pattern or DEFAULT_PATTERN, request)
-        if _inside(name, self._folder) is None:
-            raise LookupError(f"the file {name} lies outside of the folder {self._settings.folder}")
-        for ending in ("",) if is_picture(name) else SUFFIXES:
-            path = self._file(name + ending)
-            if path is not None:
-                return path
-        raise LookupError(f"no file {name} in {self._settings.folder}")
+    def _look_up(self, request: GenerationRequest) -> tuple[str | None, str]:
+        if _place(request) in self._planned:
+            return self._planned[_place(request)]
+        alone = self._assign([request], planned=False)
+        return alone.files[0], alone.reasons[0]
 
-    def _file(self, name: str) -> Path | None:
-        """The file of this name, its ending in any case; None if there is none in the folder."""
-        path = _inside(name, self._folder)
-        if path is None or path.is_file():
-            return path
-        listed = self._names.get(_folded(path.relative_to(self._folder).as_posix()))
-        return None if listed is None else self._folder / listed
+    def _assign(self, requests: Sequence[GenerationRequest], *, planned: bool = True) -> Assignment:
+        if self._mapping is not None:
+            return self._mapping.assign(self._files, requests, self._settings.folder)
+        pattern = self._settings.pattern or DEFAULT_PATTERN
+        return assign(self._files, pattern, requests, self._settings.folder, planned=planned)
 
     def _check_images(self) -> None:
-        where, files = self._settings.folder, self._pictures.paths
-        if not files:
-            raise GeneratorError(no_pictures(self._pictures, where))
-        if all(image_size(path) is None for path in files):
+        where, files = self._settings.folder, self._files.names
+        if all(image_size(self._folder / name) is None for name in files):
             raise GeneratorError(
                 f"none of the {len(files)} files in the folder {where} can be read as an image, "
-                f"such as {files[0].name}"
+                f"such as {files[0]}"
             )
-        names = list(self._mapping.names.values()) if self._mapping is not None else []
-        if self._mapping is not None and not any(self._file(name) for name in names):
+        named = self._mapping.files if self._mapping is not None else []
+        if named and not any(m.name for m in self._files.match(named, zeros=False)):
+            assert self._mapping is not None
             raise GeneratorError(
                 f"{self._mapping.path} names no file that is in the folder {where}, such as "
-                f"{names[0]}"
+                f"{named[0]}"
             )
 
 
@@ -149,55 +178,25 @@ def _read(path: Path) -> tuple[bytes, FileMark]:
         raise LookupError(f"cannot read {path.name}: {error.strerror or error}") from error
 
 
+def _place(request: GenerationRequest) -> _Place:
+    return request.prompt_id, request.prompt, request.sample, request.seed
+
+
 def _existing_folder(text: str) -> Path:
     folder = Path(text).expanduser()
     if not folder.is_dir():
         state = "a file" if folder.exists() else "missing"
         raise GeneratorError(f"the image folder {text} is {state}; expected a folder of images")
-    try:
-        next(folder.iterdir(), None)
-    except OSError as error:
-        raise GeneratorError(f"cannot read the image folder {text}: {error.strerror}") from error
     return folder.resolve()
 
 
 def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
     if settings.mapping is not None:
         path = folder / settings.mapping
-        if _inside(settings.mapping, folder) is None:
+        if not path.resolve().is_relative_to(folder):
             raise GeneratorError(
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )
-        return read_mapping(path)
+        return read_mapping(path, folder)
     usual = find_mapping(folder) if settings.pattern is None else None
-    return None if usual is None else read_mapping(usual)
-
-
-def _file_name(pattern: str, request: GenerationRequest) -> str:
-    values: dict[str, str | int] = {"sample": request.sample, "seed": request.seed}
-    if request.prompt_id is not None:
-        values["prompt_id"] = request.prompt_id
-        number = re.search(r"(\d+)$", request.prompt_id)
-        if number is not None:
-            values["index"] = int(number[1])
-    try:
-        return pattern.format(**values)
-    except KeyError as error:
-        named = f"the prompt id {request.prompt_id}"
-        given = named if request.prompt_id else "a request without prompt id"
-        raise LookupError(
-            f"the pattern {pattern} needs {error.args[0]}, which {given} does not give"
-        ) from error
-
-
-def _inside(name: str, folder: Path) -> Path | None:
-    """The path of a name in a folder, links followed; None if the name leads out of it."""
-    path = Path(os.path.normpath(folder / name))
-    if not path.is_relative_to(folder):
-        path = path.resolve()  # a name from the root may come to the folder by a link
-    return path if path.is_relative_to(folder) else None
-
-
-def _folded(name: str) -> str:
-    stem, ending = os.path.splitext(name)
-    return stem + ending.lower()
+    return None if usual is None else read_mapping(usual, folder)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -86,6 +86,19 @@ class GeneratorInfo:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Preview:
+    """What a generator can say of the requests of a run before it makes the first image.
+
+    ``problems`` are settings with what is certainly wrong about them, ``remarks`` what a reader of
+    the results should know, ``summary`` how many images are there.
+    """
+
+    summary: str = ""
+    problems: Sequence[tuple[str, str]] = ()
+    remarks: Sequence[str] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TraceFrame:
     """One moment on the way from noise to image; both pictures decoded to pixels."""
 
@@ -123,6 +136,15 @@ class Generator(abc.ABC):
         ``source`` of the ``Generation`` said.
         """
         return None
+
+    def preview(
+        self, requests: Iterable[GenerationRequest], beyond: Iterable[GenerationRequest] = ()
+    ) -> Preview:
+        """Look at all requests of a run, without making anything; called once before ``generate``.
+
+        ``beyond`` are those of prompts that the suite has and this run leaves out (``--limit``).
+        """
+        return Preview()
 
     def unload(self) -> None:  # noqa: B027  (most generators have nothing more to do)
         """Free the memory that ``load`` took."""

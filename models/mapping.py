@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
-import os
+import functools
+import os.path
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.rows import Row, read_rows
 from gandiff.models.generator import GenerationRequest
+from gandiff.models.names import Names
+from gandiff.models.patterns import Assignment
 
 # Hugging Face's imagefolder convention: https://huggingface.co/docs/datasets/image_dataset
 USUAL_NAMES = ("metadata.jsonl", "metadata.csv")
@@ -19,25 +23,85 @@ _KEYS = ("prompt_id", "text", "prompt")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FileMapping:
-    """File names by (prompt id or text, sample)."""
+    """File names of each prompt by sample, relative to the folder of images."""
 
     path: Path
     key: str  # prompt_id, text or prompt: which column is looked up
-    names: Mapping[tuple[str, int], str]
+    names: Mapping[str, Mapping[int, str]]
+    texts: Mapping[str, str]  # by prompt id, where the file has both
+    first_sample: int = 0  # what the file counts from
 
-    def file_of(self, request: GenerationRequest) -> str:
-        """Return the file name for a request; ``LookupError`` says why there is none."""
+    @property
+    def files(self) -> list[str]:
+        """All names in the mapping, each once."""
+        return list(dict.fromkeys(n for rows in self.names.values() for n in rows.values()))
+
+    def assign(
+        self, files: Names, requests: Sequence[GenerationRequest], where: str = ""
+    ) -> Assignment:
+        """Look up all requests of a run at once: prompts of the same text share out its rows.
+
+        Each gets as many in a row as there are for one, in the order of the prompts.
+        """
+        keys = [self._value(request) for request in requests]
+        rows = self._rows_of(dict.fromkeys(key for key in keys if key is not None))
+        prompts: dict[str, dict[str | None, int]] = {}  # of each key, in order
+        for key, request in zip(keys, requests, strict=True):
+            if key is not None:
+                of_key = prompts.setdefault(key, {})
+                of_key.setdefault(request.prompt_id, len(of_key))
+        per_prompt = 1 + max((request.sample for request in requests), default=0)
+        named, reasons = [], []
+        for key, request in zip(keys, requests, strict=True):
+            name = None
+            if key is not None:
+                samples = rows[key]
+                name = samples.get(request.sample)
+                if (sharing := len(prompts[key])) > 1:
+                    size = per_prompt if len(samples) % sharing else len(samples) // sharing
+                    place = prompts[key][request.prompt_id] * size + request.sample
+                    mine = request.sample < size and place < len(samples)
+                    name = samples[sorted(samples)[place]] if mine else None
+            named.append(name)
+            reasons.append(f"no file {name} in {where}" if name else self._reason(request, key))
+        present = files.match(list(dict.fromkeys(filter(None, named))), zeros=False)
+        there = dict(zip(dict.fromkeys(filter(None, named)), present, strict=True))
+        return Assignment(
+            files=[there[name].name if name else None for name in named],
+            reasons=reasons,
+            expected=[name or "" for name in named],
+        )
+
+    def files_of(self, requests: Sequence[GenerationRequest], files: Names) -> list[str]:
+        """All files of the prompts of requests, whatever their sample."""
+        keys = [key for key in map(self._value, requests) if key is not None]
+        rows = self._rows_of(dict.fromkeys(keys)).values()
+        named = dict.fromkeys(name for samples in rows for name in samples.values())
+        return [match.name for match in files.match(list(named), zeros=False) if match.name]
+
+    def _value(self, request: GenerationRequest) -> str | None:
         value = request.prompt_id if self.key == "prompt_id" else request.prompt
-        if value is None:
-            raise LookupError(
-                f"{self.path.name} goes by prompt_id, which the request does not have"
-            )
-        name = self.names.get((_normal(value), request.sample))
-        if name is None:
-            raise LookupError(
-                f"{self.path.name} has no file for {self.key} {value!r}, sample {request.sample}"
-            )
-        return name
+        return None if value is None else normal(value)
+
+    def _rows_of(self, keys: Mapping[str, None]) -> dict[str, Mapping[int, str]]:
+        """The rows of each prompt; ids may differ in case and leading zeros."""
+        if self.key != "prompt_id":
+            return {key: self.names.get(key, {}) for key in keys}
+        matches = self._ids.match(list(keys))
+        return {
+            key: self.names[match.name] if match.name is not None else {}
+            for key, match in zip(keys, matches, strict=True)
+        }
+
+    @functools.cached_property
+    def _ids(self) -> Names:
+        return Names(list(self.names))
+
+    def _reason(self, request: GenerationRequest, key: str | None) -> str:
+        if key is None:
+            return f"{self.path.name} goes by prompt_id, which the request does not have"
+        value = request.prompt_id if self.key == "prompt_id" else request.prompt
+        return f"{self.path.name} has no file for {self.key} {value!r}, sample {request.sample}"
 
 
 def find_mapping(folder: Path) -> Path | None:
@@ -45,29 +109,46 @@ def find_mapping(folder: Path) -> Path | None:
     return next((folder / name for name in USUAL_NAMES if (folder / name).is_file()), None)
 
 
-def read_mapping(path: Path) -> FileMapping:
-    """Read a mapping; the ending says the format: .csv, .tsv, .jsonl.
+def read_mapping(path: Path, folder: Path) -> FileMapping:
+    """Read a mapping in a folder of images; the ending says the format: .csv, .tsv, .jsonl.
 
-    Every row has ``file_name`` (or ``file``) and ``prompt_id``, ``text`` or ``prompt``, the first
-    of these that the first row has. Without ``sample``, the k-th row of a prompt is its sample k.
-    Raises ``GeneratorError`` with the file and line for a row that lacks something, names a
-    prompt's sample twice, or points out of the folder.
+    Every row has ``file_name`` (or ``file``), relative to the mapping, and ``prompt_id``, ``text``
+    or ``prompt``, the first of these that the first row has. Without ``sample``, the k-th row of a
+    prompt is its sample k. Raises ``GeneratorError`` with the file and line for a row that lacks
+    something, names a prompt's sample twice, or points out of the folder.
     """
     key: str | None = None
-    names: dict[tuple[str, int], str] = {}
+    names: dict[str, dict[int, str]] = {}
+    texts: dict[str, str] = {}
+    stated: set[int] = set()
     counts = Counter[str]()
     for row in read_rows(path, GeneratorError):
         key = key or _key(row)
-        prompt = _normal(_field(row, key))
-        name = _file(path, row)
-        sample = _sample(row, counts[prompt])
-        if (prompt, sample) in names:
-            raise GeneratorError(f"{row.where}: sample {sample} of {key} {prompt!r} is given twice")
+        prompt = normal(_field(row, key))
+        sample = _sample(row)
+        if sample is not None:
+            stated.add(sample)
+        place = counts[prompt] if sample is None else sample
         counts[prompt] += 1
-        names[(prompt, sample)] = name
+        if place in names.setdefault(prompt, {}):
+            raise GeneratorError(
+                f"{row.where}: sample {place} of {key} {prompt!r} is given twice"
+                + ("; prompts of the same text need prompt_id" if key != "prompt_id" else "")
+            )
+        names[prompt][place] = _file(path, row, folder)
+        if key == "prompt_id" and (text := row.fields.get("text") or row.fields.get("prompt")):
+            texts[prompt] = normal(str(text))
     if key is None:
         raise GeneratorError(f"{path} has no rows; each must have file_name and prompt_id or text")
-    return FileMapping(path=path, key=key, names=names)
+    # Counted from 1 if every row says its sample and none says 0.
+    first = int(min(stated, default=0) == 1 and not any(0 in samples for samples in names.values()))
+    shifted = {p: {k - first: name for k, name in rows.items()} for p, rows in names.items()}
+    return FileMapping(path=path, key=key, names=shifted, texts=texts, first_sample=first)
+
+
+def normal(text: str) -> str:
+    """Make texts that differ in white space, or in how accents are encoded, the same."""
+    return " ".join(unicodedata.normalize("NFC", text).split())
 
 
 def _key(row: Row) -> str:
@@ -87,24 +168,26 @@ def _field(row: Row, name: str) -> str:
     return str(value)
 
 
-def _file(path: Path, row: Row) -> str:
+def _file(path: Path, row: Row, folder: Path) -> str:
+    """The name of a row's file relative to the folder."""
     name = _field(row, "file_name" if row.fields.get("file_name") is not None else "file")
-    folder = path.parent.absolute()
-    if not Path(os.path.normpath(folder / name)).is_relative_to(folder):
+    plain = name.replace("\\", "/")
+    joined = os.path.normpath(path.parent / plain)
+    if path.parent != folder and not os.path.exists(joined):
+        joined = os.path.normpath(folder / plain)
+    if not Path(joined).is_relative_to(folder):
         raise GeneratorError(f"{row.where}: {name} lies outside of the folder {folder}")
-    return name
+    return Path(joined).relative_to(folder).as_posix()
 
 
-def _sample(row: Row, otherwise: int) -> int:
+def _sample(row: Row) -> int | None:
     value = row.fields.get("sample")
     if value is None or str(value).strip() == "":
-        return otherwise
+        return None
     try:
-        return int(str(value))
-    except ValueError:
+        number = float(str(value))
+        if number < 0 or number != int(number):
+            raise ValueError
+    except (ValueError, OverflowError):
         raise GeneratorError(f"{row.where}: sample must be a number, got {value!r}") from None
-
-
-def _normal(text: str) -> str:
-    """Make texts that differ in white space alone the same."""
-    return " ".join(text.split())
+    return int(number)

@@ -16,7 +16,7 @@ from gandiff.common.validation import settings_class
 
 ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
 FolderFamily = Literal["folder", "gan", "diffusion", "distilled", "other"]
-PATTERN_FIELDS = ("prompt_id", "sample", "seed", "index")
+PATTERN_FIELDS = ("prompt_id", "sample", "seed", "index", "index-1", "index+1")
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]
 
@@ -32,7 +32,7 @@ def _check_pattern(pattern: str) -> str:
             raise ValueError(f"{pattern!r} has the field {{{field}}}; known are {known}")
     if not fields:
         raise ValueError(f"{pattern!r} names one file for all prompts; use {known}")
-    values: dict[str, Any] = {"prompt_id": "a", "sample": 0, "seed": 0, "index": 0}
+    values: dict[str, Any] = dict.fromkeys(PATTERN_FIELDS, 0) | {"prompt_id": "a"}
     try:
         pattern.format(**values)
     except (ValueError, KeyError, IndexError) as error:
@@ -63,8 +63,8 @@ class FolderSettings:
     """Where the images are, relative to the comparison file."""
     pattern: Annotated[str, AfterValidator(_check_pattern)] | None = None
     """The file of a request: `{prompt_id}`, `{sample}`, `{seed}` and `{index}` (the number at the
-    end of the prompt's id), with Python's format after a colon: `{index:05d}_{sample}.png`. Without
-    an ending, .png, .jpg and the other usual ones are tried.
+    end of the prompt's id; `{index-1}` where names start at 0), with Python's format after a colon:
+    `{index:05d}_{sample}.png`. Case and leading zeros may differ; without an ending, any will do.
     """
     mapping: Text | None = None
     """A CSV, TSV or JSON-lines file inside the folder with `file_name`, `prompt_id` or `text`, and

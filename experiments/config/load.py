@@ -183,8 +183,22 @@ def _check_generators(
             raise document.error((*field, *error.field), error.problem) from None
         except RequestError as error:
             raise document.error(field, str(error)) from None
+        if config.type == "folder":
+            _check_pattern(document, name, settings, comparison.samples_per_prompt)
         checked[name] = dataclasses.replace(config, settings=settings)
     return dataclasses.replace(comparison, generators=checked)
+
+
+def _check_pattern(
+    document: Document, name: str, settings: Mapping[str, Any], samples: int
+) -> None:
+    pattern = settings.get("pattern")
+    if samples > 1 and isinstance(pattern, str) and not re.search(r"\{(sample|seed)\b", pattern):
+        raise document.error(
+            ("generators", name, "pattern"),
+            f"{pattern!r} names one file for all {samples} samples of a prompt; put {{sample}} or "
+            "{seed} into it, or set samples_per_prompt to 1",
+        )
 
 
 def _check_reference(document: Document, comparison: Comparison, base: Path) -> Comparison:

@@ -36,6 +36,7 @@ from gandiff.experiments.runs.plan import (
     plan_batches,
     plan_seeds,
 )
+from gandiff.experiments.runs.preview import wrong_settings
 from gandiff.experiments.runs.resume import Identity, check_continuation, identities
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import RUN_FILES, RunStore
@@ -202,12 +203,15 @@ def _check_generators(run: Run) -> None:
     """
     if any(run.missing(name) for name in run.batches):
         check_device(run.device)
-    needed = 0.0
+    needed, wrong = 0.0, list[str]()
     for name in run.batches:
         images = sum(len(batch.jobs) for batch in run.missing(name))
         if images:
             side = run.generator(name).info.resolution
+            wrong += wrong_settings(name, run.previews[name])
             needed += images * (side or 0) ** 2 * _BYTES_A_PIXEL
+    if wrong:
+        raise RequestError("; ".join(wrong))
     parent = next(p for p in (run.folder, *run.folder.parents) if p.exists())
     free = shutil.disk_usage(parent).free
     if needed > free:

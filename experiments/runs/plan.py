@@ -37,13 +37,7 @@ class GenerationJob:
 
     def request(self) -> GenerationRequest:
         """What the generator is asked for."""
-        return GenerationRequest(
-            prompt=self.prompt.text,
-            negative_prompt=self.prompt.negative_prompt,
-            seed=self.seed,
-            prompt_id=self.prompt.id,
-            sample=self.sample,
-        )
+        return request_for(self.prompt, self.sample, self.seed)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +57,17 @@ class Batch:
         """
         requests = [job.request() for job in self.jobs]
         return requests + [requests[-1]] * (self.size - len(requests))
+
+
+def request_for(prompt: Prompt, sample: int, seed: int) -> GenerationRequest:
+    """What a generator is asked for at one place of a run."""
+    return GenerationRequest(
+        prompt=prompt.text,
+        negative_prompt=prompt.negative_prompt,
+        seed=seed,
+        prompt_id=prompt.id,
+        sample=sample,
+    )
 
 
 def image_seed(run_seed: int, prompt_id: str, sample: int, salt: int = 0) -> int:

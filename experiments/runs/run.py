@@ -16,8 +16,9 @@ from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.freshness import Outdated, outdated_images
 from gandiff.experiments.runs.plan import Batch
+from gandiff.experiments.runs.preview import preview
 from gandiff.experiments.runs.store import ImageEntry, RunStore
-from gandiff.models.generator import Generator, GeneratorInfo
+from gandiff.models.generator import Generator, GeneratorInfo, Preview
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -34,6 +35,7 @@ class Run:
     ledger: ContentLedger = dataclasses.field(default_factory=ContentLedger)
     looks_outside: bool = False  # whether images are compared with the files that they came from
     outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
+    previews: dict[str, Preview] = dataclasses.field(default_factory=dict, init=False)
     _built: dict[str, Generator] = dataclasses.field(default_factory=dict, init=False)
     _missing: dict[str, list[Batch]] = dataclasses.field(default_factory=dict, init=False)
 
@@ -43,11 +45,14 @@ class Run:
         return self.store.folder
 
     def generator(self, name: str) -> Generator:
-        """The generator of this name, built once and not loaded; raises ``RequestError``."""
-        if name in self.objects:
-            return self.objects[name]
+        """The generator of this name, built once and not loaded; raises ``RequestError``.
+
+        It has looked at what the run will ask for, which ``previews`` tell.
+        """
         if name not in self._built:
-            self._built[name] = self._build(name)
+            made = self.objects[name] if name in self.objects else self._build(name)
+            self.previews[name] = preview(made, self.comparison, self.suite)
+            self._built[name] = made
         return self._built[name]
 
     def missing(self, name: str) -> list[Batch]:
