@@ -12,7 +12,7 @@ from gandiff.models.generator import GenerationRequest
 from gandiff.models.names import Match, Names
 
 DEFAULT_PATTERN = "{prompt_id}_{sample}"
-_TRIED = 400  # requests on which patterns are tried, before the best is tried on all
+_TRIED = 200  # requests on which patterns are tried, before the best is tried on all
 _IDS = ("{prompt_id}", "{index}", "{index-1}", "{index+1}")
 _LAYOUTS = (
     *("ID_{sample}", "ID", "ID-{sample}", "ID/{sample}", "{sample}/ID", "ID ({sample})"),
@@ -103,6 +103,8 @@ def better_pattern(
         rank = (len(got), sum(file not in used for file in got))
         if rank > best_rank:
             best, best_rank = pattern, rank
+        if best_rank[0] == len(tried) and best_rank[1]:
+            break
     return None if best is None else (best, assign(files, best, requests))
 
 

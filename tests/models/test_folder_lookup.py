@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 
 from gandiff.models.folder import FolderGenerator
+from gandiff.models.folder_preview import FolderLook, preview_folder
 from gandiff.models.generator import GenerationRequest, Preview
 from gandiff.models.mapping import read_mapping
 from gandiff.models.names import Names
@@ -429,23 +431,23 @@ def test_a_mapping_by_text_gives_each_file_once_and_to_its_text(
         assert got.files == [f"{place}.png" for place in range(len(requests))]
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=30, deadline=None)
 @given(
-    count=st.integers(3, 12),
+    count=st.integers(3, 9),
     samples=st.integers(1, 2),
     shift=st.sampled_from([-1, 1]),
     width=st.integers(1, 6),
+    pattern=st.sampled_from(["{prompt_id}_{sample}", "{index}-{sample}", "{sample}/{index:03d}"]),
 )
 def test_shifted_numbers_are_always_noticed(
-    tmp_path_factory: pytest.TempPathFactory, count: int, samples: int, shift: int, width: int
+    count: int, samples: int, shift: int, width: int, pattern: str
 ) -> None:
-    folder = tmp_path_factory.mktemp("shifted")
-    names = [
-        f"{number + shift:0{width}d}_{sample}.png"
-        for number in range(1, count + 1)
-        for sample in range(samples)
-    ]
-    preview, _ = look(folder, asked(numbered(count), samples), names)
+    shifted = re.sub(r"{(prompt_id|index)[^}]*}", f"{{index{shift:+d}:0{width}d}}", pattern)
+    requests = asked(numbered(count), samples)
+    names = Names([f"{name_by_pattern(shifted, r)}.png" for r in requests], endings=True)
+    chosen = FolderSettings(folder="f", pattern=pattern)
+    assignment = assign(names, pattern, requests)
+    preview = preview_folder(
+        FolderLook(Path("f"), chosen, names, None, requests, len(requests), assignment)
+    )
     assert f"{{index{shift:+d}}}" in preview.problems[0][1]

@@ -195,11 +195,15 @@ BAD: dict[str, tuple[dict[str, Any], str]] = {
     "pickle": (pipeline("pickled"), "is a pickle file, and reading one can run any code"),
     "no text": (pipeline("no-text"), "holds a DDPMPipeline, which has no text encoder"),
     "empty images": (
-        {"generators": {"f": {"type": "folder", "folder": "photos", "pattern": "{prompt_id}.png"}}},
+        {"generators": {"f": {"type": "folder", "folder": "photos"}}},
         "photos",
     ),
     "no images": (
-        {"generators": {"f": {"type": "folder", "folder": "photo", "pattern": "{prompt_id}.png"}}},
+        {
+            "generators": {
+                "f": {"type": "folder", "folder": "photo", "pattern": "{prompt_id}_{sample}.png"}
+            }
+        },
         "generators.f.folder: there is no folder",
     ),
     "no module": (toy() | {"generators": {"g": {"type": "nowhere:build"}}}, "No module named"),
