@@ -15,6 +15,7 @@ from gandiff.common.contents import FileMark, read_marked
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import UnreadableImageError, image_size, open_image, to_rgb
 from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.common.rows import find_metadata
 from gandiff.models.folder_preview import FolderLook, preview_folder
 from gandiff.models.generator import (
     Generation,
@@ -23,7 +24,7 @@ from gandiff.models.generator import (
     GeneratorInfo,
     Preview,
 )
-from gandiff.models.mapping import FileMapping, find_mapping, read_mapping
+from gandiff.models.mapping import FileMapping, read_mapping
 from gandiff.models.names import Names
 from gandiff.models.patterns import DEFAULT_PATTERN, Assignment, assign
 from gandiff.models.pixels import finish
@@ -198,5 +199,5 @@ def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )
         return read_mapping(path, folder)
-    usual = find_mapping(folder) if settings.pattern is None else None
+    usual = find_metadata(folder) if settings.pattern is None else None
     return None if usual is None else read_mapping(usual, folder)

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.rows import find_metadata
 from gandiff.models.generator import GenerationRequest, Preview
-from gandiff.models.mapping import FileMapping, find_mapping, normal, read_mapping
+from gandiff.models.mapping import FileMapping, normal, read_mapping
 from gandiff.models.names import Names
 from gandiff.models.patterns import (
     DEFAULT_PATTERN,
@@ -189,7 +190,7 @@ def _guess(look: FolderLook) -> tuple[str, bool]:
         if more or as_well:
             would = f"pattern {pattern!r} would find {other.count(look.planned)}"
             return _because(look, pattern) + would, more and conflict
-    usual = find_mapping(look.folder) if look.mapping is None else None
+    usual = find_metadata(look.folder) if look.mapping is None else None
     if usual is not None:
         with contextlib.suppress(GeneratorError):
             by_table = read_mapping(usual, look.folder).assign(look.files, requests)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 import os.path
 import unicodedata
 from collections import Counter
@@ -11,14 +12,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.rows import Row, read_rows
+from gandiff.common.rows import CAPTION, FILE, Row, is_blank, read_rows
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.names import Names
 from gandiff.models.patterns import Assignment
 
-# Hugging Face's imagefolder convention: https://huggingface.co/docs/datasets/image_dataset
-USUAL_NAMES = ("metadata.jsonl", "metadata.csv")
-_KEYS = ("prompt_id", "text", "prompt")
+_KEYS = ("prompt_id", *CAPTION)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -26,7 +25,7 @@ class FileMapping:
     """File names of each prompt by sample, relative to the folder of images."""
 
     path: Path
-    key: str  # prompt_id, text or prompt: which column is looked up
+    key: str  # prompt_id, text or the like: which column is looked up
     names: Mapping[str, Mapping[int, str]]
     texts: Mapping[str, str]  # by prompt id, where the file has both
     first_sample: int = 0  # what the file counts from
@@ -104,17 +103,12 @@ class FileMapping:
         return f"{self.path.name} has no file for {self.key} {value!r}, sample {request.sample}"
 
 
-def find_mapping(folder: Path) -> Path | None:
-    """Return the mapping file that a folder has by convention, if any."""
-    return next((folder / name for name in USUAL_NAMES if (folder / name).is_file()), None)
-
-
 def read_mapping(path: Path, folder: Path) -> FileMapping:
     """Read a mapping in a folder of images; the ending says the format: .csv, .tsv, .jsonl.
 
-    Every row has ``file_name`` (or ``file``), relative to the mapping, and ``prompt_id``, ``text``
-    or ``prompt``, the first of these that the first row has. Without ``sample``, the k-th row of a
-    prompt is its sample k. Raises ``GeneratorError`` with the file and line for a row that lacks
+    Every row has one of ``rows.FILE``, relative to the mapping, and ``prompt_id`` or one of
+    ``rows.CAPTION``, the first of these that the first row has. Without ``sample``, the k-th row of
+    a prompt is its sample k. Raises ``GeneratorError`` with the file and line for a row that lacks
     something, names a prompt's sample twice, or points out of the folder.
     """
     key: str | None = None
@@ -136,8 +130,8 @@ def read_mapping(path: Path, folder: Path) -> FileMapping:
                 + ("; prompts of the same text need prompt_id" if key != "prompt_id" else "")
             )
         names[prompt][place] = _file(path, row, folder)
-        if key == "prompt_id" and (text := row.fields.get("text") or row.fields.get("prompt")):
-            texts[prompt] = normal(str(text))
+        if key == "prompt_id" and (said := row.name_of(CAPTION)):
+            texts[prompt] = normal(str(row.fields[said]))
     if key is None:
         raise GeneratorError(f"{path} has no rows; each must have file_name and prompt_id or text")
     # Counted from 1 if every row says its sample and none says 0.
@@ -152,25 +146,27 @@ def normal(text: str) -> str:
 
 
 def _key(row: Row) -> str:
-    for key in _KEYS:
-        if row.fields.get(key) is not None:
-            return key
-    raise GeneratorError(
-        f"{row.where} has the fields {', '.join(row.fields) or 'nothing'}; "
-        "expected file_name and prompt_id or text"
-    )
+    key = row.name_of(_KEYS)
+    if key is None:
+        raise GeneratorError(
+            f"{row.where} has the fields {', '.join(row.fields) or 'nothing'}; "
+            "expected file_name and prompt_id or text"
+        )
+    return key
 
 
 def _field(row: Row, name: str) -> str:
     value = row.fields.get(name)
-    if value is None or str(value).strip() == "":
+    if is_blank(value):
         raise GeneratorError(f"{row.where} has no {name}")
+    if not isinstance(value, (str, int, float)):
+        raise GeneratorError(f"{row.where}: {name} must be text, got {json.dumps(value)[:60]}")
     return str(value)
 
 
 def _file(path: Path, row: Row, folder: Path) -> str:
     """The name of a row's file relative to the folder."""
-    name = _field(row, "file_name" if row.fields.get("file_name") is not None else "file")
+    name = _field(row, row.name_of(FILE) or FILE[0])
     plain = name.replace("\\", "/")
     joined = os.path.normpath(path.parent / plain)
     if path.parent != folder and not os.path.exists(joined):
@@ -182,7 +178,7 @@ def _file(path: Path, row: Row, folder: Path) -> str:
 
 def _sample(row: Row) -> int | None:
     value = row.fields.get("sample")
-    if value is None or str(value).strip() == "":
+    if is_blank(value):
         return None
     try:
         number = float(str(value))

@@ -8,9 +8,11 @@ from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.rows import ENDINGS as TABLES
-from gandiff.common.rows import Row, read_rows, read_text
+from gandiff.common.rows import Row, lines, read_rows, read_text
 
-TEXT = ("prompt", "text", "caption")  # columns that hold the prompt, in order of preference
+# Columns that hold the prompt, in order of preference; DrawBench and some others have the plural.
+TEXT = ("prompt", "prompts", "text", "caption", "captions")
+_SHOWN = tuple(name for name in TEXT if not name.endswith("s"))
 ID = ("id", "prompt_id")
 CATEGORY = ("category", "tag")
 TAGS = ("tags", "challenge")
@@ -36,17 +38,17 @@ def read_prompt_file(path: Path) -> list[dict[str, Any]]:
 
 
 def _lines(path: Path) -> Iterator[Row]:
-    for number, line in enumerate(read_text(path).split("\n"), 1):
+    for number, line in enumerate(lines(read_text(path)), 1):
         if line.strip():
             yield Row(f"{path}:{number}", {"prompt": line})
 
 
 def _prompt(row: Row, number: int) -> dict[str, Any]:
     where, fields = row
-    text = _first(fields, TEXT)
+    text = fields.get(row.name_of(TEXT) or next((n for n in TEXT if n in fields), ""))
     if text is None:
         names = ", ".join(fields)[:200] or "nothing"
-        raise RequestError(f"{where}: expected one of the fields {', '.join(TEXT)}; got {names}")
+        raise RequestError(f"{where}: expected one of the fields {', '.join(_SHOWN)}; got {names}")
     if not isinstance(text, str) or not text.strip():
         raise RequestError(f"{where}: the prompt is empty or not text")
     id_ = _first(fields, ID)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,12 @@ from hypothesis import strategies as st
 from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.common.rows import read_rows, read_text
 
-CELLS = st.text(st.characters(exclude_categories=("Cs", "Cc"))).filter(str.strip)
+# What people have in cells: quotes, separators, line breaks of all kinds, those of Unicode, too.
+ODD = st.sampled_from(
+    ['"', '""', ",", "\t", ";", "\r\n", "\n", "\r", "\u2028", "\x85", "\x0b", "\x1c"]
+)
+PLAIN = st.text(st.characters(exclude_categories=("Cs",)), max_size=5)
+CELLS = st.lists(PLAIN | ODD, max_size=4).map("".join).filter(str.strip)
 
 
 def write(folder: Path, name: str, text: str) -> Path:
@@ -31,12 +37,24 @@ def test_what_python_writes_is_read_back(
     lines = [json.dumps({"NAME": a, "text": b}, ensure_ascii=False) for a, b in rows]
     write(folder, "a.jsonl", "\ufeff" + "\n\n".join(lines))
     expected = [{"name": a, "text": b} for a, b in rows]
-    for name, step in (("a.csv", 1), ("a.jsonl", 2)):
+    with (folder / "a.tsv").open("w", encoding="utf-8-sig", newline="") as file:
+        writer = csv.writer(file, delimiter="\t", lineterminator="\n", quoting=csv.QUOTE_ALL)
+        writer.writerows([("Name", " text ", ""), *((a, b, "") for a, b in rows)])
+    for name in ("a.csv", "a.jsonl", "a.tsv"):
+        if name == "a.tsv" and any("\t" in cell for row in rows for cell in row):
+            continue  # published TSV has none in cells
         read = list(read_rows(folder / name))
         assert [row.fields for row in read] == expected
-        first = 2 if name == "a.csv" else 1
-        assert [row.where for row in read] == [
-            f"{folder / name}:{first + step * i}" for i in range(len(rows))
+    assert [row.where for row in read_rows(folder / "a.jsonl")] == [
+        f"{folder / 'a.jsonl'}:{1 + 2 * i}" for i in range(len(rows))
+    ]
+    ends = []
+    for number in range(len(rows)):
+        text = "".join(cell for row in rows[: number + 1] for cell in row)
+        ends.append(number + 2 + len(re.findall("\r\n|\r|\n", text)))
+    if not any(cell.startswith("\n") or cell.endswith("\r") for row in rows for cell in row):
+        assert [row.where.rpartition(":")[2] for row in read_rows(folder / "a.csv")] == [
+            str(end) for end in ends
         ]
 
 
@@ -67,3 +85,42 @@ def test_the_error_is_of_the_kind_asked_for(
     (tmp_path / "a.txt").write_bytes(b"ab\xff")
     with pytest.raises(error, match=r"a\.txt: expected UTF-8 text; byte 2 is not"):
         read_text(tmp_path / "a.txt", error)
+
+
+def test_what_spreadsheets_and_pandas_add_is_left_out(tmp_path: Path) -> None:
+    text = "\ufeff,,,,\r\n,Prompt,Category ,,\r\n0,a star,x,,\r\n1,a ring,,,,,\r\n,,,,\r\n"
+    path = write(tmp_path, "a.csv", text)
+    assert [row.fields for row in read_rows(path)] == [
+        {"prompt": "a star", "category": "x"},
+        {"prompt": "a ring", "category": ""},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        (
+            "a.csv",
+            'a,b\n1,"x\ny"\n2,"z\n3,w\n',
+            "a.csv:4: this is not CSV: the quote before 'z' is",
+        ),
+        ("a.csv", 'a,b\n1,"x\n2,"y"\n', "a.csv:2: this is not CSV: the quote before 'x' is not"),
+        ("a.csv", 'a,b\n1,"x" y\n', "a.csv:2: this is not CSV"),
+        ("a.csv", "A,a\n1,2\n", "a.csv:2: two columns are named 'a' and say different things"),
+        ("a.jsonl", '{}\n{"a": ["x \\ud83d"]}\n', "a.jsonl:2: half of a surrogate pair"),
+        ("a.jsonl", "[" * 100_000, "a.jsonl:1: this is not JSON"),
+        ("a.jsonl", '{"a": 1' + "0" * 5000 + "}", "a.jsonl:1: this is not JSON"),
+    ],
+)
+def test_what_cannot_be_read_is_refused_with_its_line(
+    tmp_path: Path, name: str, text: str, says: str
+) -> None:
+    path = write(tmp_path, name, text)
+    with pytest.raises(RequestError) as refused:
+        list(read_rows(path))
+    assert f"{tmp_path}/{says}" in str(refused.value)
+
+
+def test_whole_surrogate_pairs_are_text(tmp_path: Path) -> None:
+    (row,) = read_rows(write(tmp_path, "a.jsonl", '{"a": "\\ud83d\\ude00"}'))
+    assert row.fields == {"a": "😀"}

@@ -99,8 +99,8 @@ def test_imagefolder_metadata_as_datasets_writes_it(tmp_path: Path) -> None:
     [
         ("", "has no rows"),
         (
-            "file_name,caption\na.png,x\n",
-            "m.csv:2 has the fields file_name, caption; expected",
+            "file_name,colour\na.png,x\n",
+            "m.csv:2 has the fields file_name, colour; expected",
         ),
         ("file_name,text\n,x\n", "m.csv:2 has no file"),
         ("file_name,text\na.png,x\na.png,\n", "m.csv:3 has no text"),
