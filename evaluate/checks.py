@@ -175,6 +175,17 @@ def remarks(
     return found
 
 
+def copies_remark(images: Sequence[ImageRecord], what: str = "images") -> list[str]:
+    """A line on images that are the very same file as another one, if there are any."""
+    copies = len(images) - len({image.sha256 for image in images})
+    if not copies:
+        return []
+    return [
+        f"{copies} of {len(images)} {what} are copies of others (the same bytes): values count "
+        "every one, intervals each picture once"
+    ]
+
+
 def set_sha256(images: Sequence[ImageRecord]) -> str:
     """One hash for a set of images, whatever their order."""
     joined = "\n".join(sorted(image.sha256 for image in images))

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+import itertools
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
 
@@ -99,6 +102,28 @@ class MetricInput:
     seed: int = 0
     device: str = "cpu"
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
+
+    @functools.cached_property
+    def cluster_of(self) -> Mapping[str, str]:
+        """What every interval resamples as one, by prompt: the prompt with those that equal
+        pictures tie to it (``gandiff.evaluate.clusters``).
+        """
+        every = itertools.chain(self.images, self.matched or ())
+        return tie_groups((image.group, image.sha256) for image in every)
+
+    @property
+    def clusters(self) -> list[str]:
+        """The same by image: the ``groups`` of all resampling."""
+        return self.clusters_of(image.group for image in self.images)
+
+    def clusters_of(self, prompts: Iterable[str]) -> list[str]:
+        """The cluster of each of some prompts; one without an image is its own."""
+        return [self.cluster_of.get(prompt, prompt) for prompt in prompts]
+
+    @property
+    def contents(self) -> list[str]:
+        """The sha256 of each image, by which equal pictures are known."""
+        return [image.sha256 for image in self.images]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

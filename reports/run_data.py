@@ -84,6 +84,7 @@ class ImageLine:
     seed: int | None
     key: str | None
     path: str | None  # relative to the run folder
+    sha256: str | None
     status: str | None
     reason: str | None
 

@@ -78,8 +78,7 @@ class ClipScore(Metric):
         images = unit_rows(data.features(self._encoder, data.images))
         cosines: Float[np.ndarray, " n"] = (images * found.vectors[found.own]).sum(axis=1)
         refuse_no_cosine(name, data.images, cosines)
-        groups = [image.group for image in data.images]
-        interval = bootstrap_over_groups(cosines, groups, data.seed)
+        interval = bootstrap_over_groups(cosines, data.clusters, data.seed)
         result = MetricResult.of(
             interval,
             self.about,
@@ -150,10 +149,9 @@ class SceneAccuracy(Metric):
             "mean": "over images",
             "interval": "bootstrap over prompts",
         }
-        groups = [image.group for image in data.images]
         rows = [
             MetricResult.of(
-                bootstrap_over_groups(values, groups, data.seed),
+                bootstrap_over_groups(values, data.clusters, data.seed),
                 self.describe(row),
                 metric=f"{self.spec}/{row}",
                 images=int(np.sum(~np.isnan(values))),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from jaxtyping import Float
@@ -14,7 +14,7 @@ from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
-from gandiff.evaluate.numerics.statistics import bootstrap_ratio, jackknife_over_groups
+from gandiff.evaluate.numerics.statistics import add_up, bootstrap_ratio, jackknife_over_groups
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _DISTANCES = ["euclidean", "cosine"]
@@ -95,9 +95,8 @@ class Vendi(Metric):
         self, data: MetricInput, features: Float[np.ndarray, "n d"], size: int
     ) -> Interval:
         if size == len(features):
-            groups = [image.group for image in data.images]
             return jackknife_over_groups(
-                lambda kept: vendi_of_features(features[kept], self._q), groups, data.seed
+                lambda kept: vendi_of_features(features[kept], self._q), data.clusters, data.seed
             )
         rng = np.random.default_rng(data.seed)
         draws = [rng.choice(len(features), size, replace=False) for _ in range(_DRAWS)]
@@ -167,9 +166,8 @@ class PromptDiversity(Metric):
         return sibling_distances(features, [image.group for image in images], self._distance)
 
     def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
-        sums = np.array(list(own.values()))
         return MetricResult.of(
-            bootstrap_ratio(sums, np.ones(len(sums)), data.seed),
+            _ratio_of(own, dict.fromkeys(own, 1.0), data),
             self.about,
             metric=str(self.spec),
             target=None,
@@ -189,12 +187,11 @@ class PromptDiversity(Metric):
         common = [group for group in own if group in real]
         if not common:
             raise MetricError(f"{name}: no prompt has 2 images and 2 real images of it as well")
-        above = np.array([own[group] for group in common])
         below = np.array([real[group] for group in common])
         if below.sum() == 0:
             raise MetricError(f"{name}: the real images of each prompt all have the same features")
         row = MetricResult.of(
-            bootstrap_ratio(above, below, data.seed),
+            _ratio_of({group: own[group] for group in common}, real, data),
             self.about,
             metric=name,
             images=len(data.images),
@@ -259,6 +256,15 @@ def _by_group(values: Float[np.ndarray, " n"], images: Sequence[ImageRecord]) ->
         if not math.isnan(value):
             collected.setdefault(image.group, []).append(float(value))
     return {group: math.fsum(found) / len(found) for group, found in collected.items()}
+
+
+def _ratio_of(
+    above: Mapping[str, float], below: Mapping[str, float], data: MetricInput
+) -> Interval:
+    """The ratio of two sums over the prompts of ``above``, resampling the clusters of prompts."""
+    columns = (np.array([side[group] for group in above]) for side in (above, below))
+    made, real = add_up(data.clusters_of(above), *columns)
+    return bootstrap_ratio(made, real, data.seed)
 
 
 def _effective_number(eigenvalues: Float[np.ndarray, " k"], q: float) -> float:

@@ -137,9 +137,9 @@ class NearDuplicates(Metric):
                 continue
             limit = self._threshold(None if real is None else real[kind])
             hits = np.where(paired[kind], nearest[kind] <= limit.distance, np.nan)
-            interval = share_over_groups(hits, groups)
+            interval = share_over_groups(hits, data.clusters, data.contents)
             if kind == "over_prompts":
-                interval = _over_prompts(interval.value, units, groups, limit, data.seed)
+                interval = _over_prompts(interval.value, units, data, limit)
             notes = [limit.note, cut if limit.calibrated else "", *alone]
             rows.append(self._row(data, kind, interval, limit, "; ".join(filter(None, notes))))
             per_image[f"{self.spec}/{kind}"] = hits
@@ -218,24 +218,24 @@ class NearDuplicates(Metric):
 def _over_prompts(
     value: float,
     units: Float[np.ndarray, "n d"],
-    groups: Sequence[str],
+    data: MetricInput,
     limit: Threshold,
-    seed: int,
 ) -> Interval:
     """The share at this N: an image's value hangs on the other prompts, so these are left out in
     turn.
     """
-    parts = partition_groups(groups, _PARTS, seed)
+    parts = partition_groups(data.clusters, _PARTS, data.seed)
     count = int(parts.max()) + 1
     if count < MIN_GROUPS:
         return Interval(value=value)
+    groups = [image.group for image in data.images]
     similar = similar_without(units, groups, parts, limit.distance)
     without = np.array([similar[parts != part, part].mean() for part in range(count)])
     return proportion_interval(
         value,
         jackknife_variance(without),
-        images=len(units),
-        groups=len(set(groups)),
+        images=len(set(data.contents)),
+        groups=len(set(data.clusters)),
         reach=NORMAL,  # not t: the bias of this variance outweighs what t allows for
     )
 

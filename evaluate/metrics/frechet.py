@@ -192,6 +192,7 @@ class _Reference:
     count: int | None
     sha256: str
     note: str | None
+    different: int | None  # images without copies of others
 
 
 def _reference(name: str, data: MetricInput, encoder: str) -> _Reference:
@@ -202,11 +203,21 @@ def _reference(name: str, data: MetricInput, encoder: str) -> _Reference:
         key = ("gaussian", encoder, digest := set_sha256(images))
         if key not in data.memo:
             data.memo[key] = GaussianStats.of(rows)
-        return _Reference(stats=data.memo[key], count=len(images), sha256=digest, note=None)
+        different = len({image.sha256 for image in images})
+        stats: GaussianStats = data.memo[key]
+        return _Reference(
+            stats=stats, count=len(images), sha256=digest, note=None, different=different
+        )
     check_statistics(name, stored, data.features.protocol(encoder))
     said = None if stored.protocol else f"{stored.source} does not say by which protocol"
     stats = GaussianStats.of_covariance(stored.mean, stored.covariance, stored.count or 0)
-    return _Reference(stats=stats, count=stored.count, sha256=stored.sha256, note=said)
+    return _Reference(
+        stats=stats,
+        count=stored.count,
+        sha256=stored.sha256,
+        note=said,
+        different=stored.count,
+    )
 
 
 def _shared_replicates(
@@ -219,16 +230,16 @@ def _shared_replicates(
         )
     key = ("frechet", encoder, reference.sha256, data.seed)
     if key not in data.memo:
-        groups = [image.group for image in data.images]
-        data.memo[key] = frechet_replicates(features, reference.stats, groups, data.seed)
+        data.memo[key] = frechet_replicates(features, reference.stats, data.clusters, data.seed)
     found: FrechetReplicates = data.memo[key]
     return found
 
 
 def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | None:
+    """What to think of the value; copies of an image do not raise the rank of a covariance."""
     found = remarks(data.images, data.reference, features)
-    count, width = features.shape
-    references = reference.count if reference.count is not None else math.inf
+    count, width = len(set(data.contents)), features.shape[1]
+    references = math.inf if reference.different is None else reference.different
     if min(count, references) <= width:
         which = "images" if count <= width else "reference images"
         fewest = min(count, references)

@@ -109,7 +109,7 @@ class _Manifold(Metric):
     ) -> Overlap:
         key = ("manifold", self._encoder, real.sha256, self._k, self._strict, data.seed)
         if key not in data.memo:
-            labels = _parts(_groups(data), self._k, data.seed)
+            labels = _parts(data.clusters, self._k, data.seed)
             data.memo[key] = overlap_of(
                 made, real.features, self._k, strict=self._strict, labels=labels
             )
@@ -156,7 +156,7 @@ class Precision(_Manifold):
     _name = "precision"
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:
-        interval = share_over_groups(self._per_image(overlap), _groups(data))
+        interval = share_over_groups(self._per_image(overlap), data.clusters, data.contents)
         return interval, "reference fixed, score interval with the variance between prompts"
 
     def _per_image(self, overlap: Overlap) -> Float[np.ndarray, " n"]:
@@ -207,7 +207,7 @@ class Density(_Manifold):
 
     def _estimate(self, data: MetricInput, overlap: Overlap) -> tuple[Interval, str]:
         counts = overlap.counts.astype(np.float64)
-        found = bootstrap_over_groups(counts, _groups(data), data.seed)
+        found = bootstrap_over_groups(counts, data.clusters, data.seed)
         ends = [None if end is None else end / self._k for end in (found.low, found.high)]
         # As ``prdc`` writes it: 0.2 * 3 is not 3 / 5 in floating point.
         value = (1 / self._k) * found.value
@@ -254,10 +254,6 @@ def manifold_values(
     return precision, found.recalled, (1 / nearest_k) * density, found.covered
 
 
-def _groups(data: MetricInput) -> list[str]:
-    return [image.group for image in data.images]
-
-
 def _parts(groups: list[str], nearest_k: int, seed: int) -> Int[np.ndarray, " n"] | None:
     """Parts of the images to leave out; None where too few prompts or images would be left."""
     labels = partition_groups(groups, _PARTS, seed)
@@ -271,6 +267,6 @@ def _jackknife(
 ) -> Interval:
     if not len(without):
         return Interval(value=value)
-    groups = len(set(_groups(data)))
+    images, groups = len(set(data.contents)), len(set(data.clusters))
     variance = jackknife_variance(without)
-    return proportion_interval(value, variance, images=len(data.images), groups=groups, reach=reach)
+    return proportion_interval(value, variance, images=images, groups=groups, reach=reach)

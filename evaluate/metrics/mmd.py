@@ -135,8 +135,8 @@ class KernelDistance(Metric):
         notes: list[str],
     ) -> tuple[Interval, str]:
         if self._size is None:
-            groups = [image.group for image in data.images]
-            return kernel_interval(features, real, groups, data.seed), "unbiased, all pairs"
+            interval = kernel_interval(features, real, data.clusters, data.seed)
+            return interval, "unbiased, all pairs"
         if self._size > min(len(features), len(real)):
             raise MetricError(
                 f"{self.spec} draws subsets of {self._size}, but there are {len(features)} images "
@@ -184,7 +184,7 @@ class Cmmd(Metric):
         interval = scaled_cmmd(
             features,
             real.features,
-            [image.group for image in data.images],
+            data.clusters,
             data.seed,
             self._estimator,
         )

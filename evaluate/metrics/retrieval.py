@@ -68,7 +68,7 @@ class RPrecision(Metric):
         images = unit_rows(data.features(self._encoder, data.images))
         refuse_no_cosine(name, data.images, (images * found.vectors[found.own]).sum(axis=1))
         credit = self._credit(data, images, found)
-        interval = bootstrap_over_groups(credit, [i.group for i in data.images], data.seed)
+        interval = bootstrap_over_groups(credit, data.clusters, data.seed)
         notes = [f"chance level {1 / size:.3g} ({size} candidates)", found.remark()]
         result = MetricResult.of(
             interval,

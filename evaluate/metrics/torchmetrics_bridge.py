@@ -197,8 +197,8 @@ class TorchmetricsMetric(Metric):
             protocol["reference_sha256"] = set_sha256(real)
         found = Interval(value=reading.value)
         if reading.each is not None and not np.isnan(reading.each).all():
-            groups = [image.group for image in images]
-            found = bootstrap_over_groups(reading.each, groups, data.seed)
+            clusters = data.clusters_of(image.group for image in images)
+            found = bootstrap_over_groups(reading.each, clusters, data.seed)
         finite = math.isfinite(found.value)
         notes = _notes(reading, len(data.images) - len(images))
         return MetricResult.of(

@@ -24,7 +24,7 @@ from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, open_values
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, bootstrap_ratio
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, bootstrap_ratio
 from gandiff.evaluate.numerics.variation import Values, corrected_kl, further_values
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
@@ -170,7 +170,8 @@ class UnstatedAttributes(Metric):
                 "not measured: no prompt has 2 images that show it and real images that vary in it"
             )
             return self._row("coverage", kind, None, chosen, data, protocol, why), {}
-        interval = _ratio(above, below, data.seed)
+        made, real = add_up(data.clusters_of(sums), above, below)
+        interval = _ratio(made, real, data.seed)
         note = (
             "0: the images of each prompt are alike, 1: they vary as real ones do, above 1 is no "
             f"improvement; over {len(sums)} prompts"
@@ -202,13 +203,14 @@ class UnstatedAttributes(Metric):
         note = "corrected for the number of images, so it may be slightly below 0"
         if len(usable) < len(tables):
             note += f"; without {', '.join(k for k in tables if k not in usable)}: too few values"
-        interval = corrected_kl(list(usable.values()))
+        clusters = data.clusters_of(groups)
+        interval = corrected_kl(list(usable.values()), clusters)
         if kind is not None:
             interval = Interval(value=interval.value)
             note += "; no interval: that of one kind does not hold near 0"
-        elif len(groups) < _KL_PROMPTS:
+        elif (count := len(set(clusters))) < _KL_PROMPTS:
             interval = Interval(value=interval.value)
-            note += f"; no interval: it takes {_KL_PROMPTS} prompts, there are {len(groups)}"
+            note += f"; no interval: it takes {_KL_PROMPTS} prompts, there are {count}"
         full = {
             **protocol,
             "estimator": "leave-one-prompt-out jackknife of the plug-in KL",

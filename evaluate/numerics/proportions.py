@@ -22,9 +22,9 @@ def proportion_interval(
     """Wilson's score interval (1927) of a share in 0..1 whose variance was estimated.
 
     The number of trials is that of independent ones with this variance, value (1 - value) /
-    variance, as for survey data in Korn and Graubard 1998; at most twice ``images``,
-    for a variance may come out as 0 by chance. At 0 and at 1, where it always does, each of the
-    ``groups`` is one trial. ``reach`` is the quantile, such as 1.96.
+    variance, as for survey data in Korn and Graubard 1998; at most twice ``images``, the different
+    ones, for a variance may come out as 0 by chance. At 0 and at 1, where it always does, each of
+    the ``groups`` is one trial. ``reach`` is the quantile, such as 1.96.
     """
     spread = value * (1 - value)
     trials = float(groups)
@@ -39,12 +39,16 @@ def proportion_interval(
 
 
 def share_over_groups(
-    values: Float[np.ndarray, " n"], groups: Sequence[str], confidence: float = 0.95
+    values: Float[np.ndarray, " n"],
+    groups: Sequence[str],
+    contents: Sequence[str] | None = None,
+    confidence: float = 0.95,
 ) -> Interval:
     """Mean of values that are 0 or 1 and its interval; samples of a group (prompt) may be alike.
 
-    NaN values are left out. The variance is that of a ratio of sums over groups (Cochran 1977, eq.
-    2.39).
+    NaN values are left out. Equal pictures, known by their ``contents``, lie in one group and are
+    one image where a number of images bounds what can be known. The variance is that of a ratio of
+    sums over groups (Cochran 1977, eq. 2.39).
     """
     kept = ~np.isnan(values)
     if not kept.any():
@@ -53,10 +57,13 @@ def share_over_groups(
     sums = np.bincount(labels, weights=values[kept])
     sizes = np.bincount(labels)
     images, count = int(kept.sum()), len(sizes)
+    different = (
+        len({c for c, keep in zip(contents, kept, strict=True) if keep}) if contents else images
+    )
     value = float(sums.sum() / images)
     if count < MIN_GROUPS:
         return Interval(value=value)
     residuals = sums - value * sizes
     variance = float(residuals @ residuals) * count / (count - 1) / images**2
     reach = student_t(confidence, count - 1)
-    return proportion_interval(value, variance, images=images, groups=count, reach=reach)
+    return proportion_interval(value, variance, images=different, groups=count, reach=reach)

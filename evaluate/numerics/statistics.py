@@ -1,13 +1,14 @@
 """Error bars: intervals over prompts, paired differences, corrections for many comparisons.
 
-Samples of one prompt are not independent, so every resampling moves whole prompts ("groups").
+Samples of one prompt are not independent, so every resampling moves whole prompts ("groups"), and
+prompts that equal pictures tie together as one (``gandiff.evaluate.clusters``).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -24,9 +25,10 @@ class PairedDifference:
     """How much more generator a has than b over the prompts that both have.
 
     ``win_rate`` is the share of prompts where a's value is the greater one, ties counting half;
-    whether greater is better is for the caller to know. ``deviation`` is the standard deviation of
-    the prompts' differences (n - 1; None for one prompt), ``effect_size`` the difference over it
-    (d_z in Cohen 1988, section 2.3.5; None where they do not vary).
+    whether greater is better is for the caller to know. ``clusters`` counts the prompts, those with
+    equal pictures as one. ``deviation`` is the standard deviation of their differences (n - 1; None
+    for one), ``effect_size`` the difference over it (d_z in Cohen 1988, section 2.3.5; None where
+    they do not vary).
     """
 
     difference: float
@@ -35,8 +37,22 @@ class PairedDifference:
     win_rate: float
     p_value: float
     prompts: int
+    clusters: int
     effect_size: float | None
     deviation: float | None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PairedMeans:
+    """Each side's mean for every prompt that both have a value for."""
+
+    prompts: list[str]
+    a: Float[np.ndarray, " g"]
+    b: Float[np.ndarray, " g"]
+
+    def labels(self, cluster_of: Mapping[str, str] | None) -> list[str]:
+        """The cluster of each prompt; without any, each is its own."""
+        return [cluster_of.get(p, p) for p in self.prompts] if cluster_of else self.prompts
 
 
 def student_t(confidence: float, freedom: int) -> float:
@@ -51,6 +67,14 @@ def group_labels(groups: Sequence[str]) -> Int[np.ndarray, " n"]:
     numbers: dict[str, int] = {}
     labels = [numbers.setdefault(group, len(numbers)) for group in groups]
     return np.asarray(labels, dtype=np.int64)
+
+
+def add_up(labels: Sequence[str], *columns: Float[np.ndarray, " n"]) -> list[np.ndarray]:
+    """The sum of each column over the items of each label, in the order of their first appearance;
+    a label with one item keeps its number bit for bit.
+    """
+    numbers = group_labels(labels)
+    return [np.bincount(numbers, weights=column) for column in columns]
 
 
 def partition_groups(groups: Sequence[str], parts: int, seed: int) -> Int[np.ndarray, " n"]:
@@ -80,14 +104,9 @@ def bootstrap_over_groups(
     kept = ~np.isnan(values)
     if not kept.any():
         raise ValueError("there are no values to take a mean of: all are NaN or there are none")
-    labels = group_labels([group for group, keep in zip(groups, kept, strict=True) if keep])
-    return bootstrap_ratio(
-        np.bincount(labels, weights=values[kept]),
-        np.bincount(labels).astype(np.float64),
-        seed,
-        resamples,
-        confidence,
-    )
+    labels = [group for group, keep in zip(groups, kept, strict=True) if keep]
+    sums, counts = add_up(labels, values[kept], np.ones(len(labels)))
+    return bootstrap_ratio(sums, counts, seed, resamples, confidence)
 
 
 def bootstrap_ratio(
@@ -167,6 +186,7 @@ def paired_difference(
     b_values: Float[np.ndarray, " m"],
     b_groups: Sequence[str],
     *,
+    cluster_of: Mapping[str, str] | None = None,
     seed: int = 0,
     resamples: int = 2000,
     permutations: int = 10_000,
@@ -174,19 +194,22 @@ def paired_difference(
     """Compare two generators on the prompts for which both have a value (NaN: none).
 
     The difference is the mean over prompts of (mean of a - mean of b), its interval bootstraps the
-    prompts, the p value flips the signs of the prompts' differences at random (two-sided, never 0).
+    prompts, the p value flips the signs of the prompts' differences at random (two-sided, never 0);
+    both move prompts of one cluster together.
     """
-    a, b = paired_means(a_values, a_groups, b_values, b_groups)
-    differences = a - b
-    interval = bootstrap_ratio(differences, np.ones(len(differences)), seed, resamples)
-    spread = deviation(differences)
+    means = paired_means(a_values, a_groups, b_values, b_groups)
+    differences = means.a - means.b
+    sums, counts = add_up(means.labels(cluster_of), differences, np.ones(len(differences)))
+    interval = bootstrap_ratio(sums, counts, seed, resamples)
+    spread = deviation(sums / counts)
     return PairedDifference(
         difference=interval.value,
         low=interval.low,
         high=interval.high,
         win_rate=float(np.mean(differences > 0) + np.mean(differences == 0) / 2),
-        p_value=_sign_flip_p(differences, seed, permutations),
+        p_value=_sign_flip_p(sums, seed, permutations),
         prompts=len(differences),
+        clusters=len(sums),
         effect_size=interval.value / spread if spread else None,
         deviation=spread,
     )
@@ -197,13 +220,14 @@ def paired_means(
     a_groups: Sequence[str],
     b_values: Float[np.ndarray, " m"],
     b_groups: Sequence[str],
-) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
-    """Each side's mean for every prompt that both have a value for; ``ValueError`` if none is."""
+) -> PairedMeans:
+    """Pair two sides by prompt; ``ValueError`` if no prompt has a value (not NaN) on both."""
     a, b = _group_means(a_values, a_groups), _group_means(b_values, b_groups)
     common = [group for group in a if group in b]
     if not common:
         raise ValueError("the two sides have no prompt in common that both have values for")
-    return np.array([a[group] for group in common]), np.array([b[group] for group in common])
+    sides = (np.array([side[group] for group in common]) for side in (a, b))
+    return PairedMeans(prompts=common, a=next(sides), b=next(sides))
 
 
 def deviation(values: Float[np.ndarray, " n"]) -> float | None:

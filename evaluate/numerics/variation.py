@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.numerics.statistics import jackknife_interval
+from gandiff.evaluate.numerics.statistics import add_up, jackknife_interval
 from gandiff.evaluate.result import Interval
 
 _PRIOR = 0.5  # added to each count of the real images, so that a value they lack has no infinite KL
@@ -52,14 +52,24 @@ def reverse_kl(
     return np.asarray(terms.sum(axis=-1))
 
 
-def corrected_kl(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
+def corrected_kl(
+    tables: Sequence[tuple[np.ndarray, np.ndarray]], clusters: Sequence[str] | None = None
+) -> Interval:
     """Mean over kinds of the reverse KL without the bias of few images, which makes it too high.
 
     Each kind's table holds counts (prompts, values), made and real, prompts in the same order; a
     kind weighs as much as it has real values. Leave-one-prompt-out jackknife: P T - (P-1) mean
     T_(-p) (Quenouille 1956) removes the bias of order 1/P, so a perfect generator gets 0 on average
-    and may be slightly below.
+    and may be slightly below. The interval leaves out whole ``clusters`` of prompts, one name each.
     """
+    if clusters is not None and len(set(clusters)) < len(clusters):
+        value = corrected_kl(tables).value
+        merged = [(_merge(made, clusters), _merge(real, clusters)) for made, real in tables]
+        fewer = corrected_kl(merged)
+        ends = (
+            None if end is None else value + end - fewer.value for end in (fewer.low, fewer.high)
+        )
+        return Interval(value=value, low=next(ends), high=next(ends))
     totals, replicates = [], []
     weights = [float(real.sum()) for _, real in tables]
     for made, real in tables:
@@ -71,3 +81,8 @@ def corrected_kl(tables: Sequence[tuple[np.ndarray, np.ndarray]]) -> Interval:
     prompts = len(left_out)
     corrected = prompts * value - (prompts - 1) * float(left_out.mean())
     return jackknife_interval(corrected, left_out)
+
+
+def _merge(table: np.ndarray, clusters: Sequence[str]) -> np.ndarray:
+    """The counts of the prompts of each cluster together."""
+    return np.stack(add_up(clusters, *table.T), axis=1)

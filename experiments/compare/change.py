@@ -6,11 +6,12 @@ import dataclasses
 from typing import Literal
 
 import numpy as np
-from jaxtyping import Float
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
+    PairedMeans,
+    add_up,
     bootstrap_ratio,
     independent_difference,
     paired_means,
@@ -20,11 +21,11 @@ from gandiff.evaluate.result import Direction, Interval, MetricResult
 from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.plugins.registry import make_metric
+from gandiff.experiments.runs.tables import tied_prompts
 from gandiff.reports.comparing import separated
 from gandiff.reports.run_data import DifferenceRow
 
 Verdict = Literal["better", "worse", "undecided", "level", "unknown"]
-Means = Float[np.ndarray, "2 g"]  # of both runs, for each prompt that both have a value for
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,6 +70,10 @@ class TwoRuns:
         """What the runs are called."""
         return self.a.name, self.b.name
 
+    def tied(self, pair: tuple[str, str]) -> dict[str, str]:
+        """Which prompts equal pictures tie together, over both generators of a pair."""
+        return tied_prompts((self.a.data, pair[0]), (self.b.data, pair[1]))
+
     def results(
         self, pair: tuple[str, str], metric: str
     ) -> tuple[MetricResult | None, MetricResult | None]:
@@ -100,12 +105,15 @@ def metric_change(
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")
-    gap = bootstrap_ratio(means[1] - means[0], np.ones(means.shape[1]), seed=0)
+    differences, labels = means.b - means.a, means.labels(runs.tied(pair))
+    sums, counts = add_up(labels, differences, np.ones(len(labels)))
+    gap = bootstrap_ratio(sums, counts, seed=0)
     few = " (too few for an interval)" if gap.low is None else ""
     a, b = (
-        dataclasses.replace(r, value=float(m.mean())) for r, m in zip((x, y), means, strict=True)
+        dataclasses.replace(r, value=float(m.mean()))
+        for r, m in zip((x, y), (means.a, means.b), strict=True)
     )
-    return _row(pair, a, b, gap, f"paired, {means.shape[1]} prompts{few}")
+    return _row(pair, a, b, gap, f"paired, {len(means.prompts)} prompts{few}")
 
 
 def _row(
@@ -140,7 +148,7 @@ def _verdict(x: MetricResult, y: MetricResult, gap: Interval) -> Verdict:
     return "unknown" if gap.low is None or y.direction == "none" else "undecided"
 
 
-def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> Means | None:
+def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> PairedMeans | None:
     """Means by prompt; None where there is no score of each image, or too few prompts to go by in
     runs of different suites.
     """
@@ -149,11 +157,11 @@ def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> Means | None:
         return None
     x, y = x.among(runs.prompts), y.among(runs.prompts)
     try:
-        means: Means = np.stack(paired_means(x.values, x.prompts, y.values, y.prompts))
+        means = paired_means(x.values, x.prompts, y.values, y.prompts)
     except ValueError:
         return None  # no prompt for which both have a value
     other_suite = runs.a.suite_sha256 != runs.b.suite_sha256
-    return None if other_suite and means.shape[1] < MIN_GROUPS else means
+    return None if other_suite and len(means.prompts) < MIN_GROUPS else means
 
 
 def _interval(result: MetricResult) -> Interval:

@@ -8,11 +8,14 @@ import math
 from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
+
 from gandiff.common.errors import RequestError
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, deviation, paired_means
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, deviation, paired_means
 from gandiff.experiments.compare.names import find_metric
 from gandiff.experiments.compare.tables import RunTables, open_tables
+from gandiff.experiments.runs.tables import tied_prompts
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,7 +25,8 @@ class PairPower:
     ``deviation`` is that of the prompts' differences (None: fewer than 2 prompts have values),
     ``difference`` the one found (a minus b). ``needed`` is the number of prompts that shows the
     difference asked for (None: nothing to go by, or more than 10^9), ``detectable`` the smallest
-    difference that the run's ``prompts`` show (None: fewer than 5).
+    difference that the run's ``prompts`` show (None: fewer than 5); of these, those with equal
+    pictures count as one.
     """
 
     a: str
@@ -82,11 +86,13 @@ def _pair(
 ) -> PairPower:
     x, y = tables.scores[a, metric], tables.scores[b, metric]
     try:
-        ours, theirs = paired_means(x.values, x.prompts, y.values, y.prompts)
-        differences = ours - theirs
+        means = paired_means(x.values, x.prompts, y.values, y.prompts)
+        differences = means.a - means.b
+        labels = means.labels(tied_prompts((tables.data, a), (tables.data, b)))
     except ValueError:  # no prompt for which both have a value
-        differences = x.values[:0]
-    spread, prompts = deviation(differences), len(differences)
+        differences, labels = x.values[:0], []
+    sums, counts = add_up(labels, differences, np.ones(len(differences)))
+    spread, prompts = deviation(sums / counts), len(sums)
     return PairPower(
         a=a,
         b=b,

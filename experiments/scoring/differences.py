@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
@@ -30,10 +31,13 @@ def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
     """
     rows: dict[str, list[dict[str, Any]]] = {}
     for a, b in itertools.combinations(scored, 2):
+        a_groups, b_groups = ([image.group for image in one.images] for one in (a, b))
+        cluster_of = tie_groups((image.group, image.sha256) for image in (*a.images, *b.images))
         for metric, (a_values, b_values) in _shared(a, b).items():
-            groups = [[image.group for image in one.images] for one in (a, b)]
             try:
-                paired = paired_difference(a_values, groups[0], b_values, groups[1], seed=seed)
+                paired = paired_difference(
+                    a_values, a_groups, b_values, b_groups, cluster_of=cluster_of, seed=seed
+                )
             except ValueError:
                 continue  # no prompt for which both have a value
             names = {"a": a.generator, "b": b.generator, "metric": metric}
@@ -47,11 +51,11 @@ def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
 
 def _columns(paired: PairedDifference) -> dict[str, Any]:
     row = dataclasses.asdict(paired)
-    spread = row.pop("deviation")
+    spread, clusters = row.pop("deviation"), row.pop("clusters")
     # Without an interval, or where no prompt differs from another, there is nothing to go by.
-    known = bool(spread) and paired.prompts >= MIN_GROUPS
+    known = bool(spread) and clusters >= MIN_GROUPS
     row["prompts_needed"] = prompts_needed(paired.difference, spread) if known else None
-    row["detectable"] = detectable_difference(spread, paired.prompts) if known else None
+    row["detectable"] = detectable_difference(spread, clusters) if known else None
     return row
 
 

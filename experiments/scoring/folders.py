@@ -14,7 +14,7 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.outputs import check_folder, claim_file
 from gandiff.common.run_record import RECORD
-from gandiff.evaluate.checks import check_statistics, needs_features, set_sha256
+from gandiff.evaluate.checks import check_statistics, copies_remark, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.evaluate.features.images import describe_unreadable, folder_images
@@ -148,7 +148,7 @@ def write_folder_statistics(
             images_sha256=set_sha256(images),
             keep_features=keep_features,
         )
-        odd += cache.warnings()
+        odd += [*copies_remark(images), *cache.warnings()]
     return WrittenStatistics(
         path=out, encoder=name, images=len(images), features=keep_features, warnings=odd
     )
@@ -200,6 +200,7 @@ def _readable(
 ) -> tuple[list[ImageRecord], list[str]]:
     encoders = list(dict.fromkeys(name for metric in metrics for name in metric.encoders))
     images, odd = _listed(folder, encoders, cache, encoding)
+    odd += copies_remark(images, what)
     alone = next((metric for metric in metrics if metric.needs_reference), None)
     if alone is not None and len(images) < 2:
         raise MetricError(f"{alone.spec} needs at least 2 {what}, got {len(images)}")

@@ -11,6 +11,7 @@ import numpy as np
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS
 from gandiff.evaluate.result import MetricResult, split_metric
 
 
@@ -31,7 +32,8 @@ def measure(metric: Metric, data: MetricInput) -> MetricOutput:
         if metric.needs_reference and not data.reference and data.statistics is None:
             raise MetricError("the comparison names no reference images")
         output = metric.measure(data)
-        results = [_described(row, metric) for row in output.results]
+        why = _too_few(data)
+        results = [_without_interval(_described(row, metric), why) for row in output.results]
         return dataclasses.replace(output, results=results)
     except MetricError as error:
         row = MetricResult(
@@ -42,6 +44,23 @@ def measure(metric: Metric, data: MetricInput) -> MetricOutput:
             about=metric.describe(),
         )
         return MetricOutput(results=[row])
+
+
+def _too_few(data: MetricInput) -> str | None:
+    """Why there is no interval where there would be one but for equal pictures."""
+    prompts, clusters = len(data.cluster_of), len(set(data.cluster_of.values()))
+    if clusters >= MIN_GROUPS or prompts < MIN_GROUPS:
+        return None
+    return (
+        f"no interval: equal pictures leave {clusters} of the {MIN_GROUPS} independent groups "
+        "that it takes"
+    )
+
+
+def _without_interval(row: MetricResult, why: str | None) -> MetricResult:
+    if why is None or row.value is None or row.low is not None:
+        return row
+    return dataclasses.replace(row, note="; ".join(filter(None, [row.note, why])))
 
 
 def _described(row: MetricResult, metric: Metric) -> MetricResult:

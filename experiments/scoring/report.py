@@ -7,8 +7,10 @@ from pathlib import Path
 from gandiff.common.run_record import CATEGORIES, DESCRIPTIONS, REPORT, Reported
 from gandiff.experiments.runs.describe import describe_run
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.tables import tied_prompts
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.reports.document import write_report
+from gandiff.reports.reading import load_run
 
 
 def report_run(run: Run, *, again: bool = True) -> list[str]:
@@ -27,4 +29,6 @@ def complete_tables(folder: Path, seed: int) -> None:
     if not (folder / DESCRIPTIONS).is_file():
         describe_run(folder)
     if not (folder / CATEGORIES).is_file():
-        write_categories(folder, seed)
+        run = load_run(folder)
+        clusters = {name: tied_prompts((run, name)) for name in run.generators}
+        write_categories(folder, seed, clusters)

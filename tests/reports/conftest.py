@@ -1,6 +1,7 @@
 """A run folder as a run would leave it, small and made here, with known numbers."""
 
 import dataclasses
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -103,7 +104,7 @@ def _image(
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     number, noise = int(prompt["id"][1:]), 60 * (1.05 - GENERATORS[name]["acc"])
     draw(number, sample, shape.side, noise).save(folder / path)
-    plain = {"sha256": "0" * 64, "batch": 0, "status": "ok", "reason": None, "truncated_tokens": {}}
+    plain = {"batch": 0, "status": "ok", "reason": None, "truncated_tokens": {}}
     return {
         "key": f"{name}-{prompt['id']}-{sample}",
         "generator": name,
@@ -111,6 +112,7 @@ def _image(
         "sample": sample,
         "seed": 7919 * number + sample,
         "path": path,
+        "sha256": hashlib.sha256((folder / path).read_bytes()).hexdigest(),
         "width": shape.side,
         "height": shape.side,
         "seconds": GENERATORS[name]["ms"] / 1000,

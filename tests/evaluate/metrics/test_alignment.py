@@ -187,7 +187,10 @@ def test_scene_accuracy_has_an_interval_over_prompts(
 ) -> None:
     images = [
         write_image(
-            f"{i}.png", pixels(i % 3 // 2, 0), group=f"p{i // 2}", expected=expect("star", None)
+            f"{i}.png",
+            pixels(i % 3 // 2, 0, side=4 + i),  # no two are equal
+            group=f"p{i // 2}",
+            expected=expect("star", None),
         )
         for i in range(24)
     ]
