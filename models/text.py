@@ -18,12 +18,9 @@ from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
-from gandiff.models.tokenizer import token_ids, tokenize
+from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize
+from gandiff.models.weights import check_text_parts
 
-_FILES = {  # what must be there, one of each line
-    "text_encoder": ("config.json",),
-    "tokenizer": ("tokenizer.json", "vocab.json", "spiece.model"),
-}
 LONGEST = 128  # tokens of a caption, where the tokenizer itself sets no limit
 _KINDS = {"clip": "CLIPTextModel", "clip_text_model": "CLIPTextModel", "t5": "T5EncoderModel"}
 
@@ -94,11 +91,7 @@ class TextEncoder:
 
         Raises ``GeneratorError`` if one of them is missing or cannot be read.
         """
-        for part, files in _FILES.items():
-            if not any((folder / part / file).is_file() for file in files):
-                raise GeneratorError(
-                    f"{folder} has no complete {part}/; give a folder that gandiff train wrote"
-                )
+        check_text_parts(folder)
         parts = (str(folder / "text_encoder"), str(folder / "tokenizer"))
         return cls(*_load_parts(*parts, str(folder)))
 
@@ -158,7 +151,6 @@ class TextEncoder:
 def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
     """Text encoder and tokenizer from two sources, each a hub id or a folder."""
     import transformers
-    from safetensors import SafetensorError
 
     try:
         with _no_bars():
@@ -177,8 +169,11 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
                     f"the weights of the text encoder in {where} lack {missing[0]}: they are of "
                     "another model, or of a newer transformers than this one; save them again"
                 )
+            check_tokenizer(tokens, weights, where)
             return weights, tokens
-    except (OSError, ValueError, RuntimeError, KeyError, SafetensorError) as error:
+    except (GeneratorError, torch.OutOfMemoryError, MemoryError):
+        raise
+    except Exception as error:  # every file format has errors of its own
         raise GeneratorError(
             f"the text encoder or tokenizer in {where} cannot be read: {_reason(error)}"
         ) from error

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from gandiff.common.errors import GeneratorError
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
@@ -38,8 +41,6 @@ def build_tokenizer(captions: Iterable[str], max_tokens: int = MAX_TOKENS) -> An
 
 def _learn_merges(captions: Iterable[str], alphabet: list[str]) -> list[Any]:
     """Pairs of tokens to merge, the most frequent first; the same captions give the same ones."""
-    import json
-
     from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, trainers
 
     learner = Tokenizer(
@@ -77,3 +78,26 @@ def tokenize(tokenizer: Any, captions: Sequence[str], padding: str) -> Any:
         max_length=tokenizer.model_max_length,
         return_tensors="pt",
     )
+
+
+def check_tokenizer(tokenizer: Any, model: Any, where: str) -> None:
+    """Raise ``GeneratorError`` for a tokenizer that was not read whole, or is not the one that a
+    CLIP or T5 text encoder was trained with; transformers loads both without a word.
+    """
+    vocabulary = tokenizer.get_vocab()
+    again = f"the tokenizer in {where} is incomplete or of another model; copy it again"
+    if len({tuple(tokenizer(word)["input_ids"]) for word in ("a", "red", "7")}) == 1:
+        raise GeneratorError(f"every prompt has the same tokens: {again}")
+    rows = model.get_input_embeddings().num_embeddings
+    if max(vocabulary.values()) >= rows:
+        raise GeneratorError(
+            f"it has {len(vocabulary)} tokens where the text encoder has {rows}: {again}"
+        )
+    if tokenizer.pad_token is None:
+        raise GeneratorError(f"it has no padding token (tokenizer_config.json): {again}")
+    longest = getattr(model.config, "max_position_embeddings", None)
+    if longest is not None and tokenizer.model_max_length > longest:
+        raise GeneratorError(
+            f"tokenizer_config.json must have a model_max_length of at most {longest}, which the "
+            f"text encoder reads, got {tokenizer.model_max_length}: {again}"
+        )

@@ -15,6 +15,7 @@ from ruamel.yaml.error import YAMLError
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import file_sha256, read_json
+from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
@@ -84,6 +85,20 @@ def missing_weights(name: str) -> GeneratorError:
         "of a directory that holds the weights, or a shipped name"
         f"{did_you_mean(name, shipped_names())}"
     )
+
+
+def check_text_parts(folder: Path) -> None:
+    """Raise ``GeneratorError`` unless ``text_encoder/`` and ``tokenizer/`` in a folder are whole,
+    as far as their files tell without loading them.
+    """
+    if not (folder / "text_encoder" / "config.json").is_file():
+        raise GeneratorError(
+            f"{folder} has no complete text_encoder/; give a folder that gandiff train wrote"
+        )
+    check_vocabulary(folder / "tokenizer", GeneratorError)
+    files = [file for part in ("text_encoder", "tokenizer") for file in (folder / part).iterdir()]
+    read = (".json", ".txt", ".safetensors")
+    check_intact((file for file in files if file.suffix in read), GeneratorError)
 
 
 def combined_sha256(directory: Path, suffixes: Sequence[str] = (".safetensors",)) -> str | None:

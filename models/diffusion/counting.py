@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from gandiff.models.diffusion.loading import PARTS_OF_COMBINED
+from gandiff.models.diffusion.parts import PARTS_OF_COMBINED
 
 # The networks that run once or more per step; a ControlNet only helps one of them.
 DENOISERS = ("unet", "transformer", "transformer_2", "prior", "decoder", "super_res_first")

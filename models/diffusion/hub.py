@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.index import INDEX, read_index
+from gandiff.models.diffusion.index import read_index
+from gandiff.models.diffusion.parts import INDEX
 
 
 def hub_index(repo: str, revision: str | None, local_files_only: bool) -> str:

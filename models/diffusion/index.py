@@ -10,10 +10,8 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part
 
-WEIGHTS = (".safetensors",)
-PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
-INDEX = "model_index.json"
 # Never loaded, so it need not be there: see diffusion.loading.
 _SKIPPED = ("safety_checker",)
 # Words in the names of pipeline classes that take something else than text or make something else
@@ -72,8 +70,8 @@ def check_directory(directory: Path, *, allow_pickle: bool, variant: str | None)
     """Check a pipeline directory without reading weights; raise ``GeneratorError`` for what will
     not work.
 
-    That is: no ``model_index.json``, not text-to-image, a missing part or weights file, and weights
-    that exist as pickles only.
+    That is: no ``model_index.json``, not text-to-image, a part that is missing or incomplete, a
+    file that is torn, and weights that exist as pickles or as another variant only.
     """
     if not (directory / INDEX).is_file():
         single = sorted(p.name for p in directory.iterdir() if p.suffix in (*WEIGHTS, *PICKLES))
@@ -83,12 +81,12 @@ def check_directory(directory: Path, *, allow_pickle: bool, variant: str | None)
             "expected a directory saved by the save_pretrained of diffusers"
         )
     index = read_index(directory / INDEX, str(directory))
-    for name in index.parts:
-        if name not in _SKIPPED:
-            _check_part(directory / name, allow_pickle)
-    _check_channels(directory, index)
     if variant is not None:
         _check_variant(directory, variant)
+    for name, (library, kind) in index.parts.items():
+        if name not in _SKIPPED:
+            check_part(directory / name, library, kind, allow_pickle, variant)
+    _check_channels(directory, index)
     return index
 
 
@@ -121,34 +119,6 @@ def _check_task(index: PipelineIndex, where: str) -> None:
         )
 
 
-def _check_part(part: Path, allow_pickle: bool) -> None:
-    """Check that one part is there; its weights too if it is a network, with ``config.json``."""
-    if not part.is_dir():
-        raise GeneratorError(
-            f"{part} is missing: {INDEX} names it; copy the whole pipeline directory"
-        )
-    if part.name.startswith(("tokenizer", "scheduler")) or not (part / "config.json").is_file():
-        return
-    files = [p for p in part.iterdir() if p.is_file()]
-    safe = [p for p in files if p.suffix in WEIGHTS]
-    pickles = [p for p in files if p.suffix in PICKLES]
-    if not safe and pickles and not allow_pickle:
-        raise GeneratorError(
-            f"{pickles[0]} is a pickle file, and reading one can run any code that is hidden in "
-            "it; expected .safetensors. "
-            "Set allow_pickle (--allow-pickle) if you trust where it comes from"
-        )
-    if not safe and not pickles:
-        by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
-        usual = "model" if by_transformers else "diffusion_pytorch_model"
-        raise GeneratorError(
-            f"{part} has no weights: there is no .safetensors file (such as {usual}.safetensors); "
-            "download the pipeline again or give another directory"
-        )
-    for listing in part.glob("*.safetensors.index*.json"):
-        _check_shards(listing)
-
-
 def _check_variant(directory: Path, variant: str) -> None:
     """Refuse a variant that no part has; where one part lacks it, the plain weights are read."""
     files = sorted(p.name for p in directory.rglob("*") if p.suffix in (*WEIGHTS, *PICKLES))
@@ -156,15 +126,6 @@ def _check_variant(directory: Path, variant: str) -> None:
         raise GeneratorError(
             f"{directory} has no weights of the variant {variant!r}; it has {', '.join(files)}"
         )
-
-
-def _check_shards(listing: Path) -> None:
-    shards = read_json(listing, GeneratorError).get("weight_map", {})
-    for name in sorted(set(shards.values() if isinstance(shards, dict) else ())):
-        if not (listing.parent / str(name)).is_file():
-            raise GeneratorError(
-                f"{listing.parent / str(name)} is missing: {listing.name} names it"
-            )
 
 
 def _check_channels(directory: Path, index: PipelineIndex) -> None:

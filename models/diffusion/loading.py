@@ -10,18 +10,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
 
 from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
+from gandiff.models.diffusion.parts import PARTS_OF_COMBINED
 from gandiff.models.diffusion.settings import DiffusersSettings
-
-_LOADER_ERRORS = (
-    *(OSError, ValueError, RuntimeError, TypeError, AttributeError, ImportError),
-    SafetensorError,
-)
-PARTS_OF_COMBINED = ("prior_pipe", "decoder_pipe")
+from gandiff.models.tokenizer import check_tokenizer
 
 
 def load_pipeline(
@@ -48,6 +44,7 @@ def load_pipeline(
         with _no_gaps(source):
             pipe = _from_pretrained(source, options)
         _check_call(pipe, source)
+        _check_text(pipe, source)
         pipe.set_progress_bar_config(disable=True)
         for part in PARTS_OF_COMBINED:
             if hasattr(pipe, part):
@@ -141,14 +138,38 @@ def _check_call(pipe: Any, source: str) -> None:
             raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {expected}")
 
 
+def _check_text(pipe: Any, source: str) -> None:
+    """Refuse a tokenizer that does not fit its CLIP or T5 text encoder, and a CLIP text encoder
+    that does not fit the U-Net.
+    """
+    networks = modules(pipe)
+    for name, tokenizer in tokenizers(pipe):
+        encoder: Any = networks.get(name)
+        if encoder is not None and encoder.config.model_type.startswith(("clip", "t5")):
+            part = name.replace("text_encoder", "tokenizer")
+            check_tokenizer(tokenizer, encoder, os.path.join(source, part))
+    width = getattr(getattr(networks.get("text_encoder"), "config", None), "hidden_size", None)
+    reads = getattr(getattr(networks.get("unet"), "config", None), "cross_attention_dim", None)
+    plain = type(pipe).__name__ == "StableDiffusionPipeline" and isinstance(reads, int)
+    if (
+        plain
+        and getattr(pipe.unet.config, "encoder_hid_dim", None) is None
+        and width not in (None, reads)
+    ):
+        raise GeneratorError(
+            f"the U-Net of {source} reads text features of width {reads}, and its text encoder "
+            f"gives {width}: they are parts of different models; copy the pipeline again"
+        )
+
+
 @contextlib.contextmanager
 def _clear_errors(source: str) -> Iterator[None]:
     """Turn what the loaders raise for broken or missing files into one ``GeneratorError``."""
     try:
         yield
-    except torch.OutOfMemoryError:
+    except (GeneratorError, torch.OutOfMemoryError, MemoryError):
         raise
-    except _LOADER_ERRORS as error:
+    except Exception as error:  # every file format has errors of its own
         if "meta tensor" in str(error):  # where diffusers leaves what it does not find
             raise _incomplete(source, "some weights of its networks") from error
         kind = "pipeline directory" if os.path.isdir(source) else "hub pipeline"

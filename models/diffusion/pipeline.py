@@ -13,7 +13,8 @@ import numpy as np
 from gandiff.common.errors import GeneratorError
 from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.facts import call_parameters, describe, family, resolution
-from gandiff.models.diffusion.index import PICKLES, WEIGHTS, check_directory
+from gandiff.models.diffusion.index import check_directory
+from gandiff.models.diffusion.parts import PICKLES, WEIGHTS
 from gandiff.models.diffusion.schedulers import build_scheduler, with_options
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import (

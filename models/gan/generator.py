@@ -11,11 +11,12 @@ from typing import Any
 from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
-from gandiff.models.gan.config import read_config
+from gandiff.common.intact import check_intact
+from gandiff.models.gan.config import WEIGHTS, read_config
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
-from gandiff.models.weights import combined_sha256, read_card, require_weights
+from gandiff.models.weights import check_text_parts, combined_sha256, read_card, require_weights
 
 _READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
 _READERS["clip"] = _READERS["clip_text_model"]
@@ -34,6 +35,8 @@ class GanGenerator(Generator):
         self._folder = require_weights(settings.weights)
         self._config = read_config(self._folder)
         self._card = read_card(self._folder)
+        check_intact([self._folder / WEIGHTS], GeneratorError)
+        check_text_parts(self._folder)
         self._reader = _text_encoder_kind(self._folder)
         self._gan: Any = None
         self._parameters: int | None = None
@@ -95,7 +98,6 @@ class GanGenerator(Generator):
 
 
 def _text_encoder_kind(folder: Path) -> str:
-    """The kind of text encoder, in words; a folder that lacks it is refused when it is loaded."""
-    file = folder / "text_encoder" / "config.json"
-    kind = read_json(file, GeneratorError).get("model_type") if file.is_file() else None
+    """The kind of text encoder, in words."""
+    kind = read_json(folder / "text_encoder" / "config.json", GeneratorError).get("model_type")
     return _READERS.get(str(kind), "text encoder")

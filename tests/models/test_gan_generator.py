@@ -75,8 +75,6 @@ def test_info_before_and_after_loading(toy_gan: Path) -> None:
 def test_info_names_the_kind_of_text_encoder(folder: Path, kind: str, says: str) -> None:
     (folder / "text_encoder" / "config.json").write_text(json.dumps({"model_type": kind}))
     assert make(folder).info.conditioning == says
-    shutil.rmtree(folder / "text_encoder")
-    assert make(folder).info.conditioning == "text encoder, 32 wide"
 
 
 def test_info_has_the_training_record(folder: Path) -> None:
@@ -152,6 +150,18 @@ WHEN_BUILT: dict[str, tuple[Breaking, str]] = {
         lambda folder: (folder / "config.json").write_text("{"),
         r"config\.json cannot be read: it is not valid JSON",
     ),
+    "half a file": (
+        lambda folder: (folder / "model.safetensors").write_bytes(b"\x10\0\0\0"),
+        r"model\.safetensors cannot be read",
+    ),
+    "no tokenizer": (
+        lambda folder: shutil.rmtree(folder / "tokenizer"),
+        r"gan/tokenizer has no vocabulary",
+    ),
+    "half the text weights": (
+        lambda folder: (folder / "text_encoder" / "model.safetensors").write_bytes(b"\x10\0\0\0"),
+        r"gan/text_encoder/model\.safetensors cannot be read",
+    ),
 }
 WHEN_LOADED: dict[str, tuple[Breaking, str]] = {
     "another width": (
@@ -166,20 +176,8 @@ WHEN_LOADED: dict[str, tuple[Breaking, str]] = {
         lambda folder: change_config(folder, colour="red"),
         r"do not fit its config.json: .*colour",
     ),
-    "half a file": (
-        lambda folder: (folder / "model.safetensors").write_bytes(b"\x10\0\0\0"),
-        r"model\.safetensors cannot be read",
-    ),
-    "no tokenizer": (
-        lambda folder: shutil.rmtree(folder / "tokenizer"),
-        r"gan has no complete tokenizer/",
-    ),
     "no text weights": (
         lambda folder: (folder / "text_encoder" / "model.safetensors").unlink(),
-        r"the text encoder or tokenizer in .*gan cannot be read",
-    ),
-    "half the text weights": (
-        lambda folder: (folder / "text_encoder" / "model.safetensors").write_bytes(b"\x10\0\0\0"),
         r"the text encoder or tokenizer in .*gan cannot be read",
     ),
 }

@@ -91,6 +91,10 @@ BREAK: dict[str, tuple[Callable[[Path], object], str]] = {
         "has no weights: there is no .safetensors file (such as diffusion_pytorch_model",
     ),
     "pickle": (pickle_unet, "is a pickle file, and reading one can run any code"),
+    "torn weights": (
+        lambda f: (f / UNET).write_bytes((f / UNET).read_bytes()[:9000]),
+        "diffusion_pytorch_model.safetensors cannot be read: it is not a whole file of weights",
+    ),
     "missing shard": (list_shards, "part-1.safetensors is missing"),
 }
 
@@ -144,7 +148,6 @@ TEXT = "text_encoder/model.safetensors"
             forget(TEXT, "final_layer_norm.bias"),
             "final_layer_norm.bias: they are torn",
         ),
-        (lambda f: (f / UNET).write_bytes((f / UNET).read_bytes()[:9000]), "cannot load the pipe"),
         (lambda f: edit(f / "unet" / "config.json", block_out_channels=[16, 64]), "cannot load"),
         (lambda f: (f / "unet" / "config.json").write_text("{"), "is not valid JSON"),
         (class_name("NoSuchPipeline"), "cannot load the pipeline directory"),

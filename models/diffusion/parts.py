@@ -1,0 +1,116 @@
+"""Whether a part of a pipeline is whole, seen from its files; imports nothing heavy."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from gandiff.common.errors import GeneratorError
+from gandiff.common.files import read_json
+from gandiff.common.intact import check_intact, check_vocabulary
+
+INDEX = "model_index.json"
+WEIGHTS = (".safetensors",)
+PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
+PARTS_OF_COMBINED = ("prior_pipe", "decoder_pipe")
+_SHARD = re.compile(r"-\d+-of-\d+")
+_AGAIN = "copy or download the whole pipeline directory"
+
+
+def check_part(
+    part: Path, library: str, kind: str, allow_pickle: bool, variant: str | None
+) -> None:
+    """Raise ``GeneratorError`` for a part that is missing, empty, torn or without weights.
+
+    ``library`` and ``kind`` are its package and class, as the index names them.
+    """
+    if not part.is_dir():
+        raise GeneratorError(
+            f"{part} is missing: {INDEX} names it; copy the whole pipeline directory"
+        )
+    read = (*WEIGHTS, *PICKLES, ".json", ".txt", ".model")
+    files = sorted(p for p in part.iterdir() if p.suffix in read and p.is_file())
+    if not files:
+        raise GeneratorError(f"{part} has no files{_unfinished(part)}; {_AGAIN}")
+    if "Tokenizer" in kind:
+        if "ByT5" not in kind:  # which reads bytes
+            check_vocabulary(part, GeneratorError)
+    elif config := _config_name(library, kind):
+        if not (part / config).is_file():
+            raise GeneratorError(f"{part / config} is missing, which says what it is; {_AGAIN}")
+        # Without a class, diffusers takes the defaults of all settings and says nothing.
+        named = library != "diffusers" or "_class_name" in read_json(part / config, GeneratorError)
+        if not named:
+            raise GeneratorError(f"{part / config} has no _class_name, must be {kind!r}; {_AGAIN}")
+        if config == "config.json":
+            files = _check_weights(part, files, allow_pickle, variant)
+    check_intact(files, GeneratorError)
+
+
+def _config_name(library: str, kind: str) -> str | None:
+    """The file that a part is built from; None where it may have none, such as processors."""
+    if library == "diffusers":
+        return "scheduler_config.json" if "Scheduler" in kind else "config.json"
+    is_network = library == "transformers" and re.search("Model|Encoder|For[A-Z]", kind)
+    return "config.json" if is_network else None
+
+
+def _unfinished(part: Path) -> str:
+    file = next(part.rglob("*.incomplete"), None)
+    return f" but {file.name}, a download that was not finished" if file else ""
+
+
+def _check_weights(
+    part: Path, files: Sequence[Path], allow_pickle: bool, variant: str | None
+) -> list[Path]:
+    """Check that a network has weights; returns the files without those of other variants."""
+    safe = [p for p in files if p.suffix in WEIGHTS]
+    pickles = [p for p in files if p.suffix in PICKLES]
+    if not safe and pickles and not allow_pickle:
+        raise GeneratorError(
+            f"{pickles[0]} is a pickle file, and reading one can run any code that is hidden in "
+            "it; expected .safetensors. "
+            "Set allow_pickle (--allow-pickle) if you trust where it comes from"
+        )
+    if not safe and not pickles:
+        by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
+        usual = "model" if by_transformers else "diffusion_pytorch_model"
+        raise GeneratorError(
+            f"{part} has no weights: there is no .safetensors file (such as {usual}.safetensors)"
+            f"{_unfinished(part)}; download the pipeline again or give another directory"
+        )
+    others = [p for p in safe if _variant(p) not in (None, variant)]
+    if others and len(others) == len(safe):
+        raise GeneratorError(
+            f"{part} has weights of the variant {_variant(others[0])!r} alone ({others[0].name}); "
+            f"set variant: {_variant(others[0])}"
+        )
+    kept = [p for p in files if p not in others]
+    _check_shards(part, kept, variant)
+    return kept
+
+
+def _variant(file: Path) -> str | None:
+    """``fp16`` of ``model.fp16.safetensors`` or ``model.fp16-00001-of-00002.safetensors``."""
+    _, _, variant = _SHARD.sub("", file.stem).partition(".")
+    return variant or None
+
+
+def _check_shards(part: Path, files: Sequence[Path], variant: str | None) -> None:
+    """Check that a list of shards has all of them, and shards their list."""
+    lists = [p for p in files if ".safetensors.index." in p.name]
+    lists = [p for p in lists if variant and f".{variant}." in p.name] or [
+        p for p in lists if p.name.count(".") == 3
+    ]
+    for listing in lists:
+        shards = read_json(listing, GeneratorError).get("weight_map", {})
+        for name in sorted(set(shards.values() if isinstance(shards, dict) else ())):
+            if not (part / str(name)).is_file():
+                raise GeneratorError(f"{part / str(name)} is missing: {listing.name} names it")
+    weights = [p for p in files if p.suffix in WEIGHTS]
+    if not lists and all(_SHARD.search(p.stem) for p in weights) and weights:
+        raise GeneratorError(
+            f"{part} has the shard {weights[0].name} and no .safetensors.index.json that lists the "
+            "shards; download the pipeline again"
+        )
