@@ -14,7 +14,7 @@ from PIL import Image
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.common.names import did_you_mean
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
 from gandiff.evaluate.features.encoders import ImageTextExtractor, TextBatch
 
 DEFAULT_MODEL = "ViT-B-32/openai"
@@ -57,6 +57,7 @@ class Clip(ImageTextExtractor):
             ) from error
         self._network.eval()
         self._sha256 = file_sha256(weights)
+        self.files = read_files(weights)
 
     def protocol(self) -> dict[str, Any]:
         """Resize and crop are those that open_clip keeps with the model."""

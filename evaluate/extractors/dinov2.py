@@ -16,7 +16,7 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
-from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
+from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
 from gandiff.evaluate.features.encoders import FeatureExtractor
 
 DEFAULT_MODEL = "facebook/dinov2-large"
@@ -34,13 +34,14 @@ class DinoV2(FeatureExtractor):
         self._source = source
         self._device = device
         try:
-            self._network, self._sha256 = _load(source)
+            self._network, weights = _load(source)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             raise MetricError(
                 f"cannot load DINOv2 from {source!r}: {_FILE} or config.json is missing or unfit "
                 f"({brief(error)}); give a folder that holds both with "
                 "--weights dinov2=FOLDER"
             ) from error
+        self._sha256, self.files = file_sha256(weights), read_files(weights)
         self._network.eval().to(device)
 
     def protocol(self) -> dict[str, Any]:
@@ -74,7 +75,7 @@ def open_encoder(*, name: str, variant: str, source: str | None, device: str) ->
     return DinoV2(name, source or variant or DEFAULT_MODEL, device)
 
 
-def _load(source: str) -> tuple[Any, str]:
+def _load(source: str) -> tuple[Any, Path]:
     from transformers import Dinov2Model
 
     if Path(source).is_dir():
@@ -85,5 +86,4 @@ def _load(source: str) -> tuple[Any, str]:
         from huggingface_hub import hf_hub_download
 
         weights = Path(hf_hub_download(source, _FILE))
-    network = Dinov2Model.from_pretrained(source, use_safetensors=True)
-    return network, file_sha256(weights)
+    return Dinov2Model.from_pretrained(source, use_safetensors=True), weights

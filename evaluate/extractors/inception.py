@@ -54,6 +54,7 @@ class Inception(FeatureExtractor):
         self._resize = resize
         self._device = device
         self._sha256 = file_sha256(weights)
+        self.files = (weights,)
         _check_file(weights)
         try:
             owned = _network(weights)

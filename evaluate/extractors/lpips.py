@@ -35,6 +35,7 @@ class Lpips(PairExtractor):
         self.name = name
         self._device = device
         self._sha256 = file_sha256(backbone)
+        self.files = (backbone,)
         state = _read(backbone)
         network = _NoTrainLpips(net="alex", pnet_rand=True)  # no download; the file comes next
         _load_backbone(network.net, state, backbone)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -48,6 +49,17 @@ def compiled(network: nn.Module) -> Any:
     import torch
 
     return torch.compile(network, dynamic=False, options={"freezing": True})
+
+
+def read_files(weights: Path) -> list[Path]:
+    """A file of weights and the small files beside it: configuration, vocabulary; of a hub's cache
+    also the note of the commit that is current.
+    """
+    beside = (p for p in weights.parent.iterdir() if p.suffix in (".json", ".txt", ".model"))
+    files = [weights, *sorted(file for file in beside if file.is_file())]
+    if weights.parent.parent.name == "snapshots":
+        files += sorted((weights.parents[2] / "refs").glob("*"))
+    return files
 
 
 def brief(error: Exception) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.common.images import FRAMES, ODDITIES
 from gandiff.evaluate.features.encoders import (
     CROPS,
@@ -148,6 +150,10 @@ class FeatureCache(PairFeatures):
             ]
         )
 
+    def files(self) -> list[Path]:
+        """The files that the weights of the encoders opened so far were read from, sorted."""
+        return sorted({file for one in self._extractors.values() for file in one.files})
+
     def warnings(self) -> list[str]:
         """What was odd about the files seen so far, each kind counted once a file, and about the
         encoders.
@@ -188,5 +194,16 @@ class FeatureCache(PairFeatures):
 
     def _store(self, encoder: str) -> FeatureStore:
         if encoder not in self._stores:
-            self._stores[encoder] = FeatureStore.open(self._folder, encoder, self.protocol(encoder))
+            key = {**self.protocol(encoder), **_beside(self._extractor(encoder).files)}
+            self._stores[encoder] = FeatureStore.open(self._folder, encoder, key)
         return self._stores[encoder]
+
+
+def _beside(files: Sequence[Path]) -> dict[str, str]:
+    """A hash of what an encoder reads besides its weights, the first of its files."""
+    if len(files) < 2:
+        return {}
+    digest = hashlib.sha256()
+    for file in files[1:]:
+        digest.update(f"{file.name} {file_sha256(file)}\n".encode())
+    return {"beside_sha256": digest.hexdigest()}

@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -78,6 +79,7 @@ class FeatureExtractor(abc.ABC):
     crop: str = CROPS[0]
     alpha: Alpha = ALPHAS[0]
     compile_seconds: float = 0.0
+    files: Sequence[Path] = ()  # that the weights and what belongs to them were read from
 
     @abc.abstractmethod
     def protocol(self) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -38,8 +38,12 @@ def image_records(folder: Path) -> list[ImageRecord]:
     return folder_images(folder)[0]
 
 
-def folder_images(folder: Path, at_most: int | None = None) -> tuple[list[ImageRecord], list[str]]:
+def folder_images(
+    folder: Path, at_most: int | None = None, sha256: Callable[[Path], str | None] = file_sha256
+) -> tuple[list[ImageRecord], list[str]]:
     """The same, or ``at_most`` so many of them, and remarks on what was left out.
+
+    ``sha256`` gives the hash of a file, None for one that cannot be read.
 
     A part is drawn by the contents of the files, whatever their names, with the same share of every
     class where the images lie in folders by class.
@@ -50,7 +54,7 @@ def folder_images(folder: Path, at_most: int | None = None) -> tuple[list[ImageR
     if not pictures.names:
         raise MetricError(no_pictures(pictures))
     records = [
-        ImageRecord(path=folder / name, sha256=file_sha256(folder / name), group=name)
+        ImageRecord(path=folder / name, sha256=sha256(folder / name) or "", group=name)
         for name in pictures.names
     ]
     remarks = pictures.remarks()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.common.files import file_sha256
+from gandiff.common.files import file_sha256, read_json, write_atomically
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.evaluate.features.images import folder_images
 from gandiff.evaluate.metric import ImageRecord
@@ -37,24 +38,33 @@ def check_reference(run: Run) -> None:
         )
 
 
-def reference_records(run: Run, resolution: int) -> list[ImageRecord] | None:
-    """The reference images of a run, rendered first if they are scenes; None if it has none.
+def folder_reference(run: Run) -> list[ImageRecord] | None:
+    """The reference images that lie in a folder of their own; None where there is no such folder.
 
-    A longer set contains the shorter one, and what lies there already is not rendered again.
-    What is odd about a folder becomes a warning of the run.
+    A file is hashed again only if it may have changed. A longer set contains the shorter one. What
+    is odd about the folder becomes a warning of the run.
     """
     config = run.comparison.reference
-    if config is None:
+    if config is None or config.type != "folder":
         return None
-    if config.type == "folder":
-        folder = run.comparison.folder / str(config.folder)
-        try:
-            records, remarks = folder_images(folder, config.images)
-        except MetricError as error:
-            raise RequestError(str(error)) from error
-        for remark in remarks:
-            run.warn(f"reference: {remark}")
-        return records
+    folder = run.comparison.folder / str(config.folder)
+    try:
+        records, remarks = folder_images(folder, config.images, run.ledger.sha256)
+    except MetricError as error:
+        raise RequestError(str(error)) from error
+    for remark in remarks:
+        run.warn(f"reference: {remark}")
+    return records
+
+
+def rendered_reference(run: Run, resolution: int) -> list[ImageRecord] | None:
+    """Rendered scenes as reference images; None unless the comparison asks for them.
+
+    A longer set begins with the shorter one, and what lies there already is not rendered again.
+    """
+    config = run.comparison.reference
+    if config is None or config.type != "scenes":
+        return None
     return _render_reference(run, config.images or SCENES, resolution)
 
 
@@ -81,16 +91,44 @@ def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
         return None
     folder = _folder(run, f"matched-{resolution}")
     samples = run.comparison.samples_per_prompt
+    rendered = _Rendered(folder)
     records = []
     for prompt in prompts:
         paths = [folder / f"{prompt.id}_{k}.png" for k in range(samples)]
-        if not all(path.is_file() for path in paths):
+        if not rendered.fits(prompt) or not all(path.is_file() for path in paths):
             _render_matching(run, prompt, paths, resolution)
+            rendered.note(prompt)
         records += [
             prompt_record(prompt, path=path, sha256=file_sha256(path), sample=k)
             for k, path in enumerate(paths)
         ]
+    rendered.save()
     return records
+
+
+class _Rendered:
+    """Which facts of each prompt the pictures in a folder were rendered from."""
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "facts.json"
+        self._known: dict[str, str] = {}
+        if self._file.is_file():
+            self._known = read_json(self._file)
+        self._before = dict(self._known)
+
+    def fits(self, prompt: Prompt) -> bool:
+        return self._known.get(prompt.id) == _facts(prompt)
+
+    def note(self, prompt: Prompt) -> None:
+        self._known[prompt.id] = _facts(prompt)
+
+    def save(self) -> None:
+        if self._known != self._before:
+            write_atomically(self._file, json.dumps(self._known, indent=0).encode())
+
+
+def _facts(prompt: Prompt) -> str:
+    return hashlib.sha256(json.dumps(prompt.expected, sort_keys=True).encode()).hexdigest()
 
 
 def _is_scene(prompt: Prompt) -> bool:

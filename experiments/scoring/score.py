@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,7 +10,7 @@ import numpy as np
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.common.files import PACKAGE, write_atomically
+from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
 from gandiff.evaluate.checks import copies_remark
 from gandiff.evaluate.clusters import tie_groups
@@ -25,16 +23,16 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences
+from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (
     check_reference,
+    folder_reference,
     matched_records,
     prompt_record,
-    reference_records,
+    rendered_reference,
 )
 from gandiff.experiments.timing.costs import cost_rows, not_timed
-
-_SCORING = 4  # raised when the same images would get other numbers
 
 
 def check_scoring(run: Run) -> None:
@@ -95,16 +93,21 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
         run.warn(f"{waiting} batches of images are not made yet and not in the scores")
     if untimed := not_timed(run):
         run.warn(untimed)
-    mark = _fingerprint(run)
+    outside = folder_reference(run)
+    parts = fingerprint(run, outside)
+    mark = mark_of(parts)
     files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
     if run.record.scored == mark and all(file.is_file() for file in files):
         for warning in run.record.scoring_warnings:
             run.warn(warning)
         return False
+    if changes := say_changes(run, parts):
+        run.warn(changes)
     cache = open_cache(run, quiet=quiet)
     metrics = check_metrics(run, cache)
     resolution = _resolution(run)
-    reference, matched = reference_records(run, resolution), matched_records(run, resolution)
+    reference = outside if outside is not None else rendered_reference(run, resolution)
+    matched = matched_records(run, resolution)
     images = {name: generated_records(run, name) for name in run.batches}
     compared = reference if any(metric.needs_reference for metric in metrics) else None
     encode_at_once(cache, metrics, [*(compared or ()), *itertools.chain(*images.values())])
@@ -131,7 +134,9 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
         warnings.append(f"scored on {device}: device {run.device!r} is not on this machine")
     for warning in warnings:
         run.warn(warning)
-    run.update(scored=mark, scoring_warnings=tuple(warnings))
+    run.update(scoring_files=tuple(str(file) for file in cache.files()))
+    parts = fingerprint(run, outside)
+    run.update(scored=mark_of(parts), scored_from=parts, scoring_warnings=tuple(warnings))
     return True
 
 
@@ -174,24 +179,6 @@ def _resolution(run: Run) -> int:
         e.width for n in run.batches for e in run.entries(n) if e.width and e.width == e.height
     ]
     return max(set(sizes), key=sizes.count) if sizes else 32
-
-
-def _fingerprint(run: Run) -> str:
-    """What the tables depend on: every image, the metrics, the judges' files and the timings."""
-    comparison = run.record.comparison
-    digest = hashlib.sha256(
-        json.dumps([_SCORING, comparison, run.record.costs or None], sort_keys=True).encode()
-    )
-    for name in run.batches:
-        for entry in run.entries(name):
-            digest.update(f"{name} {entry.key} {entry.status} {entry.sha256}\n".encode())
-        pictures = [entry.sha256 for entry in run.entries(name) if entry.sha256]
-        if len(set(pictures)) < len(pictures):  # older versions had narrower intervals here
-            digest.update(b"equal pictures are one")
-    shipped = PACKAGE / "evaluate" / "pretrained"
-    for file in sorted(shipped.glob("*/*.safetensors")):
-        digest.update(hashlib.sha256(file.read_bytes()).digest())
-    return digest.hexdigest()
 
 
 def _write_tables(run: Run, scored: Sequence[Scored]) -> None:

@@ -133,6 +133,8 @@ class RunRecord:
     # What the stages after the images add; absent until then.
     costs: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     scored: str | None = None  # hash of what the tables were made from
+    scored_from: Mapping[str, str] = dataclasses.field(default_factory=dict)  # hash of each part
+    scoring_files: tuple[str, ...] = ()  # files of encoders, outside of the run, that were read
     scoring_warnings: tuple[str, ...] = ()
     reported: Reported = Reported()
     other: Mapping[str, Any] = dataclasses.field(default_factory=dict)
@@ -141,7 +143,7 @@ class RunRecord:
         """Plain data in the layout of the file."""
         data = dataclasses.asdict(self)
         other = data.pop("other")
-        for stage in ("costs", "scored", "scoring_warnings", "reported"):
+        for stage in _LATER:
             if getattr(self, stage) == getattr(_EMPTY, stage):
                 del data[stage]
         return {**data, **other}
@@ -165,6 +167,7 @@ class RunRecord:
 
 
 _EMPTY = RunRecord()
+_LATER = ("costs", "scored", "scored_from", "scoring_files", "scoring_warnings", "reported")
 
 
 def read_record(folder: Path) -> RunRecord:

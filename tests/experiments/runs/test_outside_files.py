@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import os
+import json
+import shutil
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 from PIL import Image
-from run_helpers import write_comparison
+from run_helpers import log_lines, record, write_comparison
 
+from gandiff.common.contents import ContentLedger
+from gandiff.common.files import PACKAGE
 from gandiff.experiments import api
+from gandiff.experiments.scenes.suite import scene_suite
 
 COUNT = 6
 QUICK: dict[str, Any] = {
@@ -55,12 +60,9 @@ def run(file: Path, out: str = "run") -> api.RunSummary:
     return api.run(file, out=file.parent / out, until="score", quiet=True)
 
 
-def age(*folders: Path) -> None:
-    """Let all files be older than the two seconds in which they are hashed again."""
-    past = time.time() - 60
-    for folder in folders:
-        for path in folder.rglob("*"):
-            os.utime(path, (past, past))
+def fresh(file: Path, out: str = "fresh") -> Any:
+    """The values of a run in a new folder; an encoder rounds by the images beside, at 1e-7."""
+    return pytest.approx(values(run(file, out).folder), rel=1e-5, nan_ok=True)
 
 
 def test_pictures_that_were_replaced_are_measured(tmp_path: Path) -> None:
@@ -70,9 +72,122 @@ def test_pictures_that_were_replaced_are_measured(tmp_path: Path) -> None:
     before = values(first.folder)
     pictures(tmp_path / "mj", 50)
     again = run(file)
-    assert values(again.folder) == values(run(file, "fresh").folder) != before
+    assert values(again.folder) == fresh(file)
+    assert values(again.folder) != pytest.approx(before)
     assert again.warnings == [
         "mj: 6 pictures have changed since they were read (00001_0.png, 00002_0.png, "
         "00003_0.png, ...)"
     ]
     assert run(file).warnings == []
+
+
+def test_a_reference_that_has_changed_is_measured_again(tmp_path: Path) -> None:
+    file = comparison(tmp_path)
+    before = values(run(file).folder)
+    picture(7).save(tmp_path / "real" / "00003_0.png")
+    again = run(file)
+    assert again.warnings == [
+        "measured again: the reference images have changed since the last scores (00003_0.png)"
+    ]
+    changed = values(again.folder)
+    assert changed == fresh(file)
+    assert changed != pytest.approx(before)
+    (tmp_path / "real" / "00003_0.png").unlink()
+    gone = run(file)
+    assert gone.warnings == [
+        "measured again: the reference images have changed since the last scores"
+    ]
+    assert values(gone.folder) == fresh(file, "fresher")
+    assert values(gone.folder) != pytest.approx(changed)
+
+
+def test_categories_and_facts_of_prompts_are_part_of_the_scores(tmp_path: Path) -> None:
+    rows = scene_suite("test", 4)
+    prompts = tmp_path / "p.jsonl"
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    changes = {"suite": "p.jsonl", "metrics": ["scene_accuracy", "diversity(encoder=scenes)"]}
+    file = comparison(tmp_path, **changes)
+    for i, row in enumerate(rows):
+        picture(i).save(tmp_path / "mj" / f"{row['id']}_0.png")
+    before = run(file)
+    other = {**rows[0], "category": "new", "expected": rows[3]["expected"]}
+    prompts.write_text("".join(json.dumps(row) + "\n" for row in [other, *rows[1:]]))
+    again = run(file)
+    assert again.warnings[0].startswith("measured again: the categories or facts of the prompts")
+    assert "new" in set(again.scores().category)
+    assert values(again.folder) == fresh(file)
+    pictures_of = [
+        sorted((tmp_path / out / "reference").rglob("*.png")) for out in ("run", "fresh")
+    ]
+    assert [p.read_bytes() for p in pictures_of[0]] == [p.read_bytes() for p in pictures_of[1]]
+    assert before.folder == again.folder
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "config.json"])
+def test_a_judge_that_has_changed_judges_again(tmp_path: Path, name: str) -> None:
+    shipped = PACKAGE / "evaluate" / "pretrained"
+    shutil.copytree(shipped / "scene-classifier-a", tmp_path / "judge")
+    rows = scene_suite("test", 4)
+    (tmp_path / "p.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    judge = f"scene_accuracy(judge={tmp_path / 'judge'})"
+    file = comparison(tmp_path, suite="p.jsonl", metrics=[judge])
+    for i, row in enumerate(rows):
+        picture(i).save(tmp_path / "mj" / f"{row['id']}_0.png")
+    run(file)
+    (tmp_path / "judge" / name).unlink()
+    other = "scene-classifier-b" if name.startswith("model") else "scene-classifier-a"
+    shutil.copy(shipped / other / name, tmp_path / "judge" / name)
+    if name == "config.json":
+        text = (tmp_path / "judge" / name).read_text()
+        (tmp_path / "judge" / name).write_text(text.replace('"red"', '"rouge"'))
+    else:
+        shutil.copy(shipped / other / "config.json", tmp_path / "judge" / "config.json")
+    again = run(file)
+    assert "the weights of encoders or judges have changed" in again.warnings[0]
+    assert values(again.folder) == fresh(file)
+
+
+def test_nothing_is_done_again_where_times_alone_have_changed(tmp_path: Path) -> None:
+    file = comparison(tmp_path)
+    first = run(file)
+    log, scored = log_lines(first.folder), (first.folder / "results.parquet").stat().st_mtime_ns
+    for folder in ("mj", "real"):
+        for path in (tmp_path / folder).iterdir():
+            moved = path.rename(tmp_path / "moved")
+            shutil.copyfile(moved, path)  # another inode and time with the same bytes
+    again = run(file)
+    assert again.warnings == []
+    assert log_lines(again.folder) == log
+    assert (again.folder / "results.parquet").stat().st_mtime_ns == scored
+
+
+def test_pictures_that_appear_and_go(tmp_path: Path) -> None:
+    file = comparison(tmp_path)
+    late = tmp_path / "mj" / "00002_0.png"
+    late.rename(tmp_path / "late")
+    first = run(file)
+    assert record(first.folder)["counts"]["mj"]["failed"] == 1
+    shutil.copy(tmp_path / "late", late)
+    (tmp_path / "mj" / "00004_0.png").unlink()
+    again = run(file)
+    assert again.warnings[:2] == [
+        "mj: 1 pictures were missing and are there now (00002_0.png)",
+        "mj: 1 pictures were read and are gone",
+    ]
+    assert {e["prompt_id"] for e in log_lines(again.folder) if e["status"] == "failed"} == {"00004"}
+    assert values(again.folder) == fresh(file)
+
+
+def test_twenty_thousand_unchanged_files_are_checked_within_a_second(tmp_path: Path) -> None:
+    for i in range(20_000):
+        (tmp_path / f"{i}.png").write_bytes(b"%d" % i)
+    files = [tmp_path / f"{i}.png" for i in range(20_000)]
+    time.sleep(2.1)
+    ledger = ContentLedger(tmp_path / "inputs.jsonl")
+    hashes = [ledger.sha256(file) for file in files]
+    ledger.save()
+    began = time.process_time()
+    again = ContentLedger(tmp_path / "inputs.jsonl")
+    assert [again.sha256(file) for file in files] == hashes
+    assert time.process_time() - began < 1.0
+    assert not again.changed

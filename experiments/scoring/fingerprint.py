@@ -1,0 +1,114 @@
+"""What the tables of a run depend on, part by part, so that a change is noticed and named."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from gandiff.common.files import PACKAGE
+from gandiff.evaluate.metric import ImageRecord
+from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.runs.run import Run
+
+_SCORING = 5  # raised when the same images would get other numbers
+# What decodes images, runs the encoders and brings metrics or networks along.
+_PACKAGES = (
+    *("pillow", "numpy", "scipy", "torch", "torchvision", "torchmetrics", "torch-fidelity"),
+    *("open-clip-torch", "transformers"),
+)
+_CACHES = (
+    "TORCH_HOME",
+    "HF_HOME",
+    "HF_HUB_CACHE",
+    "XDG_CACHE_HOME",
+)  # where weights are looked for
+_SAID = {  # what is not asked for in the comparison, and so would surprise
+    "prompts": "the categories or facts of the prompts",
+    "reference": "the reference images",
+    "weights": "the weights of encoders or judges",
+    "packages": "the versions of packages",
+}
+
+
+def fingerprint(run: Run, reference: Sequence[ImageRecord] | None) -> dict[str, str]:
+    """A hash of each part of what the tables are made from.
+
+    ``reference`` are the reference images, where they lie outside of the run.
+    """
+    comparison = run.record.comparison
+    images = (
+        f"{name} {entry.key} {entry.status} {entry.sha256}"
+        for name in run.batches
+        for entry in run.entries(name)
+    )
+    return {
+        "comparison": _digest([json.dumps([_SCORING, comparison], sort_keys=True)]),
+        "costs": _digest([json.dumps(run.record.costs, sort_keys=True)]),
+        "images": _digest(images),
+        "prompts": _digest(json.dumps(prompt.to_dict()) for prompt in run.suite.prompts),
+        "reference": _digest(f"{image.group} {image.sha256}" for image in reference or ()),
+        "weights": _digest(_weights(run)),
+        "packages": _digest(f"{name} {_version(name)}" for name in _PACKAGES),
+    }
+
+
+def mark_of(parts: Mapping[str, str]) -> str:
+    """One hash of all parts."""
+    return _digest([json.dumps(parts, sort_keys=True)])
+
+
+def say_changes(run: Run, parts: Mapping[str, str]) -> str | None:
+    """One line on what has changed since the last scores besides the images and the request."""
+    before = run.record.scored_from
+    changed = [
+        said for part, said in _SAID.items() if part in before and before[part] != parts[part]
+    ]
+    if not changed:
+        return None
+    files = [Path(path).name for path in run.ledger.changed]
+    listed = f" ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})" if files else ""
+    return f"measured again: {', '.join(changed)} have changed since the last scores{listed}"
+
+
+def _weights(run: Run) -> Iterable[str]:
+    """A line for each file of weights, configuration or vocabulary that scoring reads."""
+    shipped = PACKAGE / "evaluate" / "pretrained"
+    files = sorted(file for file in shipped.glob("*/*") if file.suffix in (".safetensors", ".json"))
+    for file in files:
+        yield f"{file.relative_to(shipped).as_posix()} {run.ledger.sha256(file)}"
+    read = [Path(path) for path in run.record.scoring_files]
+    for file in [*read, *_named_files(run.comparison.metrics)]:
+        yield f"{file} {run.ledger.sha256(file)}"
+    if read:
+        yield from (f"{name} {os.environ.get(name)}" for name in _CACHES)
+
+
+def _named_files(metrics: Iterable[str]) -> Iterable[Path]:
+    """The files that parameters of metrics name: a file, or all in a folder (``judge=FOLDER``,
+    ``dinov2:FOLDER``, ``clip:local-dir:FOLDER``).
+    """
+    for text in metrics:
+        for value in dict(MetricSpec.parse(text).params).values():
+            named = Path(str(value).removeprefix("clip:local-dir:").removeprefix("dinov2:"))
+            if named.is_file():
+                yield named
+            elif named.is_dir():
+                yield from sorted(file for file in named.rglob("*") if file.is_file())
+
+
+def _digest(lines: Iterable[str]) -> str:
+    digest = hashlib.sha256()
+    for line in lines:
+        digest.update(f"{line}\n".encode(errors="surrogatepass"))
+    return digest.hexdigest()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
