@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped, UInt8
 
-from gandiff.evaluate.features.encoders import FeatureExtractor, by_size
+from gandiff.evaluate.extractors.torch_inference import by_size
+from gandiff.evaluate.features.encoders import FeatureExtractor
 
 _JUDGES = {"scenes": "a", "scenes_b": "b"}
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, UInt8
 
 if TYPE_CHECKING:
     from torch import nn
@@ -60,6 +63,22 @@ def read_files(weights: Path) -> list[Path]:
     if weights.parent.parent.name == "snapshots":
         files += sorted((weights.parents[2] / "refs").glob("*"))
     return files
+
+
+def by_size(
+    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
+    encode: Callable[[UInt8[np.ndarray, "n h w 3"]], Float[np.ndarray, "n d"]],
+) -> Float[np.ndarray, "n d"]:
+    """Encode images of mixed sizes: one call per size, results in the order of the images."""
+    places: dict[tuple[int, ...], list[int]] = {}
+    for index, image in enumerate(images):
+        places.setdefault(image.shape, []).append(index)
+    rows: list[Float[np.ndarray, " d"]] = [np.empty(0, np.float32)] * len(images)
+    for indices in places.values():
+        encoded = encode(np.stack([images[index] for index in indices]))
+        for index, row in zip(indices, encoded, strict=True):
+            rows[index] = row
+    return np.stack(rows).astype(np.float32, copy=False)
 
 
 def brief(error: Exception) -> str:

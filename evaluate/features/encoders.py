@@ -283,19 +283,3 @@ def open_extractor(
     extractor.crop = how.get("crop", CROPS[0])
     extractor.alpha = cast(Alpha, how.get("alpha", ALPHAS[0]))
     return extractor
-
-
-def by_size(
-    images: Sequence[UInt8[np.ndarray, "_ _ 3"]],
-    encode: Callable[[UInt8[np.ndarray, "n h w 3"]], Float[np.ndarray, "n d"]],
-) -> Float[np.ndarray, "n d"]:
-    """Encode images of mixed sizes: one call per size, results in the order of the images."""
-    places: dict[tuple[int, ...], list[int]] = {}
-    for index, image in enumerate(images):
-        places.setdefault(image.shape, []).append(index)
-    rows: list[Float[np.ndarray, " d"]] = [np.empty(0, np.float32)] * len(images)
-    for indices in places.values():
-        encoded = encode(np.stack([images[index] for index in indices]))
-        for index, row in zip(indices, encoded, strict=True):
-            rows[index] = row
-    return np.stack(rows).astype(np.float32, copy=False)

@@ -12,11 +12,11 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ODDITIES
+from gandiff.evaluate.extractors.torch_inference import by_size
 from gandiff.evaluate.features import cache as module
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import (
     FeatureExtractor,
-    by_size,
     check_encoder,
     encoder_names,
     open_extractor,
