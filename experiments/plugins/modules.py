@@ -1,8 +1,9 @@
-"""Modules as files: which are somebody's own, what they import, and their source in tokens."""
+"""Modules and their code: which are somebody's own, what they import and read, their tokens."""
 
 from __future__ import annotations
 
 import ast
+import dis
 import importlib.util
 import io
 import sys
@@ -11,7 +12,7 @@ import tokenize
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 _STANDARD = tuple({sysconfig.get_path(name) for name in ("stdlib", "platstdlib")})
 # A run says itself when these have another version than the images were made with.
@@ -85,3 +86,19 @@ def version_of(module: ModuleType) -> str:
         return version(top)
     except PackageNotFoundError:
         return str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+def imports_of(code: CodeType) -> set[str]:
+    """The modules that a function imports when it runs."""
+    return _instructions(code, "IMPORT_NAME")
+
+
+def _instructions(code: CodeType, *operations: str) -> set[str]:
+    return {str(i.argval) for i in dis.get_instructions(code) if i.opname in operations}
+
+
+def globals_of(code: CodeType) -> set[str]:
+    """The globals that code reads, with that of the functions inside of it."""
+    inner = (one for one in code.co_consts if isinstance(one, CodeType))
+    own = _instructions(code, "LOAD_GLOBAL", "LOAD_NAME")
+    return own.union(*(globals_of(one) for one in inner))

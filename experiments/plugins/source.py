@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import copyreg
-import dis
 import functools
 import hashlib
 import sys
@@ -22,7 +21,9 @@ from typing import Any
 
 from gandiff.common.files import file_sha256
 from gandiff.experiments.plugins.modules import (
+    globals_of,
     imported_names,
+    imports_of,
     is_local,
     local_source,
     tokens,
@@ -143,7 +144,7 @@ class _Walk:
                 self.visit(cell.cell_contents)
             except ValueError:
                 self._say("empty cell")
-        for name in sorted(_names_read(function.__code__)):
+        for name in sorted(globals_of(function.__code__)):
             if name in function.__globals__:
                 self._say(name)
                 self.visit(function.__globals__[name])
@@ -156,7 +157,7 @@ class _Walk:
                 self._code(one)
             else:
                 self.visit(one)
-        for name in sorted(_instructions(code, "IMPORT_NAME")):
+        for name in sorted(imports_of(code)):
             self._imported(name)
 
     def _method(self, method: MethodType) -> None:
@@ -289,17 +290,6 @@ _LOOKS: tuple[tuple[Any, Callable[[_Walk, Any], None]], ...] = (
     ((property, classmethod, staticmethod, functools.cached_property), _Walk._descriptor),
     (Path, _Walk._path),
 )
-
-
-def _instructions(code: CodeType, *operations: str) -> set[str]:
-    return {str(i.argval) for i in dis.get_instructions(code) if i.opname in operations}
-
-
-def _names_read(code: CodeType) -> set[str]:
-    """The globals that code reads, with that of the functions inside of it."""
-    inner = (one for one in code.co_consts if isinstance(one, CodeType))
-    own = _instructions(code, "LOAD_GLOBAL", "LOAD_NAME")
-    return own.union(*(_names_read(one) for one in inner))
 
 
 def _hash_alone(value: Any) -> str:
