@@ -104,6 +104,17 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     if changes := say_changes(run, parts):
         run.warn(changes)
     cache = open_cache(run, quiet=quiet)
+    warnings = _measure_all(run, cache, outside)
+    run.update(scoring_files=tuple(str(file) for file in cache.files()))
+    parts = fingerprint(run, outside)
+    run.update(scored=mark_of(parts), scored_from=parts, scoring_warnings=tuple(warnings))
+    for warning in warnings:
+        run.warn(warning)
+    return True
+
+
+def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] | None) -> list[str]:
+    """Measure and write the tables; returns what was odd."""
     metrics = check_metrics(run, cache)
     resolution = _resolution(run)
     reference = outside if outside is not None else rendered_reference(run, resolution)
@@ -132,12 +143,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     warnings += cache.warnings()
     if (device := _device(run)) != run.device:
         warnings.append(f"scored on {device}: device {run.device!r} is not on this machine")
-    for warning in warnings:
-        run.warn(warning)
-    run.update(scoring_files=tuple(str(file) for file in cache.files()))
-    parts = fingerprint(run, outside)
-    run.update(scored=mark_of(parts), scored_from=parts, scoring_warnings=tuple(warnings))
-    return True
+    return warnings
 
 
 def generated_records(run: Run, name: str) -> list[ImageRecord]:
