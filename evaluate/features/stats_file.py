@@ -16,11 +16,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.evaluate.metric import ReferenceStatistics, Rows
-from gandiff.evaluate.numerics.gaussian import Moments
+from gandiff.evaluate.numerics.gaussian import Moments, not_covariance
 
 SUFFIX = ".npz"
 _VERSION, _MARK = 1, "gandiff_statistics"
@@ -76,23 +77,37 @@ def is_our_statistics(path: Path) -> bool:
 def read_statistics(path: Path) -> ReferenceStatistics:
     """Read a file of ours, or one with ``mu`` and ``sigma`` only.
 
-    Raises ``MetricError`` if there is none, it is damaged, or the numbers do not fit together.
+    Raises ``MetricError`` if there is none, it is damaged, the numbers do not fit together, or
+    sigma is not a covariance.
     """
     arrays = _arrays(path)
-    for key in ("mu", "sigma"):
+    ours = "gandiff_statistics" in arrays
+    for key in (
+        "mu",
+        "sigma",
+        *(("count", "encoder", "protocol", "images_sha256") if ours else ()),
+    ):
         if key not in arrays:
             raise MetricError(
                 f"{path} has no {key!r}, only {', '.join(sorted(arrays)) or 'nothing'}; it must "
                 "have mean and covariance as pytorch-fid and gandiff stats write them"
             )
+    features = arrays.get("features") if ours else None
+    for key, array in {"mu": arrays["mu"], "sigma": arrays["sigma"], "features": features}.items():
+        if array is not None and array.dtype.kind not in "fiu":
+            raise MetricError(f"{path}: {key} must hold real numbers, got {array.dtype}")
+        if array is not None and not np.isfinite(array).all():
+            raise MetricError(f"{path} holds NaN or infinite numbers ({key})")
     mean = np.asarray(arrays["mu"], dtype=np.float64).reshape(-1)
     covariance = np.asarray(arrays["sigma"], dtype=np.float64)
     if covariance.shape != (len(mean), len(mean)):
         raise MetricError(f"{path}: mu has {len(mean)} entries and sigma is {covariance.shape}")
-    if not (np.isfinite(mean).all() and np.isfinite(covariance).all()):
-        raise MetricError(f"{path} holds NaN or infinite numbers")
-    ours = _MARK in arrays
-    features = arrays.get("features") if ours else None
+    if problem := not_covariance(covariance):
+        raise MetricError(
+            f"{path}: sigma is not a covariance: {problem}; write the statistics again"
+        )
+    if ours:
+        _check_ours(path, arrays, mean)
     return ReferenceStatistics(
         source=str(path),
         encoder=str(arrays["encoder"]) if ours else None,
@@ -103,6 +118,28 @@ def read_statistics(path: Path) -> ReferenceStatistics:
         protocol=json.loads(str(arrays["protocol"])) if ours else None,
         sha256=str(arrays["images_sha256"]) if ours else file_sha256(path),
     )
+
+
+def _check_ours(path: Path, arrays: Mapping[str, Any], mean: Float[np.ndarray, " d"]) -> None:
+    """Check what stands beside mean and covariance, and that the features are those they are of."""
+    count, features = arrays["count"], arrays.get("features")
+    if count.dtype.kind not in "iu" or count.size != 1 or int(count) < 2:
+        raise MetricError(f"{path}: count must be one whole number of at least 2")
+    try:
+        if not isinstance(json.loads(str(arrays["protocol"])), dict):
+            raise ValueError("not a mapping")
+    except ValueError as error:
+        raise MetricError(f"{path}: protocol cannot be read ({error})") from error
+    if features is None:
+        return
+    if features.shape != (int(count), len(mean)):
+        raise MetricError(
+            f"{path}: features are {features.shape}, must be {(int(count), len(mean))} by count "
+            "and mu"
+        )
+    spread = float(features.std()) + 1e-12
+    if np.abs(features.mean(axis=0, dtype=np.float64) - mean).max() > 1e-3 * spread:
+        raise MetricError(f"{path}: mu is not the mean of the features beside it")
 
 
 def _arrays(path: Path) -> dict[str, Any]:
