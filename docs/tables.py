@@ -47,7 +47,7 @@ def comparison_tables() -> dict[str, str]:
     for name in _NESTED:
         tables[f"comparison-{name}"] = _fields(definitions[f"{name.capitalize()}Config"])
     for name in GENERATORS:
-        tables[f"generator-{name}"] = _fields(definitions[name], leave_out=("type",))
+        tables[f"generator-{name}"] = _fields(definitions[name], leave_out=("type", "timing"))
     return tables
 
 

@@ -16,12 +16,17 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
 from gandiff.experiments.runs.describe import default_metrics
-from gandiff.experiments.runs.generate import generate_images
+from gandiff.experiments.runs.generate import generate_images, note_oddities
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.provenance import now
 from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.traces import make_traces
+from gandiff.experiments.scoring.problems import (
+    missing_images,
+    missing_measurements,
+    missing_timings,
+)
 from gandiff.experiments.scoring.report import report_run
 from gandiff.experiments.scoring.score import check_scoring, score_run
 from gandiff.experiments.timing.time import time_run
@@ -37,13 +42,14 @@ RUNS = Path("runs")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunSummary:
-    """What became of a run: where it lies, what it says, and what was odd."""
+    """What became of a run: where it lies, what it says, what was odd, and what is missing."""
 
     folder: Path
     report: Path | None
     verdict: list[str]
     images: dict[str, int]
     warnings: list[str]
+    problems: list[str] = dataclasses.field(default_factory=list)  # asked for, and not there
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data."""
@@ -70,14 +76,11 @@ def run(
     limit: int | None = None,
     until: Stage = "report",
     overrides: Sequence[str] = (),
-    quiet: bool = False,
-    command: str = "",
+    **options: Any,
 ) -> RunSummary:
     """Run a comparison file up to a stage; what is there and valid already is not done again."""
     comparison = load_comparison(target, overrides, limit)
-    return run_comparison(
-        comparison, out or RUNS / comparison.name, until=until, quiet=quiet, command=command
-    )
+    return run_comparison(comparison, out or RUNS / comparison.name, until=until, **options)
 
 
 def run_comparison(
@@ -85,8 +88,9 @@ def run_comparison(
 ) -> RunSummary:
     """Run a comparison up to a stage in a folder.
 
-    ``options`` are ``quiet``, ``command``, and with ``suite`` and ``generators`` ready objects in
-    place of what the comparison names.
+    ``options`` are ``quiet``, ``command``, ``retry`` (of failed images: True for all, False for
+    none, None for those that did not fail twice for the same reason), and with ``suite`` and
+    ``generators`` ready objects in place of what the comparison names.
     """
     return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
@@ -112,7 +116,7 @@ def stage(
     if not (folder / RESULTS).is_file():
         raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
     opened = load_run(folder)
-    return _summary(opened, report_run(opened))
+    return _summary(opened, report_run(opened), (stage,))
 
 
 def _do(
@@ -122,6 +126,7 @@ def _do(
     *,
     quiet: bool = False,
     command: str = "",
+    retry: bool | None = None,
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
@@ -136,8 +141,10 @@ def _do(
         makes_images="generate" in stages,
     ) as opened:
         if "generate" in stages:
-            generate_images(opened, quiet=quiet)
+            generate_images(opened, quiet=quiet, retry=retry)
             make_traces(opened, quiet=quiet)
+        else:
+            note_oddities(opened)
         if "time" in stages:
             time_run(opened, quiet=quiet)
         if "score" in stages:
@@ -145,10 +152,10 @@ def _do(
         if "report" in stages:
             opened.update(status="done", finished=now())  # which the report says, and it is last
             sentences = report_run(opened, again=False)
-        return _summary(opened, sentences)
+        return _summary(opened, sentences, stages)
 
 
-def _summary(opened: Run, sentences: list[str]) -> RunSummary:
+def _summary(opened: Run, sentences: list[str], stages: Sequence[Stage]) -> RunSummary:
     images = {
         status: sum(getattr(counts, status) for counts in opened.record.counts.values())
         for status in ("ok", "failed", "filtered")
@@ -159,7 +166,16 @@ def _summary(opened: Run, sentences: list[str]) -> RunSummary:
         verdict=sentences,
         images={status: n for status, n in images.items() if n or status == "ok"},
         warnings=list(opened.record.warnings),
+        problems=_problems(opened, stages),
     )
+
+
+def _problems(opened: Run, stages: Sequence[Stage]) -> list[str]:
+    """What these stages were asked for and is not there."""
+    problems = missing_images(opened) if {"generate", "score"} & {*stages} else []
+    if "score" in stages:
+        problems += missing_measurements(opened)
+    return problems + (missing_timings(opened) if list(stages) == ["time"] else [])
 
 
 def compare(
@@ -176,7 +192,8 @@ def compare(
     ``generators`` maps a name to a ``Generator``, to a function ``(prompts, seeds) -> images``, or
     to a mapping as in a comparison file (``{"type": "gan"}``). ``suite`` is a name, a file, a
     ``PromptSuite`` or a list of prompts. ``settings`` are the other fields of a comparison file
-    (``samples_per_prompt``, ``seed``, ``batch_size`` ...).
+    (``samples_per_prompt``, ``seed``, ``batch_size`` ...). Calls of a function may cost money, so
+    it is timed only where ``timing`` is given.
     """
     comparison, options = build(generators, suite, metrics, settings)
     return run_comparison(comparison, Path(out), quiet=quiet, command="gandiff.compare", **options)
@@ -213,5 +230,8 @@ def build(
     comparison = comparison_from_dict(data, origin="compare()", objects=ready)
     # The given order is the order of the report, whichever way each generator was given.
     ordered = {name: comparison.generators[name] for name in generators}
+    if "timing" in settings and comparison.timing.enabled:  # which is to ask for it
+        paid = [name for name, one in ready.items() if one.info.cost == "request"]
+        ordered |= {name: dataclasses.replace(ordered[name], timing="on") for name in paid}
     comparison = dataclasses.replace(comparison, generators=ordered)
     return comparison, {"suite": prompts, "generators": ready}

@@ -12,7 +12,14 @@ import numpy.typing as npt
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import to_rgb
-from gandiff.models.generator import Family, Generation, GenerationRequest, Generator, GeneratorInfo
+from gandiff.models.generator import (
+    Cost,
+    Family,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorInfo,
+)
 from gandiff.models.pixels import finish, to_uint8
 
 # Floats may leave their range by half a level of 255 before that is called a mistake.
@@ -34,8 +41,10 @@ class CallableGenerator(Generator):
       values, since then one image could change its neighbours. Floats are rounded to uint8.
 
     Facts for the report are taken from attributes of the function that are named as the fields of
-    ``GeneratorInfo`` (``family``, ``resolution``, ``parameters``, ``licence``, ...). If the
-    function has a parameter ``negative_prompts``, it gets them as a list of texts or None.
+    ``GeneratorInfo`` (``family``, ``resolution``, ``parameters``, ``licence``, ...). Its calls are
+    taken to cost something (``cost`` is ``request``), since nothing says what it does; with
+    ``function.cost = "compute"`` it is timed like a model. If the function has a parameter
+    ``negative_prompts``, it gets them as a list of texts or None.
     """
 
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
@@ -132,14 +141,15 @@ def _value_range(name: str, function: Callable[..., Any]) -> tuple[float, float]
 def _info(name: str, function: Callable[..., Any]) -> GeneratorInfo:
     attributes = {field: getattr(function, field, None) for field in sorted(_FIELDS)}
     facts = {field: value for field, value in attributes.items() if value is not None}
-    family = facts.pop("family", "other")
-    if family not in get_args(Family):
-        raise GeneratorError(
-            f"{name}: family is {family!r}, expected one of {', '.join(get_args(Family))}"
-        )
+    facts = {"family": "other", "cost": "request", **facts}
+    for field, choices in (("family", get_args(Family)), ("cost", get_args(Cost))):
+        if facts[field] not in choices:
+            raise GeneratorError(
+                f"{name}: {field} is {facts[field]!r}, expected one of {', '.join(choices)}"
+            )
     if not isinstance(facts.get("settings", {}), Mapping):
         del facts["settings"]
-    return GeneratorInfo(name=name, family=family, **facts)
+    return GeneratorInfo(name=name, **facts)
 
 
 def _split(images: Any, name: str) -> list[Any]:

@@ -69,6 +69,7 @@ class FolderGenerator(Generator):
             source=self._settings.source,
             settings=dataclasses.asdict(self._settings),
             remarks=(*self._left_out, *self._preview.remarks),
+            cost="lookup",
         )
 
     def preview(

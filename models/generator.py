@@ -21,6 +21,7 @@ from gandiff.common.contents import FileMark
 Family = Literal["gan", "diffusion", "distilled", "folder", "other"]
 Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
 Status = Literal["ok", "failed", "filtered"]
+Cost = Literal["compute", "request", "lookup"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,6 +67,10 @@ class GeneratorInfo:
     """What is known of a generator; unknown facts are None, never guessed.
 
     ``training`` is the record that training wrote (command, seconds, images seen, device, curve).
+    ``cost`` says what an image takes: ``compute`` is time on this machine alone; ``request`` may be
+    money or somebody else's service, so no image is asked for beyond those that are wanted (batches
+    are not filled up, nothing is timed or traced unless that is asked for); ``lookup`` is a file
+    that was made elsewhere, whose speed says nothing.
     """
 
     name: str
@@ -83,6 +88,7 @@ class GeneratorInfo:
     abilities: frozenset[Ability] = frozenset({"text"})
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
+    cost: Cost = "compute"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

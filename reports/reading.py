@@ -52,7 +52,7 @@ def load_run(folder: Path) -> RunData:
         record=record,
         generators={name: _facts(name, record) for name in names},
         prompts=list(_lines(folder / PROMPTS, notices)),
-        images=_read(ImageLine, _lines(folder / LOG, notices)),
+        images=_last_lines(_read(ImageLine, _lines(folder / LOG, notices))),
         results=results,
         differences=_read(DifferenceRow, _table(folder / DIFFERENCES, notices)),
         scores=_read(Score, _with_value(_table(folder / SCORES, notices))),
@@ -143,6 +143,11 @@ def _lines(path: Path, notices: list[str]) -> Iterator[dict[str, Any]]:
                 continue
             if isinstance(value, dict):
                 yield value
+
+
+def _last_lines(images: Iterable[ImageLine]) -> list[ImageLine]:
+    """The last line of each image: one that failed and was made again has two for a while."""
+    return list({image.key or place: image for place, image in enumerate(images)}.values())
 
 
 def _table(path: Path, notices: list[str]) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -146,11 +147,30 @@ def run_stage(target: Path, stage: Stage, out: Path | None, quiet: bool, as_json
 
 
 def echo_summary(summary: RunSummary, as_json: bool) -> None:
-    """Print what a run says and where it lies; its warnings go to stderr."""
-    echo_warnings(summary.warnings)
+    """Print what a run says and where it lies; its warnings go to stderr.
+
+    The exit code is 1 if something that was asked for was not made or measured.
+    """
+    echo_warnings(w for w in summary.warnings if not _is_said(w, summary.problems))
     if as_json:
         echo_json(summary)
-        return
+    else:
+        _echo_text(summary)
+    for problem in summary.problems:
+        typer.echo(f"error: {one_line(problem)}", err=True)
+    if summary.problems:
+        raise typer.Exit(1)
+
+
+def _is_said(warning: str, problems: Sequence[str]) -> bool:
+    """Whether a problem says the same, with the name and the reason."""
+    parts = (problem.partition(" made no image: ") for problem in problems)
+    return warning in problems or any(
+        why and warning.startswith(f"{name}: ") and why in warning for name, _, why in parts
+    )
+
+
+def _echo_text(summary: RunSummary) -> None:
     counts = ", ".join(f"{count} {status}" for status, count in summary.images.items())
     typer.echo(f"run: {show_path(summary.folder)}" + (f" (images: {counts})" if counts else ""))
     if summary.report is not None:

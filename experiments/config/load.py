@@ -96,10 +96,10 @@ def _check(
     objects: Iterable[str] = (),
 ) -> Comparison:
     data = document.data
-    _name_suite(data)
+    _write_out(data)
     for assignment in overrides:
         apply_override(document, assignment)
-    _name_suite(data)  # again, for --set suite=prompts.txt
+        _write_out(data)  # again, for --set suite=prompts.txt
     data.setdefault("name", Path(document.origin).stem)
     if limit is not None:
         if limit < 1:
@@ -116,9 +116,19 @@ def _check(
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
 
 
-def _name_suite(data: dict[str, Any]) -> None:
+def _write_out(data: dict[str, Any]) -> None:
+    """Replace what may be written short: the name of a suite, ``timing: off``."""
     if isinstance(data.get("suite"), str):
         data["suite"] = {"name": data["suite"]}
+    if (enabled := _switch(data.get("timing"))) is not None:
+        data["timing"] = {"enabled": enabled == "on"}
+
+
+def _switch(value: Any) -> str | None:
+    """``on`` or ``off``, however YAML reads it; None for anything else."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return value if value in ("on", "off") else None
 
 
 def _typed(document: Document) -> Comparison:
@@ -140,8 +150,16 @@ def _split_settings(document: Document, name: str, config: Any) -> dict[str, Any
         raise document.error(
             ("generators", name), f"must be a mapping with 'type:' and settings, got {show(config)}"
         )
-    settings = {key: value for key, value in config.items() if key != "type"}
-    return {"settings": settings} | ({"type": config["type"]} if "type" in config else {})
+    settings = {key: value for key, value in config.items() if key not in ("type", "timing")}
+    split: dict[str, Any] = {"settings": settings}
+    if "type" in config:
+        split["type"] = config["type"]
+    if config.get("timing") is not None:
+        split["timing"] = _switch(config["timing"]) or config["timing"]
+    if (config.get("type"), split.get("timing")) == ("folder", "on"):
+        problem = "images that were made elsewhere cannot be timed, got 'on'"
+        raise document.error(("generators", name, "timing"), problem)
+    return split
 
 
 def _check_name(document: Document, field: tuple[str, ...], name: str) -> None:

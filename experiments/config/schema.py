@@ -10,6 +10,7 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import GENERATORS
 
 INTERNAL = ("base", "text")
+_SWITCH = [{"enum": ["on", "off"], "type": "string"}, {"type": "boolean"}]
 
 
 def comparison_schema() -> dict[str, Any]:
@@ -22,12 +23,16 @@ def comparison_schema() -> dict[str, Any]:
     for name in INTERNAL:
         del schema["properties"][name]
     definitions = schema["$defs"]
-    del definitions["GeneratorConfig"]
+    timing = {**definitions.pop("GeneratorConfig")["properties"]["timing"], "anyOf": _SWITCH}
     for type_, entry in GENERATORS.items():
         definitions[type_] = _generator(type_, entry.settings, entry.says)
+        definitions[type_]["properties"]["timing"] = timing
     definitions["other"] = {
         "description": "An installed generator type, or module:factory.",
-        "properties": {"type": {"type": "string", "not": {"enum": list(GENERATORS)}}},
+        "properties": {
+            "type": {"type": "string", "not": {"enum": list(GENERATORS)}},
+            "timing": timing,
+        },
         "required": ["type"],
         "type": "object",
     }
@@ -40,6 +45,10 @@ def comparison_schema() -> dict[str, Any]:
     schema["properties"]["suite"] = {
         "anyOf": [{"type": "string"}, {"$ref": "#/$defs/SuiteConfig"}],
         "description": suite.get("description", ""),
+    }
+    schema["properties"]["timing"] = {
+        "anyOf": [*_SWITCH, {"$ref": "#/$defs/TimingConfig"}],
+        "description": schema["properties"]["timing"].get("description", ""),
     }
     schema["required"] = [name for name in schema["required"] if name != "name"]
     return {

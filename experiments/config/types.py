@@ -37,6 +37,8 @@ class GeneratorConfig:
 
     type: str
     """A built-in or installed generator type, or `module:factory`."""
+    timing: Literal["on", "off"] | None = None
+    """Whether its speed is measured (Python functions and paid services: not unless `on`)."""
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Everything else that the file says about it, defaults filled in."""
 
@@ -63,6 +65,8 @@ class ReferenceConfig:
 class TimingConfig:
     """How speed is measured; generators take turns, so a slow moment of the machine hits all."""
 
+    enabled: bool = True
+    """Whether it is measured; `timing: off` stands for `timing: {enabled: false}`."""
     warmup: Annotated[int, Ge(0)] = 1
     """Calls that are thrown away first."""
     repeats: Count = 10
@@ -108,7 +112,7 @@ class Comparison:
     reference: ReferenceConfig | None = None
     """Real images for the distribution metrics; without them those cannot be asked for."""
     timing: TimingConfig = TimingConfig()
-    """How speed is measured."""
+    """How speed is measured, or `off`."""
     headline: tuple[str, str] | None = None
     """The two generators that the verdict is about; otherwise the first GAN and the first
     diffusion.
@@ -129,10 +133,16 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
     data = dataclasses.asdict(comparison)
     del data["text"], data["base"]
     data["generators"] = {
-        name: {"type": config.type, **config.settings}
+        name: {
+            "type": config.type,
+            **({"timing": config.timing} if config.timing else {}),
+            **config.settings,
+        }
         for name, config in comparison.generators.items()
     }
     for key in ("metrics", "headline"):
         data[key] = list(data[key]) if data[key] is not None else None
     data["timing"]["batch_sizes"] = list(data["timing"]["batch_sizes"])
+    if data["timing"]["enabled"]:  # as runs of earlier versions have it
+        del data["timing"]["enabled"]
     return data

@@ -4,45 +4,48 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 
-from gandiff.common.errors import GeneratorError, RequestError, environment_failure
+from gandiff.common.errors import RequestError, environment_failure, reason_of
+from gandiff.experiments.runs.fence import fenced, machine_failure
 from gandiff.experiments.runs.freshness import say_outdated
-from gandiff.experiments.runs.plan import Batch, GenerationJob
+from gandiff.experiments.runs.retry import Work, given_up, most_common_reason, work_of
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import ImageEntry
-from gandiff.models.generator import Generation, Generator
+from gandiff.experiments.runs.save import Made, save
+from gandiff.models.generator import Generation, GenerationRequest, Generator
 
 Size = tuple[int, int]  # height and width in px
 
 
-def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False) -> None:
-    """Make every image of the plan that is not there yet, and log it.
+def generate_images(run: Run, *, quiet: bool = False, retry: bool | None = None) -> None:
+    """Make every image of the plan that is not there yet, try failures again, and log it all.
 
-    An error inside a generator fails the images of that batch and the run continues. Raises
-    ``RequestError`` if a generator cannot be loaded, ``EnvironmentFailure`` on a full disk or
-    exhausted memory; what was made before is kept in both cases.
+    ``retry`` is that of ``work_of``. An error inside a generator fails the images of that batch;
+    one that stops it (it cannot be loaded) leaves its images unmade. The others are made all the
+    same. Raises ``EnvironmentFailure`` on a full disk or exhausted memory; what was made is kept.
     """
-    if retry_failed:
-        run.recheck(retry_failed=True)
     for name, outdated in run.outdated.items():
         for line in say_outdated(name, outdated):
             run.warn(line)
-    waiting = {name: run.missing(name) for name in run.batches if run.missing(name)}
+    waiting = {name: work for name in run.batches if (work := work_of(run, name, retry))}
+    for name in run.record.unmade.keys() - waiting.keys():
+        _settled(run, name)
     try:
-        with _progress(run, quiet) as advance:
-            for name, batches in waiting.items():
-                with loaded(run, name) as generator:
-                    run.describe(name, generator.info)
-                    run.store.drop_entries(batches)
-                    (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
-                    _make(run, generator, batches, advance)
+        with _progress(run, waiting, quiet) as advance:
+            for name, work in waiting.items():
+                _announce(run, name, work, quiet)
+                run.store.drop_entries(j for w in work for j in w.jobs if not run.has(j))
+                with fenced(run.folder, functools.partial(_stopped, run, name)):
+                    _make_all(run, name, work, advance)
+        run.store.tidy()
     except Exception as error:
         failure = environment_failure(error)
         if failure is None:
@@ -51,29 +54,66 @@ def generate_images(run: Run, *, quiet: bool = False, retry_failed: bool = False
     finally:
         with contextlib.suppress(OSError):
             run.count()
+    note_oddities(run)
+
+
+def _announce(run: Run, name: str, work: Sequence[Work], quiet: bool) -> None:
+    """Say which failures are tried again, and why they failed."""
+    tried = (job for one in work for job in one.jobs if run.has(job))
+    known = [run.store.entries.get(job.key) for job in tried]
+    failed = [entry for entry in known if entry is not None and entry.status == "failed"]
+    if failed and not quiet:
+        why = most_common_reason(failed)
+        print(
+            f"{name}: trying {len(failed)} failed images again (last time: {why})", file=sys.stderr
+        )
+
+
+def _stopped(run: Run, name: str, reason: str) -> None:
+    reason = reason.removeprefix(f"generator {name!r} ")
+    run.update(unmade={**run.record.unmade, name: reason})
+
+
+def _settled(run: Run, name: str) -> None:
+    if name in run.record.unmade:
+        run.update(unmade={n: why for n, why in run.record.unmade.items() if n != name})
+
+
+def _make_all(run: Run, name: str, work: Sequence[Work], advance: Callable[[int], Any]) -> None:
+    with loaded(run, name) as generator:
+        run.describe(name, generator.info)
+        (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
+        _make(run, generator, work, advance)
+    _settled(run, name)
+
+
+def note_oddities(run: Run) -> None:
+    """Warn of what went wrong with the images that were made, and of those that were not."""
+    for name, reason in run.record.unmade.items():
+        run.warn(f"{name}: {reason}")
     for name in run.batches:
         for message in oddities(run, name):
             run.warn(message)
 
 
-def call(generator: Generator, batch: Batch) -> tuple[list[Generation], float]:
-    """Make one planned batch: a generation for each of its jobs, and the seconds of the call.
-
-    The padding of a last batch is made and thrown away.
-    """
+def call(
+    generator: Generator, requests: Sequence[GenerationRequest]
+) -> tuple[list[Generation], float]:
+    """Make one generation for each request, and say how many seconds the call took."""
     start = time.perf_counter()
     try:
-        made = generator.generate(batch.requests())
+        made = list(generator.generate(requests))
+        if not all(isinstance(one, Generation) for one in made):
+            raise TypeError("generate() returned something else than a list of Generation")
     except Exception as error:
         if (broken := environment_failure(error)) and not isinstance(error, PermissionError):
             raise broken from error
-        reason = f"{type(error).__name__}: {' '.join(str(error).split())}"[:500]
-        made = [Generation(image=None, status="failed", reason=reason)] * batch.size
+        made = [Generation(image=None, status="failed", reason=reason_of(error))] * len(requests)
     seconds = time.perf_counter() - start
-    if len(made) != batch.size:
-        reason = f"the generator returned {len(made)} images for {batch.size} requests"
-        made = [Generation(image=None, status="failed", reason=reason)] * batch.size
-    return list(made[: len(batch.jobs)]), seconds
+    if len(made) != len(requests):
+        reason = f"the generator returned {len(made)} images for {len(requests)} requests"
+        made = [Generation(image=None, status="failed", reason=reason)] * len(requests)
+    return made, seconds
 
 
 def check_generation(made: Generation, size: Size | None) -> Generation:
@@ -90,12 +130,14 @@ def oddities(run: Run, name: str) -> list[str]:
     facts = run.record.generators.get(name, {})
     lines = [f"{name}: {remark}" for remark in facts.get("remarks") or ()]
     for status in ("failed", "filtered"):
-        reasons = Counter(e.reason or "no reason given" for e in entries if e.status == status)
-        if reasons:
-            why, _ = reasons.most_common(1)[0]
-            others = f", and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
-            count = sum(reasons.values())
-            lines.append(f"{name}: {count} of {len(entries)} images {status} ({why}{others})")
+        if chosen := [entry for entry in entries if entry.status == status]:
+            count, why = len(chosen), most_common_reason(chosen)
+            lines.append(f"{name}: {count} of {len(entries)} images {status} ({why})")
+    if not run.is_lookup(name) and (left := [entry for entry in entries if given_up(entry)]):
+        lines.append(
+            f"{name}: {len(left)} images failed {left[0].attempts} times and are not tried again "
+            "unless --retry asks for it"
+        )
     cut = {e.prompt_id for e in entries if any(e.truncated_tokens.values())}
     if cut:
         lines.append(f"{name}: {len(cut)} prompts are longer than its text encoder reads")
@@ -112,8 +154,11 @@ def loaded(run: Run, name: str) -> Iterator[Generator]:
     generator = run.generator(name)
     try:
         generator.load(run.device, run.comparison.dtype)
-    except (GeneratorError, ImportError) as error:
-        raise RequestError(f"generator {name!r} cannot be loaded: {error}") from error
+    except Exception as error:
+        if machine_failure(error, run.folder):
+            raise
+        problem = f"generator {name!r} cannot be loaded: {reason_of(error)}"
+        raise RequestError(problem) from error
     try:
         yield generator
     finally:
@@ -121,70 +166,53 @@ def loaded(run: Run, name: str) -> Iterator[Generator]:
 
 
 def _make(
-    run: Run, generator: Generator, batches: Sequence[Batch], advance: Callable[[int], Any]
+    run: Run, generator: Generator, waiting: Sequence[Work], advance: Callable[[int], Any]
 ) -> None:
     """Make batches, and save each in a thread while the next is made; never more than one behind.
 
     Order is kept, and the lines of a batch follow its files, so whatever moment the process dies
     at, a line in the log means an image on the disk.
     """
-    size = common_size(run, generator, batches[0].generator)
+    size = common_size(run, generator, waiting[0].batch.generator)
     saving: Future[None] | None = None
     # Leaving the pool waits, also after Ctrl-C: a batch that was made is kept.
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="gandiff-save") as pool:
-        for batch in batches:
-            generations, seconds = call(generator, batch)
-            if size is None and generator.info.family != "folder":
-                size = next((_shape(g) for g in generations if _problem(g, None) is None), None)
-            checked = [check_generation(made, size) for made in generations]
+        for work in waiting:
+            made = _made(generator, work)
+            if size is None and not _any_size(generator):
+                usable = (one.generation for one in made if _problem(one.generation, None) is None)
+                size = next(map(_shape, usable), None)
+            checked = {
+                job.key: one._replace(generation=check_generation(one.generation, size))
+                for job, one in zip(work.asked(generator), made, strict=False)
+            }
             if saving is not None:
                 saving.result()
-            saving = pool.submit(_save, run, batch, checked, seconds / batch.size)
-            advance(len(batch.jobs))
+            saving = pool.submit(save, run, work, checked)
+            advance(len(work.jobs))
         if saving is not None:
             saving.result()
 
 
-def _save(run: Run, batch: Batch, generations: Sequence[Generation], seconds: float) -> None:
-    for made in generations:
-        if made.source is not None:
-            run.ledger.note(made.source)
-    pairs = zip(batch.jobs, generations, strict=True)
-    run.store.append([_entry(run, job, made, seconds) for job, made in pairs])
-    run.mark_done(batch)
-
-
-def _entry(run: Run, job: GenerationJob, made: Generation, seconds: float) -> ImageEntry:
-    sha256 = height = width = None
-    if made.image is not None:
-        sha256 = run.store.save_image(job.path, made.image)
-        height, width = made.image.shape[:2]
-    return ImageEntry(
-        key=job.key,
-        generator=job.generator,
-        prompt_id=job.prompt.id,
-        sample=job.sample,
-        seed=job.seed,
-        sha256=sha256,
-        path=job.path if sha256 else None,
-        width=width,
-        height=height,
-        batch=job.batch,
-        seconds=round(seconds, 6),
-        status=made.status,
-        reason=made.reason,
-        nfe=made.nfe,
-        truncated_tokens=dict(made.truncated_tokens),
-        source=made.source.sha256 if made.source else None,
-    )
+def _made(generator: Generator, work: Work) -> list[Made]:
+    """What the calls of a batch give; the padding of a last batch stands at its end."""
+    made = []
+    for requests in work.calls(generator):
+        generations, seconds = call(generator, requests)
+        made += [Made(one, seconds / len(requests), len(requests)) for one in generations]
+    return made
 
 
 def common_size(run: Run, generator: Generator, name: str) -> Size | None:
     """The size that earlier images have; images that were made elsewhere may have any."""
-    if generator.info.family == "folder":
+    if _any_size(generator):
         return None
     made = (entry for entry in run.entries(name) if entry.status == "ok")
     return next(((e.height, e.width) for e in made if e.height and e.width), None)
+
+
+def _any_size(generator: Generator) -> bool:
+    return generator.info.cost == "lookup" or generator.info.family == "folder"
 
 
 def _problem(made: Generation, size: Size | None) -> str | None:
@@ -215,11 +243,13 @@ def _shape(made: Generation) -> Size | None:
 
 
 @contextlib.contextmanager
-def _progress(run: Run, quiet: bool) -> Iterator[Callable[[int], Any]]:
+def _progress(
+    run: Run, waiting: Mapping[str, Sequence[Work]], quiet: bool
+) -> Iterator[Callable[[int], Any]]:
     from tqdm import tqdm
 
     total = sum(len(batch.jobs) for batches in run.batches.values() for batch in batches)
-    left = sum(len(batch.jobs) for name in run.batches for batch in run.missing(name))
+    left = sum(len(one.jobs) for work in waiting.values() for one in work)
     with tqdm(
         total=total, initial=total - left, desc="images", unit="img", disable=quiet or not left
     ) as bar:

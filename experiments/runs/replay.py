@@ -14,7 +14,7 @@ from gandiff.experiments.runs.generate import call, check_generation, common_siz
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
-from gandiff.models.generator import Generation
+from gandiff.models.generator import Generation, GenerationRequest
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,10 +85,18 @@ def replay(folder: Path, key: str) -> Replay:
 
 
 def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
+    requests = _requests(batch, job, run.store.entries[job.key].asked)
     with loaded(run, job.generator) as generator:
-        generations, _ = call(generator, batch)
+        generations, _ = call(generator, requests)
         size = common_size(run, generator, job.generator)
-    return check_generation(generations[batch.jobs.index(job)], size)
+    return check_generation(generations[requests.index(job.request())], size)
+
+
+def _requests(batch: Batch, job: GenerationJob, asked: int | None) -> list[GenerationRequest]:
+    """Those of the call that made it: the whole batch, without padding or with it, or it alone."""
+    if asked in (None, batch.size, len(batch.jobs)):
+        return batch.requests()[:asked]
+    return [job.request()]
 
 
 def _find(run: Run, key: str) -> tuple[Batch, GenerationJob]:

@@ -15,7 +15,7 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.freshness import Outdated, outdated_images
-from gandiff.experiments.runs.plan import Batch
+from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.preview import preview
 from gandiff.experiments.runs.store import ImageEntry, RunStore
 from gandiff.models.generator import Generator, GeneratorInfo, Preview
@@ -55,16 +55,25 @@ class Run:
             self._built[name] = made
         return self._built[name]
 
+    def is_gone(self, name: str) -> bool:
+        """Whether it was a Python object of an earlier process, which cannot be asked again."""
+        return self.comparison.generators[name].type == "python" and name not in self.objects
+
+    def is_lookup(self, name: str) -> bool:
+        """Whether its images are files that were made elsewhere, whatever family made them."""
+        facts = self.record.generators.get(name, {})
+        is_folder = self.comparison.generators[name].type == "folder"
+        return is_folder or facts.get("cost") == "lookup" or facts.get("family") == "folder"
+
     def missing(self, name: str) -> list[Batch]:
         """The batches that are still to be made; every image is checked once, when first asked."""
         if name not in self._missing:
             self._missing[name] = self._look(name)
         return self._missing[name]
 
-    def recheck(self, *, retry_failed: bool = False) -> None:
-        """Check every image again; ``retry_failed`` counts recorded failures as not made."""
-        for name in self.batches:
-            self._missing[name] = self._look(name, retry_failed=retry_failed)
+    def has(self, job: GenerationJob) -> bool:
+        """Whether an image is there as it was written and as its file is, or failed."""
+        return job.key not in self.outdated.get(job.generator, ()) and self.store.has(job)
 
     def mark_done(self, batch: Batch) -> None:
         """Note that a batch is no longer missing."""
@@ -108,17 +117,16 @@ class Run:
             counts[name] = ImageCounts(planned=planned, **made)
         self.update(counts=counts)
 
-    def _look(self, name: str, *, retry_failed: bool = False) -> list[Batch]:
+    def _look(self, name: str) -> list[Batch]:
         batches = self.batches[name]
-        if self.looks_outside and self._reads_files(name):
+        if self.looks_outside and self.reads_files(name):
             generator = self.generator(name)
             self.outdated[name] = outdated_images(
                 batches, self.store.entries, generator, self.ledger
             )
-        outdated = self.outdated.get(name, {})
-        return self.store.missing(batches, retry_failed=retry_failed, outdated=outdated)
+        return self.store.missing(batches, self.outdated.get(name, {}))
 
-    def _reads_files(self, name: str) -> bool:
+    def reads_files(self, name: str) -> bool:
         """Whether its images are read from files, as far as is known without building it."""
         if self.comparison.generators[name].type == "folder":
             return True

@@ -42,6 +42,9 @@ class ImageEntry:
     nfe: int = 1
     truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
     source: str | None = None  # sha256 of the file outside that the image was read from
+    asked: int | None = None  # requests of the call; older versions asked for the batch's size
+    attempts: int = 1
+    earlier_reason: str | None = None  # of the attempt before this one
 
 
 class RunStore:
@@ -65,8 +68,7 @@ class RunStore:
         self._lock.acquire()
         self.entries.clear()
         self._read_log()
-        if self._damaged:
-            self._rewrite_log()
+        self.tidy()
         for pattern in ("*.tmp", "images/*/*.tmp"):
             for leftover in self.folder.glob(pattern):
                 leftover.unlink(missing_ok=True)
@@ -75,27 +77,30 @@ class RunStore:
         """Release the lock."""
         self._lock.release()
 
-    def missing(
-        self,
-        batches: Iterable[Batch],
-        *,
-        retry_failed: bool = False,
-        outdated: Container[str] = (),
-    ) -> list[Batch]:
+    def missing(self, batches: Iterable[Batch], outdated: Container[str] = ()) -> list[Batch]:
         """List the batches in which an image or its line is missing or not what was written.
 
-        A recorded failure counts as made, unless it is to be tried again; the keys in ``outdated``
-        do not.
+        A recorded failure counts as made; the keys in ``outdated`` do not.
         """
+        return [
+            batch
+            for batch in batches
+            if not all(job.key not in outdated and self.has(job) for job in batch.jobs)
+        ]
 
-        def has(job: GenerationJob) -> bool:
-            return job.key not in outdated and self._has(job, retry_failed)
+    def has(self, job: GenerationJob) -> bool:
+        """Whether an image is there as it was written, or recorded as failed."""
+        entry = self.entries.get(job.key)
+        if entry is None or entry.path is None:
+            return entry is not None
+        try:
+            return file_sha256(self.folder / entry.path) == entry.sha256
+        except OSError:
+            return False
 
-        return [batch for batch in batches if not all(map(has, batch.jobs))]
-
-    def drop_entries(self, batches: Iterable[Batch]) -> None:
-        """Take batches that will be made again out of the log, so that no line is doubled."""
-        stale = {job.key for batch in batches for job in batch.jobs} & self.entries.keys()
+    def drop_entries(self, jobs: Iterable[GenerationJob]) -> None:
+        """Take the lines of images that are not there any more out of the log."""
+        stale = {job.key for job in jobs} & self.entries.keys()
         if stale:
             for key in stale:
                 del self.entries[key]
@@ -107,22 +112,27 @@ class RunStore:
         It is not forced to the disk one by one: after a power cut, the hash in the log tells that
         it is damaged.
         """
-        from PIL import Image
-
-        buffer = io.BytesIO()
-        Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", compress_level=1)
-        data = buffer.getvalue()
+        data = png(image)
         write_atomically(self.folder / relative, data)
         return hashlib.sha256(data).hexdigest()
 
     def append(self, entries: Sequence[ImageEntry]) -> None:
-        """Log a batch whose images are saved, and force the lines to the disk."""
+        """Log a batch whose images are saved, and force the lines to the disk.
+
+        Of two lines for one image the later counts, until ``tidy`` or ``open`` drops the earlier.
+        """
+        self._damaged |= any(entry.key in self.entries for entry in entries)
         lines = "".join(_line(entry) for entry in entries)
         with (self.folder / LOG).open("ab") as stream:
             stream.write(lines.encode())
             stream.flush()
             os.fsync(stream.fileno())
         self.entries.update({entry.key: entry for entry in entries})
+
+    def tidy(self) -> None:
+        """Write the log again if an image has two lines."""
+        if self._damaged:
+            self._rewrite_log()
 
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Replace a JSON file as a whole."""
@@ -133,17 +143,6 @@ class RunStore:
         """Replace a JSON-lines file as a whole."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
         write_atomically(self.folder / name, text.encode(), durable=True)
-
-    def _has(self, job: GenerationJob, retry_failed: bool) -> bool:
-        entry = self.entries.get(job.key)
-        if entry is None:
-            return False
-        if entry.path is None:
-            return not (retry_failed and entry.status == "failed")
-        try:
-            return file_sha256(self.folder / entry.path) == entry.sha256
-        except OSError:
-            return False
 
     def _read_log(self) -> None:
         """Read the log; torn, unreadable and doubled lines mark it as damaged."""
@@ -164,6 +163,15 @@ class RunStore:
         text = "".join(_line(entry) for entry in self.entries.values())
         write_atomically(self.folder / LOG, text.encode(), durable=True)
         self._damaged = False
+
+
+def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
+    """An image as the bytes of its file."""
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(image)).save(buffer, "PNG", compress_level=1)
+    return buffer.getvalue()
 
 
 def _line(entry: ImageEntry) -> str:

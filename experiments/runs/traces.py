@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import TRACES
+from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.generate import loaded
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
@@ -27,30 +28,43 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
     waiting = [job for place, job in wanted.items() if place not in done]
     names = list(dict.fromkeys(job.generator for job in waiting))
     for name in tqdm(names, desc="traces", unit="generator", disable=quiet or not names):
-        with loaded(run, name) as generator:
-            try:
-                for job in (j for j in waiting if j.generator == name):
-                    done[name, job.prompt.id] = _trace(run, generator, job)
-            except (NotImplementedError, GeneratorError, ValueError, RuntimeError) as error:
-                run.warn(f"{name}: its steps are not shown: {error}")
+        with (
+            fenced(run.folder, functools.partial(_not_shown, run, name)),
+            loaded(run, name) as generator,
+        ):
+            for job in (j for j in waiting if j.generator == name):
+                done[name, job.prompt.id] = _trace(run, generator, job)
     if names or len(done) != len(known):
         listing.parent.mkdir(exist_ok=True)
         ordered = [done[place] for place in wanted if place in done]
         write_atomically(listing, json.dumps(ordered, indent=1).encode())
 
 
+def _not_shown(run: Run, name: str, reason: str) -> None:
+    run.warn(f"{name}: its steps are not shown: {reason}")
+
+
 def _jobs(run: Run) -> list[GenerationJob]:
-    """The first sample of the first prompts, for generators that have steps to show."""
+    """The first sample of the first prompts, for generators that have steps to show.
+
+    None where a picture costs more than time, nor where a generator could not be loaded.
+    """
     count = run.comparison.report.trace_prompts
     chosen = {prompt.id for prompt in run.suite.prompts[:count]}
     return [
         job
         for name, batches in run.batches.items()
-        if "trace" in run.record.generators.get(name, {}).get("abilities", ())
+        if _is_traced(run, name)
         for batch in batches
         for job in batch.jobs
         if job.prompt.id in chosen and job.sample == 0
     ]
+
+
+def _is_traced(run: Run, name: str) -> bool:
+    facts = run.record.generators.get(name, {})
+    able = "trace" in facts.get("abilities", ()) and facts.get("cost", "compute") == "compute"
+    return able and not run.is_gone(name) and name not in run.record.unmade
 
 
 def _current(run: Run, trace: dict[str, Any], wanted: dict[tuple[str, str], GenerationJob]) -> bool:

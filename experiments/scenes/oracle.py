@@ -44,6 +44,7 @@ def sample(
 
 sample.family = "other"  # type: ignore[attr-defined]
 sample.resolution = 32  # type: ignore[attr-defined]
+sample.cost = "compute"  # type: ignore[attr-defined]
 
 
 @functools.cache

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from gandiff.common.errors import MetricError
+from gandiff.common.errors import MetricError, environment_failure, reason_of
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS
@@ -24,23 +24,28 @@ class Scored:
     outputs: Sequence[MetricOutput]
 
 
-def measure(metric: Metric, data: MetricInput) -> MetricOutput:
-    """Measure, or say in a row why it was not possible."""
+def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutput:
+    """Measure, or say in a row why it was not possible; ``because`` is why images are missing.
+
+    Raises ``EnvironmentFailure`` where the machine failed.
+    """
     try:
         if not data.images:
-            raise MetricError("there is no usable image")
+            raise MetricError(f"there is no usable image{because}")
         if metric.needs_reference and not data.reference and data.statistics is None:
             raise MetricError("the comparison names no reference images")
         output = metric.measure(data)
         why = _too_few(data)
         results = [_without_interval(_described(row, metric), why) for row in output.results]
         return dataclasses.replace(output, results=results)
-    except MetricError as error:
+    except Exception as error:
+        if failure := environment_failure(error):
+            raise failure from error
         row = MetricResult(
             metric=str(metric.spec),
             value=None,
             images=len(data.images),
-            note=f"not measured: {error}",
+            note=f"not measured: {reason_of(error)}",
             about=metric.describe(),
         )
         return MetricOutput(results=[row])
@@ -118,10 +123,12 @@ def encode_at_once(
         cache.compute(list(wanted), images)
 
 
-def measure_one(metric: Metric, every: MetricInput, same: MetricInput) -> MetricOutput:
+def measure_one(
+    metric: Metric, every: MetricInput, same: MetricInput, because: str = ""
+) -> MetricOutput:
     """Measure what depends on the number of images on the images that all generators have."""
     if not metric.compares_sets or len(same.images) == len(every.images):
-        return measure(metric, every)
+        return measure(metric, every, because)
     measured = measure(metric, same)
     places = {image.key: place for place, image in enumerate(every.images)}
     chosen = np.array([places[image.key] for image in same.images], dtype=np.int64)

@@ -19,6 +19,7 @@ from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.describe import write_descriptions
+from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
@@ -89,7 +90,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     A metric that cannot be computed for a generator becomes a row that says why. No generator is
     loaded: speed and memory are what the timing stage recorded.
     """
-    if waiting := sum(len(run.missing(name)) for name in run.batches):
+    unknown = run.batches.keys() - run.record.unmade.keys()  # why they are not made
+    if waiting := sum(len(run.missing(name)) for name in unknown):
         run.warn(f"{waiting} batches of images are not made yet and not in the scores")
     if untimed := not_timed(run):
         run.warn(untimed)
@@ -124,7 +126,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
     encode_at_once(cache, metrics, [*(compared or ()), *itertools.chain(*images.values())])
     equal, warnings = equal_sets(images)
     warnings += _copies(images, compared)
-    scored = []
+    scored, empty = [], without_images(run)
     for name in run.batches:
         every, same = (
             MetricInput(
@@ -137,7 +139,8 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
             )
             for chosen in (images[name], equal[name])
         )
-        outputs = [measure_one(metric, every, same) for metric in metrics]
+        because = f" ({empty[name]})" if name in empty else ""
+        outputs = [measure_one(metric, every, same, because) for metric in metrics]
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
     warnings += cache.warnings()

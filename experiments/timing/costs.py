@@ -1,4 +1,4 @@
-"""The rows of the results table about cost, from what the timing stage recorded."""
+"""Which generators are timed, and the rows of the results table about what an image costs."""
 
 from __future__ import annotations
 
@@ -11,17 +11,33 @@ from gandiff.evaluate.timing import Timing
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import result_row
 
+LATENCY = "latency_seconds"
 
-def can_time(run: Run, name: str) -> bool:
-    """Whether it can be timed: not a folder, nor a Python object of an earlier process."""
-    facts = run.record.generators.get(name, {})
-    gone = run.comparison.generators[name].type == "python" and name not in run.objects
-    return bool(facts.get("family") != "folder" and run.suite.prompts and not gone)
+
+def why_not_timed(run: Run, name: str) -> str | None:
+    """Say why a generator is not timed; None if it is to be timed.
+
+    What nobody asked for is not timed where calls may cost money: functions of Python, and plugins
+    that say so (``GeneratorInfo.cost``).
+    """
+    config, timing = run.comparison.generators[name], run.comparison.timing
+    counts = run.record.counts.get(name)
+    if run.is_lookup(name):
+        return "its images were made elsewhere"
+    if config.timing == "off" or (config.timing is None and not timing.enabled):
+        return "timing is off"
+    if config.timing is None and run.record.generators.get(name, {}).get("cost") == "request":
+        return f"each call may cost something; generators.{name}.timing=on has it timed"
+    if run.is_gone(name):
+        return "it was a Python object of an earlier process"
+    if not run.suite.prompts or (counts is not None and not counts.ok):
+        return "it made no image"
+    return None
 
 
 def not_timed(run: Run) -> str | None:
     """Say which generators could be timed and never were; None if there are none."""
-    names = [n for n in run.batches if n not in run.record.costs and can_time(run, n)]
+    names = [n for n in run.batches if n not in run.record.costs and not why_not_timed(run, n)]
     if not names:
         return None
     return (
@@ -36,18 +52,28 @@ def cost_rows(run: Run) -> list[dict[str, Any]]:
 
 
 def _rows(run: Run, name: str) -> list[MetricResult]:
-    cost = run.record.costs.get(name, {})
+    lookup = run.is_lookup(name)
+    cost = {} if lookup else run.record.costs.get(name, {})
     facts = run.record.generators.get(name, {})
-    rows = _timed_rows(run, cost) if "phases" in cost else []
+    rows = _timed_rows(run, cost) if "phases" in cost else _untimed_rows(run, name, cost)
     if parameters := cost.get("parameters") or facts.get("parameters"):
         rows.append(_row("parameters", parameters))
     nfe = [entry.nfe for entry in run.entries(name) if entry.status == "ok"]
-    if nfe and facts.get("family") != "folder":
+    if nfe and not lookup:
         rows.append(_row("nfe", sum(nfe) / len(nfe), images=len(nfe)))
     if seconds := facts.get("training_seconds"):
         protocol = {"device": facts.get("training_device"), "images": facts.get("training_images")}
         rows.append(_row("training_seconds", seconds, protocol=protocol))
     return rows
+
+
+def _untimed_rows(run: Run, name: str, cost: Mapping[str, Any]) -> list[MetricResult]:
+    """A row without a value that says why, unless it only waits to be timed."""
+    problem = cost.get("problem")
+    if reason := why_not_timed(run, name) or problem:
+        note = f"not {'measured' if reason == problem else 'timed'}: {reason}"
+        return [MetricResult.of(None, COSTS[LATENCY], metric=LATENCY, note=note)]
+    return []
 
 
 def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:

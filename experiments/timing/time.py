@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import subprocess
 import sys
@@ -10,9 +11,11 @@ from typing import Any
 
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, TIMING
+from gandiff.experiments.config.types import TimingConfig
+from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
-from gandiff.experiments.timing.costs import can_time
+from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
 
 _PROCESS_SECONDS = 1800
@@ -22,7 +25,7 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
     """Time every generator that was not timed under this protocol on this machine.
 
     What is measured goes into run.json and ``timing.parquet``. A generator that cannot be timed
-    is a warning.
+    is a warning; for one that is not to be timed, the results say why.
     """
     from tqdm import tqdm
 
@@ -31,15 +34,33 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
     for name in run.batches:
         mark = _mark(run, name)
         known = done.get(name, {})
-        if ("problem" in known or known.get("mark") != mark) and can_time(run, name):
-            waiting.append((name, mark))
+        if "problem" in known or known.get("mark") != mark:
+            with fenced(run.folder, functools.partial(_not_timed, run, name)):
+                _complete_facts(run, name)
+            if why_not_timed(run, name) is None:
+                waiting.append((name, mark))
     for name, mark in tqdm(waiting, desc="timing", unit="generator", disable=quiet or not waiting):
-        done[name] = {"mark": mark, **_measure(run, name)}
+        measured: dict[str, Any] = {"mark": mark}
+        with fenced(run.folder, functools.partial(measured.setdefault, "problem")):
+            measured |= _measure(run, name)
+        done[name] = measured
         run.update(costs={n: done[n] for n in run.batches if n in done})
         if problem := done[name].get("problem"):
-            run.warn(f"{name} was not timed: {problem}")
+            _not_timed(run, name, problem)
     if waiting or not (run.folder / TIMING).is_file():
         _write_timing(run)
+
+
+def _not_timed(run: Run, name: str, reason: str) -> None:
+    run.warn(f"{name} was not timed: {reason}")
+
+
+def _complete_facts(run: Run, name: str) -> None:
+    """Note what a call costs, which runs of earlier versions do not say of a generator."""
+    facts = run.record.generators.get(name, {})
+    if "cost" not in facts and why_not_timed(run, name) is None:
+        cost = run.generator(name).info.cost
+        run.update(generators={**run.record.generators, name: {**facts, "cost": cost}})
 
 
 def _mark(run: Run, name: str) -> dict[str, Any]:
@@ -47,13 +68,18 @@ def _mark(run: Run, name: str) -> dict[str, Any]:
     machine = run.record.environment
     mark = {
         "identity": run.record.plan.generators[name].identity,
-        "timing": dataclasses.asdict(run.comparison.timing),
+        "timing": _protocol(run.comparison.timing),
         "machine": {k: getattr(machine, k) for k in ("cpu", "cores", "device", "driver")},
         "torch": machine.packages.get("torch"),
         "patience_seconds": PATIENCE_SECONDS,
     }
     plain: dict[str, Any] = json.loads(json.dumps(mark))
     return plain
+
+
+def _protocol(timing: TimingConfig) -> dict[str, Any]:
+    """How it is timed; whether it is timed is another matter."""
+    return {k: v for k, v in dataclasses.asdict(timing).items() if k != "enabled"}
 
 
 def _measure(run: Run, name: str) -> dict[str, Any]:

@@ -88,14 +88,14 @@ def make(
     *overrides: str,
     limit: int | None = None,
     out: str = "run",
-    retry_failed: bool = False,
+    retry: bool | None = None,
     objects: Mapping[str, Generator] | None = None,
 ) -> Path:
     """Make the images of a comparison in the folder ``out`` beside its file."""
     comparison = load_comparison(file, overrides, limit)
     folder = file.parent / out
     with open_run(comparison, folder, command="gandiff run", generators=objects) as run:
-        generate_images(run, quiet=True, retry_failed=retry_failed)
+        generate_images(run, quiet=True, retry=retry)
     return folder
 
 

@@ -88,6 +88,12 @@ def with_command(failure: EnvironmentFailure, command: str) -> str:
     return str(failure).replace(RESUME_HINT, f"{_KEPT}continue with: {command}")
 
 
+def reason_of(error: Exception) -> str:
+    """An error on one line; our own sentences need no name of a type."""
+    text = " ".join(str(error).split())
+    return (text if isinstance(error, GandiffError) else f"{type(error).__name__}: {text}")[:500]
+
+
 _DISK = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the disk quota is used up",

@@ -128,6 +128,7 @@ class RunRecord:
     generators: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     counts: Mapping[str, ImageCounts] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    unmade: Mapping[str, str] = dataclasses.field(default_factory=dict)  # why a generator stopped
     environment: Environment = Environment()
     plan: Plan = Plan()
     # What the stages after the images add; absent until then.
@@ -167,7 +168,7 @@ class RunRecord:
 
 
 _EMPTY = RunRecord()
-_LATER = ("costs", "scored", "scored_from", "scoring_files", "scoring_warnings", "reported")
+_LATER = ("unmade", "costs", "scored", "scored_from", "scoring_files", "scoring_warnings", "reported")
 
 
 def read_record(folder: Path) -> RunRecord:

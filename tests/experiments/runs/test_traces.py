@@ -162,7 +162,8 @@ class Stumbling(Generator):
 
 
 @pytest.mark.parametrize(
-    "problem", [NotImplementedError("no such step"), RuntimeError("no such step")]
+    "problem",
+    [NotImplementedError("no such step"), RuntimeError("no such step"), TypeError("no such step")],
 )
 def test_what_cannot_be_traced_is_a_warning(tmp_path: Path, problem: Exception) -> None:
     generator = Stumbling(problem)
@@ -170,7 +171,8 @@ def test_what_cannot_be_traced_is_a_warning(tmp_path: Path, problem: Exception) 
         *(tmp_path / "r", {"s": generator}, [], ["a ring", "a star", "a heart"]),
         report={"trace_prompts": 2},
     )
-    assert summary.warnings == ["s: its steps are not shown: no such step"]
+    kind = type(problem).__name__
+    assert summary.warnings == [f"s: its steps are not shown: {kind}: no such step"]
     assert summary.images == {"ok": 6}
     assert generator.loaded == 0
     (kept,) = traces(summary.folder)

@@ -49,7 +49,7 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, api.RunSum
     )
     generators = {
         "toy": {"type": TOY, "log": str(folder / "toy.log")},
-        "broken": {"type": f"{BUSY}:crash"},
+        "broken": {"type": f"{BUSY}:crash", "timing": "on"},
         "elsewhere": {"type": "folder", "folder": str(made), "pattern": "{prompt_id}_{sample}.png"},
     }
     file = write_comparison(folder, 2, generators=generators, timing=TIMING)
@@ -92,7 +92,7 @@ def test_the_memory_is_that_of_a_process_of_its_own(
     mine = measured[1].to_frame().set_index(["generator", "metric"])
     peak = mine.value["toy", "peak_memory_bytes"]
     assert 20e6 < peak < 2e9
-    assert mine.note["toy", "peak_memory_bytes"] is None
+    assert pd.isna(mine.note["toy", "peak_memory_bytes"])
     # One batch for the run in this process; in the other one a warm-up and three calls, twice.
     calls = [line for line in processes(measured[0].parent / "toy.log") if "begin" in line]
     assert (
@@ -105,7 +105,12 @@ def test_the_memory_is_that_of_a_process_of_its_own(
 
 def test_a_folder_costs_nothing(measured: tuple[Path, api.RunSummary]) -> None:
     rows = measured[1].to_frame()
-    assert "elsewhere" not in set(rows.generator)
+    (row,) = rows[rows.generator == "elsewhere"].itertuples()
+    assert (row.metric, row.note) == (
+        "latency_seconds",
+        "not timed: its images were made elsewhere",
+    )
+    assert pd.isna(row.value)
     assert "elsewhere" not in record(measured[1].folder)["costs"]
 
 
@@ -118,7 +123,12 @@ def test_what_breaks_when_timed_becomes_a_warning(
         "broken was not timed: RuntimeError: one is too few for this toy"
     ]
     rows = summary.to_frame()
-    assert set(rows[rows.generator == "broken"].metric) == {"nfe"}
+    broken = rows[rows.generator == "broken"].set_index("metric")
+    assert set(broken.index) == {"latency_seconds", "nfe"}
+    assert pd.isna(broken.value["latency_seconds"])
+    assert broken.note["latency_seconds"] == (
+        "not measured: RuntimeError: one is too few for this toy"
+    )
 
 
 def test_a_second_run_times_only_what_failed(measured: tuple[Path, api.RunSummary]) -> None:
@@ -184,12 +194,16 @@ def test_a_generator_that_cannot_be_loaded_does_not_disturb_the_scoring(
         tmp_path, 2, generators=generators, metrics=["vendi(encoder=scenes)"], timing=TIMING
     )
     folder = tmp_path / "run"
-    assert main(["generate", str(file), "--out", str(folder), "--quiet"]) == 2
-    assert "'broken' cannot be loaded" in capsys.readouterr().err
-    assert main(["score", str(folder), "--quiet"]) == 0
-    assert "1 batches of images are not made yet" in capsys.readouterr().err
+    because = "cannot be loaded: the toy does not want to be loaded"
+    for stage in ("generate", "score"):
+        assert main([stage, str(file), "--out", str(folder), "--quiet"]) == 1
+        said = capsys.readouterr().err
+        assert said.splitlines()[-1] == f"error: broken made no image: {because}"
+        assert said.count("broken") == 1
     rows = pd.read_parquet(folder / "results.parquet").set_index(["generator", "metric"])
     assert rows.value["toy", "vendi(encoder=scenes)"] > 1
+    note = rows.note["broken", "vendi(encoder=scenes)"]
+    assert note == f"not measured: there is no usable image ({because})"
 
 
 def test_there_is_nothing_to_time_before_there_is_a_run(

@@ -1,0 +1,54 @@
+"""What was asked for and could not be made or measured, a line for each; exit status 1 if any."""
+
+from __future__ import annotations
+
+from gandiff.common.run_record import RESULTS
+from gandiff.evaluate.cost_descriptions import COSTS
+from gandiff.evaluate.result import split_metric
+from gandiff.experiments.runs.retry import without_images
+from gandiff.experiments.runs.run import Run
+
+
+def missing_images(run: Run) -> list[str]:
+    """The generators without a single image."""
+    return [f"{name} made no image: {why}" for name, why in without_images(run).items()]
+
+
+def missing_measurements(run: Run) -> list[str]:
+    """The metrics of the last scoring that have no value for a generator which has images.
+
+    A metric of several parts was measured if one of them was.
+    """
+    import pyarrow.parquet as pq
+
+    empty = without_images(run)
+    reasons: dict[tuple[str, str], str] = {}
+    measured = set()
+    table = pq.read_table(run.folder / RESULTS, columns=["generator", "metric", "value", "note"])
+    for row in table.to_pylist():
+        base, parameters, _ = split_metric(row["metric"])
+        place = (row["generator"], base + parameters)
+        if base in COSTS or place[0] in empty:
+            continue
+        if row["value"] is None or row["value"] != row["value"]:
+            reasons.setdefault(place, row["note"] or "")
+        else:
+            measured.add(place)
+    names: dict[tuple[str, str], list[str]] = {}
+    for (name, metric), why in reasons.items():
+        if (name, metric) not in measured:
+            why = why.removeprefix("not measured").removeprefix(": ") or "no reason given"
+            names.setdefault((metric, why), []).append(name)
+    return [
+        f"{metric} was not measured for {', '.join(of)}: {why}"
+        for (metric, why), of in names.items()
+    ]
+
+
+def missing_timings(run: Run) -> list[str]:
+    """The generators whose timing failed."""
+    return [
+        f"{name} was not timed: {cost['problem']}"
+        for name, cost in run.record.costs.items()
+        if "problem" in cost
+    ]

@@ -1,0 +1,246 @@
+"""Failures are tried again, within bounds; what was made keeps its bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
+from toy_generators import SIDE
+
+from gandiff.experiments.runs.replay import replay
+from gandiff.experiments.runs.retry import ATTEMPTS
+from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
+
+FLAKY = f"{Path(__file__)}:Flaky"
+PROMPTS = ["a", "b", "c", "d", "e"]
+
+
+class Flaky(Generator):
+    """Fails for the prompts that a file names, each with the reason written behind it."""
+
+    def __init__(
+        self, name: str, faults: str, log: str = "", cost: str = "compute", steady: bool = True
+    ) -> None:
+        self._faults, self._log = Path(faults), Path(log)
+        self._steady = steady
+        self._info = GeneratorInfo(name=name, family="gan", resolution=SIDE, cost=cost)  # type: ignore[arg-type]
+
+    @property
+    def info(self) -> GeneratorInfo:
+        return self._info
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        if "load" in self._known():
+            raise OSError(self._known()["load"])
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        with self._log.open("a") as log:
+            log.write("begin " + " ".join(f"{r.prompt_id}_{r.sample}" for r in requests) + "\n")
+        faults = self._known()
+        for request in requests:
+            if faults.get(request.prompt, "").startswith("raise"):
+                raise RuntimeError(faults[request.prompt])
+        return [self._one(request, faults.get(request.prompt)) for request in requests]
+
+    def _known(self) -> dict[str, str]:
+        text = self._faults.read_text() if self._faults.exists() else "{}"
+        known: dict[str, str] = json.loads(text)
+        return known
+
+    def _one(self, request: GenerationRequest, reason: str | None) -> Generation:
+        if reason:
+            return Generation(image=None, status="failed", reason=reason)
+        rng = np.random.default_rng(request.seed if self._steady else None)
+        return Generation(image=rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
+
+
+class Case:
+    """A comparison of a flaky generator and a toy in a folder of its own."""
+
+    def __init__(self, folder: Path, **settings: Any) -> None:
+        self.faults, self.log = folder / "faults.json", folder / "flaky.log"
+        flaky = {"type": FLAKY, "faults": str(self.faults), "log": str(self.log), **settings}
+        generators = {"flaky": flaky, "toy": {"type": TOY, "log": str(folder / "toy.log")}}
+        self.file = write_comparison(folder, PROMPTS, generators=generators)
+        self.folder = folder / "run"
+
+    def make(self, retry: bool | None = None, **faults: str) -> list[str]:
+        """Make what is to be made while these prompts fail; returns the new calls."""
+        self.faults.write_text(json.dumps(faults))
+        before = len(calls(self.log))
+        make(self.file, retry=retry)
+        return calls(self.log)[before:]
+
+    def states(self) -> list[tuple[str, str | None, int]]:
+        """What became of the prompts: by the first sample of each."""
+        lines = {e["path"] or e["key"]: e for e in log_lines(self.folder)}
+        mine = [e for e in lines.values() if e["generator"] == "flaky" and e["sample"] == 0]
+        ordered = sorted(mine, key=lambda e: e["prompt_id"])
+        return [(e["status"], e["reason"], e["attempts"]) for e in ordered]
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    case = Case(tmp_path_factory.mktemp("undisturbed"))
+    case.make()
+    return images(case.folder)
+
+
+def test_what_failed_once_is_made_at_the_next_start(
+    tmp_path: Path, undisturbed: dict[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    case = Case(tmp_path)
+    assert len(case.make(c="busy")) == 3
+    written = {p: p.stat().st_mtime_ns for p in case.folder.glob("images/*/*")}
+    assert len(written) == 18
+    assert case.make() == ["00003_0 00003_1 00004_0 00004_1"]  # the batch, by the very same call
+    assert images(case.folder) == undisturbed
+    assert {p: p.stat().st_mtime_ns for p in written} == written
+    assert case.states()[2] == ("ok", None, 2)
+    assert len(calls(tmp_path / "toy.log")) == 3
+    assert record(case.folder)["warnings"] == []
+    keys = [line["key"] for line in log_lines(case.folder)]
+    assert len(keys) == len(set(keys)) == 20
+    assert case.make() == []
+
+
+def test_what_failed_twice_for_the_same_reason_is_left_until_asked_for(
+    tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    case = Case(tmp_path)
+    case.make(b="too dark")
+    assert len(case.make(b="too dark")) == 1
+    assert case.make(b="too dark") == []
+    assert case.states()[1] == ("failed", "too dark", 2)
+    assert record(case.folder)["warnings"] == [
+        "flaky: 2 of 10 images failed (too dark)",
+        "flaky: 2 images failed 2 times and are not tried again unless --retry asks for it",
+    ]
+    assert len(case.make(retry=True)) == 1
+    assert images(case.folder) == undisturbed
+
+
+def test_other_reasons_are_tried_a_few_times_and_no_more(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    tries = [len(case.make(a=f"request {i} was lost")) for i in range(ATTEMPTS + 3)]
+    assert tries == [3, *[1] * (ATTEMPTS - 1), 0, 0, 0]
+    assert case.states()[0] == ("failed", f"request {ATTEMPTS - 1} was lost", ATTEMPTS)
+
+
+def test_failures_are_left_alone_on_request(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.make(a="busy")
+    assert case.make(retry=False) == []
+    assert len(case.make()) == 1
+
+
+def test_a_batch_that_raised_is_made_again(tmp_path: Path, undisturbed: dict[str, str]) -> None:
+    case = Case(tmp_path)
+    case.make(c="raise an alarm")
+    assert [state for state, _, _ in case.states()] == ["ok", "ok", "failed", "failed", "ok"]
+    case.make()
+    assert images(case.folder) == undisturbed
+
+
+@pytest.mark.parametrize("fault", ["raise an alarm", "refused"])
+def test_where_images_cost_money_only_failures_are_asked_for(
+    tmp_path: Path, undisturbed: dict[str, str], fault: str
+) -> None:
+    case = Case(tmp_path, cost="request")
+    assert case.make(c=fault) == [
+        "00001_0 00001_1 00002_0 00002_1",
+        "00003_0 00003_1 00004_0 00004_1",
+        "00005_0 00005_1",
+    ]
+    again = ["00003_0", "00003_1"] + (["00004_0", "00004_1"] if fault != "refused" else [])
+    assert case.make(c=fault) == again
+    # Alone, the prompt that is refused takes no other one with it.
+    assert [state for state, _, _ in case.states()] == ["ok", "ok", "failed", "ok", "ok"]
+    assert case.make(c=fault) == []
+    assert case.make(retry=True) == ["00003_0", "00003_1"]
+    assert images(case.folder) == undisturbed
+    for line in log_lines(case.folder):
+        assert replay(case.folder, line["key"]).same
+
+
+def test_good_images_keep_their_bytes_where_a_generator_does_not_repeat_itself(
+    tmp_path: Path,
+) -> None:
+    case = Case(tmp_path, steady=False)
+    case.make(c="busy")
+    first = images(case.folder)
+    case.make()
+    after = images(case.folder)
+    assert len(after) == 20
+    assert {path: after[path] for path in first} == first
+    (said,) = record(case.folder)["warnings"]
+    assert said.startswith("flaky does not repeat itself: ")
+
+
+def test_what_could_not_be_loaded_is_tried_at_each_start(
+    tmp_path: Path, undisturbed: dict[str, str]
+) -> None:
+    case = Case(tmp_path)
+    for _ in range(3):
+        assert case.make(load="the weights lie elsewhere") == []
+    assert record(case.folder)["unmade"] == {
+        "flaky": "cannot be loaded: OSError: the weights lie elsewhere"
+    }
+    case.make()
+    assert images(case.folder) == undisturbed
+    assert "unmade" not in record(case.folder)
+
+
+def test_good_images_need_no_weights_where_a_failure_cannot_be_tried_again(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.make(c="busy")
+    before = images(case.folder)
+    assert case.make(load="gone") == []
+    assert images(case.folder) == before
+    assert record(case.folder)["warnings"] == [
+        "flaky: cannot be loaded: OSError: gone",
+        "flaky: 2 of 10 images failed (busy)",
+    ]
+    assert case.states()[2] == ("failed", "busy", 1)
+
+
+def test_files_that_appear_are_found_however_often_they_were_missed(tmp_path: Path) -> None:
+    made = toys.save_toy_images(tmp_path / "made", [f"{i:05d}_0.png" for i in (1, 2)])
+    file = write_comparison(
+        tmp_path,
+        5,
+        generators={"made": {"type": "folder", "folder": str(made)}},
+        samples_per_prompt=1,
+    )
+    for _ in range(4):
+        folder = make(file)
+        log = (folder / "images.jsonl").read_bytes()
+        assert record(folder)["counts"]["made"]["failed"] == 3
+    make(file)
+    assert (folder / "images.jsonl").read_bytes() == log  # nothing new is nothing to write
+    before = images(folder)
+    toys.save_toy_images(made, ["00004_0.png"])
+    make(file)
+    assert images(folder).keys() - before.keys() == {"images/made/00004_0.png"}
+    assert before.items() <= images(folder).items()
+    assert record(folder)["counts"]["made"] == {"planned": 5, "ok": 3, "failed": 2, "filtered": 0}
+
+
+def test_logs_of_earlier_versions_are_read(tmp_path: Path) -> None:
+    case = Case(tmp_path)
+    case.make(c="busy")
+    log = case.folder / "images.jsonl"
+    new = ("asked", "attempts", "earlier_reason")
+    lines = [{k: v for k, v in line.items() if k not in new} for line in log_lines(case.folder)]
+    log.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    for line in lines:
+        assert replay(case.folder, line["key"]).same  # fails for the reason that is recorded
+    case.make(c="busy")
+    assert case.states()[2] == ("failed", "busy", 2)
+    assert case.make(c="busy") == []
