@@ -168,7 +168,15 @@ class RunRecord:
 
 
 _EMPTY = RunRecord()
-_LATER = ("unmade", "costs", "scored", "scored_from", "scoring_files", "scoring_warnings", "reported")
+_LATER = (
+    "unmade",
+    "costs",
+    "scored",
+    "scored_from",
+    "scoring_files",
+    "scoring_warnings",
+    "reported",
+)
 
 
 def read_record(folder: Path) -> RunRecord:
