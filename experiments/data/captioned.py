@@ -7,7 +7,7 @@ import itertools
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, UInt8
@@ -15,6 +15,7 @@ from jaxtyping import Bool, UInt8
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.decode import decode
 from gandiff.experiments.data.files import list_captioned
+from gandiff.experiments.data.record import DataRecord, continued, record_pictures
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
 from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
@@ -71,6 +72,10 @@ class CaptionedImages(abc.ABC):
     @abc.abstractmethod
     def captions(self, n: int) -> list[str]:
         """n captions to learn words from."""
+
+    def facts(self) -> dict[str, Any]:
+        """What a training's record says of data in files."""
+        return {}
 
     def require(self, batch: int) -> None:
         """Raise ``RequestError`` if there are fewer pictures than one batch needs."""
@@ -129,17 +134,25 @@ class SceneImages(CaptionedImages):
 class FileImages(CaptionedImages):
     """Captioned pictures in files; see ``data.files.list_captioned`` for the layouts.
 
-    Of a hundred or more, one in twenty (a thousand at most) is held out, by a hash of its name.
+    Of a hundred or more, one in twenty (a thousand at most) is held out, by a hash of its name;
+    with the record of a training that goes ``before``, those that it held out. ``record`` has the
+    files that could be read, and which of them are held out.
     """
 
-    def __init__(self, source: Path, resolution: int, seed: int = 0) -> None:
+    def __init__(
+        self, source: Path, resolution: int, seed: int = 0, before: DataRecord | None = None
+    ) -> None:
         self.name, self.resolution, self.seed = str(source), resolution, seed
         listed = list_captioned(source)
         images, good = decode([one.path for one in listed], resolution)
         if not good:
             raise RequestError(f"none of the {len(listed)} images in {source} could be read")
-        held = _hold_out([listed[i].path for i in good])
-        self._all, self._texts = images, [listed[i].captions for i in good]
+        pictures = [listed[i] for i in good]
+        self.record = record_pictures(source, pictures, _hold_out([one.path for one in pictures]))
+        if before is not None:
+            self.record = continued(before, self.record)
+        held = self.record.held_out
+        self._all, self._texts = images, [one.captions for one in pictures]
         self._held, self._kept = np.flatnonzero(held), np.flatnonzero(~held)
         self.count = len(self._kept)
 
@@ -171,6 +184,10 @@ class FileImages(CaptionedImages):
         texts = [self._caption(i, 0) for i in chosen]
         none = np.zeros((len(chosen), 0), np.int64)
         return self._make(chosen, texts, none, [0] * len(chosen))
+
+    def facts(self) -> dict[str, Any]:
+        """How many pictures there are, how many are held out, and what all of it hashes to."""
+        return {"pictures": self.record.summary()}
 
     def _make(
         self, chosen: list[int], texts: list[str], others: np.ndarray, turns: list[int]
@@ -216,8 +233,13 @@ def _hold_out(paths: Sequence[Path]) -> Bool[np.ndarray, " n"]:
     return held
 
 
-def open_data(data: str, resolution: int, seed: int = 0) -> CaptionedImages:
-    """``scenes``, a folder or a COCO file; raises ``RequestError`` without captioned images."""
+def open_data(
+    data: str, resolution: int, seed: int = 0, before: DataRecord | None = None
+) -> CaptionedImages:
+    """``scenes``, a folder or a COCO file; raises ``RequestError`` without captioned images.
+
+    ``before`` is what a training that is resumed recorded of its pictures.
+    """
     if data == "scenes":
         return SceneImages(resolution, seed)
-    return FileImages(Path(data).expanduser(), resolution, seed)
+    return FileImages(Path(data).expanduser(), resolution, seed, before)

@@ -66,7 +66,7 @@ def _cached(
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], dict[int, str]]:
     """The squares in a file of the cache, and why the pictures at some places could not be read."""
     name = _fingerprint(paths, resolution)
-    pixels, index = (_cache_folder() / f"{name}.{ending}" for ending in ("rgb", "json"))
+    pixels, index = (cache_folder() / f"{name}.{ending}" for ending in ("rgb", "json"))
     if not _is_whole(pixels, index, len(paths), resolution):
         _make_room(pixels.parent, len(paths) * resolution * resolution * 3)
         text = json.dumps(_decode_into(pixels, paths, resolution))
@@ -164,7 +164,8 @@ def read_square(path: Path, resolution: int) -> UInt8[np.ndarray, "h w 3"] | str
         return " ".join(str(error).split())[:120]
 
 
-def _cache_folder() -> Path:
+def cache_folder() -> Path:
+    """Where decoded pictures, and hashes of files, are kept for the next time."""
     named = os.environ.get("GANDIFF_CACHE")
     if named:
         return Path(named)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -15,8 +16,9 @@ from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.options import check_options
 from gandiff.common.outputs import check_folder
 from gandiff.evaluate.features.encoders import check_encoder
-from gandiff.experiments.data.captioned import CaptionedImages, open_data
+from gandiff.experiments.data.captioned import CaptionedImages, FileImages, open_data
 from gandiff.experiments.data.files import list_captioned
+from gandiff.experiments.data.record import read_data_record
 from gandiff.experiments.training.checkpoints import read_checkpoint
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
@@ -123,8 +125,22 @@ def open_checked(request: TrainingRequest, ranks: Ranks = SINGLE_PROCESS) -> Cap
 
 
 def _open(request: TrainingRequest) -> CaptionedImages:
-    data = open_data(request.data, request.resolution, request.seed)
+    data = open_recorded(request)
     data.require(request.batch_size)
+    return data
+
+
+def open_recorded(request: TrainingRequest) -> CaptionedImages:
+    """Open the data; resumed, held-out pictures are those of before, and what changed is said."""
+    before = read_data_record(request.out) if request.resume else None
+    data = open_data(request.data, request.resolution, request.seed, before)
+    if before is not None and isinstance(data, FileImages) and data.record != before:
+        print(
+            f"warning: {request.data} has changed since the training in {request.out} began: "
+            f"{data.record.changes[-1]}; what was held out before still is, new images are "
+            "trained on, and the result is not that of either data alone",
+            file=sys.stderr,
+        )
     return data
 
 

@@ -58,6 +58,7 @@ def train(request: TrainingRequest) -> Path:
     vae, vae_record = train_vae(request, data)
     unet, unet_record = train_unet(request, data, encoder, vae)
     save_pipeline(request.out, vae, unet, encoder)
+    unet_record |= data.facts()
     _save_records(request, encoder, vae, unet, vae_record, unet_record)
     return request.out
 

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.common.measurements import shown_in
+from gandiff.experiments.data.record import read_data_record
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import open_checked
 from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
@@ -109,9 +110,9 @@ def sweep_recipes(
         raise RequestError(
             f"--resume found no trial of {name} in {request.out}; start without --resume"
         )
-    captions = captions_digest(open_checked(request))
+    data = open_checked(request)
     asked = [
-        _Asked(dataclasses.replace(request, out=out), own, captions)
+        _Asked(dataclasses.replace(request, out=out), own, captions_digest(data), data.facts())
         for out, own in zip(folders, recipes, strict=True)
     ]
     source = next((one.request.out for one in asked if _ended(one)), folders[0])
@@ -132,6 +133,7 @@ class _Asked(NamedTuple):
     request: TrainingRequest
     recipe: GanRecipe
     captions_sha256: str | None
+    data_facts: Mapping[str, Any]
 
     @property
     def digest(self) -> str:
@@ -145,6 +147,17 @@ class _Asked(NamedTuple):
         if start is None:
             return None
         return recorded_digest(start, self.request, self.captions_sha256)
+
+    @property
+    def is_there(self) -> bool:
+        """Whether the training in the trial's folder is this one, of these pictures.
+
+        Older ones did not record their pictures, only the captions.
+        """
+        if self.recorded_digest != self.digest:
+            return False
+        before = read_data_record(self.request.out)
+        return before is None or {"pictures": before.summary()} == self.data_facts
 
 
 def _trial(asked: _Asked, value: str, source: Path) -> Trial:
@@ -179,7 +192,7 @@ def _ended(asked: _Asked) -> dict[str, Any] | None:
     """The record of a trial that is behind us, well or not."""
     record = read_record(asked.request.out / RECORD)
     ended = record.get("finished") or "diverged" in record
-    return record if ended and asked.recorded_digest == asked.digest else None
+    return record if ended and asked.is_there else None
 
 
 def _keep_diverged(asked: _Asked, error: Diverged) -> None:
@@ -206,12 +219,12 @@ def _begun(out: Path) -> bool:
 def _can_resume(asked: _Asked) -> bool:
     """Whether a checkpoint is there and of this trial: others may have used the folder before."""
     there = asked.request.resume and (asked.request.out / CHECKPOINT).is_file()
-    return there and asked.recorded_digest == asked.digest
+    return there and asked.is_there
 
 
 def _warn_of_another(asked: _Asked) -> None:
     out, before = asked.request.out, _last_start(asked.request.out)
-    if before is None or asked.recorded_digest == asked.digest:
+    if before is None or asked.is_there:
         return
     why = "was asked for with other options or data"
     if asked.recorded_digest is None:

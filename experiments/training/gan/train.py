@@ -189,6 +189,7 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
         precision=trainer.precision,
         recipe=dataclasses.asdict(trainer.recipe),
         text=text_summary(trainer.request.out),
+        **trainer.data.facts(),
         **facts,
     )
     write_json(folder / RECORD, record)

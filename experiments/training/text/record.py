@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from gandiff.experiments.data.captioned import CaptionedImages
+from gandiff.experiments.data.captioned import CaptionedImages, FileImages
+from gandiff.experiments.data.record import DATA_RECORD
 from gandiff.experiments.training.checkpoints import clear_model
 from gandiff.experiments.training.identity import same_place
-from gandiff.experiments.training.records import TEXT_RECORD
+from gandiff.experiments.training.records import TEXT_RECORD, read_record
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, truncation_message
 
@@ -83,6 +84,23 @@ def made_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
     """What the record of a new text encoder says of the captions that it learns from."""
     digest = captions_digest(data)
     return cut_facts(encoder, data) | ({"captions_sha256": digest} if digest else {})
+
+
+def keep_data(request: TrainingRequest, data: CaptionedImages) -> None:
+    """Record in the training's folder which pictures there are, and which are held out."""
+    if isinstance(data, FileImages):
+        known = read_record(request.out / TEXT_RECORD).get("captions_sha256")
+        recorded = (request.out / DATA_RECORD).is_file()
+        if request.resume and not recorded and known not in (None, captions_digest(data)):
+            print(
+                f"warning: the captions of {request.data} have changed since the training in "
+                f"{request.out} began, whose version did not record its images: some that were "
+                "held out may be trained on now",
+                file=sys.stderr,
+            )
+        data.record.write(request.out)
+    else:
+        (request.out / DATA_RECORD).unlink(missing_ok=True)
 
 
 def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:

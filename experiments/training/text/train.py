@@ -21,12 +21,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from gandiff.common.errors import GeneratorError, RequestError
-from gandiff.experiments.data.captioned import CaptionedImages, open_data
+from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
 from gandiff.experiments.training.averaging import anneal, descend
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
-from gandiff.experiments.training.checks import check_request, rank_zero_first
+from gandiff.experiments.training.checks import check_request, open_recorded, rank_zero_first
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
@@ -38,6 +38,7 @@ from gandiff.experiments.training.text.record import (
     clear,
     cut_facts,
     difference,
+    keep_data,
     made_facts,
 )
 from gandiff.models.gan.layers import unit_variance
@@ -75,7 +76,7 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     check_request(request, CHECKPOINT)
     request = dataclasses.replace(request, device="cpu")  # it is too small to gain from another
     torch.manual_seed(request.seed)
-    data = data or open_data(request.data, request.resolution, request.seed)
+    given, data = data, data or open_recorded(request)
     tokenizer = build_tokenizer(data.captions(_CAPTIONS))
     encoder = TextEncoder(build_text_encoder(tokenizer), tokenizer)
     model = encoder.model.train().requires_grad_(True)
@@ -88,6 +89,8 @@ def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path
     size = 256
     parts = {"model": model, "heads": heads, "optimizer": optimizer}
     loop = Loop(request, _LABEL, parts, size=size, captions_sha256=captions_digest(data))
+    if given is None:
+        keep_data(request, data)
     if not request.resume:
         (request.out / RECORD).unlink(missing_ok=True)
 
@@ -165,6 +168,7 @@ def _make_sure(request: TrainingRequest, data: CaptionedImages) -> None:
         facts = json.loads(record.read_text(encoding="utf-8"))
         differs = difference(facts, request, data)
         if differs is None:
+            keep_data(request, data)
             cut = cut_facts(TextEncoder.from_pretrained(request.out), data)
             now = {k: v for k, v in facts.items() if k != "captions"} | cut
             if now != facts:
@@ -174,6 +178,7 @@ def _make_sure(request: TrainingRequest, data: CaptionedImages) -> None:
         if request.resume:
             raise RequestError(f"--resume: {where}; {differs.remedy}, or start in another --out")
         print(f"warning: {where}; it is made again", file=sys.stderr)
+    keep_data(request, data)
     if request.text_encoder is not None:
         _copy_given(request, data)
     else:
