@@ -79,6 +79,19 @@ def test_statistics_may_end_in_capitals(place: Path, capsys: pytest.CaptureFixtu
     assert "fd(encoder=scenes)" in capsys.readouterr().out
 
 
+def test_an_argument_of_the_wrong_type_stops_a_run_before_its_first_image(
+    place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (place / "prompts.txt").write_text("a star\na ring\n")
+    (place / "c.yaml").write_text(
+        "suite: prompts.txt\nmetrics: []\ngenerators:\n  gan: {type: gan}\n"
+        "  sd: {type: diffusers, pipeline: diffusion-scenes, extra: {clip_skip: two}}\n"
+    )
+    assert main(["run", "c.yaml", "--out", "out"]) == 2
+    assert "extra.clip_skip: must be a whole number, got 'two'" in capsys.readouterr().err
+    assert not (place / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -5,9 +5,13 @@ from __future__ import annotations
 import dataclasses
 import inspect
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.errors import GeneratorError, SettingError
+from gandiff.common.names import did_you_mean
+from gandiff.common.validation import check_values
 from gandiff.models.diffusion.index import default_size, denoiser_config
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Ability, Family
@@ -76,3 +80,20 @@ def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = 
 def call_parameters(pipe: Any) -> list[str]:
     """Return the names of the arguments that a pipeline's call takes."""
     return [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
+
+
+def check_call(cls: type, extra: Mapping[str, Any]) -> None:
+    """Raise ``GeneratorError`` for an argument that the call of a pipeline class does not take, and
+    for a value of another type than its annotation says.
+    """
+    call: Any = cls.__call__
+    taken = [name for name in inspect.signature(call).parameters if name != "self"]
+    for key in extra:
+        if key not in taken:
+            raise GeneratorError(
+                f"{cls.__name__} takes no argument {key!r} (in extra){did_you_mean(key, taken)}"
+            )
+    try:
+        check_values(call, extra)
+    except SettingError as error:
+        raise GeneratorError(f"extra.{error} (an argument of {cls.__name__})") from None

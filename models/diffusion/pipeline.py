@@ -11,11 +11,15 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.names import did_you_mean
-from gandiff.models.diffusion.facts import call_parameters, describe, family, resolution
-from gandiff.models.diffusion.index import check_directory
+from gandiff.models.diffusion.facts import call_parameters, check_call, describe, family, resolution
+from gandiff.models.diffusion.index import PipelineIndex, check_directory
 from gandiff.models.diffusion.parts import PICKLES, WEIGHTS
-from gandiff.models.diffusion.schedulers import build_scheduler, with_options
+from gandiff.models.diffusion.schedulers import (
+    build_scheduler,
+    check_options,
+    named_class,
+    with_options,
+)
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import (
     Generation,
@@ -59,9 +63,10 @@ class DiffusersGenerator(Generator):
         self._facts: dict[str, Any] = {}
         self._directory = find_weights(settings.pipeline)
         if self._directory is not None:
-            check_directory(
+            index = check_directory(
                 self._directory, allow_pickle=settings.allow_pickle, variant=settings.variant
             )
+            self._check_open(index)
         elif not _HUB_ID.match(settings.pipeline):
             raise missing_weights(settings.pipeline)
         else:
@@ -97,7 +102,7 @@ class DiffusersGenerator(Generator):
         source = self._settings.pipeline if self._directory is None else str(self._directory)
         pipe = load_pipeline(source, self._settings, device, dtype, self._commit)
         self._install_scheduler(pipe)
-        self._check_extra(pipe)
+        check_call(type(pipe), self._settings.extra)
         self._facts = describe(pipe, self._settings, self._directory)
         self._pipe = pipe
 
@@ -226,18 +231,27 @@ class DiffusersGenerator(Generator):
             return  # it needs to know the size of the image first
         try:
             scheduler.set_timesteps(self._settings.num_inference_steps)
-        except ValueError as error:
+        except Exception as error:  # each solver checks its options in a way of its own
             steps, cls = self._settings.num_inference_steps, type(scheduler).__name__
             raise GeneratorError(f"{cls} cannot make {steps} steps: {error}") from error
 
-    def _check_extra(self, pipe: Any) -> None:
-        taken = call_parameters(pipe)
-        for key in self._settings.extra:
-            if key not in taken:
-                raise GeneratorError(
-                    f"{type(pipe).__name__} takes no argument {key!r} (in extra)"
-                    f"{did_you_mean(key, taken)}"
-                )
+    def _check_open(self, index: PipelineIndex) -> None:
+        """Check ``extra`` and ``scheduler_options``, whose names and types diffusers knows; it is
+        imported where there are any.
+        """
+        settings = self._settings
+        if not settings.extra and not settings.scheduler_options:
+            return
+        import diffusers
+
+        _, own = index.parts.get("scheduler", ("", ""))
+        solver = getattr(diffusers, named_class(settings.scheduler, own), None)
+        if solver is not None:
+            check_options(solver, settings.scheduler_options)
+        pipeline = getattr(diffusers, index.class_name, None)
+        # What is saved for images to images is loaded as another class for text.
+        if pipeline is not None and "Img2Img" not in index.class_name:
+            check_call(pipeline, settings.extra)
 
     def _ask_hub(self) -> None:
         from gandiff.models.diffusion.hub import hub_index

@@ -14,8 +14,9 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from gandiff.common.errors import GeneratorError
+from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
+from gandiff.common.validation import check_values
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,21 +85,44 @@ def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any
     cls = getattr(diffusers, solver.flow if flow and solver.flow else solver.cls)
     check_options(cls, options)
     preset = {**solver.options, **_flow_options(cls, original)} if flow else solver.options
-    return cls.from_config(dict(original.config), **{**preset, **options})
+    return _built(cls, original, {**preset, **options})
 
 
 def with_options(original: Any, options: Mapping[str, Any]) -> Any:
     """Return the pipeline's own solver with some options changed."""
     check_options(type(original), options)
-    return type(original).from_config(dict(original.config), **options)
+    return _built(type(original), original, options)
 
 
 def check_options(cls: type, options: Mapping[str, Any]) -> None:
-    """Raise ``GeneratorError`` with the nearest name for an option that ``cls`` does not have."""
+    """Raise ``GeneratorError`` with the nearest name for an option that ``cls`` does not have, and
+    for a value of a type that it does not take.
+    """
     known = [key for key in inspect.signature(cls).parameters if key not in ("args", "kwargs")]
     for key in options:
         if key not in known:
             raise GeneratorError(f"{cls.__name__} has no option {key!r}{did_you_mean(key, known)}")
+    try:
+        check_values(cls, options)
+    except SettingError as error:
+        raise GeneratorError(f"scheduler_options.{error} (of {cls.__name__})") from None
+
+
+def named_class(name: str | None, own: str) -> str:
+    """The class that drives a pipeline which came with the scheduler class ``own``."""
+    if name is None:
+        return own
+    return (own.startswith("FlowMatch") and SOLVERS[name].flow) or SOLVERS[name].cls
+
+
+def _built(cls: Any, original: Any, options: Mapping[str, Any]) -> Any:
+    try:
+        return cls.from_config(dict(original.config), **options)
+    except Exception as error:  # each solver checks its options in a way of its own
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GeneratorError(
+            f"{cls.__name__} cannot be built with these options: {reason}"
+        ) from error
 
 
 def is_flow(scheduler: Any) -> bool:

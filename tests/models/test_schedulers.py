@@ -191,3 +191,50 @@ def test_steps_count_from_both_ends() -> None:
     assert resolve_steps([0, -1, 3, 9], 10) == {0, 3, 9}
     with pytest.raises(ValueError, match="step -11 was asked for, but there are 10"):
         resolve_steps([-11], 10)
+
+
+OPEN: list[tuple[dict[str, Any], str]] = [
+    ({"extra": {"clip_skip": "two"}}, r"extra\.clip_skip: must be a whole number, got 'two'"),
+    ({"extra": {"eta": "much"}}, r"extra\.eta: must be a number, got 'much'"),
+    ({"extra": {"guidance_rescale": [1]}}, r"extra\.guidance_rescale: must be a number"),
+    ({"extra": {"clip_skpi": 2}}, r"no argument 'clip_skpi' .*did you mean 'clip_skip'"),
+    ({"extra": {"cross_attention_kwargs": "scale"}}, r"extra\.cross_attention_kwargs: must be"),
+    ({"scheduler_options": {"beta_start": "low"}}, r"scheduler_options\.beta_start: must be"),
+    ({"scheduler_options": {"clip_sample": "no"}}, r"scheduler_options\.clip_sample: must be true"),
+    (
+        {"scheduler": "dpmsolver++", "scheduler_options": {"solver_order": "third"}},
+        r"scheduler_options\.solver_order: must be a whole number, got 'third' \(of DPMSolverM",
+    ),
+    ({"scheduler_options": {"clip_sampel": True}}, "did you mean 'clip_sample'"),
+]
+
+
+@pytest.mark.parametrize(("settings", "said"), OPEN)
+def test_open_mappings_are_checked_before_anything_is_loaded(
+    toy_pipeline: Path, settings: dict[str, Any], said: str
+) -> None:
+    chosen = DiffusersSettings(pipeline=str(toy_pipeline), num_inference_steps=2, **settings)
+    with pytest.raises(GeneratorError, match=said) as refused:
+        DiffusersGenerator("toy", chosen)
+    assert "\n" not in str(refused.value)
+
+
+def test_values_that_only_the_solver_knows_are_refused_when_loaded(toy_pipeline: Path) -> None:
+    for options in ({"beta_schedule": "steep"}, {"num_train_timesteps": 0}):
+        chosen = DiffusersSettings(
+            pipeline=str(toy_pipeline), num_inference_steps=2, scheduler_options=options
+        )
+        with pytest.raises(GeneratorError, match="cannot"):
+            DiffusersGenerator("toy", chosen).load()
+
+
+def test_values_of_the_right_type_are_taken(toy_pipeline: Path) -> None:
+    chosen = DiffusersSettings(
+        pipeline=str(toy_pipeline),
+        num_inference_steps=2,
+        scheduler_options={"beta_start": 0.001, "trained_betas": None, "steps_offset": 0},
+        extra={"eta": 1, "clip_skip": None, "guidance_rescale": 0.5},
+    )
+    generator = DiffusersGenerator("toy", chosen)
+    generator.load()
+    assert generator.generate(toys.requests(1))[0].image is not None

@@ -136,6 +136,14 @@ def check_arguments(
     return known
 
 
+def check_values(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
+    """Check plain data against the annotations of a callable's parameters of these names."""
+    hints = _hints(function.__init__ if inspect.isclass(function) else function)
+    fields = [(name, _checkable(hints.get(name, Any))) for name in arguments]
+    namespace = {"__pydantic_config__": PYDANTIC}
+    validate(dataclasses.make_dataclass("Values", fields, namespace=namespace), arguments)
+
+
 def read_assignments(kind: type, assignments: Iterable[str]) -> dict[str, Any]:
     """Read ``name=value`` texts by the annotations of a dataclass's fields."""
     values = {}
