@@ -42,7 +42,8 @@ def run(
     file: File,
     out: Out = None,
     limit: Annotated[
-        int | None, typer.Option(min=1, help="Take the first N prompts only.", metavar="N")
+        int | None,
+        typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
     ] = None,
     stop_after: Annotated[
         Literal["generate", "time", "score"] | None,

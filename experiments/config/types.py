@@ -28,7 +28,9 @@ class SuiteConfig:
     prompts: Count | None = None
     """Exactly the first N prompts (built-in scenes: 128 unless given; a file: all of it)."""
     limit: Count | None = None
-    """At most the first N of those; `--limit` sets this."""
+    """At most N of those, with the same share of each category where there are any; `--limit` sets
+    this.
+    """
 
 
 @settings_class
@@ -52,7 +54,7 @@ class ReferenceConfig:
     folder: str | None = None
     """Where the image files are, relative to the comparison file."""
     images: Annotated[int, Ge(2)] | None = None
-    """How many (scenes: 2000 unless given; a folder: all of it)."""
+    """How many (scenes: 2000 unless given; a folder: all of it, else N drawn by class)."""
 
     def __post_init__(self) -> None:
         if self.type == "folder" and not self.folder:

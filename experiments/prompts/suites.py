@@ -14,6 +14,7 @@ from typing import Any
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import SuiteFacts
+from gandiff.common.subsets import drawn_order
 from gandiff.experiments.plugins.registry import suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
@@ -76,10 +77,13 @@ def open_suite(
     prompts: int | None = None,
     limit: int | None = None,
     base: Path = Path(),
+    begun: Sequence[str] = (),
 ) -> PromptSuite:
     """Open a suite by name or path: exactly the first ``prompts`` of it, then at most ``limit`` of
     those.
 
+    Where prompts have categories, the limited ones are drawn with the same share of each; a larger
+    limit only adds some. ``begun`` are the ids that a run already has, which come first.
     Raises ``RequestError`` for an unknown name, an unreadable file, no prompts, fewer than asked
     for, and ids that are given twice or cannot be file names.
     """
@@ -98,7 +102,19 @@ def open_suite(
         raise RequestError(
             f"the suite {name} has {len(suite.prompts)} prompts; {prompts} were asked for"
         )
-    return dataclasses.replace(suite, prompts=suite.prompts[:prompts][:limit])
+    chosen = _in_order(suite.prompts[:prompts], limit is not None, begun)
+    return dataclasses.replace(suite, prompts=tuple(chosen[:limit]))
+
+
+def _in_order(prompts: Sequence[Prompt], limited: bool, begun: Sequence[str]) -> Sequence[Prompt]:
+    """The order in which prompts are taken: those of a run, then as drawn or as they stand."""
+    ids = {prompt.id: prompt for prompt in prompts}
+    if limited and any(prompt.category is not None for prompt in prompts):
+        keys = [hashlib.sha256(prompt.id.encode()).hexdigest() for prompt in prompts]
+        prompts = drawn_order(prompts, keys, [prompt.category for prompt in prompts])
+    if not begun or not ids.keys() >= set(begun):
+        return prompts
+    return [*(ids[id_] for id_ in begun), *(p for p in prompts if p.id not in set(begun))]
 
 
 def as_suite(prompts: Any) -> PromptSuite | None:

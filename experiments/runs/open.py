@@ -6,13 +6,13 @@ import contextlib
 import dataclasses
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.contents import ContentLedger
 from gandiff.common.devices import check_device, resolve_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
-from gandiff.common.files import read_lines, write_atomically
+from gandiff.common.files import write_atomically
 from gandiff.common.outputs import check_folder
 from gandiff.common.run_record import (
     COMPARISON_FILE,
@@ -27,7 +27,7 @@ from gandiff.common.run_record import (
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import write_yaml
-from gandiff.experiments.prompts.suites import PromptSuite, open_suite, prompt_from_dict
+from gandiff.experiments.prompts.suites import PromptSuite, open_suite
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.plan import (
     Batch,
@@ -37,7 +37,12 @@ from gandiff.experiments.runs.plan import (
     plan_seeds,
 )
 from gandiff.experiments.runs.preview import wrong_settings
-from gandiff.experiments.runs.resume import Identity, check_continuation, identities
+from gandiff.experiments.runs.resume import (
+    Identity,
+    check_continuation,
+    identities,
+    recorded_prompts,
+)
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import RUN_FILES, RunStore
 from gandiff.models.generator import Generator
@@ -73,7 +78,8 @@ def open_run(
             store.open()
         else:
             _check_free(folder)
-        suite = suite or open_configured(comparison.suite, comparison.folder)
+        begun = [prompt.id for prompt in recorded_prompts(folder)]
+        suite = suite or open_configured(comparison.suite, comparison.folder, begun)
         run = _planned(comparison, suite, store, generators or {})
         run.looks_outside = makes_images
         if makes_images:
@@ -96,9 +102,9 @@ def open_run(
         store.close()
 
 
-def open_configured(config: SuiteConfig, base: Path) -> PromptSuite:
-    """Open the suite of a comparison."""
-    return open_suite(**vars(config), base=base)
+def open_configured(config: SuiteConfig, base: Path, begun: Sequence[str] = ()) -> PromptSuite:
+    """Open the suite of a comparison; prompts that a run has already, by their ids, come first."""
+    return open_suite(**vars(config), base=base, begun=begun)
 
 
 def load_run(folder: Path) -> Run:
@@ -107,14 +113,13 @@ def load_run(folder: Path) -> Run:
     comparison = comparison_from_dict(
         record.comparison, base=record.base, origin=str(folder / RECORD), trusted=True
     )
-    rows = list(read_lines(folder / PROMPTS))[: record.suite.prompts]
     about = record.suite
     suite = PromptSuite(
         name=about.name,
         version=about.version,
         source=about.source,
         licence=about.licence,
-        prompts=tuple(prompt_from_dict(row) for row in rows),
+        prompts=recorded_prompts(folder),
     )
     return _planned(comparison, suite, RunStore(folder.absolute()), {}, trusted=True)
 
@@ -138,8 +143,7 @@ def _planned(
     else:
         identity = identities(comparison, objects, device, record.plan)
         if known:
-            recorded = read_lines(store.folder / PROMPTS)
-            check_continuation(store.folder, record, comparison, suite, identity, recorded)
+            check_continuation(store.folder, record, comparison, suite, identity)
     plan = Plan(device=device, generators=_extended(record.plan, identity, len(suite.prompts)))
     return Run(
         comparison=comparison,
@@ -242,7 +246,10 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
         suite=run.suite.describe(),
         generators=known,
         counts={},
-        warnings=_changes(old.environment.packages, machine.packages),
+        warnings=(
+            *provenance.changed_packages(old.environment.packages, machine.packages),
+            *_all_used(run),
+        ),
         environment=machine,
     )
     for name in run.batches:
@@ -261,14 +268,10 @@ def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
     return choose_headline({name: facts.get(name, {}).get("family") for name in run.batches})
 
 
-def _changes(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
-    """Say which packages are not those that the earlier images were made with."""
-    changed = [
-        f"{name} {before[name]} (now {now.get(name, 'not installed')})"
-        for name in ("torch", "diffusers", "transformers", "numpy", "pillow")
-        if name in before and before[name] != now.get(name)
-    ]
-    return (f"some images were made with {', '.join(changed)}",) if changed else ()
+def _all_used(run: Run) -> list[str]:
+    limit, prompts = run.comparison.suite.limit, len(run.suite.prompts)
+    said = f"the suite has {prompts} prompts, fewer than the limit of {limit}; all are used"
+    return [said] if limit is not None and limit > prompts else []
 
 
 @contextlib.contextmanager

@@ -39,7 +39,8 @@ def _beyond(comparison: Comparison, suite: PromptSuite) -> Iterator[GenerationRe
         return
     unlimited = dataclasses.replace(comparison.suite, limit=None)
     try:
-        prompts = open_suite(**vars(unlimited), base=comparison.folder).prompts
+        begun = [prompt.id for prompt in suite.prompts]
+        prompts = open_suite(**vars(unlimited), base=comparison.folder, begun=begun).prompts
     except RequestError:
         return
     if prompts[: len(suite.prompts)] == suite.prompts:

@@ -104,6 +104,16 @@ def identity(type_: str, settings: Mapping[str, Any], dtype: str, device: str) -
     }
 
 
+def changed_packages(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:
+    """Say which packages are not those that earlier images were made with."""
+    changed = [
+        f"{name} {before[name]} (now {now.get(name, 'not installed')})"
+        for name in ("torch", "diffusers", "transformers", "numpy", "pillow")
+        if name in before and before[name] != now.get(name)
+    ]
+    return (f"some images were made with {', '.join(changed)}",) if changed else ()
+
+
 def now() -> str:
     """The time in UTC, ISO 8601, to the second."""
     return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

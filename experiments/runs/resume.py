@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError, show
-from gandiff.common.run_record import Plan, RunRecord
+from gandiff.common.files import read_lines
+from gandiff.common.run_record import PROMPTS, RECORD, Plan, RunRecord, read_record
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
+from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.provenance import identity
 from gandiff.models.generator import Generator
 
@@ -54,13 +56,21 @@ def identities(
     return current
 
 
+def recorded_prompts(folder: Path) -> tuple[Prompt, ...]:
+    """The prompts of a run, in its order; none where nothing was begun."""
+    if not (folder / RECORD).is_file():
+        return ()
+    # A run that was killed between writing the prompts and run.json may have more rows.
+    rows = itertools.islice(read_lines(folder / PROMPTS), read_record(folder).suite.prompts)
+    return tuple(prompt_from_dict(row) for row in rows)
+
+
 def check_continuation(
     folder: Path,
     record: RunRecord,
     comparison: Comparison,
     suite: PromptSuite,
     current: Mapping[str, Identity],
-    recorded_prompts: Iterable[Mapping[str, Any]],
 ) -> None:
     """Refuse a folder with other images; more prompts, generators and metrics only continue it.
 
@@ -75,7 +85,7 @@ def check_continuation(
     ]
     for name, planned in record.plan.generators.items():
         differences += _generator_differences(name, planned.identity, current.get(name))
-    differences += _prompt_differences(record.suite.prompts, suite, list(recorded_prompts))
+    differences += _prompt_differences(suite, recorded_prompts(folder))
     differences = list(dict.fromkeys(differences))
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
@@ -111,15 +121,10 @@ def _generator_differences(name: str, old: Identity, new: Identity | None) -> li
     ]
 
 
-def _prompt_differences(
-    planned: int, suite: PromptSuite, rows: Sequence[Mapping[str, Any]]
-) -> list[str]:
-    # A run that was killed between writing the prompts and run.json may have more rows than it
-    # planned.
-    if planned > len(suite.prompts):
-        return [f"it has {planned} prompts and {len(suite.prompts)} are asked for here"]
-    for row, prompt in zip(rows[:planned], suite.prompts, strict=False):
-        old = prompt_from_dict(row)
+def _prompt_differences(suite: PromptSuite, recorded: Sequence[Prompt]) -> list[str]:
+    if len(recorded) > len(suite.prompts):
+        return [f"it has {len(recorded)} prompts and {len(suite.prompts)} are asked for here"]
+    for old, prompt in zip(recorded, suite.prompts, strict=False):
         seen = (old.id, old.text, old.negative_prompt)
         if seen != (prompt.id, prompt.text, prompt.negative_prompt):
             here = f"{prompt.id!r}, {show(prompt.text)}, here"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandiff.common.errors import RequestError
@@ -144,6 +144,37 @@ def test_prompts_are_exact_and_limit_is_at_most(tmp_path: Path) -> None:
         open_suite(path, prompts=4)
 
 
+@settings(deadline=None)
+@given(
+    sizes=st.lists(st.integers(1, 30), min_size=1, max_size=5),
+    limits=st.lists(st.integers(1, 60), min_size=2, max_size=2).map(sorted),
+)
+def test_a_limit_takes_of_every_category_its_share(
+    sizes: list[int], limits: list[int], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    rows = [f"{c}-{i},{c} {i},c{c}" for c, size in enumerate(sizes) for i in range(size)]
+    text = "id,prompt,category\n" + "\n".join(rows)
+    path = write(tmp_path_factory.mktemp("suite"), "s.csv", text)
+    small, large = (open_suite(path, limit=limit).prompts for limit in limits)
+    assert large[: len(small)] == small
+    assert len(large) == min(limits[1], sum(sizes))
+    for category, size in enumerate(sizes):
+        of_it = sum(prompt.category == f"c{category}" for prompt in large)
+        assert abs(of_it - len(large) * size / sum(sizes)) < 2
+    # What a run has already comes first, in its order, whatever was drawn.
+    begun = [prompt.id for prompt in open_suite(path).prompts[: limits[0]]]
+    grown = open_suite(path, limit=limits[1], begun=begun).prompts
+    assert [prompt.id for prompt in grown[: len(begun)]] == begun
+    assert len({prompt.id for prompt in grown}) == len(large)
+    whole = open_suite(path, begun=[p.id for p in small]).prompts
+    assert sorted(p.id for p in whole) == sorted(p.id for p in open_suite(path).prompts)
+
+
+def test_without_categories_a_limit_takes_the_first(tmp_path: Path) -> None:
+    path = write(tmp_path, "s.txt", "\n".join(f"prompt {i}" for i in range(20)))
+    assert open_suite(path, limit=5).prompts == open_suite(path).prompts[:5]
+
+
 def test_the_hash_covers_what_a_generator_sees() -> None:
     def sha(**changes: Any) -> str:
         fields = {"id": "a", "text": "x", **changes}
@@ -186,7 +217,6 @@ def test_an_accepted_id_stays_in_its_folder(id_: str) -> None:
 def test_built_in_scenes_begin_alike_at_every_length() -> None:
     long, short = open_suite("scenes", prompts=40), open_suite("scenes", prompts=12)
     assert long.prompts[:12] == short.prompts
-    assert open_suite("scenes", limit=5).prompts == long.prompts[:5]
     assert open_suite("scenes").describe().prompts == 128
     assert {p.id for p in open_suite("scenes", split="validation").prompts}.isdisjoint(
         p.id for p in long.prompts

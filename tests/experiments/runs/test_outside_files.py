@@ -113,7 +113,9 @@ def test_categories_and_facts_of_prompts_are_part_of_the_scores(tmp_path: Path) 
     other = {**rows[0], "category": "new", "expected": rows[3]["expected"]}
     prompts.write_text("".join(json.dumps(row) + "\n" for row in [other, *rows[1:]]))
     again = run(file)
-    said = "measured again: the categories or facts of the prompts have changed since the last scores"
+    said = (
+        "measured again: the categories or facts of the prompts have changed since the last scores"
+    )
     assert said in again.warnings
     assert "new" in set(again.scores().category)
     assert values(again.folder) == fresh(file)
