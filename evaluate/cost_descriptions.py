@@ -68,8 +68,9 @@ COSTS = {
     "training_seconds": _cost(
         6,
         "training time",
-        "Time that training took, on the device named under Training.",
+        "Time that training took, on the device named under Training; a fact, and no merit.",
         "seconds",
         "s",
+        direction="none",
     ),
 }

@@ -5,10 +5,24 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import Axis, MetricResult
-from gandiff.reports.comparing import find_difference, goodness, pairs_with, separated
+from gandiff.reports.comparing import (
+    Gain,
+    find_difference,
+    goodness,
+    goodness_interval,
+    paired_gain,
+    separated,
+)
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.sentence import Index, Sentence, listed
-from gandiff.reports.values import Scale, scale_for, scale_of, show_interval, show_value
+from gandiff.reports.values import (
+    Scale,
+    distinguish,
+    scale_for,
+    scale_of,
+    show_interval,
+    show_value,
+)
 
 Side = tuple[str, MetricResult]
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
@@ -72,8 +86,6 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
-    if pair is not None and not pairs_with(first, second, pair):
-        pair = None
     return _compared(axis, (a, first), (b, second), pair)
 
 
@@ -101,69 +113,101 @@ def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sen
 
 def _compared(axis: Axis, first: Side, second: Side, pair: DifferenceRow | None) -> Sentence:
     (a, one), (b, two) = first, second
-    flipped = None if pair is None else pair.flipped()
+    gain = paired_gain(one, pair)
     if separated(one, two, pair):
-        return _better(axis, first, second, pair)
-    if separated(two, one, flipped):
-        return _better(axis, second, first, flipped)
-    label, scale = one.described.label, scale_of(one, two)
-    if one.value == two.value and (pair is None or pair.low == pair.high == 0):
+        return _better(axis, first, second, gain)
+    if separated(two, one, None if pair is None else pair.flipped()):
+        return _better(axis, second, first, None if gain is None else gain.flipped)
+    label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
+    if one.value == two.value and (gain is None or gain.low == gain.high == 0):
         text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
-        f"{_plain(two, scale)}, {_why_undecided(one, two, pair)}."
+        f"{_plain(two, scale)}, {_why_undecided(first, second, pair)}."
     )
     return Sentence(axis, text, "undecided")
+
+
+def _target(result: MetricResult) -> str:
+    return f" (target {result.target:g})" if result.direction == "target" else ""
 
 
 def _plain(result: MetricResult, scale: Scale) -> str:
     return "unknown" if result.value is None else scale(result.value)
 
 
-def _better(axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None) -> Sentence:
+def _better(axis: Axis, winner: Side, loser: Side, gain: Gain | None) -> Sentence:
     (best, good), (rest, bad) = winner, loser
-    scale = scale_of(good, bad)
-    target = f" (target {good.target:g})" if good.direction == "target" else ""
+    scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
     text = (
-        f"On {axis}, {best} is better: {good.described.label}{target} {_plain(good, scale)} "
-        f"against {_plain(bad, scale)} for {rest}, {_by_how_much(good, bad, pair)}."
+        f"On {axis}, {best} is better: {good.described.label}{_target(good)} "
+        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, "
+        f"{_by_how_much(good, bad, gain)}."
     )
     return Sentence(axis, text, "better", best)
 
 
-def _by_how_much(good: MetricResult, bad: MetricResult, pair: DifferenceRow | None) -> str:
-    ahead = (good.value or 0.0) - (bad.value or 0.0)
-    if pair is None or pair.low is None or pair.high is None:
-        how = "higher" if ahead > 0 else "lower"
-        scale = scale_for(good.described.scale, good.unit, ahead, difference=True)
-        ends = f"{show_interval(good)} and {show_interval(bad)}"
-        return f"{scale(abs(ahead))} {how} (the 95 % intervals, {ends}, do not overlap)"
-    if pair.low < 0:
-        pair = pair.flipped()
-        how = "lower"
-    else:
-        how = "higher"
-    scale = _difference_scale(good, pair)
-    middle = abs(ahead) if pair.difference is None else pair.difference
-    low, high = pair.low or 0.0, pair.high or 0.0
-    return f"{scale(middle)} {how} (95 % interval {scale.number(low)} to {scale.number(high)})"
+def _by_how_much(good: MetricResult, bad: MetricResult, gain: Gain | None) -> str:
+    """The difference, the test that found it, and the interval that decided."""
+    how = f"nearer to {good.target:g}" if good.direction == "target" else good.direction
+    if gain is not None and not good.described.is_exact:
+        scale = _scale_of_differences(good, gain.value, gain.low, gain.high)
+        scale = distinguish(scale, (0.0, gain.low))
+        ends = f"{scale.number(gain.low)} to {scale.number(gain.high)}"
+        same = _same_prompts(gain.prompts)
+        return f"{scale(gain.value)} {how} on {same} (paired, 95 % interval {ends})"
+    ahead = (goodness(good) or 0.0) - (goodness(bad) or 0.0)
+    by = f"{_scale_of_differences(good, ahead)(ahead)} {how}"
+    ends = _two_intervals(good, bad)
+    return f"{by} ({ends}, do not overlap)" if ends else f"{by} (both are exact)"
 
 
-def _why_undecided(one: MetricResult, two: MetricResult, pair: DifferenceRow | None) -> str:
+def _same_prompts(count: int | None) -> str:
+    return "the same prompts" if count is None else f"the same {count:,} prompts"
+
+
+def _why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
+    (a, one), (b, two) = first, second
     if goodness(one) is None or goodness(two) is None:
         return "and neither direction of this metric counts as better"
-    if pair is not None and pair.low is not None and pair.high is not None:
-        scale = _difference_scale(one, pair)
-        ends = f"{scale.number(pair.low)} to {scale(pair.high)}"
-        how = "contains 0" if pair.low <= 0 <= pair.high else "points the other way"
-        return f"and the 95 % interval of the paired difference, {ends}, {how}"
-    intervals = [show_interval(one), show_interval(two)]
-    if all(intervals):
-        return f"and the 95 % intervals, {intervals[0]} and {intervals[1]}, overlap"
-    return "measured without the intervals that would decide it"
+    gain = paired_gain(one, pair)
+    if gain is not None:
+        # As the table of differences has it: a minus b.
+        raw = gain if one.direction == "higher" else gain.flipped
+        scale = distinguish(
+            _scale_of_differences(one, raw.value, raw.low, raw.high),
+            *([] if raw.low <= 0 <= raw.high else [(0.0, raw.low), (0.0, raw.high)]),
+        )
+        of = f" in distance from {one.target:g}" if one.direction == "target" else ""
+        holds = "contains 0" if raw.low <= 0 <= raw.high else "points another way than the values"
+        return (
+            f"and the paired difference{of} on {_same_prompts(raw.prompts)}, {a} minus {b}, "
+            f"has the 95 % interval {scale.number(raw.low)} to {scale(raw.high)}, which {holds}"
+        )
+    mine, theirs = goodness_interval(one), goodness_interval(two)
+    if mine is None or theirs is None:
+        return "measured without the intervals that would decide it"
+    overlap = mine[0] <= theirs[1] and theirs[0] <= mine[1]
+    return f"and {_two_intervals(one, two)}, {'overlap' if overlap else 'do not decide it'}"
 
 
-def _difference_scale(result: MetricResult, pair: DifferenceRow) -> Scale:
-    numbers = [abs(n) for n in (pair.difference, pair.low, pair.high) if n is not None]
-    return scale_for(result.described.scale, result.unit, max(numbers), difference=True)
+def _two_intervals(one: MetricResult, two: MetricResult) -> str:
+    """Both intervals, of the distance from the target where there is one; empty without both.
+
+    Ends that face each other are written apart if they are.
+    """
+    mine, theirs = goodness_interval(one), goodness_interval(two)
+    if mine is None or theirs is None:
+        return ""
+    if one.direction != "higher":
+        mine, theirs = ((-high, -low) for low, high in (mine, theirs))
+    scale = distinguish(scale_of(one, two), (mine[1], theirs[0]), (mine[0], theirs[1]))
+    ends = [f"{scale.number(low)} to {scale.number(high)}" for low, high in (mine, theirs)]
+    of = f" of the distance from {one.target:g}" if one.direction == "target" else ""
+    return f"the 95 % intervals{of}, {ends[0]} and {ends[1]}"
+
+
+def _scale_of_differences(result: MetricResult, *numbers: float) -> Scale:
+    largest = max(abs(number) for number in numbers)
+    return scale_for(result.described.scale, result.unit, largest, difference=True)

@@ -9,9 +9,10 @@ from collections.abc import Callable, Sequence
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.comparing import lookup
-from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT, TRAINING
+from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
+from gandiff.reports.training_sentences import TRAINING
 from gandiff.reports.values import arrow, explain, show_interval, show_value
 
 _OUTCOMES = {"undecided": "undecided", "tie": "level", "not measured": "not measured"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
@@ -47,34 +48,57 @@ def goodness_interval(result: MetricResult) -> tuple[float, float] | None:
     return (low, high) if result.direction == "higher" else (-high, -low)
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Gain:
+    """By how much one result is better than another on the same prompts: a paired difference in
+    the direction that is better, with its 95 % interval; of metrics with a target, how much nearer
+    to it.
+    """
+
+    value: float
+    low: float
+    high: float
+    prompts: int | None
+
+    @property
+    def flipped(self) -> Gain:
+        """The same seen from the other side."""
+        return dataclasses.replace(self, value=-self.value, low=-self.high, high=-self.low)
+
+
+def paired_gain(result: MetricResult, difference: DifferenceRow | None) -> Gain | None:
+    """What the paired difference of a result and another one (that minus this) says; None where
+    there is none with an interval.
+    """
+    if difference is None or result.direction == "none":
+        return None
+    ends = (difference.difference, difference.low, difference.high)
+    sign = 1 if result.direction == "higher" else -1
+    if result.direction == "target":
+        ends = (difference.farther, difference.farther_low, difference.farther_high)
+    value, low, high = ends
+    if value is None or low is None or high is None:
+        return None
+    found = Gain(value=value, low=low, high=high, prompts=difference.prompts)
+    return found if sign > 0 else found.flipped
+
+
 def separated(
     better: MetricResult, other: MetricResult, difference: DifferenceRow | None = None
 ) -> bool:
     """Say whether ``better`` is better than ``other`` by more than chance.
 
-    A paired difference (better minus other) decides if there is one and both values lie on one side
-    of a target; otherwise the two intervals must not overlap. Exact numbers need no interval.
+    The interval of the paired difference (better minus other) decides if there is one: of the
+    distances from the target where the metric has one. Otherwise the two intervals must not
+    overlap. Exact numbers need no interval.
     """
     good, bad = goodness(better), goodness(other)
     if good is None or bad is None or good <= bad:
         return False
     if better.described.is_exact:
         return True
-    if difference is not None and pairs_with(better, other, difference):
-        low, high = difference.low, difference.high
-        assert better.value is not None
-        assert other.value is not None
-        if low is None or high is None:
-            return False
-        return low > 0 if better.value > other.value else high < 0
+    gain = paired_gain(better, difference)
+    if gain is not None:
+        return gain.low > 0
     mine, theirs = goodness_interval(better), goodness_interval(other)
     return mine is not None and theirs is not None and mine[0] > theirs[1]
-
-
-def pairs_with(a: MetricResult, b: MetricResult, difference: DifferenceRow) -> bool:
-    """Say whether a paired difference can decide: with an interval, and not across a target."""
-    if difference.low is None or difference.high is None:
-        return False
-    if a.direction != "target" or a.target is None or a.value is None or b.value is None:
-        return True
-    return (a.value - a.target) * (b.value - a.target) >= 0

@@ -1,4 +1,4 @@
-"""Sentences about speed, training cost and images that are missing."""
+"""Sentences about speed and images that are missing."""
 
 from __future__ import annotations
 
@@ -9,18 +9,19 @@ from gandiff.reports.run_data import GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import scale_of, show_duration, show_ratio, show_value
 
-LATENCY, THROUGHPUT, TRAINING = "latency_seconds", "images_per_second", "training_seconds"
-_LEVEL = 1.005  # ratios nearer to 1 than this read "1.00 times"
+LATENCY, THROUGHPUT = "latency_seconds", "images_per_second"
+LEVEL = 1.005  # ratios nearer to 1 than this read "1.00 times"
 
 
-def _known(index: Index, name: str, metric: str) -> MetricResult | None:
+def known_cost(index: Index, name: str, metric: str) -> MetricResult | None:
+    """The row on a cost, if it was measured and is not 0."""
     result = index.get((name, metric))
     return result if result is not None and result.value else None
 
 
 def speed_sentence(index: Index, names: Sequence[str]) -> Sentence:
     """Say how many times faster the faster of one or two generators is."""
-    found = [(name, r) for name in names if (r := _known(index, name, LATENCY)) is not None]
+    found = [(name, r) for name in names if (r := known_cost(index, name, LATENCY)) is not None]
     if len(found) < len(names):
         return _speed_gap(index, names, found)
     rates = _rates(index, names)
@@ -30,25 +31,32 @@ def speed_sentence(index: Index, names: Sequence[str]) -> Sentence:
         return Sentence("speed", text, "single")
     (fast, one), (slow, two) = sorted(found, key=lambda item: item[1].value or 0.0)
     ratio = (two.value or 0.0) / (one.value or 1.0)
-    times = f"{show_value(one)} for one image against {show_value(two)}"
-    bounds = _ratio_bounds(one, two)
-    if ratio < _LEVEL or (bounds is not None and bounds[0] <= 1):
-        how = "are equally fast" if ratio < _LEVEL else "do not clearly differ in speed"
+    scales = [scale_of(r) for r in (one, two)]
+    times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
+    sure = _how_sure(fast, one, two)
+    if ratio < LEVEL or sure is None:
+        how = "are equally fast" if ratio < LEVEL else "do not clearly differ in speed"
         text = f"{names[0]} and {names[1]} {how}: {times}{_rates(index, [fast, slow])}."
-        return Sentence("speed", text, "tie" if ratio < _LEVEL else "undecided")
+        return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
     text = (
         f"{fast} is {show_ratio(ratio)} times as fast as {slow}: "
-        f"{times}{_between(bounds)}{_rates(index, [fast, slow])}."
+        f"{times} ({sure}){_rates(index, [fast, slow])}."
     )
     return Sentence("speed", text, "better", fast)
 
 
-def _between(bounds: tuple[float, float] | None) -> str:
-    if bounds is None:
-        return ""
-    return (
-        f" ({show_ratio(bounds[0])} to {show_ratio(bounds[1])} times by the ends of both intervals)"
-    )
+def _how_sure(name: str, fast: MetricResult, slow: MetricResult) -> str | None:
+    """What shows that one is faster: the intervals of both or, without, nine of ten calls of the
+    faster one; None where neither does.
+    """
+    bounds = _ratio_bounds(fast, slow)
+    if bounds is not None:
+        low, high = (show_ratio(bound) for bound in bounds)
+        return f"{low} to {high} times by the ends of both intervals" if bounds[0] > LEVEL else None
+    most = fast.protocol.get("p90")
+    if not isinstance(most, (int, float)) or most >= (slow.value or 0.0):
+        return None
+    return f"medians; nine of ten calls of {name} took at most {show_duration(most)}"
 
 
 def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float] | None:
@@ -60,12 +68,18 @@ def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float]
 
 
 def _rates(index: Index, names: Sequence[str]) -> str:
-    found = [_known(index, name, THROUGHPUT) for name in names]
+    """Images a second, in the order of the names; said with a "but" where the order turns round."""
+    found = [known_cost(index, name, THROUGHPUT) for name in names]
     known = [r for r in found if r is not None]
     if not known or len(known) < len(names):
         return ""
     scales = [scale_of(r) for r in known]
     numbers = [s.number(r.value or 0.0) for s, r in zip(scales, known, strict=True)]
+    if len(known) == 2 and (known[0].value or 0.0) < (known[1].value or 0.0):
+        return (
+            f", but at the best batch size {names[1]} makes {numbers[1]} images a second and "
+            f"{names[0]} {numbers[0]}"
+        )
     return f", and {' against '.join(numbers)} images a second at the best batch size"
 
 
@@ -83,60 +97,6 @@ def _speed_gap(
         f"{name} takes {show_value(result)} for one image."
     )
     return Sentence("speed", text, "not measured")
-
-
-def training_sentence(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence:
-    """Say how long training took, and how the two compare if the device was the same."""
-    seconds = [_training_seconds(index, fact) for fact in facts]
-    names = [fact.name for fact in facts]
-    known = [(f, s) for f, s in zip(facts, seconds, strict=True) if s is not None]
-    if not known:
-        of = names[0] if len(names) == 1 else f"neither {names[0]} nor {names[1]}"
-        verb = "is not known" if len(names) == 1 else "is known"
-        return Sentence("training", f"The training cost of {of} {verb}.", "not measured")
-    if len(facts) == 2 and len(known) == 2:
-        return _training_of_two(known[0], known[1])
-    known_ones = [f"{f.name} took {show_duration(s)} to train{_on(f)}" for f, s in known]
-    unknown = [name for name in names if name not in {f.name for f, _ in known}]
-    rest = f"; the training cost of {listed(unknown)} is not known" if unknown else ""
-    return Sentence("training", f"{known_ones[0]}{rest}.", "not measured" if unknown else "single")
-
-
-def _training_seconds(index: Index, fact: GeneratorFacts) -> float | None:
-    row = _known(index, fact.name, TRAINING)
-    return row.value if row is not None else fact.training_seconds
-
-
-def _on(fact: GeneratorFacts) -> str:
-    return f" on {fact.training_device}" if fact.training_device else ""
-
-
-def _in_brackets(fact: GeneratorFacts) -> str:
-    return f" ({fact.training_device})" if fact.training_device else ""
-
-
-def _training_of_two(
-    first: tuple[GeneratorFacts, float], second: tuple[GeneratorFacts, float]
-) -> Sentence:
-    (cheap, less), (dear, more) = sorted((first, second), key=lambda item: item[1])
-    a, b = first[0], second[0]
-    if a.weights_sha256 and a.weights_sha256 == b.weights_sha256:
-        text = f"{a.name} and {b.name} are one model, trained for {show_duration(less)}{_on(a)}."
-        return Sentence("training", text, "tie")
-    if cheap.training_device != dear.training_device:
-        text = (
-            f"{a.name} took {show_duration(first[1])} to train{_on(a)} and {b.name} "
-            f"{show_duration(second[1])}{_on(b)}, which different devices make incomparable."
-        )
-        return Sentence("training", text, "note")
-    if less <= 0 or more / less < _LEVEL:
-        text = f"{a.name} and {b.name} took equally long to train: {show_duration(less)}{_on(a)}."
-        return Sentence("training", text, "tie")
-    text = (
-        f"{cheap.name} took {show_duration(less)} to train and {dear.name} {show_duration(more)}, "
-        f"{show_ratio(more / less)} times as long{_in_brackets(dear)}."
-    )
-    return Sentence("training", text, "better", cheap.name)
 
 
 def missing_sentence(facts: Sequence[GeneratorFacts]) -> Sentence | None:

@@ -33,7 +33,8 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     """Return the report as Markdown; figures are linked beside it."""
     parts = [
         f"# {plain(' against '.join(run.headline) or run.name)}",
-        "\n".join(f"- {plain(sentence.text)}" for sentence in sentences),
+        *(plain(sentence.text) for sentence in sentences if sentence.topic == "premise"),
+        "\n".join(f"- {plain(s.text)}" for s in sentences if s.topic != "premise"),
     ]
     if run.record.status != "done":
         error = f": {run.record.error}" if run.record.error else ""

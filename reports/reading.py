@@ -74,7 +74,8 @@ def _result(row: Row, abouts: Mapping[str, About]) -> MetricResult:
         protocol = json.loads(row.get("protocol") or "{}")
     except ValueError:
         protocol = row["protocol"]
-    direction = row.get("direction")
+    # What training took used to count as better where it was lower.
+    direction = None if row["metric"] == "training_seconds" else row.get("direction")
     return dataclasses.replace(
         _read(MetricResult, [row])[0],
         about=abouts.get(str(row["metric"])),

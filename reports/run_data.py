@@ -36,6 +36,8 @@ class ResultRow:
 class DifferenceRow:
     """One paired comparison over the same prompts: ``difference`` is a minus b.
 
+    ``farther`` is how much farther a is from the metric's target, |a - target| - |b - target|, with
+    its interval; only of metrics that have one.
     ``effect_size`` is the difference over the standard deviation of the prompts' differences,
     ``p_holm`` the p value corrected for the pairs of generators, ``prompts_needed`` the number that
     shows this difference with power 0.8, ``detectable`` what this number of prompts shows.
@@ -54,6 +56,9 @@ class DifferenceRow:
     p_holm: float | None = None
     prompts_needed: int | None = None
     detectable: float | None = None
+    farther: float | None = None
+    farther_low: float | None = None
+    farther_high: float | None = None
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""
@@ -71,6 +76,9 @@ class DifferenceRow:
             high=negated(self.low),
             win_rate=rate,
             effect_size=negated(self.effect_size),
+            farther=negated(self.farther),
+            farther_low=negated(self.farther_high),
+            farther_high=negated(self.farther_low),
         )
 
 

@@ -9,7 +9,15 @@ from typing import Literal
 from gandiff.evaluate.result import MetricResult
 
 Topic = Literal[
-    "summary", "alignment", "distribution", "diversity", "speed", "training", "cost", "coverage"
+    "premise",
+    "summary",
+    "alignment",
+    "distribution",
+    "diversity",
+    "speed",
+    "training",
+    "cost",
+    "coverage",
 ]
 Outcome = Literal["better", "undecided", "tie", "not measured", "single", "note"]
 Index = Mapping[tuple[str, str], MetricResult]  # by generator and metric

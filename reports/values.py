@@ -83,6 +83,17 @@ def scale_of(*results: MetricResult) -> Scale:
     return scale_for(results[0].described.scale, unit, max((abs(n) for n in numbers), default=0.0))
 
 
+def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
+    """The scale with as many decimals more, up to 9, as it takes to write different numbers of a
+    pair differently.
+    """
+    for more in range(10):
+        finer = dataclasses.replace(scale, decimals=scale.decimals + more)
+        if all(x == y or finer.number(x) != finer.number(y) for x, y in pairs):
+            break
+    return finer
+
+
 def show_value(result: MetricResult) -> str:
     """Write the value with its unit, or ``not measured``."""
     if result.value is None:

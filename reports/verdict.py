@@ -1,4 +1,4 @@
-"""The verdict in at most five sentences, computed from the rows and from nothing else."""
+"""The verdict in at most five sentences, and their premise, computed from the rows alone."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 from gandiff.reports.axes import AXES, alone_sentence, axis_sentence
 from gandiff.reports.comparing import lookup
-from gandiff.reports.cost_sentences import missing_sentence, speed_sentence, training_sentence
+from gandiff.reports.cost_sentences import missing_sentence, speed_sentence
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
 from gandiff.reports.sentence import Sentence
+from gandiff.reports.training_sentences import premise, training_sentence
 
 
 def verdict(
@@ -20,9 +21,10 @@ def verdict(
     """Say which of the two headline generators is better, by how much and at what cost.
 
     At most five sentences: alignment, distribution, diversity, speed, training. Where images are
-    missing, speed and training share one, and the fifth says what is missing. A generator is called
-    better only if the interval of the paired difference leaves out 0 or, where the metric has no
-    paired difference, the two intervals do not overlap.
+    missing, speed and training share one, and the fifth says what is missing. Before them stands
+    the premise where the two were trained unequally. A generator is called better only if the
+    interval of the paired difference leaves out 0 (of the distances from the target where the
+    metric has one) or, where there is no paired difference, the two intervals do not overlap.
     """
     names = [name for name in headline if name in generators][:2]
     if not names:
@@ -34,7 +36,8 @@ def verdict(
         scores = [axis_sentence(axis, index, differences, names[0], names[1]) for axis in AXES]
     facts = [generators[name] for name in names]
     costs = [speed_sentence(index, names), training_sentence(index, facts)]
-    missing = missing_sentence(facts)
+    unequal, missing = premise(index, facts), missing_sentence(facts)
+    scores = [*([unequal] if unequal else []), *scores]
     if missing is None:
         return [*scores, *costs]
     speed, training = costs
@@ -43,5 +46,5 @@ def verdict(
 
 
 def _uncapitalised(text: str, names: Sequence[str]) -> str:
-    """Go on in the middle of a sentence; names keep their capitals."""
+    """Continue in the middle of a sentence; names keep their capitals."""
     return text if text.startswith(tuple(names)) else text[:1].lower() + text[1:]

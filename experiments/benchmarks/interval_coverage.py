@@ -21,7 +21,8 @@ from tqdm import tqdm
 
 from gandiff.evaluate.metric import Features, ImageRecord, MetricInput
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups, paired_difference
+from gandiff.evaluate.numerics.paired import paired_difference
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import wants
 from gandiff.experiments.plugins.registry import METRICS, make_metric, metric_class

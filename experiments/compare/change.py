@@ -8,13 +8,12 @@ from typing import Literal
 import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.evaluate.numerics.paired import PairedMeans, paired_means
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    PairedMeans,
     add_up,
     bootstrap_ratio,
     independent_difference,
-    paired_means,
 )
 from gandiff.evaluate.protocol import check_comparable, not_comparable
 from gandiff.evaluate.result import Direction, Interval, MetricResult
@@ -34,7 +33,8 @@ class MetricChange:
 
     ``low`` and ``high`` bound a 95 % interval of the difference (None: there is none), and ``how``
     says what it comes from. Where it is paired, ``a`` and ``b`` are means over the prompts that
-    both have. ``verdict`` is on b: better or worse only where the interval leaves out 0.
+    both have. ``verdict`` is on b: better or worse only where the interval leaves out 0; of a
+    metric with a target, that of the paired difference of the distances from it.
     """
 
     generator_a: str
@@ -105,19 +105,26 @@ def metric_change(
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")
-    differences, labels = means.b - means.a, means.labels(runs.tied(pair))
-    sums, counts = add_up(labels, differences, np.ones(len(labels)))
-    gap = bootstrap_ratio(sums, counts, seed=0)
+    change, tied = dataclasses.replace(means, a=means.b, b=means.a), runs.tied(pair)
+    sums, counts = add_up(change.labels(tied), change.a - change.b, np.ones(len(change.a)))
+    gap, farther = bootstrap_ratio(sums, counts, seed=0), None
+    if y.direction == "target" and y.target is not None:
+        farther = change.distance_difference(y.target, cluster_of=tied)
     few = " (too few for an interval)" if gap.low is None else ""
     a, b = (
         dataclasses.replace(r, value=float(m.mean()))
         for r, m in zip((x, y), (means.a, means.b), strict=True)
     )
-    return _row(pair, a, b, gap, f"paired, {len(means.prompts)} prompts{few}")
+    return _row(pair, a, b, gap, f"paired, {len(means.prompts)} prompts{few}", farther)
 
 
 def _row(
-    pair: tuple[str, str], x: MetricResult, y: MetricResult, gap: Interval | None, how: str
+    pair: tuple[str, str],
+    x: MetricResult,
+    y: MetricResult,
+    gap: Interval | None,
+    how: str,
+    farther: Interval | None = None,
 ) -> MetricChange:
     return MetricChange(
         generator_a=pair[0],
@@ -131,15 +138,23 @@ def _row(
         low=gap.low if gap else None,
         high=gap.high if gap else None,
         how=how,
-        verdict=_verdict(x, y, gap) if gap else "unknown",
+        verdict=_verdict(x, y, gap, farther) if gap else "unknown",
     )
 
 
-def _verdict(x: MetricResult, y: MetricResult, gap: Interval) -> Verdict:
+def _verdict(x: MetricResult, y: MetricResult, gap: Interval, farther: Interval | None) -> Verdict:
     if gap.value == 0 and gap.low == gap.high:
         return "level"
     change = DifferenceRow(
-        a="b", b="a", metric=x.metric, difference=gap.value, low=gap.low, high=gap.high
+        a="b",
+        b="a",
+        metric=x.metric,
+        difference=gap.value,
+        low=gap.low,
+        high=gap.high,
+        farther=farther.value if farther else None,
+        farther_low=farther.low if farther else None,
+        farther_high=farther.high if farther else None,
     )
     if separated(y, x, change):
         return "better"

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.common.errors import RequestError
+from gandiff.evaluate.numerics.paired import paired_means
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, deviation, paired_means
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, deviation
 from gandiff.experiments.compare.names import find_metric
 from gandiff.experiments.compare.tables import RunTables, open_tables
 from gandiff.experiments.runs.tables import tied_prompts

@@ -4,49 +4,114 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
+from gandiff.common.files import write_atomically
+from gandiff.common.run_record import COLUMNS, DIFFERENCES
 from gandiff.evaluate.clusters import tie_groups
+from gandiff.evaluate.numerics.paired import PairedDifference, PairedMeans, holm, paired_means
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import (
-    MIN_GROUPS,
-    PairedDifference,
-    holm,
-    paired_difference,
-)
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS
+from gandiff.experiments.runs.tables import parquet
+from gandiff.reports.run_data import RunData
 
 if TYPE_CHECKING:
     from gandiff.experiments.scoring.measure import Scored
 
 
-def differences(scored: Sequence[Scored], seed: int) -> list[dict[str, Any]]:
+_FARTHER = ("farther", "farther_low", "farther_high")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Side:
+    """One generator's images (prompt and sha256 of each) and their values by metric, NaN where
+    there is none; ``targets`` of the metrics that are best near one.
+    """
+
+    generator: str
+    images: Sequence[tuple[str, str | None]]
+    values: Mapping[str, Float[np.ndarray, " n"]]
+    targets: Mapping[str, float]
+
+    @property
+    def prompts(self) -> list[str]:
+        """The prompt of each image."""
+        return [prompt for prompt, _ in self.images]
+
+
+def sides_of(scored: Sequence[Scored]) -> list[Side]:
+    """From what was just measured."""
+    return [
+        Side(
+            generator=one.generator,
+            images=[(image.group, image.sha256) for image in one.images],
+            values={m: values for out in one.outputs for m, values in out.per_image.items()},
+            targets={
+                row.metric: row.target
+                for out in one.outputs
+                for row in out.results
+                if row.target is not None
+            },
+        )
+        for one in scored
+    ]
+
+
+def recorded_sides(run: RunData) -> list[Side]:
+    """From the tables of a run."""
+    sides = []
+    for name in run.generators:
+        images = {(i.prompt_id, i.sample): i.sha256 for i in run.images if i.generator == name}
+        places = {key: place for place, key in enumerate(images)}
+        values: dict[str, np.ndarray] = {}
+        for score in run.scores:
+            place = places.get((score.prompt_id, score.sample))
+            if score.generator == name and place is not None:
+                known = values.setdefault(score.metric, np.full(len(places), np.nan))
+                known[place] = score.value
+        rows = [row.result for row in run.results if row.generator == name]
+        targets = {row.metric: row.target for row in rows if row.target is not None}
+        shown = [(prompt, sha256) for (prompt, _), sha256 in images.items()]
+        sides.append(Side(generator=name, images=shown, values=values, targets=targets))
+    return sides
+
+
+def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
     """Every pair of generators on every per-image metric, over the prompts that both have.
 
     ``p_holm`` corrects the p values of a metric for the number of pairs; ``prompts_needed`` is the
     number that shows a difference as large as the one found with power 0.8, ``detectable`` the
-    smallest difference that as many prompts as there are show with power 0.8.
+    smallest difference that as many prompts as there are show with power 0.8. Of a metric with a
+    target, ``farther`` is how much farther from it a is than b, which is what decides.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
-    for a, b in itertools.combinations(scored, 2):
-        a_groups, b_groups = ([image.group for image in one.images] for one in (a, b))
-        cluster_of = tie_groups((image.group, image.sha256) for image in (*a.images, *b.images))
-        for metric, (a_values, b_values) in _shared(a, b).items():
+    for a, b in itertools.combinations(sides, 2):
+        cluster_of = tie_groups([*a.images, *b.images])
+        for metric in (metric for metric in a.values if metric in b.values):
             try:
-                paired = paired_difference(
-                    a_values, a_groups, b_values, b_groups, cluster_of=cluster_of, seed=seed
-                )
+                means = paired_means(a.values[metric], a.prompts, b.values[metric], b.prompts)
             except ValueError:
                 continue  # no prompt for which both have a value
             names = {"a": a.generator, "b": b.generator, "metric": metric}
-            rows.setdefault(metric, []).append({**names, **_columns(paired)})
+            paired = means.difference(cluster_of=cluster_of, seed=seed)
+            target = a.targets.get(metric, b.targets.get(metric))
+            farther = _farther(means, target, cluster_of, seed)
+            rows.setdefault(metric, []).append({**names, **_columns(paired), **farther})
     for of_metric in rows.values():
         corrected = holm([row["p_value"] for row in of_metric])
         for row, p in zip(of_metric, corrected, strict=True):
             row["p_holm"] = p
     return [row for of_metric in rows.values() for row in of_metric]
+
+
+def write_differences(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write the table into the folder of a run."""
+    write_atomically(folder / DIFFERENCES, parquet(rows, COLUMNS[DIFFERENCES]))
 
 
 def _columns(paired: PairedDifference) -> dict[str, Any]:
@@ -59,9 +124,10 @@ def _columns(paired: PairedDifference) -> dict[str, Any]:
     return row
 
 
-def _shared(a: Scored, b: Scored) -> dict[str, tuple[np.ndarray, np.ndarray]]:
-    mine, theirs = (
-        {metric: values for out in one.outputs for metric, values in out.per_image.items()}
-        for one in (a, b)
-    )
-    return {metric: (mine[metric], theirs[metric]) for metric in mine if metric in theirs}
+def _farther(
+    means: PairedMeans, target: float | None, cluster_of: Mapping[str, str], seed: int
+) -> dict[str, float | None]:
+    if target is None:
+        return dict.fromkeys(_FARTHER)
+    found = means.distance_difference(target, cluster_of=cluster_of, seed=seed)
+    return dict(zip(_FARTHER, (found.value, found.low, found.high), strict=True))

@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from gandiff.common.run_record import CATEGORIES, DESCRIPTIONS, REPORT, Reported
+from gandiff.common.run_record import (
+    CATEGORIES,
+    DESCRIPTIONS,
+    DIFFERENCES,
+    REPORT,
+    SCORES,
+    Reported,
+)
 from gandiff.experiments.runs.describe import describe_run
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import tied_prompts
 from gandiff.experiments.scoring.categories import write_categories
+from gandiff.experiments.scoring.differences import (
+    differences,
+    recorded_sides,
+    write_differences,
+)
 from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
 
@@ -32,3 +44,16 @@ def complete_tables(folder: Path, seed: int) -> None:
         run = load_run(folder)
         clusters = {name: tied_prompts((run, name)) for name in run.generators}
         write_categories(folder, seed, clusters)
+    if (folder / SCORES).is_file() and _lacks_distances(folder / DIFFERENCES):
+        write_differences(folder, differences(recorded_sides(load_run(folder)), seed))
+
+
+def _lacks_distances(table: Path) -> bool:
+    """Whether a table of differences is from before it held distances from targets."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return table.is_file() and "farther" not in pq.read_schema(table).names
+    except (OSError, pa.ArrowException):
+        return False  # the report says that it cannot be read

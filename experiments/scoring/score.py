@@ -23,7 +23,7 @@ from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
-from gandiff.experiments.scoring.differences import differences
+from gandiff.experiments.scoring.differences import differences, sides_of
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (
@@ -194,7 +194,7 @@ def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
     tables: dict[str, Sequence[Any]] = {
         SCORES: _scores(scored),
         RESULTS: [*_results(scored), *cost_rows(run)],
-        DIFFERENCES: differences(scored, run.comparison.seed),
+        DIFFERENCES: differences(sides_of(scored), run.comparison.seed),
     }
     for name, rows in tables.items():
         write_atomically(run.folder / name, parquet(rows, COLUMNS[name]))

@@ -9,10 +9,8 @@ from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
 
 from gandiff.evaluate.clusters import tie_groups
-from gandiff.evaluate.numerics.statistics import (
-    bootstrap_over_groups,
-    paired_difference,
-)
+from gandiff.evaluate.numerics.paired import paired_difference
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 
 IMAGES = st.lists(st.tuples(st.sampled_from("abcdefgh"), st.sampled_from(["", *"012345678"])))
 

@@ -1,8 +1,12 @@
-"""A run folder as a run would leave it, small and made here, with known numbers."""
+"""A run folder as a run would leave it, small and made here, with known numbers.
+
+The helpers of these tests can be imported: ``import verdict_helpers``.
+"""
 
 import dataclasses
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +19,9 @@ from PIL import Image, ImageDraw
 
 from gandiff.experiments.scoring.report import complete_tables
 from gandiff.reports.document import ReportPaths, write_report
+
+if str(Path(__file__).parent) not in sys.path:
+    sys.path.append(str(Path(__file__).parent))
 
 COLOURS = {"red": "#d43b32", "green": "#3d9b4f", "blue": "#3566c8", "purple": "#8a4bb5"}
 CATEGORIES = ("one object", "two objects", "relation")

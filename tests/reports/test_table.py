@@ -37,7 +37,7 @@ def test_groups_and_order(run_folder):
     assert all(len(t.columns[0].cells) == 5 for t in tables)
 
 
-def test_columns_of_one_metric_are_told_apart_by_their_parameters():
+def test_columns_of_one_metric_are_distinguish_by_their_parameters():
     metrics = ["fd(encoder=scenes)", "fd(encoder=scenes_b)", "kid(encoder=scenes)"]
     assert _labels({metric: about_metric(metric) for metric in metrics}) == [
         "Fréchet distance (encoder=scenes)",

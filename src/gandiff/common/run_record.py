@@ -35,6 +35,7 @@ COLUMNS = {
     DIFFERENCES: (
         *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
         *("effect_size", "p_holm", "prompts_needed", "detectable"),
+        *("farther", "farther_low", "farther_high"),
     ),
 }
 

@@ -3,15 +3,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from gandiff.evaluate.numerics.paired import holm, paired_difference
 from gandiff.evaluate.numerics.statistics import (
     bootstrap_over_groups,
     bootstrap_ratio,
     deviation,
-    holm,
     independent_difference,
     jackknife_interval,
     jackknife_over_groups,
-    paired_difference,
     partition_groups,
     student_t,
 )

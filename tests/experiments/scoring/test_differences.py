@@ -9,19 +9,19 @@ import numpy as np
 import pytest
 
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
+from gandiff.evaluate.numerics.paired import holm
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import holm
-from gandiff.experiments.scoring.differences import differences
+from gandiff.experiments.scoring.differences import Side, differences, sides_of
 from gandiff.experiments.scoring.measure import Scored
 
 
-def scored(name: str, values: Sequence[float]) -> Scored:
+def scored(name: str, values: Sequence[float]) -> Side:
     images = [
         ImageRecord(path=Path(f"{i}.png"), sha256=str(i), group=f"p{i // 2}")
         for i in range(len(values))
     ]
     output = MetricOutput(results=[], per_image={"m": np.array(values)})
-    return Scored(generator=name, images=images, outputs=[output])
+    return sides_of([Scored(generator=name, images=images, outputs=[output])])[0]
 
 
 def test_differences_change_sign_with_the_sides_and_add_up() -> None:

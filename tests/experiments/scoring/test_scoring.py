@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from gandiff.experiments.api import RunSummary
 from gandiff.experiments.cli import main
 from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.scoring.measure import equal_sets
+from gandiff.experiments.scoring.report import complete_tables
 
 METRICS = default_metrics()
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
@@ -60,6 +62,7 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
         "differences.parquet": [
             *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
             *("effect_size", "p_holm", "prompts_needed", "detectable"),
+            *("farther", "farther_low", "farther_high"),
         ],
         "timing.parquet": ["generator", "phase", "batch_size", "repeat", "seconds"],
     }
@@ -106,6 +109,25 @@ def test_who_draws_what_is_asked_for_wins_on_every_axis(results: pd.DataFrame) -
     good, bad = both("diversity(encoder=scenes)")
     assert abs(good - 1) < abs(bad - 1)
     assert good == pytest.approx(1, abs=0.4)
+
+
+def test_a_table_of_an_older_version_gets_the_distances_from_targets(
+    run: RunSummary, tmp_path: Path
+) -> None:
+    whole = pd.read_parquet(run.folder / "differences.parquet")
+    near = whole.farther.notna()
+    assert set(whole[near].metric) == {"diversity(encoder=scenes)"}
+    shown = run.to_frame().set_index(["generator", "metric"])
+    for row in whole[near].itertuples():
+        apart = [abs(shown.loc[(name, row.metric), "value"] - 1) for name in (row.a, row.b)]
+        assert row.farther == pytest.approx(apart[0] - apart[1], abs=1e-9)
+        assert row.farther_low <= row.farther <= row.farther_high
+    old = shutil.copytree(run.folder, tmp_path / "old")
+    whole.drop(columns=["farther", "farther_low", "farther_high"]).to_parquet(
+        old / "differences.parquet", index=False
+    )
+    complete_tables(old, seed=0)
+    pd.testing.assert_frame_equal(pd.read_parquet(old / "differences.parquet"), whole)
 
 
 def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
