@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from gandiff.common.contents import FileMark, read_marked
 from gandiff.common.errors import GeneratorError
-from gandiff.common.images import UnreadableImageError, image_size, open_image, to_rgb
+from gandiff.common.images import UnreadableImageError, decode_image, image_size
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.common.rows import find_metadata
 from gandiff.models.folder_preview import FolderLook, preview_folder
@@ -124,7 +123,8 @@ class FolderGenerator(Generator):
                 raise LookupError(reason)
             data, source = _read(self._folder / name)
             file_name = name.rpartition("/")[2]
-            made = finish(decode_picture(data, file_name, self._settings), nfe=0)
+            pixels, odd = decode_picture(data, file_name, self._settings)
+            made = finish(pixels, nfe=0, note=odd)
         except LookupError as error:
             made = Generation(image=None, status="failed", reason=str(error.args[0]), nfe=0)
         return dataclasses.replace(made, source=source)
@@ -157,20 +157,24 @@ class FolderGenerator(Generator):
             )
 
 
-def decode_picture(data: bytes, name: str, settings: FolderSettings) -> UInt8[np.ndarray, "h w 3"]:
-    """Decode a picture of any mode as RGB, resized if so set; ``LookupError`` if it is broken."""
+def decode_picture(
+    data: bytes, name: str, settings: FolderSettings
+) -> tuple[UInt8[np.ndarray, "h w 3"], str | None]:
+    """Decode a picture of any mode as RGB, resized if so set, with a line on what was odd about it;
+    ``LookupError`` if it is broken.
+    """
     try:
-        with open_image(io.BytesIO(data)) as file:
-            image = to_rgb(file)
+        decoded = decode_image(data)
     except UnreadableImageError as error:
         raise LookupError(f"cannot read {name} as an image: {error}") from error
+    image = Image.fromarray(decoded.pixels)
     if settings.resize is not None:
         side = min(image.size)
         left, top = (image.width - side) // 2, (image.height - side) // 2
         image = image.crop((left, top, left + side, top + side))
         kind = Image.Resampling[settings.resize_filter.upper()]
         image = image.resize((settings.resize, settings.resize), kind)
-    return np.asarray(image)
+    return np.asarray(image), decoded.remarks()
 
 
 def _read(path: Path) -> tuple[bytes, FileMark]:

@@ -131,3 +131,21 @@ def test_a_folder_generator_finds_them_all(
     assert "left out: 1 hidden" in said
     with Image.open("run/images/elsewhere/00003_1.png") as made:
         assert made.tobytes() == Image.open(folder / f"00003_1{ending}").tobytes()
+
+
+def test_what_is_odd_about_ready_pictures_is_said(
+    empty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = toys.save_toy_images(empty_folder / "mixed", [f"{name}.png" for name in FILES[:6]])
+    toys.toy_image(7).convert("L").save(folder / "00001_0.png")
+    toys.toy_image(8).convert("LA").save(folder / "00001_1.png")
+    (folder / "00002_0.png").unlink()
+    toys.toy_image(9).save(folder / "00002_0.jpg", quality=95)
+    Path("prompts.txt").write_text("a star\na ring\na heart\n")
+    Path("c.yaml").write_text(RUN.format(folder="mixed"))
+    for _ in range(2):  # also by a start that makes no image
+        assert main(["run", "c.yaml", "--out", "run", "--stop-after", "generate"]) == 0
+        said = capsys.readouterr().err
+        assert "elsewhere: 2 of 6 images are grey" in said
+        assert "elsewhere: 1 of 6 images have an alpha channel" in said
+        assert "elsewhere: 1 of 6 images are JPEG files" in said

@@ -39,15 +39,15 @@ def image_records(folder: Path) -> list[ImageRecord]:
 
 
 def folder_images(
-    folder: Path, at_most: int | None = None, sha256: Callable[[Path], str | None] = file_sha256
+    folder: Path, at_most: int | None = None, sha256: Callable[[Path], str | None] | None = None
 ) -> tuple[list[ImageRecord], list[str]]:
     """The same, or ``at_most`` so many of them, and remarks on what was left out.
 
-    ``sha256`` gives the hash of a file, None for one that cannot be read.
-
-    A part is drawn by the contents of the files, whatever their names, with the same share of every
-    class where the images lie in folders by class.
+    ``sha256`` gives the hash of a file, None for one that cannot be read. A part is drawn by the
+    contents of the files, whatever their names, with the same share of every class where the images
+    lie in folders by class.
     """
+    sha256 = sha256 or _sha256
     if not folder.is_dir():
         raise MetricError(f"there is no folder {folder}")
     pictures = list_pictures(folder, MetricError)
@@ -64,6 +64,13 @@ def folder_images(
         keys = [record.sha256 for record in records]
         records = drawn_order(records, keys, _classes(pictures.names))[:at_most]
     return records, remarks
+
+
+def _sha256(path: Path) -> str | None:
+    try:
+        return file_sha256(path)
+    except OSError:  # reading it will say why
+        return None
 
 
 def _classes(names: Sequence[str]) -> list[str]:

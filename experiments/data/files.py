@@ -95,7 +95,8 @@ def _listing(path: Path) -> list[Captioned]:
             if given is None:
                 raise RequestError(f"{where}: missing required field {usual!r}")
         name, text = fields[str(file)], fields[str(caption)]
-        texts[_text(name, f"{where}: {file}")] += _clean(
+        plain = _text(name, f"{where}: {file}").replace("\\", "/")  # as Windows writes paths
+        texts[plain] += _clean(
             _text(one, f"{where}: {caption}")
             for one in (text if isinstance(text, list) else [text])
         )

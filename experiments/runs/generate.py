@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import RequestError, environment_failure, reason_of
+from gandiff.common.images import BETWEEN
 from gandiff.experiments.runs.fence import fenced, machine_failure
 from gandiff.experiments.runs.freshness import say_outdated
 from gandiff.experiments.runs.retry import Work, given_up, most_common_reason, work_of
@@ -129,6 +130,9 @@ def oddities(run: Run, name: str) -> list[str]:
     entries = run.entries(name)
     facts = run.record.generators.get(name, {})
     lines = [f"{name}: {remark}" for remark in facts.get("remarks") or ()]
+    if run.is_lookup(name):
+        odd = Counter(r for e in entries if e.status == "ok" for r in _remarks(e.reason))
+        lines += [f"{name}: {n} of {len(entries)} images {words}" for words, n in odd.items()]
     for status in ("failed", "filtered"):
         if chosen := [entry for entry in entries if entry.status == status]:
             count, why = len(chosen), most_common_reason(chosen)
@@ -146,6 +150,10 @@ def oddities(run: Run, name: str) -> list[str]:
         listed = ", ".join(f"{w}x{h}: {n}" for (w, h), n in sizes.most_common(4))
         lines.append(f"{name}: the images have {len(sizes)} sizes ({listed})")
     return lines
+
+
+def _remarks(reason: str | None) -> list[str]:
+    return reason.split(BETWEEN) if reason else []
 
 
 @contextlib.contextmanager

@@ -33,6 +33,7 @@ ODDITIES = {
     "turned": "were turned upright, as the camera recorded",
     "lab": "are in the colour space L*a*b* and were converted to RGB",
 }
+BETWEEN = " / "  # stands between the remarks on one file
 # PIL's names of the formats that are read, with their modules. Others are not even tried: some
 # start a program (EPS), and what no ending promises is read by none of the ways in.
 _FORMATS = {
@@ -55,6 +56,11 @@ class DecodedImage:
 
     pixels: UInt8[np.ndarray, "h w 3"]
     oddities: frozenset[str]
+
+    def remarks(self) -> str | None:
+        """What ``ODDITIES`` says of the file, in its order, with ``BETWEEN`` between; or None."""
+        said = [words for name, words in ODDITIES.items() if name in self.oddities]
+        return BETWEEN.join(said) or None
 
 
 def decode_image(data: bytes, *, alpha: Alpha = "white") -> DecodedImage:

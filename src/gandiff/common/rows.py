@@ -5,6 +5,7 @@ The one reader of prompt files, of mappings from prompts to files and of caption
 
 from __future__ import annotations
 
+import codecs
 import functools
 import json
 import re
@@ -54,17 +55,22 @@ def read_rows(path: Path, error: type[GandiffError] = RequestError) -> Iterator[
 
 
 def read_text(path: Path, error: type[GandiffError] = RequestError) -> str:
-    """A file's UTF-8 text without a byte order mark, which spreadsheets write; raises ``error``.
+    """A file's text without a byte order mark, which spreadsheets write; raises ``error``.
 
-    Line breaks are as they stand there.
+    It must be UTF-8, or UTF-16 with its mark, as "Unicode text" of spreadsheets is. Line breaks are
+    as they stand there.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            return file.read()
-    except UnicodeDecodeError as bad:
-        raise error(f"{path}: expected UTF-8 text; byte {bad.start} is not") from None
+        data = path.read_bytes()
     except OSError as bad:
         raise error(f"{path} cannot be read: {bad.strerror or bad}") from None
+    marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
+    encoding = "utf-16" if data.startswith(marks) else "utf-8-sig"
+    try:
+        return data.decode(encoding)
+    except UnicodeDecodeError as bad:
+        name = encoding.upper().removesuffix("-SIG")
+        raise error(f"{path}: expected {name} text; byte {bad.start} is not") from None
 
 
 def find_metadata(folder: Path) -> Path | None:

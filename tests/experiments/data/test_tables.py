@@ -64,6 +64,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "capitals": ("metadata.csv", csv_of("File_Name,Text", PROMPTS)),
     "another word": ("metadata.csv", csv_of("file,Caption", PROMPTS)),
     "prompts": ("metadata.jsonl", jsonl_of("File", "Prompt", PROMPTS)),
+    "Unicode text": ("metadata.csv", csv_of("file_name,text", PROMPTS, "\r\n")),
     "blank columns": ("metadata.csv", csv_of("file_name,text,,", PROMPTS)),
 }
 
@@ -75,6 +76,8 @@ def test_a_table_is_read_alike_for_training_and_for_ready_pictures(
     name, text = TABLES[kind]
     toys.save_toy_images(tmp_path, NAMES)
     path = write(tmp_path / name, text)
+    if kind == "Unicode text":  # as spreadsheets call UTF-16 with its mark
+        path.write_bytes(text.encode("utf-16"))
     assert trained_on(tmp_path) == one_space(PROMPTS)
     assert generated(tmp_path, PROMPTS) == ["ok"] * len(PROMPTS)
     assert one_space([row["text"] for row in read_prompt_file(path)]) == one_space(PROMPTS)
@@ -122,6 +125,13 @@ def test_coco_with_a_mark_and_ids_as_text(tmp_path: Path) -> None:
     write(path, json.dumps(content).replace("star", "\\ud83d"))
     with pytest.raises(RequestError, match="caption of image 7 has half of a surrogate pair"):
         trained_on(tmp_path)
+
+
+def test_names_may_be_written_as_on_windows(tmp_path: Path) -> None:
+    toys.save_toy_images(tmp_path, ["deep/a.png"])
+    write(tmp_path / "metadata.csv", "file_name,text\ndeep\\a.png,a star\n")
+    assert [one.path for one in list_captioned(tmp_path)] == [tmp_path / "deep/a.png"]
+    assert generated(tmp_path, ["a star"]) == ["ok"]
 
 
 @pytest.mark.parametrize("table", [True, False])
