@@ -171,9 +171,9 @@ def _generations(
         _, problem = _attempt(None, generator.load, device)
         bar.set_description(f"{batches[0].generator}: drawing")
         for batch in batches:
-            called, reason = _attempt(problem, call, generator, batch)
+            called, reason = _attempt(problem, call, generator, batch.requests())
             made = called[0] if called else [_missing(reason)] * len(batch.jobs)
-            for job, generation in zip(batch.jobs, made, strict=True):
+            for job, generation in zip(batch.jobs, made, strict=False):  # not the padding's
                 yield job, check_generation(generation, None), None
         jobs = [job for batch in batches for job in batch.jobs if job.sample == 0]
         for job in jobs if steps else ():
