@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from gandiff.common.errors import RequestError
-from gandiff.common.run_record import RECORD, REPORT, RESULTS, SCORES
+from gandiff.common.run_record import REPORT, RESULTS, SCORES
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
-from gandiff.experiments.config.load import comparison_from_dict, load_comparison
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
@@ -21,13 +21,14 @@ from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.provenance import now
 from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.target import RUNS, find_target, need_run
 from gandiff.experiments.runs.traces import make_traces
 from gandiff.experiments.scoring.problems import (
     missing_images,
     missing_measurements,
     missing_timings,
 )
-from gandiff.experiments.scoring.report import report_run
+from gandiff.experiments.scoring.report import check_report, report_run
 from gandiff.experiments.scoring.score import check_scoring, score_run
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
@@ -37,7 +38,6 @@ if TYPE_CHECKING:
 
 Stage = Literal["generate", "time", "score", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order of a run
-RUNS = Path("runs")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,18 +69,22 @@ class RunSummary:
         return pd.read_parquet(self.folder / SCORES)
 
 
-def run(
-    target: Path,
-    *,
-    out: Path | None = None,
-    limit: int | None = None,
-    until: Stage = "report",
-    overrides: Sequence[str] = (),
-    **options: Any,
-) -> RunSummary:
-    """Run a comparison file up to a stage; what is there and valid already is not done again."""
-    comparison = load_comparison(target, overrides, limit)
-    return run_comparison(comparison, out or RUNS / comparison.name, until=until, **options)
+def run(target: Path, *, until: Stage = "report", **options: Any) -> RunSummary:
+    """Run a comparison file up to a stage, or continue a run folder as it was recorded.
+
+    What is there and valid already is not done again. ``options`` are those of ``stage``.
+    """
+    return _run_target(STAGES[: STAGES.index(until) + 1], target, **options)
+
+
+def stage(target: Path, stage: Stage, **options: Any) -> RunSummary:
+    """Do one stage of a run folder, or of the run that a comparison file makes.
+
+    ``options`` are ``out`` (the run folder), ``overrides`` (``field.path=value`` texts) and
+    ``limit`` (the first N prompts only), and those of ``run_comparison``. They are subject to the
+    same rules for a run folder as for a file: what decides the images that are there is fixed.
+    """
+    return _run_target((stage,), target, **options)
 
 
 def run_comparison(
@@ -95,28 +99,26 @@ def run_comparison(
     return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
 
-def stage(
-    target: Path, stage: Stage, *, out: Path | None = None, quiet: bool = False, command: str = ""
+def _run_target(
+    stages: Sequence[Stage],
+    target: Path,
+    *,
+    out: Path | None = None,
+    overrides: Sequence[str] = (),
+    limit: int | None = None,
+    **options: Any,
 ) -> RunSummary:
-    """Do one stage of a run folder, or of the run that a comparison file makes."""
-    suite = None
-    if (target / RECORD).is_file():
-        folder, recorded = target, load_run(target)
-        # Its prompts may have been given from Python.
-        comparison, suite = recorded.comparison, recorded.suite
-    else:
-        comparison = load_comparison(target)
-        folder = out or RUNS / comparison.name
-        if stage != "generate" and not (folder / RECORD).is_file():
-            raise RequestError(
-                f"there is no run in {folder} yet; start with: gandiff generate {target}"
-            )
-    if stage != "report":
-        return _do((stage,), comparison, folder, quiet=quiet, command=command, suite=suite)
-    if not (folder / RESULTS).is_file():
-        raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
-    opened = load_run(folder)
-    return _summary(opened, report_run(opened), (stage,))
+    where = find_target(target, out=out, overrides=overrides, limit=limit)
+    folder = where.folder
+    if "generate" not in stages:
+        need_run(where, target)
+    if stages[0] == "report":
+        if not (folder / RESULTS).is_file():
+            raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
+        if where.is_as_recorded:  # then nothing is to be locked or recorded
+            opened = load_run(folder)
+            return _summary(opened, report_run(opened), stages)
+    return _do(stages, where.comparison, folder, suite=where.suite, **options)
 
 
 def _do(
@@ -131,13 +133,16 @@ def _do(
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
     sentences: list[str] = []
+    check = check_scoring if "score" in stages else None
+    if stages[0] == "report":
+        check = check_report
     with open_run(
         comparison,
         folder,
         command=command,
         suite=suite,
         generators=generators,
-        check=check_scoring if "score" in stages else None,
+        check=check,
         makes_images="generate" in stages,
     ) as opened:
         if "generate" in stages:
@@ -145,13 +150,16 @@ def _do(
             make_traces(opened, quiet=quiet)
         else:
             note_oddities(opened)
+        if "score" not in stages:
+            for warning in opened.record.scoring_warnings:
+                opened.warn(warning)
         if "time" in stages:
             time_run(opened, quiet=quiet)
         if "score" in stages:
             score_run(opened, quiet=quiet)
         if "report" in stages:
             opened.update(status="done", finished=now())  # which the report says, and it is last
-            sentences = report_run(opened, again=False)
+            sentences = report_run(opened, again=stages[0] == "report")
         return _summary(opened, sentences, stages)
 
 
@@ -185,6 +193,7 @@ def compare(
     metrics: Sequence[str] | None = None,
     out: Path | str = RUNS / "compare",
     quiet: bool = False,
+    retry: bool | None = None,
     **settings: Any,
 ) -> RunSummary:
     """Compare generators from Python.
@@ -193,10 +202,13 @@ def compare(
     to a mapping as in a comparison file (``{"type": "gan"}``). ``suite`` is a name, a file, a
     ``PromptSuite`` or a list of prompts. ``settings`` are the other fields of a comparison file
     (``samples_per_prompt``, ``seed``, ``batch_size`` ...). Calls of a function may cost money, so
-    it is timed only where ``timing`` is given.
+    it is timed only where ``timing`` is given. Failed images are tried again by the next call into
+    the same ``out`` unless they failed twice for the same reason; ``retry=True`` tries all of them,
+    False none.
     """
     comparison, options = build(generators, suite, metrics, settings)
-    return run_comparison(comparison, Path(out), quiet=quiet, command="gandiff.compare", **options)
+    options |= {"quiet": quiet, "retry": retry, "command": "gandiff.compare"}
+    return run_comparison(comparison, Path(out), **options)
 
 
 def build(

@@ -127,8 +127,11 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     lines = []
     if git.get("commit"):
         lines.append(("take the same code", f"git checkout {shlex.quote(str(git['commit']))}"))
-    again = f"gandiff run {folder}/{COMPARISON_FILE}"
-    lines.append(("run it all again", run.record.command or again))
+    again = run.record.command or f"gandiff run {folder}/{COMPARISON_FILE}"
+    first, *later = run.record.commands or (again,)
+    how = "run it all again" if first.startswith("gandiff ") else "call it again from Python"
+    lines.append((how, first))
+    lines += [("then", command) for command in later]
     key = next((image.key for image in run.images if image.is_ok), None)
     if key:
         lines.append(

@@ -98,7 +98,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
     ("line", "said"),
     [
         ("rn", "did you mean 'run'"),
-        ("run", "missing argument 'FILE'"),
+        ("run", "missing argument 'RUN_OR_FILE'"),
         ("run x.yaml --limit 0", "--limit"),
         ("run x.yaml --limt 3", "--limit"),
         ("run x.yaml --stop-after report", "--stop-after"),

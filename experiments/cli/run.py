@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from gandiff.experiments.cli.invocation import this_command
-from gandiff.experiments.cli.options import File, Overrides
+from gandiff.experiments.cli.options import Overrides
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -26,9 +26,22 @@ if TYPE_CHECKING:
 app = typer.Typer()
 Target = Annotated[
     Path,
-    typer.Argument(metavar="RUN_OR_FILE", help="A run folder, its YAML file, or a shipped name."),
+    typer.Argument(metavar="RUN_OR_FILE", help="A run folder, a YAML file, or a shipped name."),
 ]
 Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
+]
+Retry = Annotated[
+    bool | None,
+    typer.Option(
+        "--retry/--no-retry",
+        help="Try all failed images again, or none; otherwise those that did not fail twice for "
+        "the same reason.",
+        show_default=False,
+    ),
+]
 
 
 @app.command(
@@ -36,19 +49,18 @@ Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<n
         "gandiff run scenes",
         "gandiff run scenes --limit 8 --out runs/small",
         "gandiff run mine.yaml --set generators.gan.truncation_psi=0.7 --stop-after generate",
+        "gandiff run runs/mine --retry",
     )
 )
 def run(
-    file: File,
+    target: Target,
     out: Out = None,
-    limit: Annotated[
-        int | None,
-        typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
-    ] = None,
+    limit: Limit = None,
     stop_after: Annotated[
         Literal["generate", "time", "score"] | None,
         typer.Option(help="Leave out the later stages."),
     ] = None,
+    retry: Retry = None,
     overrides: Overrides = None,
     allow_pickle: Annotated[
         bool,
@@ -59,18 +71,21 @@ def run(
 ) -> None:
     """Run a whole comparison: plan, generate, time, score, report.
 
-    What is there and valid already is kept, so the same command continues a run that was stopped.
+    What is there and valid already is kept, so the same command continues a run that was stopped. A
+    run folder is continued as it was recorded. The exit code is 1 if a generator made no image or a
+    metric could not be measured.
     """
     from gandiff.experiments import api
 
     changes = list(overrides or [])
     if allow_pickle:
-        changes += _allow_pickle(file, changes)
+        changes += _allow_pickle(target, changes)
     summary = api.run(
-        file,
+        target,
         out=out,
         limit=limit,
         until=stop_after or "report",
+        retry=retry,
         overrides=changes,
         quiet=quiet,
         command=this_command(),
@@ -84,27 +99,62 @@ def run(
         "gandiff generate runs/scenes",
     )
 )
-def generate(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
-    """Make the images of a run that are not there yet."""
-    run_stage(target, "generate", out, quiet, as_json)
+def generate(
+    target: Target,
+    out: Out = None,
+    limit: Limit = None,
+    retry: Retry = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """Make the images of a run that are not there yet, and try failed ones again."""
+    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
+    run_stage(target, "generate", as_json, retry=retry, **chosen)
 
 
-@app.command(epilog=examples("gandiff time runs/scenes", "gandiff time runs/scenes --json"))
-def time(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
+@app.command(
+    epilog=examples(
+        "gandiff time runs/scenes",
+        "gandiff time runs/scenes --set timing.repeats=30",
+    )
+)
+def time(
+    target: Target,
+    out: Out = None,
+    limit: Limit = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Measure the speed and memory of a run's generators.
 
     Each is loaded once, in a process of its own; what was measured already is kept.
     """
-    run_stage(target, "time", out, quiet, as_json)
+    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
+    run_stage(target, "time", as_json, **chosen)
 
 
-@app.command(epilog=examples("gandiff report runs/scenes", "gandiff report runs/scenes --json"))
-def report(target: Target, out: Out = None, quiet: Quiet = False, as_json: Json = False) -> None:
+@app.command(
+    epilog=examples(
+        "gandiff report runs/scenes",
+        "gandiff report runs/scenes --set report.gallery_prompts=50",
+    )
+)
+def report(
+    target: Target,
+    out: Out = None,
+    limit: Limit = None,
+    overrides: Overrides = None,
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
     """Write the report of a run.
 
     It is written from the results, so no model is loaded.
     """
-    run_stage(target, "report", out, quiet, as_json)
+    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
+    run_stage(target, "report", as_json, **chosen)
 
 
 @app.command(
@@ -139,11 +189,11 @@ def replay(
     raise typer.Exit(0 if result.same else 1)
 
 
-def run_stage(target: Path, stage: Stage, out: Path | None, quiet: bool, as_json: bool) -> None:
-    """Run one stage of a run and print what came of it."""
+def run_stage(target: Path, stage: Stage, as_json: bool, **options: Any) -> None:
+    """Run one stage of a run and print what came of it; ``options`` are those of ``api.stage``."""
     from gandiff.experiments import api
 
-    summary = api.stage(target, stage, out=out, quiet=quiet, command=this_command())
+    summary = api.stage(target, stage, command=this_command(), **options)
     echo_summary(summary, as_json)
 
 
@@ -182,11 +232,11 @@ def _echo_text(summary: RunSummary) -> None:
         typer.echo(one_line(sentence))
 
 
-def _allow_pickle(file: Path, overrides: list[str]) -> list[str]:
+def _allow_pickle(target: Path, overrides: list[str]) -> list[str]:
     """Overrides that set ``allow_pickle`` for every generator that knows the setting."""
-    from gandiff.experiments.config.load import load_comparison
+    from gandiff.experiments.runs.target import find_target
 
-    comparison = load_comparison(file, overrides)
+    comparison = find_target(target, overrides=overrides).comparison
     return [
         f"generators.{name}.allow_pickle=true"
         for name, entry in comparison.generators.items()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.cli.options import Given, read_pairs, takes
+from gandiff.experiments.cli.options import Given, Overrides, read_pairs, takes
 from gandiff.experiments.cli.output import (
     Json,
     Overwrite,
@@ -20,7 +20,7 @@ from gandiff.experiments.cli.output import (
     number,
     one_line,
 )
-from gandiff.experiments.cli.run import Out, run_stage
+from gandiff.experiments.cli.run import Limit, Out, run_stage
 from gandiff.experiments.scoring.encoding import Encoding
 
 if TYPE_CHECKING:
@@ -62,6 +62,8 @@ def score(
     weights: Weights = None,
     *,
     out: Out = None,
+    limit: Limit = None,
+    overrides: Overrides = None,
     as_json: Json = False,
 ) -> None:
     """Measure the images of a run, or of a folder.
@@ -74,8 +76,14 @@ def score(
     _check_options(
         target, is_run, metrics, only_folders=any([reference, metrics is not None, weights, *only])
     )
+    if not is_run and any([out, limit is not None, overrides]):
+        raise RequestError(
+            f"{target} is a folder of images, not a run, to which --set, --limit and --out belong; "
+            "use --metrics and --max-images"
+        )
     if is_run:
-        run_stage(target, "score", out, encoding["quiet"], as_json)
+        asked = {"out": out, "limit": limit, "overrides": overrides or ()}
+        run_stage(target, "score", as_json, quiet=encoding["quiet"], **asked)
         return
     assert metrics is not None  # _check_options has seen to it
     from gandiff.experiments.scoring.folders import measure_folders

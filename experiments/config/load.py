@@ -18,7 +18,7 @@ from gandiff.experiments.config.paths import (
     resolve_settings,
     shipped_comparisons,
 )
-from gandiff.experiments.config.types import Comparison, GeneratorConfig
+from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
 from gandiff.experiments.plugins.registry import check_settings, make_metric
 
@@ -68,6 +68,35 @@ def comparison_from_dict(
     return _check(document, base=Path(base), objects=ready)
 
 
+def change_comparison(
+    recorded: Comparison, overrides: Iterable[str], limit: int | None, *, origin: str
+) -> Comparison:
+    """The comparison of a run with fields overridden; itself if there is nothing to override.
+
+    What changes is checked as in a file. The rest may name files that have gone since.
+    """
+    overrides = list(overrides)
+    if not overrides and limit is None:
+        return recorded
+    document = Document(origin=origin, data=comparison_to_dict(recorded))
+    _override(document, overrides, limit)
+    comparison = dataclasses.replace(_typed(document), base=recorded.base)
+    if comparison == dataclasses.replace(recorded, text=""):
+        return recorded
+    base, before = recorded.folder, recorded.generators
+    _check_name(document, ("name",), comparison.name)
+    if comparison.suite != recorded.suite:
+        _check_suite(document, comparison, base)
+    kept = [name for name, config in comparison.generators.items() if config == before.get(name)]
+    comparison = _check_generators(document, comparison, base, kept)
+    if comparison.reference != recorded.reference:
+        comparison = _check_reference(document, comparison, base)
+    if (comparison.reference, comparison.metrics) != (recorded.reference, recorded.metrics):
+        _check_metrics(document, comparison)
+    _check_headline(document, comparison)
+    return comparison
+
+
 def _read(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
@@ -95,17 +124,8 @@ def _check(
     limit: int | None = None,
     objects: Iterable[str] = (),
 ) -> Comparison:
-    data = document.data
-    _write_out(data)
-    for assignment in overrides:
-        apply_override(document, assignment)
-        _write_out(data)  # again, for --set suite=prompts.txt
-    data.setdefault("name", Path(document.origin).stem)
-    if limit is not None:
-        if limit < 1:
-            raise RequestError(f"--limit must be at least 1, got {limit}")
-        suite = data.get("suite")
-        data["suite"] = {**(suite if isinstance(suite, dict) else {}), "limit": limit}
+    _override(document, overrides, limit)
+    document.data.setdefault("name", Path(document.origin).stem)
     comparison = _typed(document)
     _check_name(document, ("name",), comparison.name)
     _check_suite(document, comparison, base)
@@ -114,6 +134,19 @@ def _check(
     _check_metrics(document, comparison)
     _check_headline(document, comparison)
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
+
+
+def _override(document: Document, overrides: Iterable[str], limit: int | None) -> None:
+    data = document.data
+    _write_out(data)
+    for assignment in overrides:
+        apply_override(document, assignment)
+        _write_out(data)  # again, for --set suite=prompts.txt
+    if limit is not None:
+        if limit < 1:
+            raise RequestError(f"--limit must be at least 1, got {limit}")
+        suite = data.get("suite")
+        data["suite"] = {**(suite if isinstance(suite, dict) else {}), "limit": limit}
 
 
 def _write_out(data: dict[str, Any]) -> None:

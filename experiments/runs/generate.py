@@ -39,6 +39,8 @@ def generate_images(run: Run, *, quiet: bool = False, retry: bool | None = None)
     waiting = {name: work for name in run.batches if (work := work_of(run, name, retry))}
     for name in run.record.unmade.keys() - waiting.keys():
         _settled(run, name)
+    if waiting:
+        run.note_command()
     try:
         with _progress(run, waiting, quiet) as advance:
             for name, work in waiting.items():

@@ -81,7 +81,7 @@ def open_run(
         begun = [prompt.id for prompt in recorded_prompts(folder)]
         suite = suite or open_configured(comparison.suite, comparison.folder, begun)
         run = _planned(comparison, suite, store, generators or {})
-        run.looks_outside = makes_images
+        run.command, run.looks_outside = command, makes_images
         if makes_images:
             _check_generators(run)
         if check is not None:
@@ -229,8 +229,10 @@ def _check_generators(run: Run) -> None:
 def _begin(run: Run, command: str, *, describe: bool) -> None:
     """Write what is known before the first image; run.json, which makes it a run, comes last."""
     old = run.record
-    text = run.comparison.text or write_yaml(comparison_to_dict(run.comparison))
-    write_atomically(run.folder / COMPARISON_FILE, text.encode())
+    asked, file = comparison_to_dict(run.comparison), run.folder / COMPARISON_FILE
+    if run.comparison.text or asked != old.comparison or not file.is_file():
+        text = run.comparison.text or write_yaml(asked)
+        write_atomically(file, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
     known = {name: old.generators[name] for name in run.batches if old.generators.get(name)}
     machine = provenance.environment(run.device)
@@ -239,10 +241,12 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
         status="running",
         error=None,
         command=command,
+        # A run of an earlier version has only its last one.
+        commands=old.commands or tuple(filter(None, [old.command])),
         created=old.created or provenance.now(),
         finished=None,
         base=run.comparison.base,
-        comparison=comparison_to_dict(run.comparison),
+        comparison=asked,
         suite=run.suite.describe(),
         generators=known,
         counts={},

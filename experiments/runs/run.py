@@ -32,6 +32,7 @@ class Run:
     batches: Mapping[str, Sequence[Batch]]  # of each generator
     record: RunRecord
     objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
+    command: str = ""  # that this is done for
     ledger: ContentLedger = dataclasses.field(default_factory=ContentLedger)
     looks_outside: bool = False  # whether images are compared with the files that they came from
     outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
@@ -89,6 +90,11 @@ class Run:
         """Replace fields of run.json."""
         self.record = dataclasses.replace(self.record, **fields)
         self.store.write_json(RECORD, self.record.to_json())
+
+    def note_command(self) -> None:
+        """Note that the command makes or measures something, for who wants to do it again."""
+        if self.command and self.command not in self.record.commands:
+            self.update(commands=(*self.record.commands, self.command))
 
     def warn(self, message: str) -> None:
         """Note something odd that did not stop the run, once."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gandiff.common.errors import RequestError
 from gandiff.common.run_record import (
     CATEGORIES,
     DESCRIPTIONS,
@@ -12,6 +13,7 @@ from gandiff.common.run_record import (
     SCORES,
     Reported,
 )
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.runs.describe import describe_run
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import tied_prompts
@@ -34,6 +36,17 @@ def report_run(run: Run, *, again: bool = True) -> list[str]:
         reported = Reported(scored=scored, verdict=write_report(run.folder).verdict)
         run.update(reported=reported)
     return list(reported.verdict)
+
+
+def check_report(run: Run) -> None:
+    """Refuse a report on other metrics or references than were measured."""
+    scored = comparison_from_dict(run.record.comparison, base=run.record.base, trusted=True)
+    for field in ("metrics", "reference"):
+        if getattr(run.comparison, field) != getattr(scored, field):
+            raise RequestError(
+                f"other {field.rstrip('s')}s were measured; measure first: "
+                f"gandiff score {run.folder}, with the same change"
+            )
 
 
 def complete_tables(folder: Path, seed: int) -> None:

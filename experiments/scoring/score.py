@@ -105,6 +105,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
         return False
     if changes := say_changes(run, parts):
         run.warn(changes)
+    run.note_command()
     cache = open_cache(run, quiet=quiet)
     warnings = _measure_all(run, cache, outside)
     run.update(scoring_files=tuple(str(file) for file in cache.files()))

@@ -39,6 +39,8 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
                 _complete_facts(run, name)
             if why_not_timed(run, name) is None:
                 waiting.append((name, mark))
+    if waiting:
+        run.note_command()
     for name, mark in tqdm(waiting, desc="timing", unit="generator", disable=quiet or not waiting):
         measured: dict[str, Any] = {"mark": mark}
         with fenced(run.folder, functools.partial(measured.setdefault, "problem")):

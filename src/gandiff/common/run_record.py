@@ -119,7 +119,8 @@ class RunRecord:
     name: str = ""
     status: str = "done"  # running, done, failed or interrupted
     error: str | None = None
-    command: str = ""
+    command: str = ""  # of the last start
+    commands: tuple[str, ...] = ()  # of each start that made or measured something
     created: str | None = None
     finished: str | None = None
     base: str = "."  # the folder that relative paths of the comparison start from

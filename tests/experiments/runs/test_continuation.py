@@ -130,7 +130,7 @@ def test_a_folder_with_something_else_in_it_is_refused(tmp_path: Path) -> None:
         RequestError, match=r"holds 'other.log'|holds 'prompts.txt'|holds 'toys.yaml'"
     ):
         make(file, out=".")
-    with pytest.raises(RequestError, match=r"is a file; a run needs a folder"):
+    with pytest.raises(RequestError, match=r"is a file; give a folder"):
         make(file, out="toys.yaml")
 
 
