@@ -204,5 +204,7 @@ def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )
         return read_mapping(path, folder)
-    usual = find_metadata(folder) if settings.pattern is None else None
+    if settings.pattern is not None:
+        return None
+    usual = find_metadata(folder) or find_metadata(folder / "train")  # imagefolder's split
     return None if usual is None else read_mapping(usual, folder)

@@ -67,7 +67,7 @@ def read_text(path: Path, error: type[GandiffError] = RequestError) -> str:
     marks = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
     encoding = "utf-16" if data.startswith(marks) else "utf-8-sig"
     try:
-        return data.decode(encoding)
+        return data.decode(encoding).lstrip("\ufeff")  # joined files have more than one
     except UnicodeDecodeError as bad:
         name = encoding.upper().removesuffix("-SIG")
         raise error(f"{path}: expected {name} text; byte {bad.start} is not") from None

@@ -64,6 +64,7 @@ TABLES: dict[str, tuple[str, str]] = {
     "capitals": ("metadata.csv", csv_of("File_Name,Text", PROMPTS)),
     "another word": ("metadata.csv", csv_of("file,Caption", PROMPTS)),
     "prompts": ("metadata.jsonl", jsonl_of("File", "Prompt", PROMPTS)),
+    "split": ("train/metadata.csv", csv_of("file_name,text", PROMPTS)),
     "Unicode text": ("metadata.csv", csv_of("file_name,text", PROMPTS, "\r\n")),
     "blank columns": ("metadata.csv", csv_of("file_name,text,,", PROMPTS)),
 }
@@ -74,8 +75,8 @@ def test_a_table_is_read_alike_for_training_and_for_ready_pictures(
     kind: str, tmp_path: Path
 ) -> None:
     name, text = TABLES[kind]
-    toys.save_toy_images(tmp_path, NAMES)
     path = write(tmp_path / name, text)
+    toys.save_toy_images(path.parent, NAMES)
     if kind == "Unicode text":  # as spreadsheets call UTF-16 with its mark
         path.write_bytes(text.encode("utf-16"))
     assert trained_on(tmp_path) == one_space(PROMPTS)
