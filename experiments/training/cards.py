@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
+from gandiff.common.files import write_atomically
 from gandiff.common.measurements import shown_in
+from gandiff.experiments.training.claim import CARD
 
 _HEAD = "library_name: gandiff\n"
 _LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
@@ -32,6 +35,11 @@ In a comparison file it is `{type: diffusers, pipeline: path/to/this/folder}`.
 
 """
 _SCORES = "## Scores\n\n"
+
+
+def write_card(folder: Path, card: str) -> None:
+    """Write the model card; half of one would not be known as ours any more."""
+    write_atomically(folder / CARD, card.encode())
 
 
 def _measured(record: Mapping[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,7 +14,8 @@ from gandiff.common.lock import HOLDER
 from gandiff.common.outputs import check_folder, claim_folder, refuse_foreign, visible
 from gandiff.experiments.training.records import CHECKPOINT, RECORD, TEXT_RECORD
 
-_CARD, _LABEL = "README.md", "gandiff train"
+CARD, _LABEL = "README.md", "gandiff train"
+_UNFINISHED = re.compile(r"\.[0-9]+\.tmp$")  # of write_atomically
 _OUR_CARD = "library_name: gandiff"
 
 
@@ -29,12 +31,20 @@ def claim(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> 
         check_folder(folder)
     if not overwrite:
         refuse_foreign(file for folder in folders for file in _foreign(folder))
-        cards = (folder / _CARD for folder in parts or (out,))
+        cards = (folder / CARD for folder in parts or (out,))
         refuse_foreign(card for card in cards if card.is_file() and not _is_our_card(card))
     with ExitStack() as claimed:
         for folder in folders:
             claimed.enter_context(claim_folder(folder, _LABEL))
+            _remove_unfinished(folder)
         yield
+
+
+def _remove_unfinished(folder: Path) -> None:
+    """Remove the files that processes that were killed had not finished."""
+    for path in folder.rglob("*.tmp"):
+        if _UNFINISHED.search(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _foreign(folder: Path) -> Iterator[Path]:

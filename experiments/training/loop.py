@@ -271,6 +271,8 @@ class Loop:
         known = {field.name for field in dataclasses.fields(TrainingProgress)}
         self.progress = TrainingProgress(**{k: v for k, v in progress.items() if k in known})
         self.log.forget(self.progress.seconds)
+        if self.ranks.first:
+            self.log.rewrite()
 
     def record(self, **facts: Any) -> dict[str, Any]:
         """The training record that goes beside the weights; the curve is thinned to 60 points."""

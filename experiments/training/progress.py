@@ -12,6 +12,7 @@ from typing import Any
 from tqdm import tqdm
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import write_atomically
 from gandiff.common.measurements import shown_in
 
 LOG, TENSORBOARD = "training.jsonl", "tensorboard"
@@ -88,6 +89,11 @@ class TrainingLog:
         if extra is None:
             self._last = seconds
         self._show(seconds, images, fraction)
+
+    def rewrite(self) -> None:
+        """Write the log again: without rows that were rolled back, or torn when it was killed."""
+        text = "".join(json.dumps(row) + "\n" for row in self.curve)
+        write_atomically(self.folder / LOG, text.encode())
 
     def forget(self, seconds: float) -> None:
         """Drop smoothed losses and rows of a time that was rolled back."""

@@ -31,3 +31,9 @@ def make_read_only(disk: Path, read_only: bool = True) -> None:
     """Write-protect a small disk, or lift that."""
     how = "ro" if read_only else "rw"
     subprocess.run(["mount", "-o", f"remount,{how}", str(disk)], check=True)
+
+
+def resize(disk: Path, megabytes: float) -> None:
+    """Give a small disk another size."""
+    size = f"remount,size={round(megabytes * 1024)}k"
+    subprocess.run(["mount", "-o", size, str(disk)], check=True)

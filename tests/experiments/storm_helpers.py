@@ -24,8 +24,8 @@ TABLES = ("scores.parquet", "results.parquet", "differences.parquet")
 _COSTS = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 
 
-def begin(file: Path, folder: Path) -> int:
-    """Start ``gandiff run`` in a process group of its own; returns the id of the process."""
+def begin(words: list[str], folder: Path) -> int:
+    """Start a command that writes ``folder`` in a process group of its own; returns its id."""
     child = os.fork()
     if child:
         return child
@@ -38,7 +38,7 @@ def begin(file: Path, folder: Path) -> int:
         os.dup2(problems, 2)
         from gandiff.experiments.cli import main
 
-        code = main(["run", str(file), "--out", str(folder), "--quiet"])
+        code = main([*words, "--out", str(folder), "--quiet"])
     finally:
         os._exit(code)
 
@@ -104,7 +104,7 @@ def storm(file: Path, base: Path, kills: int, seed: int) -> dict[str, Any]:
     rng = random.Random(seed)
     whole = base / "whole"
     start = time.monotonic()
-    code = wait(begin(file, whole), 120)
+    code = wait(begin(["run", str(file)], whole), 120)
     seconds = time.monotonic() - start
     seen: dict[str, Any] = {"kills": 0, "runs": 0, "faults": [], "stages": {}}
     seen["seconds"] = round(seconds, 2)
@@ -115,7 +115,9 @@ def storm(file: Path, base: Path, kills: int, seed: int) -> dict[str, Any]:
         kept: dict[str, str] = {}
         for attempt in range(1000):
             last = seen["kills"] >= kills or attempt > 12
-            code = wait(begin(file, folder), 120 if last else rng.uniform(0.0, seconds))
+            code = wait(
+                begin(["run", str(file)], folder), 120 if last else rng.uniform(0.0, seconds)
+            )
             now = logged(folder)
             if lost := [key for key, sha in kept.items() if now.get(key) != sha]:
                 seen["faults"].append(f"{folder.name}: {len(lost)} images lost")

@@ -197,7 +197,7 @@ def _save_records(
     vae_record: dict[str, Any],
     unet_record: dict[str, Any],
 ) -> None:
-    from gandiff.experiments.training.cards import PIPELINE_USE, generator_card
+    from gandiff.experiments.training.cards import PIPELINE_USE, generator_card, write_card
 
     record = dict(unet_record)
     record["seconds"] = round(vae_record["seconds"] + unet_record["seconds"], 1)
@@ -217,4 +217,4 @@ def _save_records(
         "The U-Net predicts the noise; the loss is its squared error with min-SNR weights."
     )
     card = generator_card(request.out.name, summary, record, PIPELINE_USE)
-    (request.out / "README.md").write_text(card, encoding="utf-8")
+    write_card(request.out, card)

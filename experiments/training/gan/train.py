@@ -178,7 +178,7 @@ def finish(trainer: GanTrainer, monitor: Monitor) -> None:
 
 def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     """Write the averaged generator, its config, the training record (with ``facts``), the card."""
-    from gandiff.experiments.training.cards import GAN_USE, generator_card
+    from gandiff.experiments.training.cards import GAN_USE, generator_card, write_card
 
     folder.mkdir(parents=True, exist_ok=True)
     g: Any = trainer.ema.module
@@ -202,7 +202,7 @@ def save(folder: Path, trainer: GanTrainer, **facts: Any) -> None:
     )
     name = trainer.request.out.name + ("" if folder == trainer.request.out else " at its best tick")
     card = generator_card(name, summary, record, GAN_USE)
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    write_card(folder, card)
 
 
 def _save_text(folder: Path, encoder: TextEncoder) -> None:

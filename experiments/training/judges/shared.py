@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from gandiff.experiments.scenes.facts import LABELS, Scenes, scene_seeds
 from gandiff.experiments.scenes.suite import SceneBatch, training_batch
 from gandiff.experiments.training.averaging import noise_at, to_tensor
-from gandiff.experiments.training.cards import judge_card
+from gandiff.experiments.training.cards import judge_card, write_card
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 
@@ -83,4 +83,4 @@ def save_judge(
     save_file(weights, folder / f"{prefix}model.safetensors")
     write_json(folder / f"{prefix}config.json", config)
     write_json(folder / RECORD, record)
-    (folder / "README.md").write_text(judge_card(folder.name, record), encoding="utf-8")
+    write_card(folder, judge_card(folder.name, record))

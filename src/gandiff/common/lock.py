@@ -10,6 +10,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import write_atomically
 
 # filelock empties its file whenever somebody tries, so the holder's id is in one of its own.
 LOCK, HOLDER = ".lock", ".lock-holder"
@@ -38,7 +39,12 @@ class WriterLock:
                 f"{self._what} is being written by another process (id {id_}); "
                 "wait for it to end, or choose another --out"
             ) from None
-        self._holder.write_text(f"{os.getpid()} {self._label}".rstrip() + "\n", encoding="utf-8")
+        text = f"{os.getpid()} {self._label}".rstrip() + "\n"
+        try:
+            write_atomically(self._holder, text.encode())  # who wrote here is known by it, too
+        except BaseException:
+            self._lock.release()
+            raise
 
     def release(self, *, remove: bool = False) -> None:
         """Release the lock, and ``remove`` its files where nothing else came of it."""
