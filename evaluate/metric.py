@@ -16,6 +16,8 @@ from jaxtyping import Float
 from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
+NO_FACTS = "needs prompts with stated facts and none has any; use the suite 'scenes'"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRecord:
@@ -127,6 +129,18 @@ class MetricInput:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class PlannedSets:
+    """What a metric will be given, as far as it is known before the first image is made."""
+
+    images: int  # of each generator, if none fails
+    samples: int  # of each prompt
+    prompts: int
+    texts: int  # different ones among the prompts
+    facts: bool  # whether a prompt says what a scene shows
+    references: int | None  # None: there are none
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricOutput:
     """Rows for the results table, and per-image values (aligned with ``images``; NaN: not
     applicable).
@@ -154,12 +168,24 @@ class Metric(abc.ABC):
     optional = False
     needs_reference = False
     needs_prompts = False
+    needs_facts = False
     compares_sets = False
     reads_statistics = False
 
     @abc.abstractmethod
     def measure(self, data: MetricInput) -> MetricOutput:
         """Measure; raises ``MetricError`` when the data does not allow it."""
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """Why it cannot be measured on what is planned, as a sentence; None if it can."""
+        if self.needs_facts and not planned.facts:
+            return f"{self.spec} {NO_FACTS}"
+        if self.needs_reference and planned.images < 2:
+            return (
+                f"{self.spec} compares distributions and needs 2 images or more of each generator; "
+                f"{planned.images} is planned (raise samples_per_prompt or give more prompts)"
+            )
+        return None
 
     def describe(self, part: str = "") -> About:
         """The words for a row; a metric without ``about`` has its name and its class's first line.

@@ -23,6 +23,7 @@ from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.target import RUNS, find_target, need_run
 from gandiff.experiments.runs.traces import make_traces
+from gandiff.experiments.scoring.look import Findings, look, measurable
 from gandiff.experiments.scoring.problems import (
     missing_images,
     missing_measurements,
@@ -67,6 +68,15 @@ class RunSummary:
         import pandas as pd
 
         return pd.read_parquet(self.folder / SCORES)
+
+
+def validate(target: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Findings]:
+    """Check a comparison file and look up all that can be without making or fetching anything.
+
+    Raises ``RequestError`` for what is certainly wrong.
+    """
+    comparison = load_comparison(target, overrides)
+    return comparison, look(comparison)
 
 
 def run(target: Path, *, until: Stage = "report", **options: Any) -> RunSummary:
@@ -240,6 +250,8 @@ def build(
         **settings,
     }
     comparison = comparison_from_dict(data, origin="compare()", objects=ready)
+    if metrics is None:  # of those that nobody asked for, the ones that can be measured
+        comparison = dataclasses.replace(comparison, metrics=tuple(measurable(comparison)))
     # The given order is the order of the report, whichever way each generator was given.
     ordered = {name: comparison.generators[name] for name in generators}
     if "timing" in settings and comparison.timing.enabled:  # which is to ask for it

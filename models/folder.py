@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os.path
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -198,8 +199,10 @@ def _existing_folder(text: str) -> Path:
 
 def _mapping(folder: Path, settings: FolderSettings) -> FileMapping | None:
     if settings.mapping is not None:
-        path = folder / settings.mapping
-        if not path.resolve().is_relative_to(folder):
+        path = Path(os.path.normpath(folder / settings.mapping))
+        if not path.is_relative_to(folder):
+            path = path.resolve()  # a name from the root may come to the folder by a link
+        if not path.is_relative_to(folder):
             raise GeneratorError(
                 f"the mapping {settings.mapping} lies outside of {settings.folder}"
             )

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import json
 import os.path
+import posixpath
 import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -116,6 +117,7 @@ def read_mapping(path: Path, folder: Path) -> FileMapping:
     texts: dict[str, str] = {}
     stated: set[int] = set()
     counts = Counter[str]()
+    below = path.parent.relative_to(folder).as_posix()
     for row in read_rows(path, GeneratorError):
         key = key or _key(row)
         prompt = normal(_field(row, key))
@@ -129,7 +131,7 @@ def read_mapping(path: Path, folder: Path) -> FileMapping:
                 f"{row.where}: sample {place} of {key} {prompt!r} is given twice"
                 + ("; prompts of the same text need prompt_id" if key != "prompt_id" else "")
             )
-        names[prompt][place] = _file(path, row, folder)
+        names[prompt][place] = _file(row, below, folder)
         if key == "prompt_id" and (said := row.name_of(CAPTION)):
             texts[prompt] = normal(str(row.fields[said]))
     if key is None:
@@ -164,16 +166,17 @@ def _field(row: Row, name: str) -> str:
     return str(value)
 
 
-def _file(path: Path, row: Row, folder: Path) -> str:
-    """The name of a row's file relative to the folder."""
+def _file(row: Row, below: str, folder: Path) -> str:
+    """The name of a row's file relative to the folder; the mapping lies ``below`` it."""
     name = _field(row, row.name_of(FILE) or FILE[0])
     plain = name.replace("\\", "/")
-    joined = os.path.normpath(path.parent / plain)
-    if path.parent != folder and not os.path.exists(joined):
-        joined = os.path.normpath(folder / plain)
-    if not Path(joined).is_relative_to(folder):
+    joined = posixpath.normpath(posixpath.join(below, plain))
+    if below != "." and not os.path.exists(folder / joined):
+        joined = posixpath.normpath(plain)
+    joined = joined.removeprefix(f"{folder.as_posix()}/")
+    if joined.startswith(("../", "/")):
         raise GeneratorError(f"{row.where}: {name} lies outside of the folder {folder}")
-    return Path(joined).relative_to(folder).as_posix()
+    return joined
 
 
 def _sample(row: Row) -> int | None:

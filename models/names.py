@@ -7,7 +7,7 @@ import difflib
 import re
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple
 
 from gandiff.common.picture_files import SUFFIXES
@@ -25,7 +25,11 @@ def unpadded(name: str) -> str:
     return re.sub(r"(?<![0-9])(?<![0-9]\.)0+(?=[0-9])", "", folded(name))
 
 
-_FORMS = (str, folded, unpadded)  # how names are compared, the strictest first
+_FORMS: tuple[Callable[[str], str], ...] = (
+    str,
+    folded,
+    unpadded,
+)  # how names are compared, the strictest first
 
 
 class Match(NamedTuple):
@@ -54,9 +58,19 @@ class Names:
         A name that is written in another way (with ``zeros``, in leading zeros as well) counts only
         where nothing else can be meant: one name has that form, and one of those that ask.
         """
-        forms = _FORMS if zeros else _FORMS[:2]
-        wanted = [Counter(form(self._split(name)[0]) for name in asked) for form in forms]
-        return [self._match(name, wanted) for name in asked]
+        matches = [Match()] * len(asked)
+        waiting: Sequence[int] = range(len(asked))
+        for level, form in enumerate(_FORMS if zeros else _FORMS[:2]):
+            wanted = Counter(form(self._split(name)[0]) for name in asked) if waiting else {}
+            left = []
+            for place in waiting:
+                match = self._match(asked[place], level, wanted)
+                if match is None:
+                    left.append(place)
+                else:
+                    matches[place] = match
+            waiting = left
+        return matches
 
     def alike(self, asked: str) -> list[str]:
         """Every name that could be meant, whatever the case, the zeros and the ending."""
@@ -70,19 +84,17 @@ class Names:
         close = difflib.get_close_matches(asked, near, n=1, cutoff=0.3)
         return close[0] if close else None
 
-    def _match(self, name: str, wanted: Sequence[Counter[str]]) -> Match:
+    def _match(self, name: str, level: int, wanted: Mapping[str, int]) -> Match | None:
+        """What a name means in one of the forms; None if there is none of this form."""
         stem, ending = self._split(name)
-        for level, count in enumerate(wanted):
-            key = _FORMS[level](stem)
-            alike = self._form(level).get(key, ())
-            meant = [n for n in alike if not ending or self._split(n)[1] == ending]
-            if meant and count[key] > 1:
-                return Match()
-            if len({self._split(n)[0] for n in meant}) > 1:
-                return Match(several=tuple(meant))
-            if meant:
-                return Match(min(meant, key=lambda n: (n != name, self._rank(n), n)))
-        return Match()
+        key = _FORMS[level](stem)
+        alike = self._form(level).get(key, ())
+        meant = [n for n in alike if not ending or self._split(n)[1] == ending]
+        if not meant or wanted[key] > 1:
+            return Match() if meant else None
+        if len({self._split(n)[0] for n in meant}) > 1:
+            return Match(several=tuple(meant))
+        return Match(min(meant, key=lambda n: (n != name, self._rank(n), n)))
 
     def _form(self, level: int) -> dict[str, list[str]]:
         while len(self._forms) <= level:

@@ -14,12 +14,15 @@ from PIL import Image
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.common.names import did_you_mean
+from gandiff.evaluate.extractors.published import missing_file, missing_of_hub
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
 from gandiff.evaluate.features.encoders import ImageTextExtractor, TextBatch
+from gandiff.evaluate.features.weights import Missing
 
 DEFAULT_MODEL = "ViT-B-32/openai"
 SCENES = Path(__file__).resolve().parent.parent / "pretrained" / "scene-clip"
 _LOCAL = "local-dir:"
+_CACHE = Path("~/.cache/clip").expanduser()  # where open_clip keeps what comes from no hub
 _WEIGHTS = (  # in the order in which open_clip looks for them
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -110,6 +113,24 @@ def open_encoder(*, name: str, variant: str, source: str | None, device: str) ->
     return Clip(name, variant or DEFAULT_MODEL, source, device)
 
 
+def missing(*, variant: str, source: str | None) -> Missing | None:
+    """What is missing of the weights on this machine."""
+    model = variant or DEFAULT_MODEL
+    if source is not None or model == "scenes":
+        return None
+    if model.startswith(_LOCAL):
+        _folder(Path(model.removeprefix(_LOCAL)))
+        return None
+    what, option = f"the weights of the CLIP model {model}", "clip=PATH"
+    settings = _pretrained(model)
+    if hub := settings.get("hf_hub"):
+        repo, _, file = str(hub).rpartition("/")
+        safe = f"{file.rpartition('.')[0]}.safetensors"
+        return missing_of_hub(repo, filter(None, (file, safe, *_WEIGHTS)), what, option)
+    url = str(settings.get("url"))
+    return missing_file(_CACHE / url.rpartition("/")[2], url, what, option)
+
+
 def _resolve(model: str, source: str | None) -> tuple[str, dict[str, Any], Path]:
     """What to call open_clip with, and the weights file that it will read."""
     if source is not None and Path(source).is_dir():
@@ -135,7 +156,8 @@ def _folder(folder: Path) -> tuple[str, dict[str, Any], Path]:
     raise MetricError(f"{folder} holds no CLIP weights; {_WEIGHTS[0]} is missing")
 
 
-def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Path]:
+def _pretrained(model: str) -> dict[str, Any]:
+    """What open_clip says of the published weights NAME/TAG; ``MetricError`` for unknown ones."""
     import open_clip
 
     name, _, tag = model.partition("/")
@@ -145,19 +167,24 @@ def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Pat
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag not in tags:
         raise MetricError(f"open_clip has no weights {tag!r} for {name}{did_you_mean(tag, tags)}")
-    settings = open_clip.get_pretrained_cfg(name, tag)
+    return cast("dict[str, Any]", open_clip.get_pretrained_cfg(name, tag))
+
+
+def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Path]:
+    import open_clip
+
+    name, _, tag = model.partition("/")
+    settings = _pretrained(model)
     # The tag's activation, whatever the architecture's default: open_clip itself only warns.
     quick = {"force_quick_gelu": bool(settings.get("quick_gelu", False))}
     if source is not None:
         kept = {f"image_{key}": settings[key] for key in _PREPROCESS if settings.get(key)}
         return name, {"pretrained": source, **kept, **quick}, Path(source)
-    where = settings.get("hf_hub") or settings.get("url")
     try:
         weights = Path(open_clip.download_pretrained(settings))
     except Exception as error:  # the hub client has a tree of errors of its own
-        raise MetricError(
-            f"the weights of the CLIP model {model} are missing: {where} is not in the cache and "
-            f"cannot be reached ({type(error).__name__}); give a file or folder with "
-            "--weights clip=PATH"
-        ) from error
+        lacking = missing(variant=model, source=None)
+        if lacking is None:
+            raise MetricError(f"open_clip cannot load {model!r}: {brief(error)}") from error
+        raise lacking.error(type(error).__name__) from error
     return name, {"pretrained": tag, **quick}, weights

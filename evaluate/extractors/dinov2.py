@@ -16,8 +16,10 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
+from gandiff.evaluate.extractors.published import missing_of_hub
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
 from gandiff.evaluate.features.encoders import FeatureExtractor
+from gandiff.evaluate.features.weights import Missing
 
 DEFAULT_MODEL = "facebook/dinov2-large"
 _FILE = "model.safetensors"
@@ -73,6 +75,14 @@ class DinoV2(FeatureExtractor):
 def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> DinoV2:
     """``variant`` is a hub id or a folder, ``source`` a folder that takes its place."""
     return DinoV2(name, source or variant or DEFAULT_MODEL, device)
+
+
+def missing(*, variant: str, source: str | None) -> Missing | None:
+    """What is missing of the weights on this machine."""
+    place = source or variant or DEFAULT_MODEL
+    if Path(place).is_dir():
+        return None  # what it lacks is said when it is read
+    return missing_of_hub(place, (_FILE,), f"the weights of DINOv2 {place}", "dinov2=FOLDER")
 
 
 def _load(source: str) -> tuple[Any, Path]:

@@ -18,15 +18,18 @@ from jaxtyping import Float, Shaped, UInt8
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
+from gandiff.evaluate.extractors.published import fetched, missing_file, torch_file
 from gandiff.evaluate.extractors.resizing import to_inception
 from gandiff.evaluate.extractors.torch_inference import brief, compiled, exact_inference, folded
 from gandiff.evaluate.features.encoders import RESIZES, FeatureExtractor
+from gandiff.evaluate.features.weights import Missing
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 # torch-fidelity's file, named after the first digits of its sha256
 _FILE = "weights-inception-2015-12-05-6726825d.pth"
+_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{_FILE}"
 _SHA256_START = "6726825d"
 _COMPILED = 32  # images in a batch of the compiled network: any other number would compile again
 # The layers up to the features, in the order of the network's own forward pass.
@@ -127,31 +130,20 @@ def open_encoder(
     """``variant`` names the resize protocol; ``source`` is a weights file (else torch's cache,
     else a download).
     """
-    weights = Path(source) if source else _owners_file()
+    weights = (
+        Path(source)
+        if source
+        else fetched(torch_file(_URL), _URL, missing(variant="", source=None))
+    )
     if weights.is_dir():
         raise MetricError(f"{weights} is a folder; --weights inception=FILE takes {_FILE}")
     return Inception(name, weights, variant or RESIZES[0], device, compile)
 
 
-def _owners_file() -> Path:
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / _FILE
-    if path.exists():
-        return path
-    from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3
-
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(
-            URL_INCEPTION_V3, str(path), hash_prefix=_SHA256_START, progress=False
-        )
-    except (OSError, RuntimeError) as error:
-        raise MetricError(
-            f"the FID weights are missing: {path} is not there and {URL_INCEPTION_V3} cannot be "
-            f"reached ({error}); fetch that file and give it with --weights inception=FILE"
-        ) from error
-    return path
+def missing(*, variant: str, source: str | None) -> Missing | None:
+    """What is missing of the weights on this machine."""
+    file = torch_file(_URL)
+    return None if source else missing_file(file, _URL, "the FID weights", "inception=FILE")
 
 
 def _check_file(path: Path) -> None:

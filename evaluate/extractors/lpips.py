@@ -19,9 +19,12 @@ from torch import Tensor
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
+from gandiff.evaluate.extractors.published import fetched, missing_file, torch_file
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference
 from gandiff.evaluate.features.encoders import PairExtractor
+from gandiff.evaluate.features.weights import Missing
 
+_URL = "https://download.pytorch.org/models/alexnet-owt-7be5be79.pth"  # torchvision's AlexNet
 _SMALLEST = 31  # px: below it AlexNet's second pooling has nothing left
 _EPSILON = 1e-8  # under the root of a length, as in the owners' code
 
@@ -92,26 +95,18 @@ def _layer_distances(
 def open_encoder(*, name: str, variant: str, source: str | None, device: str) -> Lpips:
     """``source`` is a file with torchvision's AlexNet (else torch's cache, else a download)."""
     del variant  # there is one
-    return Lpips(name, Path(source) if source else _owners_file(), device)
+    weights = (
+        Path(source)
+        if source
+        else fetched(torch_file(_URL), _URL, missing(variant="", source=None))
+    )
+    return Lpips(name, weights, device)
 
 
-def _owners_file() -> Path:
-    from torchvision.models import AlexNet_Weights
-
-    url = str(AlexNet_Weights.DEFAULT.url)
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
-    if path.exists():
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        start = path.stem.rpartition("-")[2]  # the file's name ends with how its hash begins
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=start, progress=False)
-    except (OSError, RuntimeError) as error:
-        raise MetricError(
-            f"the weights of LPIPS are missing: {path} is not there and {url} cannot be reached "
-            f"({brief(error)}); fetch that file and give it with --weights lpips=FILE"
-        ) from error
-    return path
+def missing(*, variant: str, source: str | None) -> Missing | None:
+    """What is missing of the weights on this machine."""
+    file = torch_file(_URL)
+    return None if source else missing_file(file, _URL, "the weights of LPIPS", "lpips=FILE")
 
 
 def _read(path: Path) -> dict[str, Any]:

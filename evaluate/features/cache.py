@@ -27,6 +27,7 @@ from gandiff.evaluate.features.encoders import (
 from gandiff.evaluate.features.encoding import encode_images
 from gandiff.evaluate.features.images import describe_unreadable, read_pixels
 from gandiff.evaluate.features.store import FeatureStore, StoredRows
+from gandiff.evaluate.features.weights import check_weights
 from gandiff.evaluate.metric import Features, ImageRecord
 
 
@@ -187,6 +188,7 @@ class FeatureCache(PairFeatures):
 
     def _extractor(self, encoder: str) -> FeatureExtractor:
         if encoder not in self._extractors:
+            check_weights(encoder, self._weights)
             self._extractors[encoder] = open_extractor(
                 encoder, self._weights, self._device, compile=self._compile
             )

@@ -7,6 +7,7 @@ import dataclasses
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -271,15 +272,21 @@ def open_extractor(
     are missing and cannot be fetched.
     """
     device = check_device(device, MetricError)
+    module, variant, source = encoder_module(name, weights)
     plain, how = _split(check_encoder(name))
-    family, _, variant = plain.partition(":")
-    source = weights.get(name, weights.get(plain))
-    if source is None and (not variant or family == "inception"):
-        source = weights.get(family)  # inception's variants are resize filters, not other weights
-    module = importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family].module}")
     opener = cast(Callable[..., FeatureExtractor], module.open_encoder)
-    extra = {"compile": True} if compile and _ENCODERS[family].compiles else {}
+    extra = {"compile": True} if compile and _ENCODERS[plain.partition(":")[0]].compiles else {}
     extractor = opener(name=plain, variant=variant, source=source, device=device, **extra)
     extractor.crop = how.get("crop", CROPS[0])
     extractor.alpha = cast(Alpha, how.get("alpha", ALPHAS[0]))
     return extractor
+
+
+def encoder_module(name: str, weights: Mapping[str, str]) -> tuple[ModuleType, str, str | None]:
+    """The module of an encoder, its variant, and where its weights were said to be."""
+    plain, _ = _split(check_encoder(name))
+    family, _, variant = plain.partition(":")
+    source = weights.get(name, weights.get(plain))
+    if source is None and (not variant or family == "inception"):
+        source = weights.get(family)  # inception's variants are resize filters, not other weights
+    return importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family].module}"), variant, source

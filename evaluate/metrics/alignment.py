@@ -12,7 +12,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import refuse_unknown, spec_of
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import NO_FACTS, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.prompt_texts import (
     PromptTexts,
     check_model,
@@ -125,6 +125,7 @@ class SceneAccuracy(Metric):
         },
     )
     needs_prompts = True
+    needs_facts = True
 
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
         refuse_unknown("scene_accuracy", unknown, ["judge"])
@@ -136,10 +137,7 @@ class SceneAccuracy(Metric):
         prompts state them.
         """
         if not any(image.expected for image in data.images):
-            raise MetricError(
-                f"{self.spec} needs prompts with stated facts and none has any; "
-                "use the suite 'scenes'"
-            )
+            raise MetricError(f"{self.spec} {NO_FACTS}")
         shares = _shares(data.images, judged(data, self._judge, data.images))
         stated = {row: shares[row] for row in _ROWS if not np.isnan(shares[row]).all()}
         protocol = {

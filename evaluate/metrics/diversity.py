@@ -12,12 +12,13 @@ from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_number
 from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import EncoderChoice, is_shipped
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import add_up, bootstrap_ratio, jackknife_over_groups
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _DISTANCES = ["euclidean", "cosine"]
+_NEEDS_TWO = "needs 2 images of one prompt and no prompt has them"
 _DRAWS = 10  # random subsets for a Vendi score at a fixed n
 
 
@@ -72,8 +73,8 @@ class Vendi(Metric):
         if not np.linalg.norm(features, axis=1).all():
             raise MetricError(f"{name}: the encoder {self._encoder} gave features that are all 0")
         size = self._n or len(features)
-        if size > len(features):
-            raise MetricError(f"{name} needs {size} images and found {len(features)}")
+        if said := self._too_few(len(features)):
+            raise MetricError(said)
         interval = self._estimate(data, features, size)
         result = MetricResult.of(
             interval,
@@ -90,6 +91,14 @@ class Vendi(Metric):
             note="it grows with n: compare equal n only",
         )
         return MetricOutput(results=[result])
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """There must be as many images as are drawn."""
+        return super().shortage(planned) or self._too_few(planned.images)
+
+    def _too_few(self, images: int) -> str | None:
+        size = self._n or 2
+        return f"{self.spec} needs {size} images and found {images}" if images < size else None
 
     def _estimate(
         self, data: MetricInput, features: Float[np.ndarray, "n d"], size: int
@@ -149,12 +158,18 @@ class PromptDiversity(Metric):
         per_image = self._apart(data, data.images, "images")
         own = _by_group(per_image, data.images)
         if not own:
-            raise MetricError(f"{name} needs 2 images of one prompt and no prompt has them")
+            raise MetricError(f"{name} {_NEEDS_TWO}")
         if data.matched is None:
             return MetricOutput(results=[self._raw(data, own)], per_image={name: per_image})
         row, scale = self._ratio(data, data.matched, own)
         # In the unit of the row, so that differences between generators are in it too.
         return MetricOutput(results=[row], per_image={name: per_image / scale})
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """There must be two images of a prompt."""
+        alone = planned.samples < 2
+        said = f"{self.spec} {_NEEDS_TWO}; set samples_per_prompt to 2 or more" if alone else None
+        return super().shortage(planned) or said
 
     def _apart(
         self, data: MetricInput, images: Sequence[ImageRecord], what: str

@@ -29,7 +29,7 @@ from gandiff.evaluate.checks import (
     set_sha256,
 )
 from gandiff.evaluate.features.encoders import RESIZES, EncoderChoice
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, Rows
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets, Rows
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,
     Moments,
@@ -164,6 +164,9 @@ class FrechetDistance(Metric):
         return found.at_this_number()
 
 
+_GROUPS = f"needs at least {MIN_GROUPS} prompts, with 2 images left when one group is left out"
+
+
 class FrechetInfinity(FrechetDistance):
     """``fd_inf(encoder=...)``; ``fid_inf`` is short for ``fd_inf(encoder=inception)``."""
 
@@ -179,11 +182,13 @@ class FrechetInfinity(FrechetDistance):
 
     def _estimate(self, name: str, found: FrechetReplicates) -> Interval:
         if not len(found.without):
-            raise MetricError(
-                f"{name} extrapolates over groups of prompts and needs at least {MIN_GROUPS} "
-                "prompts, with 2 images left when one group is left out"
-            )
+            raise MetricError(f"{name} extrapolates over groups of prompts and {_GROUPS}")
         return found.at_infinity()
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """There must be groups of prompts to leave out."""
+        few = planned.prompts < MIN_GROUPS
+        return super().shortage(planned) or (f"{self.spec} {_GROUPS}" if few else None)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

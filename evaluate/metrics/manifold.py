@@ -31,7 +31,7 @@ from gandiff.evaluate.checks import (
     whole_number,
 )
 from gandiff.evaluate.features.encoders import EncoderChoice
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.neighbours import Overlap, overlap_of
 from gandiff.evaluate.numerics.proportions import (
     NORMAL,
@@ -83,12 +83,8 @@ class _Manifold(Metric):
         """One row; precision and density have a value for each image, too."""
         name = str(self.spec)
         made, real = both_sets(name, data, self._encoder)
-        for count, what in ((len(made), "images"), (len(real.features), "reference images")):
-            if count <= self._k:
-                raise MetricError(
-                    f"{name} needs more than nearest_k = {self._k} {what} and found {count}; "
-                    "give more, or a smaller nearest_k"
-                )
+        if said := self._too_few(len(made), len(real.features)):
+            raise MetricError(said)
         overlap = self._overlap(data, made, real)
         notes = remarks(data.images, data.reference, made)
         if overlap.empty:
@@ -103,6 +99,19 @@ class _Manifold(Metric):
         row = dataclasses.replace(row, protocol=protocol, note="; ".join(notes) or None)
         each = self._per_image(overlap)
         return MetricOutput(results=[row], per_image={} if each is None else {name: each})
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """There must be more images than neighbours."""
+        return super().shortage(planned) or self._too_few(planned.images, planned.references)
+
+    def _too_few(self, images: int, references: int | None) -> str | None:
+        for count, what in ((images, "images"), (references, "reference images")):
+            if count is not None and count <= self._k:
+                return (
+                    f"{self.spec} needs more than nearest_k = {self._k} {what} and found {count}; "
+                    "give more, or a smaller nearest_k"
+                )
+        return None
 
     def _overlap(
         self, data: MetricInput, made: Float[np.ndarray, "n d"], real: ReferenceFeatures

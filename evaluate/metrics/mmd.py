@@ -18,7 +18,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import both_sets, one_of, remarks, whole_number
 from gandiff.evaluate.features.encoders import EncoderChoice
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
     SIGMA,
@@ -127,6 +127,19 @@ class KernelDistance(Metric):
         )
         return MetricOutput(results=[result])
 
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """A subset may not be larger than the set."""
+        return super().shortage(planned) or self._too_large(planned.images, planned.references)
+
+    def _too_large(self, images: int, references: int | None) -> str | None:
+        fewest = images if references is None else min(images, references)
+        if self._size is None or self._size <= fewest:
+            return None
+        return (
+            f"{self.spec} draws subsets of {self._size}, but there are {images} images and "
+            f"{references} reference images; give a smaller subset_size"
+        )
+
     def _estimate(
         self,
         data: MetricInput,
@@ -137,11 +150,8 @@ class KernelDistance(Metric):
         if self._size is None:
             interval = kernel_interval(features, real, data.clusters, data.seed)
             return interval, "unbiased, all pairs"
-        if self._size > min(len(features), len(real)):
-            raise MetricError(
-                f"{self.spec} draws subsets of {self._size}, but there are {len(features)} images "
-                f"and {len(real)} reference images; give a smaller subset_size"
-            )
+        if said := self._too_large(len(features), len(real)):
+            raise MetricError(said)
         found = subset_mmd(features, real, self._size, self._subsets)
         notes.append(f"sd over subsets {found.deviation:.3g}, no error bar of the mean")
         return Interval(

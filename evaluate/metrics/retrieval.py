@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, spec_of, whole_number
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.metrics.prompt_texts import (
     PromptTexts,
     check_model,
@@ -86,6 +86,14 @@ class RPrecision(Metric):
             note="; ".join(filter(None, notes)),
         )
         return MetricOutput(results=[result], per_image={name: credit})
+
+    def shortage(self, planned: PlannedSets) -> str | None:
+        """There must be as many different prompts as candidates."""
+        try:
+            self._pool_size(planned.texts)
+        except MetricError as error:
+            return str(error)
+        return super().shortage(planned)
 
     def _pool_size(self, texts: int) -> int:
         if texts < 2:

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import NO_FACTS, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, open_values
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, bootstrap_ratio
@@ -94,6 +94,7 @@ class UnstatedAttributes(Metric):
         },
     )
     needs_prompts = True
+    needs_facts = True
 
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
         refuse_unknown("unstated", unknown, ["judge"])
@@ -125,10 +126,7 @@ class UnstatedAttributes(Metric):
 
     def _read(self, data: MetricInput) -> list[OpenAttribute]:
         if not any(image.expected for image in data.images):
-            raise MetricError(
-                f"{self.spec} needs prompts with stated facts and none has any; "
-                "use the suite 'scenes'"
-            )
+            raise MetricError(f"{self.spec} {NO_FACTS}")
         if not data.matched:
             raise MetricError(
                 f"{self.spec} needs real images of the same prompts to compare with; "

@@ -5,7 +5,14 @@ from __future__ import annotations
 import typer
 
 from gandiff.experiments.cli.options import File, Overrides
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, examples
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_warnings,
+    examples,
+    one_line,
+)
 
 app = typer.Typer()
 
@@ -24,13 +31,19 @@ def validate(
 ) -> None:
     """Check a comparison file without running it.
 
-    Its shape, its names and its settings are checked.
+    Its shape, its names and its settings are checked, and all that can be looked up without making
+    or fetching anything: prompts, files of folders, reference images, weights of encoders, whether
+    there are enough images for each metric.
     """
-    from gandiff.experiments.config.load import load_comparison
+    from gandiff.experiments import api
     from gandiff.experiments.config.types import comparison_to_dict
 
-    comparison = load_comparison(file, overrides or [])
+    comparison, seen = api.validate(file, overrides or [])
+    echo_warnings(seen.remarks)
     if as_json:
-        echo_json(comparison_to_dict(comparison))
+        checks = {"facts": seen.facts, "warnings": seen.remarks}
+        echo_json({**comparison_to_dict(comparison), "checks": checks})
     elif not quiet:
         typer.echo(f"{file} is valid: {', '.join(comparison.generators)}")
+        for fact in seen.facts:
+            typer.echo(one_line(fact))

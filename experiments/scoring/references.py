@@ -15,6 +15,7 @@ from gandiff.common.files import file_sha256, read_json, write_atomically
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.evaluate.features.images import folder_images
 from gandiff.evaluate.metric import ImageRecord
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
 
@@ -22,12 +23,17 @@ SCENES = 2000  # reference images unless the comparison says otherwise
 _FOLDER = "reference"
 
 
-def check_reference(run: Run) -> None:
-    """Raise ``RequestError`` if a folder of reference images holds too few; none is read."""
-    config = run.comparison.reference
-    if config is None or config.type != "folder":
-        return
-    folder = run.comparison.folder / str(config.folder)
+def count_reference(comparison: Comparison) -> int | None:
+    """How many reference images there will be, none of which is read; None without a reference.
+
+    Raises ``RequestError`` if a folder holds too few.
+    """
+    config = comparison.reference
+    if config is None:
+        return None
+    if config.type != "folder":
+        return config.images or SCENES
+    folder = comparison.folder / str(config.folder)
     pictures = list_pictures(folder)
     if not pictures.names:
         raise RequestError(f"reference.folder: {no_pictures(pictures)}")
@@ -36,6 +42,7 @@ def check_reference(run: Run) -> None:
             f"reference.folder: {folder} holds 1 image file, {pictures.names[0]}; at least 2 are "
             "needed"
         )
+    return min(len(pictures), config.images or len(pictures))
 
 
 def folder_reference(run: Run) -> list[ImageRecord] | None:

@@ -25,9 +25,10 @@ from gandiff.experiments.runs.tables import parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences, sides_of
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
+from gandiff.experiments.scoring.look import check_sizes, refuse
 from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
 from gandiff.experiments.scoring.references import (
-    check_reference,
+    count_reference,
     folder_reference,
     matched_records,
     prompt_record,
@@ -38,21 +39,16 @@ from gandiff.experiments.timing.costs import cost_rows, not_timed
 
 def check_scoring(run: Run) -> None:
     """Find what would stop the scoring before the first image is made: weights that are missing,
-    too few images to compare.
+    too few images for a metric.
 
     Raises ``RequestError``. Encoders are opened only if they were not used on this run before.
     """
-    check_reference(run)
+    count_reference(run.comparison)
     known = run.record.comparison.get("metrics", ()) if run.record.scored else ()
     if set(run.comparison.metrics) <= set(known):
         return
-    planned = len(run.suite.prompts) * run.comparison.samples_per_prompt
-    for metric in check_metrics(run, open_cache(run, quiet=True)):
-        if metric.needs_reference and planned < 2:
-            raise RequestError(
-                f"metric {metric.spec} compares distributions and needs 2 images or more of each "
-                f"generator; {planned} is planned (raise samples_per_prompt or give more prompts)"
-            )
+    refuse(check_sizes(run.comparison, run.suite).problems)
+    check_metrics(run, open_cache(run, quiet=True))
 
 
 def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:

@@ -1,0 +1,133 @@
+"""All that can be said of a comparison without making, fetching or loading anything."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from gandiff.common.errors import MetricError, RequestError
+from gandiff.evaluate.features.weights import missing_weights
+from gandiff.evaluate.metric import Metric, PlannedSets
+from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.plugins.registry import make_generator, make_metric
+from gandiff.experiments.prompts.suites import PromptSuite
+from gandiff.experiments.runs.open import open_configured
+from gandiff.experiments.runs.preview import preview, wrong_settings
+from gandiff.experiments.scoring.references import count_reference
+
+
+@dataclasses.dataclass(kw_only=True)
+class Findings:
+    """What is certainly wrong, what a reader should know, and what is there; each a sentence."""
+
+    problems: list[str] = dataclasses.field(default_factory=list)
+    remarks: list[str] = dataclasses.field(default_factory=list)
+    facts: list[str] = dataclasses.field(default_factory=list)
+
+
+def look(comparison: Comparison) -> Findings:
+    """Look at prompts, folders of images, reference images, sizes and encoders' weights.
+
+    Raises ``RequestError`` for what a run would refuse.
+    """
+    suite = open_configured(comparison.suite, comparison.folder)
+    seen = check_sizes(comparison, suite)
+    seen.facts.insert(0, f"prompts: {len(suite.prompts)} of {suite.name}")
+    _look_at_folders(comparison, suite, seen)
+    _look_at_weights(comparison, seen)
+    refuse(seen.problems)
+    return seen
+
+
+def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
+    """Whether there will be enough images for every metric.
+
+    What only a limit on the prompts makes too few is a remark: that is how one tries things out.
+    """
+    seen = Findings()
+    try:
+        references = count_reference(comparison)
+    except RequestError as error:
+        return Findings(problems=[str(error)])
+    asked = comparison.reference.images if comparison.reference else None
+    if references is not None:
+        seen.facts.append(f"reference: {references} images")
+        if asked is not None and references < asked:
+            seen.remarks.append(f"reference.images: {asked} asked for, {references} are there")
+    planned = _planned(comparison, suite, references)
+    for field, metric in _metrics(comparison):
+        if said := metric.shortage(planned):
+            by_limit = planned.images > 1 and not metric.shortage(_unlimited(comparison, planned))
+            chosen = seen.remarks if by_limit or metric.optional else seen.problems
+            chosen.append(f"{field}: {said}")
+    return seen
+
+
+def measurable(comparison: Comparison) -> list[str]:
+    """The metrics of a comparison for which there will be enough images."""
+    suite = open_configured(comparison.suite, comparison.folder)
+    planned = _planned(comparison, suite, count_reference(comparison))
+    return [str(metric.spec) for _, metric in _metrics(comparison) if not metric.shortage(planned)]
+
+
+def refuse(problems: Sequence[str]) -> None:
+    """Raise ``RequestError`` that names all problems, if there are any."""
+    if problems:
+        raise RequestError("; ".join(problems))
+
+
+def _planned(comparison: Comparison, suite: PromptSuite, references: int | None) -> PlannedSets:
+    samples = comparison.samples_per_prompt
+    return PlannedSets(
+        images=len(suite.prompts) * samples,
+        samples=samples,
+        prompts=len(suite.prompts),
+        texts=len({prompt.text for prompt in suite.prompts}),
+        facts=any(prompt.expected for prompt in suite.prompts),
+        references=references,
+    )
+
+
+def _unlimited(comparison: Comparison, planned: PlannedSets) -> PlannedSets:
+    """The same without ``--limit``."""
+    if comparison.suite.limit is None:
+        return planned
+    config = dataclasses.replace(comparison.suite, limit=None)
+    suite = open_configured(config, comparison.folder)
+    return _planned(comparison, suite, planned.references)
+
+
+def _metrics(comparison: Comparison) -> Iterator[tuple[str, Metric]]:
+    """Each metric, with the field that names it."""
+    for place, text in enumerate(comparison.metrics):
+        yield f"metrics.{place}", make_metric(MetricSpec.parse(text))
+
+
+def _look_at_folders(comparison: Comparison, suite: PromptSuite, seen: Findings) -> None:
+    for name, config in comparison.generators.items():
+        if config.type != "folder":  # what others can say needs their weights
+            continue
+        try:
+            made = make_generator(name, config.type, config.settings, comparison.folder)
+        except RequestError as error:
+            seen.problems.append(str(error))
+            continue
+        said = preview(made, comparison, suite)
+        seen.problems += wrong_settings(name, said)
+        seen.remarks += [f"{name}: {remark}" for remark in made.info.remarks]
+        seen.facts.append(f"{name}: {said.summary}")
+
+
+def _look_at_weights(comparison: Comparison, seen: Findings) -> None:
+    for field, metric in _metrics(comparison):
+        for encoder in metric.encoders:
+            try:
+                missing = missing_weights(encoder)
+            except MetricError as error:
+                (seen.remarks if metric.optional else seen.problems).append(f"{field}: {error}")
+                continue
+            if missing is not None:
+                seen.remarks.append(
+                    f"{field}: {missing.what}; a run fetches them from {missing.url}"
+                )
