@@ -11,7 +11,7 @@ from gandiff.common.errors import RequestError
 from gandiff.common.run_record import REPORT, RESULTS, SCORES
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
-from gandiff.experiments.config.load import comparison_from_dict
+from gandiff.experiments.config.load import comparison_from_dict, load_comparison
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite

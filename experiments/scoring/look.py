@@ -43,7 +43,8 @@ def look(comparison: Comparison) -> Findings:
 def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
     """Whether there will be enough images for every metric.
 
-    What only a limit on the prompts makes too few is a remark: that is how one tries things out.
+    What only a limit on the prompts makes too few is a remark: that is how one tries things out. So
+    is a metric of facts where the prompts state none.
     """
     seen = Findings()
     try:
@@ -59,8 +60,8 @@ def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
     for field, metric in _metrics(comparison):
         if said := metric.shortage(planned):
             by_limit = planned.images > 1 and not metric.shortage(_unlimited(comparison, planned))
-            chosen = seen.remarks if by_limit or metric.optional else seen.problems
-            chosen.append(f"{field}: {said}")
+            mild = by_limit or metric.optional or metric.needs_facts
+            (seen.remarks if mild else seen.problems).append(f"{field}: {said}")
     return seen
 
 

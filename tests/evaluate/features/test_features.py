@@ -55,6 +55,7 @@ def encoders(monkeypatch: pytest.MonkeyPatch) -> dict[str, MeanColour]:
         return opened.setdefault(name, MeanColour(name, f"weights of {name}"))
 
     monkeypatch.setattr(module, "open_extractor", opener)
+    monkeypatch.setattr(module, "check_weights", lambda encoder, weights: None)
     return opened
 
 
