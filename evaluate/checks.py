@@ -177,12 +177,16 @@ def remarks(
 
 def copies_remark(images: Sequence[ImageRecord], what: str = "images") -> list[str]:
     """A line on images that are the very same file as another one, if there are any."""
-    copies = len(images) - len({image.sha256 for image in images})
+    first: dict[str, ImageRecord] = {}
+    copies = [image for image in images if first.setdefault(image.sha256, image) is not image]
     if not copies:
         return []
+    pair = first[copies[0].sha256].path, copies[0].path
+    short = 1 if pair[0].name != pair[1].name else 2  # parts of a path that tell them apart
+    named = " and ".join("/".join(path.parts[-short:]) for path in pair)
     return [
-        f"{copies} of {len(images)} {what} are copies of others (the same bytes): values count "
-        "every one, intervals each picture once"
+        f"{len(copies)} of {len(images)} {what} are copies of others (the same bytes, such as "
+        f"{named}): values count every one, intervals each picture once"
     ]
 
 

@@ -37,9 +37,12 @@ def fetched(path: Path, url: str, missing: Missing | None) -> Path:
 
 def missing_of_hub(repo: str, files: Iterable[str], what: str, option: str) -> Missing | None:
     """What to say if none of these files of a repository is in the hub's cache."""
-    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub import errors, try_to_load_from_cache
 
-    if any(isinstance(try_to_load_from_cache(repo, file), str) for file in files):
+    try:
+        if any(isinstance(try_to_load_from_cache(repo, file), str) for file in files):
+            return None
+    except errors.HFValidationError:  # a path, of which loading says what is wrong
         return None
     return Missing(
         what=f"{what} are missing: they are not in the cache",

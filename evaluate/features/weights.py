@@ -7,7 +7,6 @@ decides before they are asked.
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Mapping
 
 from gandiff.common.errors import MetricError
@@ -53,17 +52,20 @@ def check_weights(encoder: str, weights: Mapping[str, str]) -> None:
 
 def _no_answer(url: str) -> str | None:
     """Why a server does not answer, whatever it would say; None if it does."""
+    from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
     if url.startswith(HUB):
-        if os.environ.get("HF_HUB_OFFLINE", "").upper() in ("1", "ON", "YES", "TRUE"):
+        from huggingface_hub import constants
+
+        if constants.HF_HUB_OFFLINE:
             return "HF_HUB_OFFLINE is set"
-        url = os.environ.get("HF_ENDPOINT", HUB)
+        url = constants.ENDPOINT
     try:
         with urlopen(Request(url, method="HEAD"), timeout=_SECONDS):
             return None
-    except HTTPError:
+    except (HTTPError, HTTPException):
         return None  # an answer all the same
     except (OSError, ValueError) as error:
         return str(getattr(error, "reason", error)) or type(error).__name__

@@ -211,6 +211,17 @@ def test_loading_again_gives_the_same_bytes(
     np.testing.assert_array_equal(images[0], images[1])
 
 
+def test_a_preview_changes_nothing(
+    build: Build, requests: list[GenerationRequest], expected: list[Generation]
+) -> None:
+    generator = build()
+    preview = generator.preview(requests[:2], requests[2:])
+    assert not preview.problems
+    generator.load("cpu", "float32")
+    for mine, wanted in zip(generator.generate(requests[:2]), expected[:2], strict=True):
+        assert_same(mine, wanted)
+
+
 def test_unload_may_be_called_at_any_time(build: Build) -> None:
     generator = build()
     generator.unload()

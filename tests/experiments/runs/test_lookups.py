@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,19 @@ def test_prompts_of_one_text_have_their_own_images(tmp_path: Path) -> None:
     )
     assert run(file) == 0
     assert len(set(images(tmp_path / "run").values())) == 4
+
+
+def test_copies_are_said_with_their_names(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = compare_folder(tmp_path, [f"{i}_0.png" for i in range(1, 7)], 6)
+    file.write_text(file.read_text().replace("metrics: []", "metrics: [vendi(encoder=scenes)]"))
+    shutil.copy(tmp_path / "images" / "1_0.png", tmp_path / "images" / "4_0.png")
+    assert run(file) == 0
+    assert main(["score", str(tmp_path / "run"), "-q"]) in (0, 1)
+    warned = capsys.readouterr().err
+    assert "1 of 6 images are copies of others" in warned
+    assert "such as 00001_0.png and 00004_0.png" in warned
 
 
 def test_more_prompts_later_keep_their_files(tmp_path: Path) -> None:

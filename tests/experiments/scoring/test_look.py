@@ -188,10 +188,9 @@ def test_a_run_without_network_is_refused_without_waiting(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")  # nothing listens there
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     file = write_comparison(tmp_path, 4, metrics=[metric])
     start = time.perf_counter()
     assert main(["run", str(file), "--out", str(tmp_path / "run"), "-q"]) == 2
