@@ -73,12 +73,14 @@ class FolderGenerator(Generator):
         )
 
     def preview(
-        self, requests: Iterable[GenerationRequest], beyond: Iterable[GenerationRequest] = ()
+        self, requests: Iterable[GenerationRequest], suite: Iterable[GenerationRequest] = ()
     ) -> Preview:
         """Look up the files of all requests of a run, and remember them for ``generate``."""
-        planned = list(requests)
-        every = [*planned, *beyond]
+        planned = {_place(request): request for request in requests}
+        every = list({_place(request): request for request in (*suite, *planned.values())}.values())
         assignment = self._assign(every)
+        order = sorted(range(len(every)), key=lambda place: _place(every[place]) not in planned)
+        every, assignment = [every[place] for place in order], assignment.in_order(order)
         looked_up = zip(assignment.files, assignment.reasons, strict=True)
         self._planned = dict(zip(map(_place, every), looked_up, strict=True))
         self._preview = preview_folder(

@@ -144,11 +144,12 @@ class Generator(abc.ABC):
         return None
 
     def preview(
-        self, requests: Iterable[GenerationRequest], beyond: Iterable[GenerationRequest] = ()
+        self, requests: Iterable[GenerationRequest], suite: Iterable[GenerationRequest] = ()
     ) -> Preview:
         """Look at all requests of a run, without making anything; called once before ``generate``.
 
-        ``beyond`` are those of prompts that the suite has and this run leaves out (``--limit``).
+        ``suite`` are those of the whole suite in its order, where a run leaves some out
+        (``--limit``); those of the run are among them.
         """
         return Preview()
 

@@ -33,6 +33,15 @@ class Assignment:
     expected: list[str]
     first_sample: int = 0
 
+    def in_order(self, places: Sequence[int]) -> Assignment:
+        """The same for the requests in another order."""
+        return dataclasses.replace(
+            self,
+            files=[self.files[place] for place in places],
+            reasons=[self.reasons[place] for place in places],
+            expected=[self.expected[place] for place in places],
+        )
+
     def count(self, among: int | None = None) -> int:
         """How many of the first requests (of all) have a file."""
         return sum(file is not None for file in self.files[:among])

@@ -14,7 +14,7 @@ from gandiff.models.generator import GenerationRequest, Generator, Preview
 
 def preview(generator: Generator, comparison: Comparison, suite: PromptSuite) -> Preview:
     """Let a generator look at every request of a run, and at those that ``--limit`` leaves out."""
-    return generator.preview(requests_of(comparison, suite.prompts), _beyond(comparison, suite))
+    return generator.preview(_requests(comparison, suite.prompts), _unlimited(comparison, suite))
 
 
 def wrong_settings(name: str, seen: Preview) -> list[str]:
@@ -22,26 +22,23 @@ def wrong_settings(name: str, seen: Preview) -> list[str]:
     return [f"generators.{name}.{setting}: {text}" for setting, text in seen.problems]
 
 
-def requests_of(
-    comparison: Comparison, prompts: Sequence[Prompt], start: int = 0
-) -> Iterator[GenerationRequest]:
-    """What a run asks a generator for, from the prompt at the place ``start`` on."""
+def _requests(comparison: Comparison, prompts: Sequence[Prompt]) -> Iterator[GenerationRequest]:
     samples = comparison.samples_per_prompt
     seeds = plan_seeds(comparison.seed, (p.id for p in prompts), samples)
-    for prompt in prompts[start:]:
+    for prompt in prompts:
         for sample in range(samples):
             yield request_for(prompt, sample, seeds[prompt.id, sample])
 
 
-def _beyond(comparison: Comparison, suite: PromptSuite) -> Iterator[GenerationRequest]:
-    """What it would be asked for without the limit; nothing is opened before the first is drawn."""
+def _unlimited(comparison: Comparison, suite: PromptSuite) -> Iterator[GenerationRequest]:
+    """Those of the whole suite, if there is a limit; nothing is opened before one is drawn."""
     if comparison.suite.limit is None:
         return
     unlimited = dataclasses.replace(comparison.suite, limit=None)
     try:
-        begun = [prompt.id for prompt in suite.prompts]
-        prompts = open_suite(**vars(unlimited), base=comparison.folder, begun=begun).prompts
+        prompts = open_suite(**vars(unlimited), base=comparison.folder).prompts
     except RequestError:
         return
-    if prompts[: len(suite.prompts)] == suite.prompts:
-        yield from requests_of(comparison, prompts, len(suite.prompts))
+    planned = {(r.prompt_id, r.sample): r for r in _requests(comparison, suite.prompts)}
+    for request in _requests(comparison, prompts):
+        yield planned.get((request.prompt_id, request.sample), request)

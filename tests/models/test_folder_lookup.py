@@ -46,14 +46,14 @@ def look(
     folder: Path,
     requests: Sequence[GenerationRequest],
     names: Sequence[str] = (),
-    beyond: Sequence[GenerationRequest] = (),
+    suite: Sequence[GenerationRequest] = (),
     **chosen: Any,
 ) -> tuple[Preview, list[str | None]]:
     """What is said of a folder of toy images, and the file of each request."""
     if names:
         toys.save_toy_images(folder, list(names))
     generator = FolderGenerator("f", FolderSettings(folder=str(folder), **chosen))
-    preview = generator.preview(requests, beyond)
+    preview = generator.preview(requests, suite)
     files = [generator.source(request) for request in requests]
     return preview, [f.relative_to(folder.resolve()).as_posix() if f else None for f in files]
 
@@ -155,10 +155,10 @@ def test_names_that_start_at_zero_and_reach_far_enough_are_remarked(
 def test_a_limit_hides_neither_a_shift_nor_makes_files_unused(tmp_path: Path) -> None:
     whole = asked(numbered(8))
     toys.save_toy_images(tmp_path / "shifted", [f"{i}.png" for i in range(8)])
-    preview, _ = look(tmp_path / "shifted", whole[:4], beyond=whole[4:], pattern="{index}.png")
+    preview, _ = look(tmp_path / "shifted", whole[:4], suite=whole, pattern="{index}.png")
     assert "names start at 0, prompts at 1" in preview.problems[0][1]
     toys.save_toy_images(tmp_path / "right", [f"{i}.png" for i in range(1, 9)])
-    preview, _ = look(tmp_path / "right", whole[:4], beyond=whole[4:], pattern="{index}.png")
+    preview, _ = look(tmp_path / "right", whole[:4], suite=whole, pattern="{index}.png")
     assert not said(preview)
 
 
@@ -237,6 +237,17 @@ def test_prompts_of_one_text_have_files_of_their_own(tmp_path: Path) -> None:
     write_rows(tmp_path, rows, "metadata.jsonl")
     preview, files = look(tmp_path, asked(numbered(3), 2, texts))
     assert files == names
+    assert not said(preview)
+
+
+def test_a_limit_gives_prompts_of_one_text_the_files_that_they_have_without(tmp_path: Path) -> None:
+    texts = dict.fromkeys(numbered(3), "a star")
+    names = ["a.png", "b.png", "c.png"]
+    toys.save_toy_images(tmp_path, names)
+    write_rows(tmp_path, [{"file_name": n, "text": "a star"} for n in names], "metadata.jsonl")
+    whole = asked(numbered(3), 1, texts)
+    preview, files = look(tmp_path, [whole[2], whole[1]], suite=whole)
+    assert files == ["c.png", "b.png"]
     assert not said(preview)
 
 
