@@ -160,7 +160,7 @@ def _do(
             make_traces(opened, quiet=quiet)
         else:
             note_oddities(opened)
-        if "score" not in stages:
+        if stages[0] in ("time", "report"):  # the images are still those of the scores
             for warning in opened.record.scoring_warnings:
                 opened.warn(warning)
         if "time" in stages:

@@ -15,7 +15,15 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from gandiff.common.errors import GeneratorError, MetricError, RequestError, SettingError, show
+from gandiff.common.errors import (
+    GeneratorError,
+    MetricError,
+    RequestError,
+    SettingError,
+    environment_failure,
+    reason_of,
+    show,
+)
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
@@ -142,10 +150,16 @@ def make_generator(
             made = _load(GENERATORS[type_].generator)(name=name, settings=checked)
         else:
             made = _made_by_factory(name, _factory(type_, base), settings)
+        if isinstance(made, Generator):
+            _ = made.info  # which every stage asks for
     except SettingError as error:
         raise RequestError(f"generator {name!r}: {error}") from None
     except (GeneratorError, ImportError, ValueError, TypeError, OSError) as error:
         raise RequestError(f"generator {name!r} cannot be built: {error}") from error
+    except Exception as error:  # whatever a plugin raises is a reason, but for a full memory
+        if environment_failure(error):
+            raise
+        raise RequestError(f"generator {name!r} cannot be built: {reason_of(error)}") from error
     if not isinstance(made, Generator):
         raise RequestError(
             f"generator {name!r}: {type_} must give a gandiff Generator or a function "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import itertools
 import sys
 import time
 from collections import Counter
@@ -23,6 +24,7 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.save import Made, save
 from gandiff.models.generator import Generation, GenerationRequest, Generator
 
+_PATIENCE = 3  # requests in a row that may fail for one reason before the rest share a call
 Size = tuple[int, int]  # height and width in px
 
 
@@ -206,11 +208,22 @@ def _make(
 
 def _made(generator: Generator, work: Work) -> list[Made]:
     """What the calls of a batch give; the padding of a last batch stands at its end."""
-    made = []
-    for requests in work.calls(generator):
+    made = list[Made]()
+    calls = work.calls(generator)
+    while calls:
+        requests = calls.pop(0)
         generations, seconds = call(generator, requests)
         made += [Made(one, seconds / len(requests), len(requests)) for one in generations]
+        last = [one.generation for one in made[-_PATIENCE:]]
+        if len(calls) > 1 and len(last) == _PATIENCE and _fail_alike(last):
+            calls = [tuple(itertools.chain(*calls))]  # a service that is down says so once more
     return made
+
+
+def _fail_alike(generations: Sequence[Generation]) -> bool:
+    return all(
+        one.status == "failed" and one.reason == generations[0].reason for one in generations
+    )
 
 
 def common_size(run: Run, generator: Generator, name: str) -> Size | None:

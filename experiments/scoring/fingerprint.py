@@ -40,20 +40,38 @@ def fingerprint(run: Run, reference: Sequence[ImageRecord] | None) -> dict[str, 
     ``reference`` are the reference images, where they lie outside of the run.
     """
     comparison = run.record.comparison
-    images = (
-        f"{name} {entry.key} {entry.status} {entry.sha256}"
-        for name in run.batches
-        for entry in run.entries(name)
-    )
     return {
         "comparison": _digest([json.dumps([_SCORING, comparison], sort_keys=True)]),
-        "costs": _digest([json.dumps(run.record.costs, sort_keys=True)]),
-        "images": _digest(images),
+        **_inside(run),
         "prompts": _digest(json.dumps(prompt.to_dict()) for prompt in run.suite.prompts),
         "reference": _digest(f"{image.group} {image.sha256}" for image in reference or ()),
         "weights": _digest(_weights(run)),
         "packages": _digest(f"{name} {_version(name)}" for name in _PACKAGES),
     }
+
+
+def outdated_scores(run: Run) -> str | None:
+    """One line if images or timings of the run are not those that its scores were made from."""
+    before = run.record.scored_from
+    said = {"images": "images", "costs": "timings"}
+    changed = [said[part] for part, now in _inside(run).items() if before.get(part, now) != now]
+    if not changed:
+        return None
+    return (
+        f"{' and '.join(changed)} have changed since the scores that are reported; measure again "
+        f"with: gandiff score {run.folder}"
+    )
+
+
+def _inside(run: Run) -> dict[str, str]:
+    """The parts that earlier stages of the run made."""
+    images = (
+        f"{name} {entry.key} {entry.status} {entry.sha256}"
+        for name in run.batches
+        for entry in run.entries(name)
+    )
+    costs = json.dumps(run.record.costs, sort_keys=True)
+    return {"costs": _digest([costs]), "images": _digest(images)}
 
 
 def mark_of(parts: Mapping[str, str]) -> str:

@@ -23,6 +23,7 @@ from gandiff.experiments.scoring.differences import (
     recorded_sides,
     write_differences,
 )
+from gandiff.experiments.scoring.fingerprint import outdated_scores
 from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
 
@@ -30,6 +31,8 @@ from gandiff.reports.reading import load_run
 def report_run(run: Run, *, again: bool = True) -> list[str]:
     """Write the report and return its verdict; ``again=False`` keeps one on the same tables."""
     complete_tables(run.folder, run.comparison.seed)
+    if outdated := outdated_scores(run):
+        run.warn(outdated)
     scored, reported = run.record.scored, run.record.reported
     kept = (run.folder / REPORT).is_file() and reported.scored == scored
     if again or not kept:

@@ -28,6 +28,7 @@ class Bad(Generator):
             "Permission": PermissionError(13, "Permission denied", "/etc/shadow"),
         }[error]
         self._is_loaded = False
+        self._maybe("build")
 
     def _maybe(self, stage: str) -> None:
         if stage == self._at:
@@ -35,6 +36,7 @@ class Bad(Generator):
 
     @property
     def info(self) -> GeneratorInfo:
+        self._maybe("facts")
         if self._is_loaded:
             self._maybe("info")
         abilities: frozenset[Ability] = frozenset({"text", "trace"})

@@ -97,6 +97,18 @@ def test_a_timing_that_is_asked_for_alone_must_succeed(
     assert capsys.readouterr().err == "error: bad was not timed: TypeError: not like this\n"
 
 
+@pytest.mark.parametrize("error", ["TypeError", "KeyError", "Permission"])
+@pytest.mark.parametrize("stage", ["build", "facts"])
+def test_what_can_be_seen_before_the_first_image_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str, error: str
+) -> None:
+    code, _, said = run(tmp_path, capsys, at=stage, error=error)
+    assert code == 2
+    assert said.startswith("error: generator 'bad' cannot be built: ")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "run").exists()
+
+
 @pytest.mark.parametrize("stage", ["load", "generate", "trace"])
 def test_a_machine_that_fails_ends_the_run_and_keeps_the_work(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], stage: str

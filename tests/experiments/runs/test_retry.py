@@ -169,6 +169,31 @@ def test_where_images_cost_money_only_failures_are_asked_for(
         assert replay(case.folder, line["key"]).same
 
 
+def test_a_service_that_is_down_is_not_asked_image_by_image(tmp_path: Path) -> None:
+    case = Case(tmp_path, cost="request")
+    down = dict.fromkeys(PROMPTS, "raise: no connection")
+    assert len(case.make(**down)) == 3
+    assert case.make(**down) == [
+        *("00001_0", "00001_1", "00002_0", "00002_1"),
+        *("00003_0", "00003_1", "00004_0", "00004_1"),
+        *("00005_0", "00005_1"),
+    ]
+    assert case.make(**down) == []
+
+
+@pytest.mark.parametrize("batch_size", [5, 10])
+def test_after_three_failures_alike_the_rest_share_a_call(tmp_path: Path, batch_size: int) -> None:
+    case = Case(tmp_path, cost="request")
+    text = case.file.read_text()
+    assert "batch_size: 4" in text
+    case.file.write_text(text.replace("batch_size: 4", f"batch_size: {batch_size}"))
+    down = dict.fromkeys(PROMPTS, "raise: no connection")
+    case.make(**down)
+    made = case.make(**down)
+    assert [len(call.split()) for call in made] == [1, 1, 1, batch_size - 3] * (10 // batch_size)
+    assert case.states() == [("failed", "RuntimeError: raise: no connection", 2)] * 5
+
+
 def test_good_images_keep_their_bytes_where_a_generator_does_not_repeat_itself(
     tmp_path: Path,
 ) -> None:

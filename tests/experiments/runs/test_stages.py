@@ -124,6 +124,28 @@ def test_a_run_folder_with_another_out_begins_the_same_run_there(tmp_path: Path)
     assert record(folder)["comparison"]["generators"]["toy"]["shade"] == 0
 
 
+def test_a_report_says_when_its_scores_are_older_than_the_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, folder = comparison(tmp_path), tmp_path / "run"
+    done("run", file, "--out", folder, "--limit", 3)
+    done("report", folder)
+    assert "have changed" not in capsys.readouterr().err
+    done("generate", folder, "--limit", 4)
+    capsys.readouterr()
+    done("report", folder)
+    says = "images have changed since the scores that are reported; measure again with: gandiff"
+    assert says in capsys.readouterr().err
+    assert says in (folder / "report/report.md").read_text(encoding="utf-8")
+    done("score", folder)
+    done("time", folder, "--set", "timing.repeats=2")
+    capsys.readouterr()
+    done("report", folder)
+    assert says.replace("images", "timings") in capsys.readouterr().err
+    done("run", folder)
+    assert "have changed" not in capsys.readouterr().err
+
+
 def test_a_report_is_on_what_was_measured(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
