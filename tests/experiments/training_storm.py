@@ -106,7 +106,7 @@ def storm(base: Path, kills: int, seed: int) -> dict[str, Any]:
         for attempt in range(1000):
             last = seen["kills"] >= kills or attempt > 12
             child = begin(command(folder), folder)
-            code = wait(child, 300 if last else rng.uniform(0.0, seconds))
+            code = wait(child, 300 if last else seconds * rng.random() ** 2)  # early, too
             if code not in (0, -signal.SIGKILL):
                 seen["faults"] += [f"exit {code}", Path(f"{folder}.stderr").read_text()[-500:]]
                 break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import tempfile
@@ -49,7 +50,8 @@ class WriterLock:
     def release(self, *, remove: bool = False) -> None:
         """Release the lock, and ``remove`` its files where nothing else came of it."""
         for file in self._files if remove else ():
-            file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # Windows keeps files that are open
+                file.unlink()
         self._lock.release()
 
 

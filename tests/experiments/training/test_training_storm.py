@@ -41,7 +41,7 @@ def test_a_training_survives_kills_and_other_writers(tmp_path: Path, kills: int)
     assert seen["kills"] >= kills
     assert seen["refused"] >= 3
     if kills >= 60:
-        assert {"text encoder", "text encoder made", "GAN", "ticks"} <= seen["stages"].keys()
+        assert {"start", "GAN", "ticks"} <= seen["stages"].keys()
 
 
 @pytest.fixture(scope="module")
