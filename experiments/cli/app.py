@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -171,6 +172,9 @@ def _explain(error: Exception) -> Outcome:
 
 def _explain_usage(error: typer.TyperException) -> Outcome:
     message = one_line(error.format_message()).rstrip(".").replace("Value error, ", "")
+    # What pydantic says of numbers, in the words of all other settings.
+    message = re.sub(r"Input should be a valid integer\b.*", "must be a whole number", message)
+    message = re.sub(r"Input should be a valid number\b.*", "must be a number", message)
     message = message[:1].lower() + message[1:]
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "gandiff"

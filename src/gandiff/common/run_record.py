@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import RequestError, SettingError
 from gandiff.common.files import read_json
+from gandiff.common.validation import check_value
 
 SCHEMA = 1  # of run.json
 
@@ -171,6 +172,7 @@ class RunRecord:
 
 _EMPTY = RunRecord()
 _LATER = (
+    "commands",
     "unmade",
     "costs",
     "scored",
@@ -188,7 +190,14 @@ def read_record(folder: Path) -> RunRecord:
         raise RequestError(
             f"no {RECORD} in {folder}; give the folder of a run, such as runs/scenes"
         )
-    record = RunRecord.from_json(read_json(path))
+    raw = read_json(path)
+    try:
+        record = RunRecord.from_json(raw)
+        check_value(RunRecord, record.to_json())
+    except (SettingError, AttributeError, KeyError, TypeError, ValueError) as error:
+        raise RequestError(
+            f"{path} is damaged ({error}); restore it or give another run"
+        ) from error
     if record.schema != SCHEMA:
         raise RequestError(
             f"{path} has schema {record.schema!r}; this version reads schema {SCHEMA}"

@@ -273,10 +273,14 @@ def test_what_a_model_is_called(toy_gan: Path, toy_pipeline: Path) -> None:
     assert type(open_model(TOY)).__name__ == "ToyGenerator"
     assert isinstance(open_model("gandiff.experiments.scenes.oracle:sample"), CallableGenerator)
     settings = open_model(
-        f"{toy_pipeline}, num_inference_steps=4, scheduler_options={{a: [1, 2], b: x}},revision=r"
+        f"{toy_pipeline}, num_inference_steps=4, scheduler_options={{"
+        "trained_betas: [0.1, 0.2], beta_schedule: linear},revision=r"
     ).info.settings
     assert settings["num_inference_steps"] == 4
-    assert settings["scheduler_options"] == {"a": [1, 2], "b": "x"}
+    assert settings["scheduler_options"] == {
+        "trained_betas": [0.1, 0.2],
+        "beta_schedule": "linear",
+    }
 
 
 def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
