@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,7 +11,8 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from gandiff.common.errors import MetricError
-from gandiff.common.files import file_sha256
+from gandiff.common.files import file_sha256, read_json
+from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.extractors.published import missing_file, missing_of_hub
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
@@ -56,7 +56,7 @@ class Clip(ImageTextExtractor):
             self._tokenizer = open_clip.get_tokenizer(chosen)
         except Exception as error:  # every file format has errors of its own
             raise MetricError(
-                f"open_clip cannot load {model!r} from {weights}: {brief(error)}"
+                f"open_clip cannot load {chosen!r} from {weights}: {brief(error)}"
             ) from error
         self._network.eval()
         self._sha256 = file_sha256(weights)
@@ -146,10 +146,14 @@ def _folder(folder: Path) -> tuple[str, dict[str, Any], Path]:
     config = folder / "open_clip_config.json"
     if not config.is_file():
         raise MetricError(f"{folder} is no open_clip model: {config.name} is missing")
+    read = (config.name, *_WEIGHTS, "tokenizer.json", "tokenizer_config.json")
+    check_intact((folder / name for name in read if (folder / name).is_file()), MetricError)
     try:
-        json.loads(config.read_text(encoding="utf-8"))["model_cfg"]
-    except (ValueError, KeyError, TypeError) as error:
+        text = read_json(config, MetricError)["model_cfg"].get("text_cfg", {})
+    except (KeyError, AttributeError) as error:
         raise MetricError(f"{config} has no 'model_cfg'") from error
+    if "hf_tokenizer_name" in text and (folder / "tokenizer_config.json").is_file():
+        check_vocabulary(folder, MetricError)
     for name in _WEIGHTS:
         if (folder / name).is_file():
             return f"{_LOCAL}{folder}", {"require_pretrained": True}, folder / name

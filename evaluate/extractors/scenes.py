@@ -21,6 +21,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from gandiff.common.errors import MetricError
+from gandiff.common.intact import check_intact
 
 PRETRAINED = Path(__file__).resolve().parent.parent / "pretrained"
 SIDE = 32  # px that the judges look at; other sizes are resized, bilinear with antialiasing
@@ -120,6 +121,7 @@ class SceneClassifier:
                     f"the scene judge {folder} lacks {file.name}; "
                     "train it with: gandiff train judges"
                 )
+        check_intact((config_file, weights_file), MetricError)
         self.name = folder.name
         self.sha256 = hashlib.sha256(weights_file.read_bytes()).hexdigest()
         self.device = device

@@ -107,6 +107,8 @@ def test_clip_errors(tmp_path: Path, clip_folder: Path) -> None:
     )
     assert "open_clip_config.json is missing" in message(f"clip:local-dir:{tmp_path}")
     (tmp_path / "open_clip_config.json").write_text("[]")
+    assert "expected a JSON object" in message(f"clip:local-dir:{tmp_path}")
+    (tmp_path / "open_clip_config.json").write_text("{}")
     assert "has no 'model_cfg'" in message(f"clip:local-dir:{tmp_path}")
     (tmp_path / "open_clip_config.json").write_text(config)
     assert "open_clip_model.safetensors is missing" in message(f"clip:local-dir:{tmp_path}")

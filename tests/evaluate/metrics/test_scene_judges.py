@@ -147,13 +147,16 @@ BROKEN: dict[str, tuple[Callable[[Path], object], str]] = {
         r"lacks model\.safetensors; train it with: gandiff train judges",
     ),
     "no config": (lambda folder: (folder / "config.json").unlink(), r"lacks config\.json; train"),
-    "no JSON": (lambda folder: (folder / "config.json").write_text("{"), "JSONDecodeError"),
+    "no JSON": (
+        lambda folder: (folder / "config.json").write_text("{"),
+        "config.json cannot be read: it is not valid JSON",
+    ),
     "no labels": (lambda folder: damage_config(folder, labels=None), "KeyError: 'labels'"),
     "no such design": (lambda folder: damage_config(folder, design="deep"), "KeyError: 'deep'"),
     "other weights": (lambda folder: damage_config(folder, features=9), "size mismatch"),
     "half a file": (
         lambda folder: (folder / "model.safetensors").write_bytes(b"\x10\0\0\0"),
-        "SafetensorError",
+        "model.safetensors cannot be read: it is not a whole file",
     ),
 }
 
