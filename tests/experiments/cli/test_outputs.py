@@ -7,10 +7,12 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import toys
+import typer
 from disk_helpers import make_read_only, small_disk
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +21,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from gandiff.common.grids import is_our_png, write_png
 from gandiff.evaluate.features.stats_file import is_our_statistics
-from gandiff.experiments.cli import main
+from gandiff.experiments.cli import app, main
 
 pytestmark = pytest.mark.usefixtures("empty_folder")
 ONE, TWO = "a red star", "a blue ring"
@@ -81,6 +83,21 @@ def test_pictures_beside_a_drawing_stay(inputs: None, capsys: pytest.CaptureFixt
     assert not Path("x.png").exists()
 
 
+def commands_with_an_output(group: Any, path: tuple[str, ...] = ()) -> Iterator[str]:
+    for name, command in getattr(group, "commands", {}).items():
+        yield from commands_with_an_output(command, (*path, name))
+    if any(one.name == "out" for one in group.params):
+        yield " ".join(path)
+
+
+def test_every_output_is_claimed() -> None:
+    """A new command that writes has a place here, or in the tests of what claims its folder."""
+    files = {" ".join(words[: 2 if words[0] == "explore" else 1]) for words, _ in COMMANDS.values()}
+    trainings = {f"train {kind}" for kind in ("gan", "diffusion", "text", "judges")}
+    runs = {"run", "generate", "time", "score", "report"}
+    assert set(commands_with_an_output(typer.main.get_command(app))) == files | trainings | runs
+
+
 WRONG = {
     "e": "--out e: give a name ending in {suffix}",
     "e.jpg": "--out e.jpg: give a name ending in {suffix}",
@@ -105,6 +122,15 @@ def test_names_that_cannot_be_are_refused_before_the_work(
     shown = capsys.readouterr()
     assert (shown.out, says in shown.err.replace(str(Path.cwd()) + "/", "")) == ("", True)
     assert sorted(Path().rglob("*")) == before
+
+
+@pytest.mark.parametrize("out", ["file", "file/deep/run"])
+def test_a_run_needs_a_folder(out: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("file").touch()
+    assert main(["run", "scenes", "--limit", "2", "--quiet", "--out", out]) == 2
+    err = capsys.readouterr().err
+    assert "error: --out " in err
+    assert "file is a file; give a folder" in err
 
 
 HOLDS = """
