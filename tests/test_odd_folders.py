@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import toys
 from PIL import Image
@@ -149,3 +151,23 @@ def test_what_is_odd_about_ready_pictures_is_said(
         assert "elsewhere: 2 of 6 images are grey" in said
         assert "elsewhere: 1 of 6 images have an alpha channel" in said
         assert "elsewhere: 1 of 6 images are JPEG files" in said
+
+
+def test_a_reference_of_a_run_is_measured_without_what_cannot_be_read(
+    empty_folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    toys.save_toy_images(empty_folder / "plain", [f"{name}.png" for name in FILES])
+    toys.save_toy_images(empty_folder / "real", [f"{i}.png" for i in range(12)])
+    name = os.fsdecode(b"\xfe\xff.png")  # as an old camera or archive left it
+    Path("real", name).write_bytes(b"no picture")
+    Path("plain", name).write_bytes(b"no picture")
+    Path("prompts.txt").write_text("\n".join(f"a star {i}" for i in range(5)))
+    text = RUN.format(folder="plain").replace("vendi(encoder=scenes)", FD)
+    Path("c.yaml").write_text(f"{text}reference: {{folder: real}}\n")
+    for out in ("run", "run"):
+        assert main(["run", "c.yaml", "--out", out]) == 0
+        said = capsys.readouterr().err
+        assert "reference: 1 of 13 image files cannot be read" in said
+        assert "the other 12 are measured" in said
+    (row,) = (r for r in pd.read_parquet("run/results.parquet").itertuples() if r.metric == FD)
+    assert (row.references, row.images) == (12, 10)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import posixpath
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
 
-from gandiff.common.errors import MetricError
+from gandiff.common.errors import MetricError, printable
 from gandiff.common.files import file_sha256
 from gandiff.common.images import Alpha, DecodedImage, UnreadableImageError, decode_image
 from gandiff.common.picture_files import list_pictures, no_pictures
@@ -95,8 +95,25 @@ def read_pixels(
     return pixels
 
 
+def without_unreadable(
+    records: Sequence[ImageRecord], reasons: Mapping[str, str]
+) -> tuple[list[ImageRecord], list[str]]:
+    """The images that can be read, and a line on the others; ``reasons`` are by sha256.
+
+    Raises ``MetricError`` if none is left.
+    """
+    bad = [(record, reasons[record.sha256]) for record in records if record.sha256 in reasons]
+    if not bad:
+        return list(records), []
+    said = describe_unreadable(bad, len(records))
+    if len(bad) == len(records):
+        raise MetricError(said)
+    readable = [record for record in records if record.sha256 not in reasons]
+    return readable, [f"{said}; the other {len(readable)} are measured"]
+
+
 def describe_unreadable(bad: Sequence[tuple[ImageRecord, str]], of: int) -> str:
     """One line that counts the unreadable files and names the first three."""
-    named = "; ".join(f"{record.path} ({reason})" for record, reason in bad[:3])
+    named = printable("; ".join(f"{record.path} ({reason})" for record, reason in bad[:3]))
     more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
     return f"{len(bad)} of {of} image files cannot be read: {named}{more}"

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.contents import ContentLedger
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import RequestError, printable
 from gandiff.common.run_record import RECORD, ImageCounts, RunRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
@@ -98,6 +98,7 @@ class Run:
 
     def warn(self, message: str) -> None:
         """Note something odd that did not stop the run, once."""
+        message = printable(message)
         if message not in self.record.warnings:
             self.update(warnings=(*self.record.warnings, message))
 

@@ -124,7 +124,7 @@ class RunStore:
         self._damaged |= any(entry.key in self.entries for entry in entries)
         lines = "".join(_line(entry) for entry in entries)
         with (self.folder / LOG).open("ab") as stream:
-            stream.write(lines.encode())
+            stream.write(_json_bytes(lines))
             stream.flush()
             os.fsync(stream.fileno())
         self.entries.update({entry.key: entry for entry in entries})
@@ -137,12 +137,12 @@ class RunStore:
     def write_json(self, name: str, data: Mapping[str, Any]) -> None:
         """Replace a JSON file as a whole."""
         text = json.dumps(data, indent=2, ensure_ascii=False, default=str) + "\n"
-        write_atomically(self.folder / name, text.encode(), durable=True)
+        write_atomically(self.folder / name, _json_bytes(text), durable=True)
 
     def write_lines(self, name: str, rows: Iterable[Mapping[str, Any]]) -> None:
         """Replace a JSON-lines file as a whole."""
         text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
-        write_atomically(self.folder / name, text.encode(), durable=True)
+        write_atomically(self.folder / name, _json_bytes(text), durable=True)
 
     def _read_log(self) -> None:
         """Read the log; torn, unreadable and doubled lines mark it as damaged."""
@@ -161,7 +161,7 @@ class RunStore:
 
     def _rewrite_log(self) -> None:
         text = "".join(_line(entry) for entry in self.entries.values())
-        write_atomically(self.folder / LOG, text.encode(), durable=True)
+        write_atomically(self.folder / LOG, _json_bytes(text), durable=True)
         self._damaged = False
 
 
@@ -177,3 +177,8 @@ def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
 def _line(entry: ImageEntry) -> str:
     fields = {name: getattr(entry, name) for name in ImageEntry.__slots__}
     return json.dumps(fields, ensure_ascii=False) + "\n"
+
+
+def _json_bytes(text: str) -> bytes:
+    # What is not UTF-8 in the name of a file becomes an escape that JSON reads back.
+    return text.encode(errors="backslashreplace")

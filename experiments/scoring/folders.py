@@ -17,7 +17,7 @@ from gandiff.common.run_record import RECORD
 from gandiff.evaluate.checks import check_statistics, copies_remark, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
-from gandiff.evaluate.features.images import describe_unreadable, folder_images
+from gandiff.evaluate.features.images import folder_images, without_unreadable
 from gandiff.evaluate.features.stats_file import (
     SUFFIX,
     is_our_statistics,
@@ -213,15 +213,8 @@ def _listed(
     """The images of a folder that can be read, encoded in one pass, and lines on the others."""
     _check_folder(folder)
     images, odd = folder_images(folder, encoding.max_images)
-    unreadable = cache.compute(encoders, images)
-    if not unreadable:
-        return images, odd
-    named = [(image, unreadable[image.sha256]) for image in images if image.sha256 in unreadable]
-    readable = [image for image in images if image.sha256 not in unreadable]
-    warning = describe_unreadable(named, len(images))
-    if not readable:
-        raise MetricError(warning)
-    return readable, [*odd, f"{warning}; the other {len(readable)} are measured"]
+    readable, more = without_unreadable(images, cache.compute(encoders, images))
+    return readable, [*odd, *more]
 
 
 def _check_folder(folder: Path) -> None:

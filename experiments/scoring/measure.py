@@ -111,16 +111,19 @@ def equal_sets(
 
 def encode_at_once(
     cache: FeatureCache, metrics: Sequence[Metric], images: Sequence[ImageRecord]
-) -> None:
-    """Decode every file once for all encoders; what cannot be read is said where it matters."""
+) -> dict[str, str]:
+    """Decode every file once for all encoders; returns the sha256 of those that cannot be read,
+    and why.
+    """
     wanted: dict[str, None] = {}
     for metric in metrics:
         for encoder in metric.encoders:
             with contextlib.suppress(MetricError):
                 cache.protocol(encoder)
                 wanted[encoder] = None
-    with contextlib.suppress(MetricError):
-        cache.compute(list(wanted), images)
+    with contextlib.suppress(MetricError):  # the metrics will say it
+        return cache.compute(list(wanted), images)
+    return {}
 
 
 def measure_one(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -15,6 +16,7 @@ from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
 from gandiff.evaluate.checks import copies_remark
 from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.features.cache import FeatureCache
+from gandiff.evaluate.features.images import without_unreadable
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
@@ -120,8 +122,13 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
     matched = matched_records(run, resolution)
     images = {name: generated_records(run, name) for name in run.batches}
     compared = reference if any(metric.needs_reference for metric in metrics) else None
-    encode_at_once(cache, metrics, [*(compared or ()), *itertools.chain(*images.values())])
+    sets = [*(compared or ()), *itertools.chain(*images.values())]
+    unreadable = encode_at_once(cache, metrics, sets)
     equal, warnings = equal_sets(images)
+    if reference:
+        with contextlib.suppress(MetricError):  # where none is left, the metrics will say it
+            reference, odd = without_unreadable(reference, unreadable)
+            warnings += [f"reference: {line}" for line in odd]
     warnings += _copies(images, compared)
     scored, empty = [], without_images(run)
     for name in run.batches:

@@ -66,6 +66,11 @@ def show(value: Any, limit: int = 60) -> str:
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
+def printable(text: str) -> str:
+    """A message that can be written as UTF-8: names of files may hold bytes that are not."""
+    return text.encode(errors="backslashreplace").decode()
+
+
 def environment_failure(error: BaseException) -> EnvironmentFailure | None:
     """Translate a full or read-only disk or exhausted memory; None for every other error."""
     if isinstance(error, EnvironmentFailure):
