@@ -113,7 +113,7 @@ def test_clip_errors(tmp_path: Path, clip_folder: Path) -> None:
     (tmp_path / "open_clip_config.json").write_text(config)
     assert "open_clip_model.safetensors is missing" in message(f"clip:local-dir:{tmp_path}")
     (tmp_path / "open_clip_model.safetensors").write_bytes(b"rubbish")
-    assert "open_clip cannot load" in message(f"clip:local-dir:{tmp_path}")
+    assert "open_clip_model.safetensors cannot be read" in message(f"clip:local-dir:{tmp_path}")
 
 
 def test_missing_published_weights_say_how_to_give_them(
