@@ -31,6 +31,7 @@ from gandiff.experiments.scoring.problems import (
 )
 from gandiff.experiments.scoring.report import check_report, report_run
 from gandiff.experiments.scoring.score import check_scoring, score_run
+from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
 
@@ -165,6 +166,10 @@ def _do(
                 opened.warn(warning)
         if "time" in stages:
             time_run(opened, quiet=quiet)
+        if stages == ("time",):
+            for name in opened.batches:
+                if reason := why_not_timed(opened, name):
+                    opened.warn(f"{name} is not timed: {reason}")
         if "score" in stages:
             score_run(opened, quiet=quiet)
         if "report" in stages:
@@ -193,7 +198,7 @@ def _problems(opened: Run, stages: Sequence[Stage]) -> list[str]:
     problems = missing_images(opened) if {"generate", "score"} & {*stages} else []
     if "score" in stages:
         problems += missing_measurements(opened)
-    return problems + (missing_timings(opened) if list(stages) == ["time"] else [])
+    return problems + (missing_timings(opened) if stages == ("time",) else [])
 
 
 def compare(

@@ -115,7 +115,9 @@ def test_timing_is_off_for_all_or_for_one(tmp_path: Path, off: Any) -> None:
     assert len(calls(tmp_path / "two.log")) == 2
 
 
-def test_a_plugin_that_costs_money_is_asked_no_more_than_needed(tmp_path: Path) -> None:
+def test_a_plugin_that_costs_money_is_asked_no_more_than_needed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     log = tmp_path / "log"
     file = write_comparison(
         tmp_path, 5, generators={"paid": {"type": PAID, "log": str(log)}}, batch_size=4
@@ -123,7 +125,12 @@ def test_a_plugin_that_costs_money_is_asked_no_more_than_needed(tmp_path: Path) 
     folder = tmp_path / "r"
     assert main(["run", str(file), "--out", str(folder), "--quiet"]) == 0
     assert len(log.read_text().splitlines()) == 10  # the batches are of 4, 4 and 2
+    capsys.readouterr()
     assert main(["time", str(folder), "--quiet"]) == 0
+    assert capsys.readouterr().err == (
+        "warning: paid is not timed: each call may cost something; generators.paid.timing=on has "
+        "it timed\n"
+    )
     assert len(log.read_text().splitlines()) == 10
 
 
