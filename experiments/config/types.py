@@ -98,7 +98,7 @@ class Comparison:
     generators: Annotated[Mapping[str, GeneratorConfig], MinLen(1)]
     """What is compared. Each name becomes a folder of images and a column of the report."""
     metrics: tuple[str, ...]
-    """Metrics with their parameters, such as `fd(encoder=scenes)`; cost is always measured."""
+    """Metrics with their parameters, such as `fd(encoder=scenes)`; `timing` measures costs."""
     suite: SuiteConfig = SuiteConfig()
     """The prompts."""
     samples_per_prompt: Annotated[int, Ge(1), Le(10_000)] = 4

@@ -140,10 +140,16 @@ def test_facts_are_read_from_attributes() -> None:
         return LEVELS
 
     assert CallableGenerator(name="mine", function=function).info.family == "other"
+    assert CallableGenerator(name="mine", function=function).info.cost == "request"
     facts: dict[str, Any] = {"family": "gan", "resolution": 8, "licence": "MIT", "parameters": 12}
     vars(function).update(facts)
     info = CallableGenerator(name="mine", function=function).info
     assert {key: getattr(info, key) for key in facts} == facts
+    vars(function)["cost"] = "free"
+    with pytest.raises(GeneratorError, match="cost is 'free', expected one of compute, request"):
+        CallableGenerator(name="mine", function=function)
+    vars(function)["cost"] = "compute"
+    assert CallableGenerator(name="mine", function=function).info.cost == "compute"
     vars(function)["family"] = "vae"
     with pytest.raises(GeneratorError, match="family is 'vae', expected one of gan, diffusion"):
         CallableGenerator(name="mine", function=function)
