@@ -3,61 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import toys
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
-from toy_generators import SIDE
 
 from gandiff.experiments.runs.replay import replay
 from gandiff.experiments.runs.retry import ATTEMPTS
-from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 
-FLAKY = f"{Path(__file__)}:Flaky"
+FLAKY = f"{Path(__file__).parents[1] / 'flaky_generator.py'}:Flaky"
 PROMPTS = ["a", "b", "c", "d", "e"]
-
-
-class Flaky(Generator):
-    """Fails for the prompts that a file names, each with the reason written behind it."""
-
-    def __init__(
-        self, name: str, faults: str, log: str = "", cost: str = "compute", steady: bool = True
-    ) -> None:
-        self._faults, self._log = Path(faults), Path(log)
-        self._steady = steady
-        self._info = GeneratorInfo(name=name, family="gan", resolution=SIDE, cost=cost)  # type: ignore[arg-type]
-
-    @property
-    def info(self) -> GeneratorInfo:
-        return self._info
-
-    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        if "load" in self._known():
-            raise OSError(self._known()["load"])
-
-    def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        with self._log.open("a") as log:
-            log.write("begin " + " ".join(f"{r.prompt_id}_{r.sample}" for r in requests) + "\n")
-        faults = self._known()
-        for request in requests:
-            if faults.get(request.prompt, "").startswith("raise"):
-                raise RuntimeError(faults[request.prompt])
-        return [self._one(request, faults.get(request.prompt)) for request in requests]
-
-    def _known(self) -> dict[str, str]:
-        text = self._faults.read_text() if self._faults.exists() else "{}"
-        known: dict[str, str] = json.loads(text)
-        return known
-
-    def _one(self, request: GenerationRequest, reason: str | None) -> Generation:
-        if reason:
-            return Generation(image=None, status="failed", reason=reason)
-        rng = np.random.default_rng(request.seed if self._steady else None)
-        return Generation(image=rng.integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8))
 
 
 class Case:
@@ -192,6 +151,39 @@ def test_after_three_failures_alike_the_rest_share_a_call(tmp_path: Path, batch_
     made = case.make(**down)
     assert [len(call.split()) for call in made] == [1, 1, 1, batch_size - 3] * (10 // batch_size)
     assert case.states() == [("failed", "RuntimeError: raise: no connection", 2)] * 5
+
+
+REASONS = st.sampled_from([None, "dark", "busy", "raise an alarm"])
+
+
+@settings(max_examples=10, deadline=None)
+@given(
+    starts=st.lists(st.lists(REASONS, min_size=5, max_size=5), min_size=1, max_size=8),
+    cost=st.sampled_from(["compute", "request"]),
+)
+def test_whatever_fails_when_tries_are_bounded_and_good_images_stay(
+    tmp_path_factory: pytest.TempPathFactory, starts: list[list[str | None]], cost: str
+) -> None:
+    case = Case(tmp_path_factory.mktemp("any"), cost=cost)
+    good: dict[str, str] = {}
+    tried: dict[str, list[str]] = {}  # the reasons of each failed image so far
+    for reasons in starts:
+        faults = {p: r for p, r in zip(PROMPTS, reasons, strict=True) if r}
+        before = {e["key"]: e for e in log_lines(case.folder)} if case.folder.exists() else {}
+        case.make(**faults)
+        assert good.items() <= images(case.folder).items()
+        good = images(case.folder)
+        lines = log_lines(case.folder)
+        assert len({e["key"] for e in lines}) == len(lines) == 20
+        for entry in (e for e in lines if e["generator"] == "flaky"):
+            known = tried.setdefault(entry["key"], [])
+            left = len(known) >= ATTEMPTS or (len(known) > 1 and known[-1] == known[-2])
+            was_failed = before.get(entry["key"], {"status": "failed"})["status"] == "failed"
+            assert (entry != before.get(entry["key"])) == (was_failed and not left)
+            if was_failed and not left and entry["status"] == "failed":
+                known.append(entry["reason"])
+    case.make(retry=True)
+    assert record(case.folder)["counts"]["flaky"]["ok"] == 10
 
 
 def test_good_images_keep_their_bytes_where_a_generator_does_not_repeat_itself(
