@@ -74,7 +74,7 @@ class RunSummary:
 def validate(target: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Findings]:
     """Check a comparison file and look up all that can be without making or fetching anything.
 
-    Raises ``RequestError`` for what is certainly wrong.
+    Raises ``RequestError`` for a file that cannot be read; ``problems`` are what else is wrong.
     """
     comparison = load_comparison(target, overrides)
     return comparison, look(comparison)

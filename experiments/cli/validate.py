@@ -35,11 +35,14 @@ def validate(
     or fetching anything: prompts, files of folders, reference images, weights of encoders, whether
     there are enough images for each metric.
     """
+    from gandiff.common.errors import RequestError
     from gandiff.experiments import api
     from gandiff.experiments.config.types import comparison_to_dict
 
     comparison, seen = api.validate(file, overrides or [])
     echo_warnings(seen.remarks)
+    if seen.problems:
+        raise RequestError("; ".join(seen.problems))
     if as_json:
         checks = {"facts": seen.facts, "warnings": seen.remarks}
         echo_json({**comparison_to_dict(comparison), "checks": checks})

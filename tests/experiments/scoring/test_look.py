@@ -181,6 +181,19 @@ def test_weights_that_are_not_here_are_named_at_once(
     assert "CLIP model ViT-B-32/openai are missing" in lines[2]
 
 
+def test_all_problems_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    toys.save_toy_images(tmp_path / "images", ["other.png"])
+    asked = ["vendi(encoder=scenes,n=50)", "vendi(encoder=dinov2)"]
+    code, out, err = validate(
+        write_comparison(tmp_path, 4, metrics=asked, generators=FOLDER), capsys
+    )
+    assert (code, out) == (2, "")
+    warning, error = err.splitlines()
+    assert warning.startswith("warning: metrics.1: the weights of DINOv2")
+    assert "metrics.0: vendi(encoder=scenes,n=50) needs 50 images" in error
+    assert "generators.mine.pattern: 0 of 8 images found" in error
+
+
 @pytest.mark.parametrize("metric", ["vendi(encoder=dinov2)", "clip_score(model=ViT-B-32/openai)"])
 def test_a_run_without_network_is_refused_without_waiting(
     metric: str,
