@@ -175,7 +175,7 @@ def _first_missing(look: FolderLook) -> str:
 def _guess(look: FolderLook) -> tuple[str, bool]:
     """How the names may be meant instead, and whether the present way is certainly wrong.
 
-    It is if another way finds more files and gives one of them to another prompt.
+    It is if another pattern finds more files and gives one of them to another prompt.
     """
     present, requests = look.assignment, look.requests
     best = better_pattern(look.files, requests, look.used)
@@ -185,6 +185,7 @@ def _guess(look: FolderLook) -> tuple[str, bool]:
         conflict = any(
             theirs.get(file, owner) != owner for file, owner in _owners(present, requests).items()
         )
+        conflict = conflict and look.mapping is None  # a mapping knows what names need not say
         more = other.count() > present.count()
         as_well = conflict and other.count() == present.count() and theirs.keys() - look.used
         if more or as_well:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -298,6 +299,32 @@ def test_a_mapping_that_is_used_in_place_of_the_names(tmp_path: Path) -> None:
     mended, files = look(tmp_path, asked(numbered(8), 2), pattern="{prompt_id}_{sample}")
     assert files == names
     assert not said(mended)
+
+
+def test_a_mapping_may_give_numbers_to_any_prompt(tmp_path: Path) -> None:
+    ids, names = numbered(8), [f"{number}.png" for number in (3, 1, 2, 8, 5, 4, 7, 6)]
+    toys.save_toy_images(tmp_path, names)
+    rows = [{"file_name": n, "prompt_id": i} for n, i in zip(names, ids, strict=True)][:6]
+    write_rows(tmp_path, rows, "metadata.jsonl")
+    preview, files = look(tmp_path, asked(ids))
+    assert files == [*names[:6], None, None]
+    assert not preview.problems
+    assert "6 of 8 images found" in said(preview)
+
+
+def test_accents_may_be_encoded_in_two_ways(tmp_path: Path) -> None:
+    ids = ["Zürich", "Besançon"]
+    composed = [unicodedata.normalize("NFC", f"{id_}_0.png") for id_ in ids]
+    apart = [unicodedata.normalize("NFD", name) for name in composed]
+    preview, files = look(tmp_path / "names", asked(ids), apart)
+    assert files == apart
+    assert not said(preview)
+    toys.save_toy_images(tmp_path / "table", apart)
+    rows = [{"file_name": n, "text": f"text of {i}"} for n, i in zip(composed, ids, strict=True)]
+    write_rows(tmp_path / "table", rows, "metadata.jsonl")
+    preview, files = look(tmp_path / "table", asked([unicodedata.normalize("NFD", i) for i in ids]))
+    assert files == apart
+    assert not said(preview)
 
 
 def test_a_mapping_that_is_there_and_not_used(tmp_path: Path) -> None:
