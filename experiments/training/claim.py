@@ -30,7 +30,8 @@ def claim(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> 
     for folder in folders:
         check_folder(folder)
     if not overwrite:
-        refuse_foreign(file for folder in folders for file in _foreign(folder))
+        foreign = (file for folder in folders for file in _foreign(folder))
+        refuse_foreign(foreign, "a training of gandiff")
         cards = (folder / CARD for folder in parts or (out,))
         refuse_foreign(card for card in cards if card.is_file() and not _is_our_card(card))
     with ExitStack() as claimed:

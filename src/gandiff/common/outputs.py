@@ -70,11 +70,11 @@ def check_folder(path: Path, option: str = "--out") -> None:
         raise RequestError(f"{where} is a file; give a folder")
 
 
-def refuse_foreign(files: Iterable[Path]) -> None:
-    """Raise ``RequestError`` for the first of the files that a command would write over."""
+def refuse_foreign(files: Iterable[Path], ours: str = "gandiff") -> None:
+    """Raise ``RequestError`` for the first of the files, which are in the way of ``ours``."""
     for file in files:
         raise RequestError(
-            f"{file} was not written by gandiff, which overwrites nothing of others; choose "
+            f"{file} was not written by {ours}, which overwrites nothing of others; choose "
             "another --out, or insist with --overwrite"
         )
 
