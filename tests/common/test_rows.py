@@ -124,3 +124,17 @@ def test_what_cannot_be_read_is_refused_with_its_line(
 def test_whole_surrogate_pairs_are_text(tmp_path: Path) -> None:
     (row,) = read_rows(write(tmp_path, "a.jsonl", '{"a": "\\ud83d\\ude00"}'))
     assert row.fields == {"a": "😀"}
+
+
+@pytest.mark.parametrize(
+    ("head", "mark"), [("", ";"), ("", "\t"), ("sep=;\r\n", ";"), ("sep=|\n", "|"), ("\r\n", ";")]
+)
+def test_spreadsheets_may_write_another_mark_than_the_comma(
+    head: str, mark: str, tmp_path: Path
+) -> None:
+    rows = [["Prompt", "Note"], ["a star, red", f"x{mark}"], ["a ring", '"']]
+    cells = [(one, '"' + two.replace('"', '""') + '"') for one, two in rows]
+    path = write(tmp_path, "a.csv", head + "".join(f"{a}{mark}{b}\r\n" for a, b in cells))
+    read = list(read_rows(path))
+    assert [tuple(row.fields.values()) for row in read] == [tuple(row) for row in rows[1:]]
+    assert read[0].where == f"{path}:{2 + bool(head)}"

@@ -128,6 +128,16 @@ def _json_lines(text: str) -> _Lines:
         yield number, list(fields.items())
 
 
+def _csv(text: str) -> _Lines:
+    """With commas, or with what the first line has in their place, as many spreadsheets write."""
+    said = re.match("sep=([^\\w\\s]|\t)(?=\r|\n)", text)  # Excel's own first line
+    if said:
+        return _table(text[said.end() :], delimiter=said[1], is_loose=False)
+    first = _BREAK.split(text.lstrip("\r\n"), maxsplit=1)[0]
+    delimiter = next((mark for mark in ",;\t" if mark in first), ",")
+    return _table(text, delimiter=delimiter, is_loose=False)
+
+
 def _table(text: str, *, delimiter: str, is_loose: bool) -> _Lines:
     names: list[str] | None = None
     for line, cells in _rows(text, delimiter, is_loose):
@@ -151,9 +161,10 @@ def _rows(text: str, delimiter: str, is_loose: bool) -> Iterator[tuple[int, list
     ``is_loose`` takes a cell as it is if the quotes do not enclose all of it: published TSV quotes
     as CSV does or not at all (``"G I G G L E" painted in ...``).
     """
-    plain = f"[^{delimiter}\\r\\n]*"
-    inner, bare = (f'[^"{delimiter}]*', plain) if is_loose else ('[^"]*', f'(?!"){plain}')
-    cell = re.compile(f'(?:"({inner}(?:""{inner})*)"|({bare}))({delimiter}|\\r\\n|\\r|\\n|\\Z)')
+    mark = re.escape(delimiter)
+    plain = f"[^{mark}\\r\\n]*"
+    inner, bare = (f'[^"{mark}]*', plain) if is_loose else ('[^"]*', f'(?!"){plain}')
+    cell = re.compile(f'(?:"({inner}(?:""{inner})*)"|({bare}))({mark}|\\r\\n|\\r|\\n|\\Z)')
     line, place = 1, 0
     cells: list[str] = []
     while place < len(text) or cells:
@@ -170,7 +181,7 @@ def _rows(text: str, delimiter: str, is_loose: bool) -> Iterator[tuple[int, list
 
 
 _READERS: dict[str, Callable[[str], _Lines]] = {
-    ".csv": functools.partial(_table, delimiter=",", is_loose=False),
+    ".csv": _csv,
     ".tsv": functools.partial(_table, delimiter="\t", is_loose=True),
     ".jsonl": _json_lines,
 }
