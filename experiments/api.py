@@ -105,7 +105,9 @@ def run_comparison(
 
     ``options`` are ``quiet``, ``command``, ``retry`` (of failed images: True for all, False for
     none, None for those that did not fail twice for the same reason), and with ``suite`` and
-    ``generators`` ready objects in place of what the comparison names.
+    ``generators`` ready objects in place of what the comparison names. A generator that is not
+    what it was is made again; its images of before are kept as ``name@1``, or go with
+    ``drop_changed``.
     """
     return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
@@ -140,6 +142,7 @@ def _do(
     quiet: bool = False,
     command: str = "",
     retry: bool | None = None,
+    drop_changed: bool = False,
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
@@ -155,6 +158,7 @@ def _do(
         generators=generators,
         check=check,
         makes_images="generate" in stages,
+        keep_changed=not drop_changed,
     ) as opened:
         if "generate" in stages:
             generate_images(opened, quiet=quiet, retry=retry)
@@ -209,6 +213,7 @@ def compare(
     out: Path | str = RUNS / "compare",
     quiet: bool = False,
     retry: bool | None = None,
+    drop_changed: bool = False,
     **settings: Any,
 ) -> RunSummary:
     """Compare generators from Python.
@@ -220,9 +225,15 @@ def compare(
     it is timed only where ``timing`` is given. Failed images are tried again by the next call into
     the same ``out`` unless they failed twice for the same reason; ``retry=True`` tries all of them,
     False none.
+
+    Called again, what is there and valid is kept: more samples, prompts or generators are added. A
+    Python object whose code or values have changed is made again; its attribute ``version``, if it
+    has one, says when that is. What a mapping gave before it was changed is kept as ``name@1``, or
+    goes with ``drop_changed``.
     """
     comparison, options = build(generators, suite, metrics, settings)
-    options |= {"quiet": quiet, "retry": retry, "command": "gandiff.compare"}
+    options |= {"quiet": quiet, "retry": retry, "drop_changed": drop_changed}
+    options["command"] = "gandiff.compare"
     return run_comparison(comparison, Path(out), **options)
 
 

@@ -58,6 +58,11 @@ class CallableGenerator(Generator):
         self._info = _info(name, function)
 
     @property
+    def function(self) -> Callable[..., Any]:
+        """The function that makes the images."""
+        return self._function
+
+    @property
     def info(self) -> GeneratorInfo:
         """Facts that the function carries as attributes."""
         return self._info

@@ -66,6 +66,13 @@ def run(
         bool,
         typer.Option("--allow-pickle", help="Load pickled weights, which may run any code."),
     ] = False,
+    drop_changed: Annotated[
+        bool,
+        typer.Option(
+            "--drop-changed",
+            help="Drop what generators made before they were changed, which is kept as NAME@1.",
+        ),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -87,6 +94,7 @@ def run(
         until=stop_after or "report",
         retry=retry,
         overrides=changes,
+        drop_changed=drop_changed,
         quiet=quiet,
         command=this_command(),
     )

@@ -156,9 +156,8 @@ def _plan(
         identity={},
         prompts=suite,
         seeds=plan_seeds(seed, (prompt.id for prompt in suite), samples),
-        samples=samples,
+        areas=[(len(suite), samples)],
         batch_size=min(_TOGETHER, len(suite) * samples) if small else 1,
-        segments=[len(suite)],
     )
 
 

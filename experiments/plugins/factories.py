@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from gandiff.common.errors import RequestError, SettingError, show
+from gandiff.common.files import file_sha256
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_arguments
+from gandiff.experiments.plugins.modules import is_local
 from gandiff.models.generator import Generator
 
 PASSED = ("prompts", "seeds", "name")  # parameters of a factory that gandiff passes itself
@@ -61,7 +66,40 @@ def wants(factory: Callable[..., Any], *names: str) -> bool:
         return False
 
 
+# The source that each module of somebody's own had when it was imported here.
+_SOURCES: dict[str, tuple[Path, str]] = {}
+
+
+@contextlib.contextmanager
+def _current_sources() -> Iterator[None]:
+    """Import what the files say now: modules that were imported here and have changed since go.
+
+    No compiled files are written: Python takes one for current if the source has the same size and
+    second, which quick changes have.
+    """
+    if any(not file.is_file() or file_sha256(file) != was for file, was in _SOURCES.values()):
+        for name in _SOURCES:
+            sys.modules.pop(name, None)
+        _SOURCES.clear()
+        importlib.invalidate_caches()
+    before, written = set(sys.modules), sys.dont_write_bytecode
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.dont_write_bytecode = written
+        for name in set(sys.modules) - before:
+            file = Path(str(getattr(sys.modules[name], "__file__", None)))
+            if is_local(sys.modules[name]) and file.suffix == ".py" and file.is_file():
+                _SOURCES[name] = (file, file_sha256(file))
+
+
 def _module(name: str, base: Path, target: str) -> ModuleType:
+    with _current_sources():
+        return _import(name, base, target)
+
+
+def _import(name: str, base: Path, target: str) -> ModuleType:
     try:
         if name.endswith(".py"):
             return _module_file((base / Path(name).expanduser()).resolve(), target)
@@ -84,7 +122,7 @@ def _module(name: str, base: Path, target: str) -> ModuleType:
 
 
 def _module_file(path: Path, target: str) -> ModuleType:
-    name = f"gandiff_user_{path.stem}_{abs(hash(path)):x}"
+    name = f"gandiff_user_{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:16]}"
     if name in sys.modules:
         return sys.modules[name]
     spec = importlib.util.spec_from_file_location(name, path)

@@ -137,7 +137,7 @@ def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path())
     """
     if type_ in GENERATORS:
         return dataclasses.asdict(validate(_load(GENERATORS[type_].settings), settings))
-    return check_factory(_factory(type_, base), settings)
+    return check_factory(generator_factory(type_, base), settings)
 
 
 def make_generator(
@@ -149,7 +149,7 @@ def make_generator(
             checked = validate(_load(GENERATORS[type_].settings), settings)
             made = _load(GENERATORS[type_].generator)(name=name, settings=checked)
         else:
-            made = _made_by_factory(name, _factory(type_, base), settings)
+            made = _made_by_factory(name, generator_factory(type_, base), settings)
         if isinstance(made, Generator):
             _ = made.info  # which every stage asks for
     except SettingError as error:
@@ -207,7 +207,10 @@ def recorded_type(type_: str) -> str:
     return FORMER_NAMES.get(current_type(type_), (type_,))[0]
 
 
-def _factory(type_: str, base: Path) -> Callable[..., Any]:
+def generator_factory(type_: str, base: Path) -> Callable[..., Any]:
+    """What makes a generator of a type that does not ship with gandiff; ``RequestError`` if there
+    is none.
+    """
     if ":" in type_:
         return load_target(current_type(type_), base)
     for point in _installed("generator"):

@@ -187,11 +187,11 @@ class _Walk:
     def _whole_module(self, made: Any) -> bool:
         """Say the module that something is from; False if that says all, as it is installed."""
         module = sys.modules.get(made.__module__ or "")
-        self._say(made.__module__ or "", made.__qualname__)
+        self._say(made.__qualname__)
         if module is None or module.__name__ == "__main__":
             return True
         if not is_local(module):
-            self._say(version_of(module))
+            self._say(module.__name__, version_of(module))
             return False
         self._source(module)
         return True

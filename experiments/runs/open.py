@@ -3,46 +3,31 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import math
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from gandiff.common.contents import ContentLedger
-from gandiff.common.devices import check_device, resolve_device
+from gandiff.common.devices import check_device
 from gandiff.common.errors import EnvironmentFailure, RequestError, environment_failure
 from gandiff.common.files import write_atomically
 from gandiff.common.outputs import check_folder
 from gandiff.common.run_record import (
     COMPARISON_FILE,
-    INPUTS,
     PROMPTS,
     RECORD,
-    GeneratorPlan,
-    Plan,
     RunRecord,
     read_record,
 )
-from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite
 from gandiff.experiments.runs import provenance
-from gandiff.experiments.runs.plan import (
-    Batch,
-    choose_headline,
-    extend_segments,
-    plan_batches,
-    plan_seeds,
-)
+from gandiff.experiments.runs.identity import note_use
+from gandiff.experiments.runs.plan import choose_headline
+from gandiff.experiments.runs.planning import planned_run, recorded_comparison
 from gandiff.experiments.runs.preview import wrong_settings
-from gandiff.experiments.runs.resume import (
-    Identity,
-    check_continuation,
-    identities,
-    recorded_prompts,
-)
+from gandiff.experiments.runs.resume import recorded_prompts
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import RUN_FILES, RunStore
 from gandiff.models.generator import Generator
@@ -60,19 +45,21 @@ def open_run(
     generators: Mapping[str, Generator] | None = None,
     check: Callable[[Run], None] | None = None,
     makes_images: bool = True,
+    keep_changed: bool = True,
 ) -> Iterator[Run]:
     """Begin a run or continue it; whatever can be wrong is found before anything is written.
 
     ``suite`` and ``generators`` are ready objects in place of what the comparison names; ``check``
     is the caller's own look at the planned run, whose ``record`` is then that of last time.
-    ``makes_images=False`` builds no generator. On leaving, run.json says how it went: ``done``,
-    ``interrupted``, or ``failed`` with the error.
+    ``makes_images=False`` builds no generator. ``keep_changed`` keeps the results of generators
+    that are others now under another name (``mend``). On leaving, run.json says how it went:
+    ``done``, ``interrupted``, or ``failed`` with the error.
     Raises ``RequestError`` for a folder that holds another comparison or is in use,
     ``EnvironmentFailure`` when the machine fails.
     """
     folder = folder.absolute()
     store = RunStore(folder)
-    try:
+    with _closing(store):
         continuing = (folder / RECORD).is_file()
         if continuing:
             store.open()
@@ -80,7 +67,8 @@ def open_run(
             _check_free(folder)
         begun = [prompt.id for prompt in recorded_prompts(folder)]
         suite = suite or open_configured(comparison.suite, comparison.folder, begun)
-        run = _planned(comparison, suite, store, generators or {})
+        how = {"makes_images": makes_images, "keeps": keep_changed}
+        run = planned_run(comparison, suite, store, generators or {}, **how)
         run.command, run.looks_outside = command, makes_images
         if makes_images:
             _check_generators(run)
@@ -93,6 +81,13 @@ def open_run(
         _begin(run, command, describe=makes_images)
         with _outcome(run):
             yield run
+
+
+@contextlib.contextmanager
+def _closing(store: RunStore) -> Iterator[None]:
+    """Release the folder at the end; what the machine does wrong is an ``EnvironmentFailure``."""
+    try:
+        yield
     except (OSError, MemoryError) as error:
         failure = environment_failure(error)
         if failure is None:
@@ -110,9 +105,7 @@ def open_configured(config: SuiteConfig, base: Path, begun: Sequence[str] = ()) 
 def load_run(folder: Path) -> Run:
     """Open a run folder to look at it; nothing is locked or changed. Raises ``RequestError``."""
     record = read_record(folder)
-    comparison = comparison_from_dict(
-        record.comparison, base=record.base, origin=str(folder / RECORD), trusted=True
-    )
+    comparison = recorded_comparison(folder, record)
     about = record.suite
     suite = PromptSuite(
         name=about.name,
@@ -121,72 +114,7 @@ def load_run(folder: Path) -> Run:
         licence=about.licence,
         prompts=recorded_prompts(folder),
     )
-    return _planned(comparison, suite, RunStore(folder.absolute()), {}, trusted=True)
-
-
-def _planned(
-    comparison: Comparison,
-    suite: PromptSuite,
-    store: RunStore,
-    objects: Mapping[str, Generator],
-    *,
-    trusted: bool = False,
-) -> Run:
-    known = (store.folder / RECORD).is_file()
-    record = read_record(store.folder) if known else RunRecord()
-    device: str = comparison.device
-    if device == "auto":
-        # What the run began on: the images that are still missing must be equal to the others.
-        device = record.plan.device or resolve_device(device)
-    if trusted:
-        identity = {name: plan.identity for name, plan in record.plan.generators.items()}
-    else:
-        identity = identities(comparison, objects, device, record.plan)
-        if known:
-            check_continuation(store.folder, record, comparison, suite, identity)
-    plan = Plan(device=device, generators=_extended(record.plan, identity, len(suite.prompts)))
-    return Run(
-        comparison=comparison,
-        suite=suite,
-        device=device,
-        store=store,
-        ledger=ContentLedger(store.folder / INPUTS),
-        batches=_batches(comparison, suite, plan),
-        record=dataclasses.replace(record, plan=plan),
-        objects=objects,
-    )
-
-
-def _extended(
-    plan: Plan, identities: Mapping[str, Identity], prompts: int
-) -> dict[str, GeneratorPlan]:
-    """The plan of each generator, grown to this many prompts."""
-    return {
-        name: GeneratorPlan(
-            identity=identity,
-            segments=extend_segments(plan.generators.get(name, GeneratorPlan()).segments, prompts),
-        )
-        for name, identity in identities.items()
-    }
-
-
-def _batches(
-    comparison: Comparison, suite: PromptSuite, plan: Plan
-) -> dict[str, tuple[Batch, ...]]:
-    samples = comparison.samples_per_prompt
-    seeds = plan_seeds(comparison.seed, (p.id for p in suite.prompts), samples)
-    return {
-        name: plan_batches(
-            generator=name,
-            identity=planned.identity,
-            prompts=suite.prompts,
-            seeds=seeds,
-            samples=samples,
-            batch_size=comparison.batch_size,
-            segments=planned.segments,
-        )
-        for name, planned in plan.generators.items()
-    }
+    return planned_run(comparison, suite, RunStore(folder.absolute()), {}, trusted=True)
 
 
 def _check_free(folder: Path) -> None:
@@ -231,10 +159,14 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
     old = run.record
     asked, file = comparison_to_dict(run.comparison), run.folder / COMPARISON_FILE
     if run.comparison.text or asked != old.comparison or not file.is_file():
-        text = run.comparison.text or write_yaml(asked)
+        named = {n: g for n, g in asked["generators"].items() if not run.is_kept(n)}
+        text = run.comparison.text or write_yaml({**asked, "generators": named})
         write_atomically(file, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
-    known = {name: old.generators[name] for name in run.batches if old.generators.get(name)}
+    run.mending.move(run.store, run.batches)
+    facts = run.mending.of(old.generators)
+    known = {name: facts[name] for name in run.batches if facts.get(name)}
+    costs = run.mending.of(old.costs)
     machine = provenance.environment(run.device)
     run.update(
         name=run.comparison.name,
@@ -249,10 +181,13 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
         comparison=asked,
         suite=run.suite.describe(),
         generators=known,
+        unmade=run.mending.of(old.unmade),
+        costs={name: costs[name] for name in run.batches if name in costs},
         counts={},
         warnings=(
             *provenance.changed_packages(old.environment.packages, machine.packages),
             *_all_used(run),
+            *run.mending.remarks,
         ),
         environment=machine,
     )
@@ -293,6 +228,7 @@ def _outcome(run: Run) -> Iterator[None]:
         raise
     finally:
         with contextlib.nullcontext() if status == "done" else contextlib.suppress(OSError):
+            note_use(run.objects, run.record.plan)
             run.ledger.save()
             run.update(status=status, error=problem, finished=provenance.now())
             run.count()

@@ -1,16 +1,17 @@
 """What a run will make: every image with its seed, its key and its batch, fixed before the first
 one.
 
-A plan grows by segments: the prompts that were planned together. Batches never cross from one
-segment into the next, so that planning more prompts leaves every batch as it was.
+A plan grows by segments: what was planned together. Batches never cross from one segment into the
+next, so that planning more prompts or samples leaves every batch as it was.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gandiff.experiments.prompts.suites import Prompt
@@ -76,24 +77,45 @@ def image_seed(run_seed: int, prompt_id: str, sample: int, salt: int = 0) -> int
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")
 
 
+def grown_places(areas: Iterable[tuple[int, int]]) -> Iterator[list[tuple[int, int]]]:
+    """The places (prompt, sample) that each planning adds, prompts in order.
+
+    ``areas`` are the growing numbers of prompts and of samples of each planning.
+    """
+    prompts = samples = 0
+    for grown in areas:
+        yield [
+            (prompt, sample)
+            for prompt in range(grown[0])
+            for sample in range(0 if prompt >= prompts else samples, grown[1])
+        ]
+        prompts, samples = grown
+
+
 def plan_seeds(
-    run_seed: int, prompt_ids: Iterable[str], samples: int, bits: int = 32
+    run_seed: int,
+    prompt_ids: Iterable[str],
+    samples: int,
+    bits: int = 32,
+    areas: Sequence[tuple[int, int]] = (),
 ) -> dict[tuple[str, int], int]:
     """Give every (prompt id, sample) its own seed.
 
     Where two collide, the later one is salted again: seeds of earlier prompts never change when
-    prompts are added. ``bits`` narrows the seeds so that collisions can be tried out.
+    prompts are added, and neither do those of earlier samples if ``areas`` are the plannings
+    before (``grown_places``). ``bits`` narrows the seeds so that collisions can be tried out.
     """
     mask = (1 << bits) - 1
     taken: set[int] = set()
     seeds: dict[tuple[str, int], int] = {}
-    for prompt_id in prompt_ids:
-        for sample in range(samples):
+    ids = list(prompt_ids)
+    for places in grown_places([*areas, (len(ids), samples)]):
+        for place, sample in places:
             salt = 0
-            while (seed := image_seed(run_seed, prompt_id, sample, salt) & mask) in taken:
+            while (seed := image_seed(run_seed, ids[place], sample, salt) & mask) in taken:
                 salt += 1
             taken.add(seed)
-            seeds[prompt_id, sample] = seed
+            seeds[ids[place], sample] = seed
     return seeds
 
 
@@ -122,42 +144,38 @@ def plan_batches(
     identity: Mapping[str, Any],
     prompts: Sequence[Prompt],
     seeds: Mapping[tuple[str, int], int],
-    samples: int,
+    areas: Sequence[tuple[int, int]],
     batch_size: int,
-    segments: Sequence[int],
+    key_name: str | None = None,
 ) -> tuple[Batch, ...]:
     """Lay out the batches of one generator, prompts in order, the samples of a prompt together.
 
-    ``segments`` are the growing numbers of prompts of each planning, the last one that of all
-    prompts.
+    ``areas`` are the growing numbers of prompts and of samples of each planning, the last one that
+    of all prompts. ``key_name`` is what the generator was called when its images were made, if
+    that was another name.
     """
-    if list(segments) != sorted(set(segments)) or not segments or segments[-1] != len(prompts):
-        raise ValueError(f"segments {list(segments)} do not lead up to {len(prompts)} prompts")
+    grows = all(a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(areas))
+    if not grows or not areas or areas[-1][0] != len(prompts):
+        raise ValueError(f"plannings {list(areas)} do not lead up to {len(prompts)} prompts")
     batches: list[Batch] = []
-    start = 0
-    for end in segments:
-        places = [(p, sample) for p in prompts[start:end] for sample in range(samples)]
+    key_name = key_name or generator
+    for places in grown_places(areas):
         for first in range(0, len(places), batch_size):
             index = len(batches)
+            chosen = [(prompts[place], k) for place, k in places[first : first + batch_size]]
             jobs = tuple(
                 GenerationJob(
-                    key=image_key(generator, identity, prompt, sample, seeds[prompt.id, sample]),
+                    key=image_key(key_name, identity, prompt, sample, seeds[prompt.id, sample]),
                     generator=generator,
                     prompt=prompt,
                     sample=sample,
                     seed=seeds[prompt.id, sample],
                     batch=index,
                 )
-                for prompt, sample in places[first : first + batch_size]
+                for prompt, sample in chosen
             )
             batches.append(Batch(generator=generator, index=index, size=batch_size, jobs=jobs))
-        start = end
     return tuple(batches)
-
-
-def extend_segments(segments: Sequence[int], prompts: int) -> tuple[int, ...]:
-    """Plan up to this many prompts on top of what was planned before."""
-    return tuple(segments) if segments and segments[-1] == prompts else (*segments, prompts)
 
 
 def choose_headline(families: Mapping[str, str | None]) -> tuple[str, ...]:

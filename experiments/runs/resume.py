@@ -1,59 +1,76 @@
-"""Whether a run folder can be resumed: the same images are asked for, or more of the kind."""
+"""Whether a run folder can be resumed, and which of its generators are others now."""
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError, show
 from gandiff.common.files import read_lines
-from gandiff.common.run_record import PROMPTS, RECORD, Plan, RunRecord, read_record
+from gandiff.common.run_record import PROMPTS, RECORD, GeneratorPlan, RunRecord, read_record
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
-from gandiff.experiments.runs.provenance import identity
-from gandiff.models.generator import Generator
+from gandiff.experiments.runs.identity import UNKNOWN_CODE, Identity
 
-Identity = Mapping[str, Any]
-
-# Fields that decide the pixels or which images share a batch; all others may change from run to
-# run.
-_FIXED = ("seed", "samples_per_prompt", "batch_size", "dtype")
+# Fields that decide the pixels of all generators or which images share a batch.
+_FIXED = ("seed", "batch_size", "dtype")
+_LATER = ("code", "files")  # what older versions did not record of an identity
 
 
-def identities(
-    comparison: Comparison,
-    objects: Mapping[str, Generator],
-    device: str,
-    plan: Plan,
-) -> dict[str, Identity]:
-    """Say of every generator what decides its pixels, as plain data.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What a generator is now, beside what the run folder has of it.
 
-    Weights that are no longer on this machine are taken to be those that were recorded: finished
-    images can be scored without them.
+    ``asked`` says what the request has changed (type, settings), ``outside`` what has changed in
+    the world (weights, files, code); nothing in both is the same generator. ``remark`` is what
+    cannot be known.
     """
-    current: dict[str, Identity] = {}
-    for name, config in comparison.generators.items():
-        if name in objects:
-            info = objects[name].info
-            now = {
-                "type": "python",
-                "settings": dict(info.settings),
-                "weights": info.weights_sha256,
-                "dtype": comparison.dtype,
-                "device": device,
-            }
-        else:
-            now = identity(config.type, config.settings, comparison.dtype, device)
-        now = json.loads(json.dumps(now, default=str))
-        recorded = dict(plan.generators[name].identity) if name in plan.generators else None
-        # A Python object of an earlier process cannot be asked what it was.
-        gone = config.type == "python" and name not in objects
-        current[name] = recorded if recorded and (gone or _lost_weights(recorded, now)) else now
-    return current
+
+    identity: Identity
+    assumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    asked: tuple[str, ...] = ()
+    outside: tuple[str, ...] = ()
+    remark: str | None = None
+
+    @property
+    def changes(self) -> tuple[str, ...]:
+        """All that has changed."""
+        return (*self.asked, *self.outside)
+
+
+def standing_of(name: str, planned: GeneratorPlan | None, now: Identity) -> Standing:
+    """Compare a generator with what was recorded of it.
+
+    Weights, files and code that are no longer on this machine are taken to be what was recorded:
+    finished images can be scored without them. What an older version did not record is taken to
+    be as it is now, with a remark; a Python object is then made again.
+    """
+    if planned is None:
+        return Standing(identity=now)
+    old = planned.identity
+    now, assumed, remark = _completed(name, planned, now)
+    asked = [] if old["type"] == now["type"] else ["type"]
+    before, after = dict(old["settings"]), dict(now["settings"])
+    if old["weights"] is not None and now["weights"] is None:
+        lost = {k: v for k, v in after.items() if k not in WEIGHTS}
+        if lost == before and not asked:
+            now, after = {**now, "weights": old["weights"]}, lost
+    settings = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    asked += [
+        f"{key} was {show(before.get(key))} and is {show(after.get(key))}"
+        for key in settings
+        if not (key in WEIGHTS and old["weights"] != now["weights"])
+    ]
+    if "type" in asked:
+        asked[0] = f"type was {show(old['type'])} and is {show(now['type'])}"
+    outside = _outside(old, now)
+    if not asked and not outside:
+        return Standing(identity=old, assumed=assumed, remark=remark)
+    return Standing(identity=now, asked=tuple(asked), outside=tuple(outside))
 
 
 def recorded_prompts(folder: Path) -> tuple[Prompt, ...]:
@@ -70,9 +87,10 @@ def check_continuation(
     record: RunRecord,
     comparison: Comparison,
     suite: PromptSuite,
-    current: Mapping[str, Identity],
+    device: str,
 ) -> None:
-    """Refuse a folder with other images; more prompts, generators and metrics only continue it.
+    """Refuse a folder with other images; more prompts, samples, generators and metrics only
+    continue it.
 
     Raises ``RequestError`` naming what differs.
     """
@@ -83,10 +101,22 @@ def check_continuation(
         for field in _FIXED
         if old[field] != new[field]
     ]
-    for name, planned in record.plan.generators.items():
-        differences += _generator_differences(name, planned.identity, current.get(name))
+    if record.plan.device not in (None, device):
+        differences.append(f"device is {show(record.plan.device)} there and {show(device)} here")
+    if comparison.samples_per_prompt < old["samples_per_prompt"]:
+        there, here = old["samples_per_prompt"], comparison.samples_per_prompt
+        differences.append(f"samples_per_prompt is {there} there and {here} here")
+    differences += [
+        f"generators.{name} is there and not here"
+        for name in record.plan.generators
+        if name not in comparison.generators
+    ]
     differences += _prompt_differences(suite, recorded_prompts(folder))
-    differences = list(dict.fromkeys(differences))
+    refuse(folder, differences)
+
+
+def refuse(folder: Path, differences: Sequence[str]) -> None:
+    """Raise ``RequestError`` that names the first difference, if there is any."""
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
         raise RequestError(
@@ -95,30 +125,43 @@ def check_continuation(
         )
 
 
-def _lost_weights(recorded: Identity, now: Identity) -> bool:
-    def without(side: Identity) -> Identity:
-        kept = {k: v for k, v in side["settings"].items() if k not in WEIGHTS}
-        return {**side, "settings": kept, "weights": None}
+def _completed(
+    name: str, planned: GeneratorPlan, now: Identity
+) -> tuple[Identity, Mapping[str, Any], str | None]:
+    """The identity of now with what only one of the two sides says, what was assumed of that."""
+    old, made = planned.identity, dict(now)
+    assumed, remark = dict(planned.assumed), None
+    for part in _LATER:
+        if part in old and part not in made:
+            made[part] = old[part]
+        elif part in made and part not in old and old["type"] != "python":
+            current = made.pop(part)
+            if assumed.setdefault(part, current) != current:
+                made[part] = current
+            elif part == "code":
+                remark = (
+                    f"{name}: its images were made by a version of gandiff that did not record the "
+                    "code of generators; whether that has changed since is not known "
+                    f"(to make them again, delete images/{name} in the run folder)"
+                )
+    return made, assumed, remark
 
-    lost = now["weights"] is None and recorded["weights"] is not None
-    return lost and without(now) == without(recorded)
 
-
-def _generator_differences(name: str, old: Identity, new: Identity | None) -> list[str]:
-    field = f"generators.{name}"
-    if new is None:
-        return [f"{field} is there and not here"]
-    if old["type"] != new["type"]:
-        return [f"{field}.type is {show(old['type'])} there and {show(new['type'])} here"]
-    if old["weights"] != new["weights"]:
-        return [f"{field} has other weights there than here"]
-    return [
-        f"{where} is {show(a.get(key))} there and {show(b.get(key))} here"
-        for where_, a, b in ((field, old["settings"], new["settings"]), ("", old, new))
-        for key in sorted(a.keys() | b.keys())
-        if key != "settings" and a.get(key) != b.get(key)
-        for where in (f"{where_}.{key}" if where_ else key,)
-    ]
+def _outside(old: Identity, now: Identity) -> list[str]:
+    changes = []
+    if old["weights"] != now["weights"]:
+        changes.append("its weights have changed")
+    if old.get("code") != now.get("code"):
+        code = str(now.get("code"))
+        why = code.removeprefix(UNKNOWN_CODE).partition(": ")[2]
+        changes.append(
+            f"its code cannot be identified ({why}); with an attribute `version` it can"
+            if code.startswith(UNKNOWN_CODE)
+            else "its code has changed"
+        )
+    before, after = old.get("files", {}), now.get("files", {})
+    changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    return [*changes, *(f"the file of {key} has changed" for key in changed)]
 
 
 def _prompt_differences(suite: PromptSuite, recorded: Sequence[Prompt]) -> list[str]:

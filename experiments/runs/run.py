@@ -15,6 +15,7 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.freshness import Outdated, outdated_images
+from gandiff.experiments.runs.mend import Mending
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.preview import preview
 from gandiff.experiments.runs.store import ImageEntry, RunStore
@@ -33,6 +34,7 @@ class Run:
     record: RunRecord
     objects: Mapping[str, Generator] = dataclasses.field(default_factory=dict)
     command: str = ""  # that this is done for
+    mending: Mending = dataclasses.field(default_factory=Mending)
     ledger: ContentLedger = dataclasses.field(default_factory=ContentLedger)
     looks_outside: bool = False  # whether images are compared with the files that they came from
     outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
@@ -57,8 +59,15 @@ class Run:
         return self._built[name]
 
     def is_gone(self, name: str) -> bool:
-        """Whether it was a Python object of an earlier process, which cannot be asked again."""
-        return self.comparison.generators[name].type == "python" and name not in self.objects
+        """Whether it cannot be asked again: a Python object of an earlier process, and results of
+        before.
+        """
+        object_gone = self.comparison.generators[name].type == "python" and name not in self.objects
+        return object_gone or self.is_kept(name)
+
+    def is_kept(self, name: str) -> bool:
+        """Whether it has the results of a generator of before, of which nothing is made again."""
+        return bool(self.record.plan.generators[name].kept_from)
 
     def is_lookup(self, name: str) -> bool:
         """Whether its images are files that were made elsewhere, whatever family made them."""
@@ -125,6 +134,8 @@ class Run:
         self.update(counts=counts)
 
     def _look(self, name: str) -> list[Batch]:
+        if self.is_kept(name):
+            return []
         batches = self.batches[name]
         if self.looks_outside and self.reads_files(name):
             generator = self.generator(name)
@@ -143,6 +154,12 @@ class Run:
 
     def _build(self, name: str) -> Generator:
         config = self.comparison.generators[name]
+        if self.is_kept(name):
+            before = self.record.plan.generators[name].kept_from
+            raise RequestError(
+                f"{name!r} has the results of {before!r} as it was before, which is gone; nothing "
+                "of it can be made again"
+            )
         if config.type == "python":
             raise RequestError(
                 f"generator {name!r} was a Python object, which a run folder cannot hold; "

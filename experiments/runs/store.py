@@ -106,6 +106,20 @@ class RunStore:
                 del self.entries[key]
             self._rewrite_log()
 
+    def align(self, jobs: Iterable[GenerationJob]) -> None:
+        """Let the log say what generators are called now, and keep to the images of a plan."""
+        planned = {job.key: job for job in jobs}
+        self.entries = {
+            key: dataclasses.replace(
+                entry,
+                generator=planned[key].generator,
+                path=planned[key].path if entry.path else None,
+            )
+            for key, entry in self.entries.items()
+            if key in planned
+        }
+        self._rewrite_log()
+
     def save_image(self, relative: str, image: UInt8[np.ndarray, "h w 3"]) -> str:
         """Write one PNG, complete or not at all; returns the sha256 of the file.
 

@@ -24,6 +24,10 @@ def why_not_timed(run: Run, name: str) -> str | None:
     counts = run.record.counts.get(name)
     if run.is_lookup(name):
         return "its images were made elsewhere"
+    if run.is_kept(name):
+        return "it is kept as it was before it changed"
+    if name in run.mending.changed:
+        return "it has changed since its images were made"
     if config.timing == "off" or (config.timing is None and not timing.enabled):
         return "timing is off"
     if config.timing is None and run.record.generators.get(name, {}).get("cost") == "request":

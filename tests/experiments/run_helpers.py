@@ -90,11 +90,13 @@ def make(
     out: str = "run",
     retry: bool | None = None,
     objects: Mapping[str, Generator] | None = None,
+    drop_changed: bool = False,
 ) -> Path:
     """Make the images of a comparison in the folder ``out`` beside its file."""
     comparison = load_comparison(file, overrides, limit)
     folder = file.parent / out
-    with open_run(comparison, folder, command="gandiff run", generators=objects) as run:
+    options: dict[str, Any] = {"generators": objects, "keep_changed": not drop_changed}
+    with open_run(comparison, folder, command="gandiff run", **options) as run:
         generate_images(run, quiet=True, retry=retry)
     return folder
 

@@ -73,10 +73,24 @@ class Environment:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class GeneratorPlan:
-    """What decides a generator's pixels, and the growing numbers of prompts of each planning."""
+    """What decides a generator's pixels, and the growing numbers of prompts of each planning.
+
+    ``samples`` are those per prompt of each planning, where they are not the same for all.
+    ``assumed`` is what an older version did not record of the identity and was taken to be so.
+    ``kept_from`` is the name of the generator whose results of before these are; nothing is made
+    of it any more.
+    """
 
     identity: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     segments: tuple[int, ...] = ()
+    samples: tuple[int, ...] = ()
+    assumed: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    kept_from: str = ""
+
+    def areas(self, samples: int) -> tuple[tuple[int, int], ...]:
+        """The numbers of prompts and samples of each planning; ``samples`` where none are said."""
+        each = self.samples or (samples,) * len(self.segments)
+        return tuple(zip(self.segments, each, strict=True))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,6 +161,10 @@ class RunRecord:
         """Plain data in the layout of the file."""
         data = dataclasses.asdict(self)
         other = data.pop("other")
+        for planned in data["plan"]["generators"].values():
+            for field in ("samples", "assumed", "kept_from"):
+                if not planned[field]:
+                    del planned[field]
         for stage in _LATER:
             if getattr(self, stage) == getattr(_EMPTY, stage):
                 del data[stage]

@@ -8,7 +8,6 @@ from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.plan import (
     Batch,
     choose_headline,
-    extend_segments,
     image_key,
     image_seed,
     plan_batches,
@@ -29,9 +28,8 @@ def batches(
         identity={"type": "toy", "settings": {}},
         prompts=planned,
         seeds=plan_seeds(0, (p.id for p in planned), samples),
-        samples=samples,
+        areas=[(end, samples) for end in segments],
         batch_size=batch_size,
-        segments=segments,
     )
 
 
@@ -109,16 +107,9 @@ def test_segments_must_lead_up_to_the_prompts() -> None:
             identity={},
             prompts=prompts(3),
             seeds=plan_seeds(0, ["p0", "p1", "p2"], 1),
-            samples=1,
+            areas=[(2, 1)],
             batch_size=2,
-            segments=[2],
         )
-
-
-def test_segments_grow_only_when_there_is_more() -> None:
-    assert extend_segments([], 5) == (5,)
-    assert extend_segments([5], 5) == (5,)
-    assert extend_segments([5], 8) == (5, 8)
 
 
 def test_every_part_of_what_decides_the_pixels_is_in_the_key() -> None:
@@ -147,3 +138,40 @@ def test_the_headline_is_a_gan_and_a_diffusion_model_where_there_are_both() -> N
     assert choose_headline({"x": "diffusion", "y": "diffusion", "z": "folder"}) == ("x", "y")
     assert choose_headline({"x": "other", "y": None, "z": "gan"}) == ("x", "y")
     assert choose_headline({"x": "folder"}) == ("x",)
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(
+        st.tuples(st.integers(1, 6), st.integers(1, 4)), min_size=1, max_size=4, unique=True
+    ).map(
+        lambda areas: [
+            tuple(map(max, zip(*areas[: i + 1], strict=True))) for i in range(len(areas))
+        ]
+    ),
+    st.integers(1, 5),
+)
+def test_more_prompts_and_samples_keep_batches_keys_and_seeds(
+    areas: list[tuple[int, int]], batch_size: int
+) -> None:
+    def planned(count: int) -> tuple[Batch, ...]:
+        chosen, many = prompts(areas[count - 1][0]), areas[count - 1][1]
+        ids = [p.id for p in chosen]
+        return plan_batches(
+            generator="g",
+            identity={},
+            prompts=chosen,
+            # Six bits are 64 seeds for up to 24 places: they collide.
+            seeds=plan_seeds(0, ids, many, bits=6, areas=areas[: count - 1]),
+            areas=areas[:count],
+            batch_size=batch_size,
+        )
+
+    full = planned(len(areas))
+    for count in range(1, len(areas)):
+        shorter = planned(count)
+        assert full[: len(shorter)] == shorter
+    jobs = [job for batch in full for job in batch.jobs]
+    every = {(f"p{i}", s) for i in range(areas[-1][0]) for s in range(areas[-1][1])}
+    assert {(j.prompt.id, j.sample) for j in jobs} == every
+    assert len(jobs) == len(every) == len({job.seed for job in jobs})

@@ -23,7 +23,7 @@ class Case:
     """A comparison of a flaky generator and a toy in a folder of its own."""
 
     def __init__(self, folder: Path, **settings: Any) -> None:
-        self.faults, self.log = folder / "faults.json", folder / "flaky.log"
+        self.faults, self.log = folder / "faults", folder / "flaky.log"
         flaky = {"type": FLAKY, "faults": str(self.faults), "log": str(self.log), **settings}
         generators = {"flaky": flaky, "toy": {"type": TOY, "log": str(folder / "toy.log")}}
         self.file = write_comparison(folder, PROMPTS, generators=generators)

@@ -1,0 +1,158 @@
+"""What decides a generator's pixels: settings, weights, files that settings name, code."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import uuid
+import weakref
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.common.contents import ContentLedger
+from gandiff.common.errors import RequestError
+from gandiff.common.run_record import Plan
+from gandiff.experiments.config.paths import PATHS, WEIGHTS
+from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.plugins.registry import GENERATORS, generator_factory
+from gandiff.experiments.plugins.source import DATA_ENDINGS, Unidentified, code_identity
+from gandiff.experiments.runs import provenance
+from gandiff.models.callable import CallableGenerator
+from gandiff.models.generator import Generator
+
+Identity = Mapping[str, Any]
+UNKNOWN_CODE = "unidentified "  # what the code of something that cannot be hashed begins with
+_WEIGHT_ENDINGS = DATA_ENDINGS[:14]
+
+
+def identities(
+    comparison: Comparison,
+    objects: Mapping[str, Generator],
+    device: str,
+    plan: Plan,
+    ledger: ContentLedger,
+) -> dict[str, Identity]:
+    """Say of every generator what decides its pixels now, as plain data.
+
+    A Python object of an earlier process cannot be asked what it was, and is taken to be what was
+    recorded.
+    """
+    current: dict[str, Identity] = {}
+    for name, config in comparison.generators.items():
+        planned = plan.generators.get(name)
+        if planned is not None and (
+            planned.kept_from or (config.type == "python" and name not in objects)
+        ):
+            current[name] = planned.identity
+            continue
+        if name in objects:
+            now = _of_object(objects[name], comparison.dtype, device)
+        else:
+            now = provenance.identity(config.type, config.settings, comparison.dtype, device)
+            base = comparison.folder
+            now |= _code_of_type(config.type, base)
+            if files := dict(_files(config.type, config.settings, base, ledger)):
+                now["files"] = files
+        current[name] = json.loads(json.dumps(now, default=str))
+    return current
+
+
+def note_use(objects: Mapping[str, Generator], plan: Plan) -> None:
+    """Remember what objects look like after they have made images.
+
+    Loading weights, counting calls and drawing random numbers change an object, and do not make it
+    another generator.
+    """
+    for name, made in objects.items():
+        before = plan.generators[name].identity.get("code")
+        if before is not None and not before.startswith(UNKNOWN_CODE):
+            target = _target(made)
+            with contextlib.suppress(TypeError):  # some objects cannot be referred to weakly
+                _USED[id(target)] = (weakref.ref(target), before, _code(target))
+
+
+_USED: dict[int, tuple[weakref.ref[Any], str, str]] = {}
+
+
+def _of_object(made: Generator, dtype: str, device: str) -> dict[str, Any]:
+    info, target = made.info, _target(made)
+    identity: dict[str, Any] = {
+        "type": "python",
+        "settings": dict(info.settings),
+        "weights": info.weights_sha256,
+        "dtype": dtype,
+        "device": device,
+    }
+    if not type(target).__module__.startswith("gandiff."):
+        code = _code(target)
+        used = _USED.get(id(target))
+        unchanged = used is not None and used[0]() is target and used[2] == code
+        identity["code"] = used[1] if used is not None and unchanged else code
+    return identity
+
+
+def _target(made: Generator) -> Any:
+    """The function inside of a generator that calls one; else the generator."""
+    return made.function if isinstance(made, CallableGenerator) else made
+
+
+def _code(target: Any) -> str:
+    try:
+        return code_identity(target)
+    except Unidentified as error:
+        return f"{UNKNOWN_CODE}{uuid.uuid4().hex}: {error}"
+
+
+def _code_of_type(type_: str, base: Path) -> dict[str, str]:
+    """The code behind ``module:factory`` or an installed type; nothing for gandiff's own."""
+    if type_ in GENERATORS or type_ == "python":
+        return {}
+    try:
+        factory = generator_factory(type_, base)
+    except RequestError:
+        return {}  # it has gone since; finished images can be scored without it
+    own = str(getattr(factory, "__module__", "")).startswith("gandiff.")
+    return {} if own else {"code": _code(factory)}
+
+
+def _files(
+    type_: str, settings: Mapping[str, Any], base: Path, ledger: ContentLedger
+) -> Iterator[tuple[str, str]]:
+    """The settings that name files which are read, and what those hold: LoRA, encoders, tables."""
+    for place, value in _texts(settings):
+        if place in WEIGHTS or (type_ == "folder" and place == "folder"):
+            continue
+        given = os.path.expanduser(value)
+        path = next((p for p in (given, os.path.join(base, given)) if os.path.exists(p)), "")
+        digest = None
+        if os.path.isdir(path):
+            endings = DATA_ENDINGS if place in PATHS else _WEIGHT_ENDINGS
+            digest = _folder_digest(Path(path), endings, ledger)
+        elif path.lower().endswith(DATA_ENDINGS):
+            digest = ledger.sha256(Path(path))
+        if digest is not None:
+            yield place, digest
+
+
+def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from _texts(one, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from _texts(one, f"{place}.{number}")
+
+
+def _folder_digest(folder: Path, endings: tuple[str, ...], ledger: ContentLedger) -> str | None:
+    """One hash of the files of these endings below a folder; None if there is none."""
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in endings and f.is_file())
+    digest = hashlib.sha256()
+    for file in files:
+        name = file.relative_to(folder).as_posix()
+        digest.update(f"{name}\0{ledger.sha256(file)}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest() if files else None
