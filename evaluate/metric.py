@@ -8,13 +8,13 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
 
 from gandiff.evaluate.clusters import tie_groups
-from gandiff.evaluate.result import About, MetricResult, MetricSpec
+from gandiff.evaluate.result import About, MetricResult, MetricSpec, Value
 
 NO_FACTS = "needs prompts with stated facts and none has any; use the suite 'scenes'"
 
@@ -92,8 +92,9 @@ class MetricInput:
 
     ``reference`` are real images (None: there is none), ``statistics`` what a file says of them
     instead. ``matched`` are real images of the same prompts, with the same groups, where the suite
-    can provide them. ``seed`` feeds every resampling. ``memo`` is where metrics of one input share
-    what is expensive, under keys that name all that it depends on.
+    can provide them. ``shows_scenes`` says whether the pictures are rendered scenes, which alone
+    the shipped encoders know (None: not known). ``seed`` feeds every resampling. ``memo`` is where
+    metrics of one input share what is expensive, under keys that name all that it depends on.
     """
 
     images: Sequence[ImageRecord]
@@ -103,6 +104,7 @@ class MetricInput:
     statistics: ReferenceStatistics | None = None
     seed: int = 0
     device: str = "cpu"
+    shows_scenes: bool | None = None
     memo: dict[Any, Any] = dataclasses.field(default_factory=dict, compare=False, repr=False)
 
     @functools.cached_property
@@ -158,6 +160,8 @@ class Metric(abc.ABC):
     ``encoders`` are opened before the first image is made, so that missing weights show early;
     where ``optional`` is set, a missing one is no error but a row that says "not measured".
     ``reads_statistics`` says that mean and covariance of the reference are enough.
+    ``scene_defaults`` are parameters that have another default where the suite or the reference is
+    ``scenes``: elsewhere the shipped encoders know nothing of the pictures.
     ``compares_sets`` marks a value that depends on the number of images: generators are then
     compared at equal numbers.
     """
@@ -165,6 +169,7 @@ class Metric(abc.ABC):
     spec: MetricSpec
     about: About | None = None
     encoders: tuple[str, ...] = ()
+    scene_defaults: ClassVar[Mapping[str, Value]] = {}
     optional = False
     needs_reference = False
     needs_prompts = False

@@ -12,6 +12,7 @@ from gandiff.common.run_record import REPORT, RESULTS, SCORES
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
 from gandiff.experiments.config.load import comparison_from_dict, load_comparison
+from gandiff.experiments.config.metrics import name_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
@@ -257,6 +258,8 @@ def build(
         raise RequestError(
             "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
         )
+    if prompts is not None and metrics is not None:  # the suite below is a stand-in
+        metrics = name_encoders(metrics, scenes=_shows_scenes(prompts, settings.get("reference")))
     data = {
         "name": "compare",
         "suite": dict(named),
@@ -275,3 +278,10 @@ def build(
         ordered |= {name: dataclasses.replace(ordered[name], timing="on") for name in paid}
     comparison = dataclasses.replace(comparison, generators=ordered)
     return comparison, {"suite": prompts, "generators": ready}
+
+
+def _shows_scenes(suite: PromptSuite, reference: object) -> bool:
+    """Whether the pictures are rendered scenes, by what the prompts state or by the reference."""
+    if isinstance(reference, Mapping) and reference.get("type") == "scenes":
+        return True
+    return all("objects" in (prompt.expected or {}) for prompt in suite.prompts)

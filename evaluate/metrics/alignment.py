@@ -14,6 +14,8 @@ from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import refuse_unknown, spec_of
 from gandiff.evaluate.metric import NO_FACTS, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.prompt_texts import (
+    CLIP_ELSEWHERE,
+    CLIP_ON_SCENES,
     PromptTexts,
     check_model,
     prompt_texts,
@@ -62,8 +64,11 @@ class ClipScore(Metric):
         direction="higher",
     )
     needs_prompts = True
+    scene_defaults = CLIP_ON_SCENES
 
-    def __init__(self, *, model: Value = "scenes", prefix: Value = "", **unknown: Value) -> None:
+    def __init__(
+        self, *, model: Value = CLIP_ELSEWHERE, prefix: Value = "", **unknown: Value
+    ) -> None:
         refuse_unknown("clip_score", unknown, ["model", "prefix"])
         self._encoder = check_model("clip_score", model)
         self.encoders = (self._encoder,)

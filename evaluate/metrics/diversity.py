@@ -9,7 +9,14 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_number
+from gandiff.evaluate.checks import (
+    ELSEWHERE,
+    ON_SCENES,
+    feature_matrix,
+    one_of,
+    set_sha256,
+    whole_number,
+)
 from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
@@ -55,9 +62,10 @@ class Vendi(Metric):
         direction="higher",
     )
     compares_sets = True
+    scene_defaults = ON_SCENES
 
     def __init__(
-        self, *, encoder: Value = "scenes", q: Value = 1, n: Value | None = None, **how: Value
+        self, *, encoder: Value = ELSEWHERE, q: Value = 1, n: Value | None = None, **how: Value
     ) -> None:
         choice = EncoderChoice.of("vendi", encoder, how, ["q", "n"])
         self._encoder = choice.name
@@ -134,9 +142,10 @@ class PromptDiversity(Metric):
         target=1.0,
     )
     needs_prompts = True
+    scene_defaults = ON_SCENES
 
     def __init__(
-        self, *, encoder: Value = "scenes", distance: Value | None = None, **how: Value
+        self, *, encoder: Value = ELSEWHERE, distance: Value | None = None, **how: Value
     ) -> None:
         choice = EncoderChoice.of("diversity", encoder, how, ["distance"])
         self._encoder = choice.name

@@ -24,7 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import feature_matrix, set_sha256
+from gandiff.evaluate.checks import ELSEWHERE, ON_SCENES, feature_matrix, set_sha256
 from gandiff.evaluate.features.encoders import EncoderChoice
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
@@ -113,9 +113,10 @@ class NearDuplicates(Metric):
         direction="lower",
     )
     compares_sets = True
+    scene_defaults = ON_SCENES
 
     def __init__(
-        self, *, encoder: Value = "scenes", threshold: Value | None = None, **how: Value
+        self, *, encoder: Value = ELSEWHERE, threshold: Value | None = None, **how: Value
     ) -> None:
         choice = EncoderChoice.of("near_duplicates", encoder, how, ["threshold"])
         self._encoder = choice.name

@@ -22,6 +22,8 @@ from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
+    ELSEWHERE,
+    ON_SCENES,
     check_statistics,
     feature_rows,
     reference_of,
@@ -120,11 +122,12 @@ class FrechetDistance(Metric):
     )
     needs_reference = True
     compares_sets = True
+    scene_defaults = ON_SCENES
     reads_statistics = True
     _name = "fd"
     _interval = "E[FD_N], reference fixed, delete-group jackknife over prompts"
 
-    def __init__(self, *, encoder: Value = "scenes", **how: Value) -> None:
+    def __init__(self, *, encoder: Value = ELSEWHERE, **how: Value) -> None:
         choice = EncoderChoice.of(self._name, encoder, how)
         every = RESIZES if choice.resize == "all" else [choice.resize]
         choices = [dataclasses.replace(choice, resize=one) for one in every]

@@ -25,6 +25,8 @@ from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
+    ELSEWHERE,
+    ON_SCENES,
     ReferenceFeatures,
     both_sets,
     remarks,
@@ -57,12 +59,13 @@ class _Manifold(Metric):
 
     needs_reference = True
     compares_sets = True
+    scene_defaults = ON_SCENES
     _name: ClassVar[str]
 
     def __init__(
         self,
         *,
-        encoder: Value = "scenes",
+        encoder: Value = ELSEWHERE,
         nearest_k: Value = 5,
         strict: Value = True,
         **how: Value,

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import both_sets, one_of, remarks, whole_number
+from gandiff.evaluate.checks import ELSEWHERE, ON_SCENES, both_sets, one_of, remarks, whole_number
 from gandiff.evaluate.features.encoders import EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.kernels import (
@@ -84,11 +84,12 @@ class KernelDistance(Metric):
     )
     needs_reference = True
     compares_sets = True
+    scene_defaults = ON_SCENES
 
     def __init__(
         self,
         *,
-        encoder: Value = "scenes",
+        encoder: Value = ELSEWHERE,
         subset_size: Value | None = None,
         subsets: Value | None = None,
         **how: Value,

@@ -13,6 +13,9 @@ from gandiff.evaluate.features.cache import TextFeatures
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import Value
 
+CLIP_ON_SCENES = {"model": "scenes"}  # the default model of pictures that are rendered scenes
+CLIP_ELSEWHERE = "ViT-B-32/openai"  # that of all others, as in Hessel et al. 2021
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PromptTexts:

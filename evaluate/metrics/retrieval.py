@@ -12,6 +12,8 @@ from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, spec_of, whole_number
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.metrics.prompt_texts import (
+    CLIP_ELSEWHERE,
+    CLIP_ON_SCENES,
     PromptTexts,
     check_model,
     prompt_texts,
@@ -47,9 +49,10 @@ class RPrecision(Metric):
         direction="higher",
     )
     needs_prompts = True
+    scene_defaults = CLIP_ON_SCENES
 
     def __init__(
-        self, *, model: Value = "scenes", candidates: Value | None = None, **unknown: Value
+        self, *, model: Value = CLIP_ELSEWHERE, candidates: Value | None = None, **unknown: Value
     ) -> None:
         refuse_unknown("r_precision", unknown, ["model", "candidates"])
         self._encoder = check_model("r_precision", model)

@@ -21,7 +21,7 @@ from gandiff.experiments.cli.output import (
     one_line,
 )
 from gandiff.experiments.cli.run import Limit, Out, run_stage
-from gandiff.experiments.scoring.encoding import Encoding
+from gandiff.experiments.scoring.encoding import FOLDER_METRICS, Encoding
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import MetricResult
@@ -37,7 +37,7 @@ Weights = Annotated[
 @app.command(
     epilog=examples(
         "gandiff score runs/scenes",
-        'gandiff score my-images --reference photos --metrics "fid,kid(encoder=inception)"',
+        'gandiff score my-images --reference photos --metrics "fid,kid"',
         "gandiff score my-images --reference photos.npz --metrics fid "
         "--weights inception=inception.pth --json",
     )
@@ -57,7 +57,10 @@ def score(
     ] = None,
     metrics: Annotated[
         str | None,
-        typer.Option(help="For a folder: metrics with commas between (gandiff list metrics)."),
+        typer.Option(
+            help="For a folder: metrics with commas between (gandiff list metrics); "
+            f"{FOLDER_METRICS} unless given."
+        ),
     ] = None,
     weights: Weights = None,
     *,
@@ -73,9 +76,8 @@ def score(
     """
     is_run = _is_run(target)
     only = [encoding[name] for name in ("cache", "max_images", "compile")]
-    _check_options(
-        target, is_run, metrics, only_folders=any([reference, metrics is not None, weights, *only])
-    )
+    only = [reference, metrics is not None, weights, *only]
+    _check_options(target, is_run, has_metrics=bool(reference or metrics), only_folders=any(only))
     if not is_run and any([out, limit is not None, overrides]):
         raise RequestError(
             f"{target} is a folder of images, not a run, to which --set, --limit and --out belong; "
@@ -85,11 +87,11 @@ def score(
         asked = {"out": out, "limit": limit, "overrides": overrides or ()}
         run_stage(target, "score", as_json, quiet=encoding["quiet"], **asked)
         return
-    assert metrics is not None  # _check_options has seen to it
     from gandiff.experiments.scoring.folders import measure_folders
 
     chosen = Encoding(weights=_weights(weights), **encoding)
-    _echo_scores(measure_folders(target, reference, metrics, chosen), as_json)
+    named = FOLDER_METRICS if metrics is None else metrics
+    _echo_scores(measure_folders(target, reference, named, chosen), as_json)
 
 
 @app.command(
@@ -144,7 +146,7 @@ def _is_run(target: Path) -> bool:
     return target.is_file() or named_comparison(target) is not None
 
 
-def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders: bool) -> None:
+def _check_options(target: Path, is_run: bool, *, has_metrics: bool, only_folders: bool) -> None:
     if target.is_file() and target.suffix.lower() not in (".yaml", ".yml"):
         more = "; a file of statistics is given as --reference" * (target.suffix == ".npz")
         raise RequestError(
@@ -160,10 +162,10 @@ def _check_options(target: Path, is_run: bool, metrics: str | None, only_folders
         raise RequestError(
             f"no such folder or file: {target}; give a run, its YAML file, or images"
         )
-    if not is_run and metrics is None:
+    if not is_run and not has_metrics:
         raise RequestError(
             f"{target} is no run folder (it has no run.json); to score it as a folder of images "
-            'say what to measure, such as --reference FOLDER --metrics "fid,kid"'
+            f"give --reference FOLDER (measures {FOLDER_METRICS}), or --metrics, such as vendi"
         )
 
 

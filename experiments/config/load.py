@@ -8,11 +8,11 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.errors import MetricError, RequestError, SettingError, show
+from gandiff.common.errors import RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import RECORD
 from gandiff.common.validation import validate
-from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.config.metrics import check_metrics, recorded_metrics
 from gandiff.experiments.config.paths import (
     named_comparison,
     resolve_settings,
@@ -20,7 +20,7 @@ from gandiff.experiments.config.paths import (
 )
 from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
-from gandiff.experiments.plugins.registry import check_settings, make_metric
+from gandiff.experiments.plugins.registry import check_settings
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
 _SAFE_WORDS = "letters, digits and . _ + -, starting with a letter or digit, at most 64 characters"
@@ -64,7 +64,7 @@ def comparison_from_dict(
     if ready:
         document.data["generators"] = {**document.data.get("generators", {}), **ready}
     if trusted:
-        return dataclasses.replace(_typed(document), base=str(base))
+        return recorded_metrics(dataclasses.replace(_typed(document), base=str(base)))
     return _check(document, base=Path(base), objects=ready)
 
 
@@ -92,7 +92,7 @@ def change_comparison(
     if comparison.reference != recorded.reference:
         comparison = _check_reference(document, comparison, base)
     if (comparison.reference, comparison.metrics) != (recorded.reference, recorded.metrics):
-        _check_metrics(document, comparison)
+        comparison = check_metrics(document, comparison)
     _check_headline(document, comparison)
     return comparison
 
@@ -131,7 +131,7 @@ def _check(
     _check_suite(document, comparison, base)
     comparison = _check_generators(document, comparison, base, objects)
     comparison = _check_reference(document, comparison, base)
-    _check_metrics(document, comparison)
+    comparison = check_metrics(document, comparison)
     _check_headline(document, comparison)
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
 
@@ -265,30 +265,6 @@ def _check_reference(document: Document, comparison: Comparison, base: Path) -> 
         )
     reference = dataclasses.replace(reference, folder=str(folder))
     return dataclasses.replace(comparison, reference=reference)
-
-
-def _check_metrics(document: Document, comparison: Comparison) -> None:
-    seen: dict[str, int] = {}
-    for i, text in enumerate(comparison.metrics):
-        field = ("metrics", i)
-        try:
-            spec = MetricSpec.parse(text)
-            metric = make_metric(spec)
-        except MetricError as error:
-            hint = ""
-            if text.count("(") > text.count(")"):
-                hint = " (inside [ ] a metric with commas needs quotes)"
-            raise document.error(field, f"{error}{hint}") from None
-        except RequestError as error:
-            raise document.error(field, str(error)) from None
-        if str(spec) in seen:
-            raise document.error(field, f"{spec} is asked for twice")
-        seen[str(spec)] = i
-        if comparison.reference is None and metric.needs_reference:
-            raise document.error(
-                field,
-                f"{spec} compares with real images; add 'reference:' (type: scenes, or a folder)",
-            )
 
 
 def _check_headline(document: Document, comparison: Comparison) -> None:

@@ -98,7 +98,9 @@ class Comparison:
     generators: Annotated[Mapping[str, GeneratorConfig], MinLen(1)]
     """What is compared. Each name becomes a folder of images and a column of the report."""
     metrics: tuple[str, ...]
-    """Metrics with their parameters, such as `fd(encoder=scenes)`; `timing` measures costs."""
+    """Metrics with their parameters, such as `fd(encoder=scenes)`; one that names no encoder takes
+    Inception, on scenes the shipped one. `timing` measures costs.
+    """
     suite: SuiteConfig = SuiteConfig()
     """The prompts."""
     samples_per_prompt: Annotated[int, Ge(1), Le(10_000)] = 4
@@ -123,6 +125,12 @@ class Comparison:
     """What the report shows."""
     base: str = dataclasses.field(default=".", metadata={"internal": True})
     text: str = dataclasses.field(default="", metadata={"internal": True}, repr=False)
+
+    @property
+    def is_on_scenes(self) -> bool:
+        """Whether the pictures are rendered scenes, by the suite or the reference."""
+        reference = self.reference is not None and self.reference.type == "scenes"
+        return self.suite.name == "scenes" or reference
 
     @property
     def folder(self) -> Path:

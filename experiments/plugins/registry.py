@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import importlib
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
@@ -178,6 +179,25 @@ def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
         if point.name == spec.name:
             return _load_entry(point)  # type: ignore[no-any-return]
     raise RequestError(f"no metric is named {spec.name!r}{did_you_mean(spec.name, metric_names())}")
+
+
+def with_encoder(text: str, *, scenes: bool) -> str:
+    """A metric with the encoder or model that it takes by default written out, which depends on
+    whether the pictures are rendered ``scenes``; as it was written if it names one or takes none.
+
+    Raises ``MetricError`` and ``RequestError`` for what cannot be read.
+    """
+    spec = MetricSpec.parse(text)
+    make_metric(spec)  # its errors show what was written
+    metric, given = metric_class(spec), dict(spec.params)
+    on_scenes: Mapping[str, Any] = getattr(metric, "scene_defaults", {})
+    elsewhere = inspect.signature(metric).parameters if on_scenes else {}
+    added = {
+        name: value if scenes else elsewhere[name].default
+        for name, value in on_scenes.items()
+        if name not in given
+    }
+    return str(MetricSpec.of(spec.name, **{**given, **added})) if added else text
 
 
 def make_metric(spec: MetricSpec) -> Metric:

@@ -12,7 +12,7 @@ from gandiff.common.run_record import DESCRIPTIONS
 from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.features.encoders import is_shipped
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, split_metric
-from gandiff.experiments.plugins.registry import METRICS, make_metric
+from gandiff.experiments.plugins.registry import METRICS, make_metric, with_encoder
 from gandiff.reports.reading import load_run
 
 
@@ -32,7 +32,8 @@ def about_metric(metric: str) -> About:
 
 def default_metrics() -> list[str]:
     """On scenes: the built-in metrics that can stand for an axis and whose weights are shipped."""
-    metrics = [make_metric(MetricSpec(name)) for name in METRICS]
+    named = (with_encoder(name, scenes=True) for name in METRICS)
+    metrics = [make_metric(MetricSpec.parse(text)) for text in named]
     return [
         str(metric.spec)
         for metric in metrics

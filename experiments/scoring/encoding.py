@@ -14,6 +14,8 @@ from annotated_types import Ge
 
 from gandiff.common.options import check_options, option
 
+FOLDER_METRICS = "fid,kid"  # of two folders unless others are named
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Encoding:

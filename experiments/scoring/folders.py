@@ -26,9 +26,9 @@ from gandiff.evaluate.features.stats_file import (
 )
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, ReferenceStatistics
 from gandiff.evaluate.result import MetricResult, MetricSpec
-from gandiff.experiments.plugins.registry import make_metric
-from gandiff.experiments.scoring.encoding import Encoding
-from gandiff.experiments.scoring.measure import measure
+from gandiff.experiments.plugins.registry import make_metric, with_encoder
+from gandiff.experiments.scoring.encoding import FOLDER_METRICS, Encoding
+from gandiff.experiments.scoring.measure import measure, outside_domain
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +60,8 @@ def measure_folders(
     folder: Path, reference: Path | None, metrics: str | Sequence[str], encoding: Encoding
 ) -> FolderScores:
     """Measure a folder against another one, or against a file of statistics; ``metrics`` may be
-    one text with commas between.
+    one text with commas between. One that names no encoder takes Inception, and the shipped one
+    beside statistics of scene features.
 
     Raises ``RequestError`` for what is wrong before the first image is read. What fails later is a
     row that says so, and the other rows stay.
@@ -69,10 +70,12 @@ def measure_folders(
     if not names:
         raise RequestError('no metric is named; say what to measure, such as "fid,kid"')
     with _cache(encoding) as cache:
-        chosen = [make_metric(MetricSpec.parse(name)) for name in names]
         stored = None
         if reference is not None and reference.suffix.lower() == SUFFIX:
             stored = read_statistics(reference)
+        scenes = stored is not None and stored.encoder == "scenes"
+        named = (with_encoder(name, scenes=scenes) for name in names)
+        chosen = [make_metric(MetricSpec.parse(name)) for name in named]
         for metric in chosen:
             _check(metric, reference, stored, cache)
         images, odd = _readable(folder, "images", chosen, cache, encoding)
@@ -89,7 +92,9 @@ def measure_folders(
             matched=None,
             features=cache,
             device=check_device(encoding.device),
+            shows_scenes=scenes,
         )
+        odd += outside_domain(chosen, scenes)
         results = [row for metric in chosen for row in measure(metric, data).results]
         odd += cache.warnings()
         if cache.compile_seconds():
@@ -101,7 +106,7 @@ def score_folders(
     folder: Path | str,
     *,
     reference: Path | str | None = None,
-    metrics: str | Sequence[str] = "fid,kid(encoder=inception)",
+    metrics: str | Sequence[str] = FOLDER_METRICS,
     cache: Path | str | None = None,
     **encoding: Any,
 ) -> list[MetricResult]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gandiff.common.errors import MetricError, environment_failure, reason_of
 from gandiff.evaluate.features.cache import FeatureCache
+from gandiff.evaluate.features.encoders import is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS
 from gandiff.evaluate.result import MetricResult, split_metric
@@ -36,7 +37,12 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             raise MetricError("the comparison names no reference images")
         output = metric.measure(data)
         why = _too_few(data)
-        results = [_without_interval(_described(row, metric), why) for row in output.results]
+        odd = (
+            ["outside of what its encoder knows"]
+            if outside_domain([metric], data.shows_scenes)
+            else []
+        )
+        results = [_noted(_described(row, metric), why, odd) for row in output.results]
         return dataclasses.replace(output, results=results)
     except Exception as error:
         if failure := environment_failure(error):
@@ -62,10 +68,23 @@ def _too_few(data: MetricInput) -> str | None:
     )
 
 
-def _without_interval(row: MetricResult, why: str | None) -> MetricResult:
-    if why is None or row.value is None or row.low is not None:
+def outside_domain(metrics: Sequence[Metric], shows_scenes: bool | None) -> list[str]:
+    """A line on shipped encoders before pictures that are not rendered scenes, if there are any."""
+    named = [str(m.spec) for m in metrics if m.encoders and all(map(is_shipped, m.encoders))]
+    if not named or shows_scenes is not False:
+        return []
+    return [
+        f"{', '.join(named)}: the shipped encoders know rendered scenes of 32 px and nothing else; "
+        "of other pictures these numbers say little"
+    ]
+
+
+def _noted(row: MetricResult, why: str | None, odd: Sequence[str]) -> MetricResult:
+    """A row with what is to be noted of it, and ``why`` it has no interval if it has none."""
+    added = [*odd, *([why] if why and row.low is None else [])]
+    if row.value is None or not added:
         return row
-    return dataclasses.replace(row, note="; ".join(filter(None, [row.note, why])))
+    return dataclasses.replace(row, note="; ".join(filter(None, [row.note, *added])))
 
 
 def _described(row: MetricResult, metric: Metric) -> MetricResult:

@@ -28,7 +28,13 @@ from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences, sides_of
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
 from gandiff.experiments.scoring.look import check_sizes, refuse
-from gandiff.experiments.scoring.measure import Scored, encode_at_once, equal_sets, measure_one
+from gandiff.experiments.scoring.measure import (
+    Scored,
+    encode_at_once,
+    equal_sets,
+    measure_one,
+    outside_domain,
+)
 from gandiff.experiments.scoring.references import (
     count_reference,
     folder_reference,
@@ -130,6 +136,8 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
             reference, odd = without_unreadable(reference, unreadable)
             warnings += [f"reference: {line}" for line in odd]
     warnings += _copies(images, compared)
+    config = run.comparison.reference
+    scenes = matched is not None or (config is not None and config.type == "scenes")
     scored, empty = [], without_images(run)
     for name in run.batches:
         every, same = (
@@ -140,6 +148,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
                 features=cache,
                 seed=run.comparison.seed,
                 device=_device(run),
+                shows_scenes=scenes,
             )
             for chosen in (images[name], equal[name])
         )
@@ -147,7 +156,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
         outputs = [measure_one(metric, every, same, because) for metric in metrics]
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
-    warnings += cache.warnings()
+    warnings += [*outside_domain(metrics, scenes), *cache.warnings()]
     if (device := _device(run)) != run.device:
         warnings.append(f"scored on {device}: device {run.device!r} is not on this machine")
     return warnings

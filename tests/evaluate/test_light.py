@@ -62,19 +62,19 @@ print([name for name in {HEAVY} if name in sys.modules])
     assert loaded == "[]"
     assert specs == str(
         [
-            "fd(encoder=scenes)",
-            "kid(encoder=scenes)",
-            "clip_score(model=scenes)",
+            "fd(encoder=inception)",
+            "kid(encoder=inception)",
+            "clip_score(model=ViT-B-32/openai)",
             "scene_accuracy",
-            "diversity(encoder=scenes)",
-            "vendi(encoder=scenes)",
-            "r_precision(model=scenes)",
+            "diversity(encoder=inception)",
+            "vendi(encoder=inception)",
+            "r_precision(model=ViT-B-32/openai)",
             "unstated",
             "cmmd(encoder=clip:ViT-L-14-336/openai)",
-            "precision(encoder=scenes,nearest_k=5)",
-            "recall(encoder=scenes,nearest_k=5)",
-            "density(encoder=scenes,nearest_k=5)",
-            "coverage(encoder=scenes,nearest_k=5)",
-            "near_duplicates(encoder=scenes)",
+            "precision(encoder=inception,nearest_k=5)",
+            "recall(encoder=inception,nearest_k=5)",
+            "density(encoder=inception,nearest_k=5)",
+            "coverage(encoder=inception,nearest_k=5)",
+            "near_duplicates(encoder=inception)",
         ]
     )

@@ -36,11 +36,11 @@ def write_set(write_image: Write, prefix: str, seed: int, tint: int) -> list[Ima
 
 def all_metrics(judge: Path) -> list[Metric]:
     return [
-        FrechetDistance(),
+        FrechetDistance(encoder="scenes"),
         KernelDistance(encoder="scenes_b"),
         Vendi(encoder="clip:scenes"),
-        PromptDiversity(),
-        ClipScore(),
+        PromptDiversity(encoder="scenes"),
+        ClipScore(model="scenes"),
         SceneAccuracy(judge=str(judge)),
     ]
 

@@ -84,7 +84,8 @@ def test_a_list_of_prompts(tmp_path: Path) -> None:
     assert next(iter(found.to_frame().metric)) == metrics[0]
     scored = api.stage(found.folder, "score", quiet=True)
     assert scored.images == {"ok": 6}
-    assert scored.warnings == []
+    assert len(scored.warnings) == 1  # an encoder of scenes, and the prompts are none
+    assert "the shipped encoders know rendered scenes" in scored.warnings[0]
     with pytest.raises(RequestError, match="holds another comparison"):
         compare(tmp_path, generators={"n": noise}, suite=["a cow"], metrics=metrics)
 

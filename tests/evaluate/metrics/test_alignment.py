@@ -22,7 +22,7 @@ def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
 def test_clip_score_is_the_cosine_whatever_the_lengths(make_input: Make) -> None:
     images = np.array([[2.0, 0.0], [0.0, 3.0], [1.0, 1.0], [-5.0, 0.0]])
     texts = {"p0": np.array([10.0, 0.0]), "p1": np.array([1.0, 0.0])}
-    output = ClipScore().measure(make_input(images, per_prompt=2, texts=texts))
+    output = ClipScore(model="scenes").measure(make_input(images, per_prompt=2, texts=texts))
     row = output.results[0]
     np.testing.assert_allclose(
         output.per_image["clip_score(model=scenes)"], [1, 0, np.sqrt(0.5), -1], atol=1e-7
@@ -41,7 +41,7 @@ def test_matching_texts_score_higher_than_shuffled_ones(make_input: Make) -> Non
     right = {f"p{i}": centres[i] for i in range(10)}
     wrong = {f"p{i}": centres[(i + 1) % 10] for i in range(10)}
     scores = [
-        ClipScore().measure(make_input(images, per_prompt=3, texts=texts)).results[0]
+        ClipScore(model="scenes").measure(make_input(images, per_prompt=3, texts=texts)).results[0]
         for texts in (right, wrong)
     ]
     assert scores[0].low > scores[1].high
@@ -66,14 +66,14 @@ def test_clip_score_errors(make_input: Make) -> None:
         data, images=[dataclasses.replace(image, prompt=None) for image in data.images]
     )
     with pytest.raises(MetricError, match=r"needs the prompt of every image, and g0\.png has none"):
-        ClipScore().measure(silent)
+        ClipScore(model="scenes").measure(silent)
     with pytest.raises(MetricError, match="needs at least 1 image and found none"):
-        ClipScore().measure(dataclasses.replace(data, images=[]))
+        ClipScore(model="scenes").measure(dataclasses.replace(data, images=[]))
     zero = make_input(np.zeros((2, 2)), texts={"p0": np.ones(2), "p1": np.ones(2)})
     with pytest.raises(MetricError, match="2 of 2 images have no cosine"):
-        ClipScore().measure(zero)
+        ClipScore(model="scenes").measure(zero)
     with pytest.raises(MetricError, match=r"no parameter 'modle'.*did you mean 'model'"):
-        ClipScore(modle="scenes")
+        ClipScore(model="scenes", modle="scenes")
 
     class ImagesOnly(Features):
         def __call__(self, encoder: str, images: Sequence[ImageRecord]) -> np.ndarray:
@@ -83,7 +83,7 @@ def test_clip_score_errors(make_input: Make) -> None:
             return {}
 
     with pytest.raises(MetricError, match="needs features of texts"):
-        ClipScore().measure(dataclasses.replace(data, features=ImagesOnly()))
+        ClipScore(model="scenes").measure(dataclasses.replace(data, features=ImagesOnly()))
 
 
 def test_a_prefix_stands_before_each_prompt_and_in_the_name(make_input: Make) -> None:
@@ -94,25 +94,25 @@ def test_a_prefix_stands_before_each_prompt_and_in_the_name(make_input: Make) ->
     row = with_prefix.measure(data).results[0]
     assert row.value == pytest.approx(1.0)
     assert row.protocol["prefix"] == "A photo depicts"
-    assert ClipScore().measure(data).results[0].value == pytest.approx(0.0)
+    assert ClipScore(model="scenes").measure(data).results[0].value == pytest.approx(0.0)
     assert row.metric == "clip_score(model=ViT-B-32/openai,prefix=A photo depicts)"
     parsed = MetricSpec.parse("clip_score( model=ViT-B-32/openai , prefix = A photo depicts )")
     assert parsed == with_prefix.spec
     assert MetricSpec.parse(row.metric) == parsed
     assert ClipScore(**dict(parsed.params)).spec == parsed
-    assert ClipScore(prefix=" ").spec == ClipScore().spec
+    assert ClipScore(model="scenes", prefix=" ").spec == ClipScore(model="scenes").spec
 
 
 @pytest.mark.parametrize("prefix", ["A photo, of", "a (photo) of", "a photo)"])
 def test_a_prefix_that_a_name_cannot_carry_is_refused(prefix: str) -> None:
     with pytest.raises(MetricError, match="holds a comma or a parenthesis, which a metric's name"):
-        ClipScore(prefix=prefix)
+        ClipScore(model="scenes", prefix=prefix)
 
 
 @pytest.mark.parametrize("prefix", ["12", "true", "'quoted'", 3])
 def test_a_prefix_that_reads_as_no_text_is_refused(prefix: str | int) -> None:
     with pytest.raises(MetricError, match="reads as something else than text; give plain words"):
-        ClipScore(prefix=prefix)
+        ClipScore(model="scenes", prefix=prefix)
 
 
 class Reader:

@@ -60,9 +60,9 @@ def test_vendi_is_blind_to_order_and_length() -> None:
 
 
 def test_mode_collapse_lowers_vendi(make_input: Make) -> None:
-    spread = Vendi().measure(make_input(normal(60, 16))).results[0]
+    spread = Vendi(encoder="scenes").measure(make_input(normal(60, 16))).results[0]
     modes = normal(3, 16)[np.arange(60) % 3]
-    collapsed = Vendi().measure(make_input(modes)).results[0]
+    collapsed = Vendi(encoder="scenes").measure(make_input(modes)).results[0]
     assert collapsed.value <= 3 + 1e-6
     assert spread.value > 10
     assert spread.metric == "vendi(encoder=scenes)"
@@ -72,11 +72,13 @@ def test_mode_collapse_lowers_vendi(make_input: Make) -> None:
 
 def test_vendi_at_a_fixed_n_does_not_grow_with_the_number_of_images(make_input: Make) -> None:
     few, many = normal(40, 32), normal(400, 32)
-    free = [Vendi().measure(make_input(x)).results[0].value for x in (few, many)]
-    fixed = [Vendi(n=30).measure(make_input(x)).results[0].value for x in (few, many)]
+    free = [Vendi(encoder="scenes").measure(make_input(x)).results[0].value for x in (few, many)]
+    fixed = [
+        Vendi(encoder="scenes", n=30).measure(make_input(x)).results[0].value for x in (few, many)
+    ]
     assert free[1] > 1.3 * free[0]
     assert fixed[1] == pytest.approx(fixed[0], rel=0.1)
-    assert str(Vendi(n=30, q=1).spec) == "vendi(encoder=scenes,n=30)"
+    assert str(Vendi(encoder="scenes", n=30, q=1).spec) == "vendi(encoder=scenes,n=30)"
 
 
 def test_vendi_interval_covers_its_expectation(make_input: Make) -> None:
@@ -89,20 +91,24 @@ def test_vendi_interval_covers_its_expectation(make_input: Make) -> None:
     truth = np.mean([vendi_of_features(draw()) for _ in range(400)])
     hits = 0
     for _ in range(150):
-        row = Vendi().measure(make_input(draw().astype(np.float32), per_prompt=3)).results[0]
+        row = (
+            Vendi(encoder="scenes")
+            .measure(make_input(draw().astype(np.float32), per_prompt=3))
+            .results[0]
+        )
         hits += row.low <= truth <= row.high
     assert 0.88 <= hits / 150 <= 0.995
 
 
 def test_vendi_errors(make_input: Make) -> None:
     with pytest.raises(MetricError, match="features that are all 0"):
-        Vendi().measure(make_input(np.zeros((4, 3))))
+        Vendi(encoder="scenes").measure(make_input(np.zeros((4, 3))))
     with pytest.raises(MetricError, match="needs 9 images and found 4"):
-        Vendi(n=9).measure(make_input(normal(4, 3)))
+        Vendi(encoder="scenes", n=9).measure(make_input(normal(4, 3)))
     with pytest.raises(MetricError, match="'q' of the metric vendi is -1"):
-        Vendi(q=-1)
+        Vendi(encoder="scenes", q=-1)
     with pytest.raises(MetricError, match=r"'n' of the metric vendi is 1\.5; give a whole number"):
-        Vendi(n=1.5)
+        Vendi(encoder="scenes", n=1.5)
 
 
 def test_sibling_distance_of_known_points() -> None:
@@ -117,7 +123,9 @@ def test_sibling_distance_of_known_points() -> None:
 
 def test_real_images_have_the_ratio_one(make_input: Make) -> None:
     x = normal(80, 6)
-    row = PromptDiversity().measure(make_input(x, matched=x, per_prompt=4)).results[0]
+    row = (
+        PromptDiversity(encoder="scenes").measure(make_input(x, matched=x, per_prompt=4)).results[0]
+    )
     assert row.value == pytest.approx(1.0)
     assert (row.direction, row.target) == ("target", 1.0)
     assert row.metric == "diversity(encoder=scenes)"
@@ -125,12 +133,18 @@ def test_real_images_have_the_ratio_one(make_input: Make) -> None:
 
 def test_ratio_is_of_sums_and_scales_with_the_spread(make_input: Make) -> None:
     real = normal(80, 6)
-    half = PromptDiversity().measure(make_input(real / 2, matched=real, per_prompt=4))
+    half = PromptDiversity(encoder="scenes").measure(
+        make_input(real / 2, matched=real, per_prompt=4)
+    )
     assert half.results[0].value == pytest.approx(0.5)
     # one prompt that varies much weighs as much as its real images vary
     uneven = real.copy()
     uneven[:4] *= 100
-    row = PromptDiversity().measure(make_input(uneven, matched=real, per_prompt=4)).results[0]
+    row = (
+        PromptDiversity(encoder="scenes")
+        .measure(make_input(uneven, matched=real, per_prompt=4))
+        .results[0]
+    )
     own = np.nansum(sibling_distances(uneven, [str(i // 4) for i in range(80)]))
     base = np.nansum(sibling_distances(real, [str(i // 4) for i in range(80)]))
     assert row.value == pytest.approx(own / base)
@@ -139,7 +153,9 @@ def test_ratio_is_of_sums_and_scales_with_the_spread(make_input: Make) -> None:
 def test_mode_collapse_lowers_diversity(make_input: Make) -> None:
     real = normal(80, 6)
     collapsed = np.repeat(normal(20, 6, seed=1), 4, axis=0)  # one picture a prompt
-    output = PromptDiversity().measure(make_input(collapsed, matched=real, per_prompt=4))
+    output = PromptDiversity(encoder="scenes").measure(
+        make_input(collapsed, matched=real, per_prompt=4)
+    )
     assert output.results[0].value == 0.0
     assert (output.per_image["diversity(encoder=scenes)"] == 0).all()
 
@@ -151,13 +167,19 @@ def test_ratio_interval_covers_the_truth(make_input: Make) -> None:
         spread = rng.uniform(0.5, 2, size=(30, 1, 1))
         real = (spread * rng.normal(size=(30, 4, 5))).reshape(-1, 5)
         made = 0.7 * (spread * rng.normal(size=(30, 4, 5))).reshape(-1, 5)
-        row = PromptDiversity().measure(make_input(made, matched=real, per_prompt=4)).results[0]
+        row = (
+            PromptDiversity(encoder="scenes")
+            .measure(make_input(made, matched=real, per_prompt=4))
+            .results[0]
+        )
         hits += row.low <= 0.7 <= row.high
     assert 0.9 <= hits / 100 <= 1.0
 
 
 def test_without_real_images_the_raw_mean_is_said_to_be_raw(make_input: Make) -> None:
-    output = PromptDiversity(distance="cosine").measure(make_input(normal(40, 6), per_prompt=2))
+    output = PromptDiversity(encoder="scenes", distance="cosine").measure(
+        make_input(normal(40, 6), per_prompt=2)
+    )
     row = output.results[0]
     assert (row.direction, row.target, row.unit) == ("higher", None, "cosine distance")
     assert "no real images" in row.note
@@ -167,7 +189,7 @@ def test_without_real_images_the_raw_mean_is_said_to_be_raw(make_input: Make) ->
 
 def test_single_images_are_nan_and_left_out(make_input: Make) -> None:
     data = make_input(normal(7, 4), matched=normal(8, 4, seed=1), per_prompt=2)
-    output = PromptDiversity().measure(data)
+    output = PromptDiversity(encoder="scenes").measure(data)
     assert np.isnan(output.per_image["diversity(encoder=scenes)"]).tolist() == [False] * 6 + [True]
     assert output.results[0].note.startswith("over 3 prompts")
 
@@ -175,8 +197,10 @@ def test_single_images_are_nan_and_left_out(make_input: Make) -> None:
 def test_diversity_errors(make_input: Make) -> None:
     x = normal(6, 4)
     with pytest.raises(MetricError, match="2 images of one prompt and no prompt has them"):
-        PromptDiversity().measure(make_input(x))
+        PromptDiversity(encoder="scenes").measure(make_input(x))
     with pytest.raises(MetricError, match="real images of each prompt all have the same features"):
-        PromptDiversity().measure(make_input(x, matched=np.ones((6, 4)), per_prompt=2))
+        PromptDiversity(encoder="scenes").measure(
+            make_input(x, matched=np.ones((6, 4)), per_prompt=2)
+        )
     with pytest.raises(MetricError, match=r"'distance' .* is 'euclid'; did you mean 'euclidean'"):
-        PromptDiversity(distance="euclid")
+        PromptDiversity(encoder="scenes", distance="euclid")

@@ -74,7 +74,7 @@ def test_more_copies_score_higher(make_input: Make) -> None:
 
 def test_real_images_reach_the_threshold_one_in_a_hundred(make_input: Make) -> None:
     real = np.abs(normal(400, 8))  # a common direction: most cosines are above 0.5
-    output = NearDuplicates().measure(make_input(real, matched=real, per_prompt=4))
+    output = NearDuplicates(encoder="scenes").measure(make_input(real, matched=real, per_prompt=4))
     for row in output.results:
         assert row.value == pytest.approx(0.01, abs=0.006)
         assert "of 400 real images reach" in row.note
@@ -92,31 +92,36 @@ def test_as_many_real_images_of_a_prompt_as_were_made(make_input: Make) -> None:
     few = [image for index, image in enumerate(real) if index % 4 < 2]
     table = make_input(normal(200, 8), matched=normal(400, 8, seed=1)).features
     rows = [
-        NearDuplicates().measure(dataclasses.replace(made, matched=m, features=table)).results
+        NearDuplicates(encoder="scenes")
+        .measure(dataclasses.replace(made, matched=m, features=table))
+        .results
         for m in (real, few)
     ]
     assert [row.value for row in rows[0]] == [row.value for row in rows[1]]
     assert [row.note for row in rows[0]] == [row.note for row in rows[1]]
     sparse = dataclasses.replace(made, matched=few[:150], features=table)
-    assert "50 real images fewer than made" in NearDuplicates().measure(sparse).results[0].note
+    assert (
+        "50 real images fewer than made"
+        in NearDuplicates(encoder="scenes").measure(sparse).results[0].note
+    )
 
 
 def test_a_threshold_that_is_given_holds_with_real_images_too(make_input: Make) -> None:
     x, real = normal(80, 6), normal(80, 6, seed=1)
     data = make_input(x, matched=real, per_prompt=4)
     assert shares(data, threshold=0.8) == shares(make_input(x, per_prompt=4), threshold=0.8)
-    row = NearDuplicates(threshold=0.8).measure(data).results[0]
+    row = NearDuplicates(encoder="scenes", threshold=0.8).measure(data).results[0]
     assert row.metric == "near_duplicates(encoder=scenes,threshold=0.8)/over_seeds"
     assert row.protocol["threshold"] == "cosine >= 0.8"
     assert row.references is None
-    loose = NearDuplicates().measure(make_input(x, per_prompt=4)).results[0]
+    loose = NearDuplicates(encoder="scenes").measure(make_input(x, per_prompt=4)).results[0]
     assert loose.note == "the threshold is not calibrated"
     assert loose.protocol["threshold"] == "cosine >= 0.95"
 
 
 def test_per_image_values_are_the_share(make_input: Make) -> None:
     x = with_copies(0.3)
-    output = NearDuplicates().measure(make_input(x, per_prompt=4))
+    output = NearDuplicates(encoder="scenes").measure(make_input(x, per_prompt=4))
     assert set(output.per_image) == {row.metric for row in output.results}
     over_seeds = output.per_image["near_duplicates(encoder=scenes)/over_seeds"]
     assert over_seeds.tolist() == [1.0] * 120 + [0.0] * 280
@@ -160,13 +165,13 @@ def only(output: MetricOutput) -> MetricResult:
 
 
 def test_a_kind_without_anything_to_compare_says_so(make_input: Make) -> None:
-    row = only(NearDuplicates().measure(make_input(normal(20, 4))))
+    row = only(NearDuplicates(encoder="scenes").measure(make_input(normal(20, 4))))
     assert row.metric == "near_duplicates(encoder=scenes)/over_prompts"
     assert "no prompt has 2 images, so nothing over seeds" in row.note
-    row = only(NearDuplicates().measure(make_input(normal(4, 4), per_prompt=4)))
+    row = only(NearDuplicates(encoder="scenes").measure(make_input(normal(4, 4), per_prompt=4)))
     assert row.metric == "near_duplicates(encoder=scenes)/over_seeds"
     assert "all images are of one prompt, so nothing over prompts" in row.note
-    mixed = NearDuplicates().measure(make_input(normal(41, 64), per_prompt=4))
+    mixed = NearDuplicates(encoder="scenes").measure(make_input(normal(41, 64), per_prompt=4))
     assert np.isnan(mixed.per_image["near_duplicates(encoder=scenes)/over_seeds"][40])
     assert mixed.results[0].value == 0.0
 
@@ -177,9 +182,9 @@ def test_names_and_errors(make_input: Make) -> None:
     assert metric.encoders == ("inception:clean+centre",)
     for wrong in (0, 1.5, True, "high"):
         with pytest.raises(MetricError, match=r"'threshold' .* give a cosine above 0 and up to 1"):
-            NearDuplicates(threshold=wrong)
+            NearDuplicates(encoder="scenes", threshold=wrong)
     with pytest.raises(MetricError, match="features that are all 0"):
-        NearDuplicates().measure(make_input(np.zeros((4, 3))))
+        NearDuplicates(encoder="scenes").measure(make_input(np.zeros((4, 3))))
 
 
 def coverage(make_input: Make, trials: int, copied: float, modes: float) -> list[float]:
@@ -195,7 +200,9 @@ def coverage(make_input: Make, trials: int, copied: float, modes: float) -> list
         taken = rng.random((100, 4)) < modes
         x[taken] = pool[rng.integers(40, size=int(taken.sum()))] + noise[taken]
         data = make_input(x.reshape(-1, 16).astype(np.float32), per_prompt=4)
-        return NearDuplicates(threshold=0.9).measure(dataclasses.replace(data, seed=trial))
+        return NearDuplicates(encoder="scenes", threshold=0.9).measure(
+            dataclasses.replace(data, seed=trial)
+        )
 
     rows = np.array(
         [[(r.low, r.value, r.high) for r in draw(trial).results] for trial in range(trials)]

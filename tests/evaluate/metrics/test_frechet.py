@@ -131,7 +131,7 @@ def test_interval_covers_the_expectation_at_this_n() -> None:
 
 def test_metric_row_says_everything(make_input: Make) -> None:
     x, y = normal(40, 6), normal(60, 6, seed=1)
-    row = FrechetDistance().measure(make_input(x, y, per_prompt=2)).results[0]
+    row = FrechetDistance(encoder="scenes").measure(make_input(x, y, per_prompt=2)).results[0]
     assert row.metric == "fd(encoder=scenes)"
     assert row.value == pytest.approx(distance(x, y))
     assert 0 <= row.low < row.value < row.high
@@ -142,14 +142,26 @@ def test_metric_row_says_everything(make_input: Make) -> None:
 
 
 def test_fewer_images_than_dimensions_is_marked(make_input: Make) -> None:
-    row = FrechetDistance().measure(make_input(normal(10, 32), normal(60, 32, seed=1))).results[0]
+    row = (
+        FrechetDistance(encoder="scenes")
+        .measure(make_input(normal(10, 32), normal(60, 32, seed=1)))
+        .results[0]
+    )
     assert row.note == "N < d: 10 images for 32 dimensions; biased upwards"
-    row = FrechetDistance().measure(make_input(normal(60, 32), normal(12, 32, seed=1))).results[0]
+    row = (
+        FrechetDistance(encoder="scenes")
+        .measure(make_input(normal(60, 32), normal(12, 32, seed=1)))
+        .results[0]
+    )
     assert "12 reference images for 32 dimensions" in row.note
 
 
 def test_constant_features_are_measured_and_said(make_input: Make) -> None:
-    row = FrechetDistance().measure(make_input(np.ones((9, 4)), normal(30, 4))).results[0]
+    row = (
+        FrechetDistance(encoder="scenes")
+        .measure(make_input(np.ones((9, 4)), normal(30, 4)))
+        .results[0]
+    )
     assert row.value > 0
     assert "all images have the same features" in row.note
 
@@ -160,7 +172,7 @@ def test_images_on_both_sides_are_said(make_input: Make) -> None:
     same = type(data)(
         images=data.images, reference=data.images, matched=None, features=data.features
     )
-    row = FrechetDistance().measure(same).results[0]
+    row = FrechetDistance(encoder="scenes").measure(same).results[0]
     assert row.value == pytest.approx(0, abs=1e-8)
     assert "20 images are in the reference, too" in row.note
 
@@ -168,15 +180,15 @@ def test_images_on_both_sides_are_said(make_input: Make) -> None:
 def test_errors_say_what_is_wrong(make_input: Make) -> None:
     x = normal(20, 4)
     with pytest.raises(MetricError, match=r"needs at least 2 images and found 1"):
-        FrechetDistance().measure(make_input(x[:1], x))
+        FrechetDistance(encoder="scenes").measure(make_input(x[:1], x))
     with pytest.raises(MetricError, match=r"there are none; name some under 'reference'"):
-        FrechetDistance().measure(make_input(x))
+        FrechetDistance(encoder="scenes").measure(make_input(x))
     bad = x.copy()
     bad[3, 1] = np.nan
     with pytest.raises(MetricError, match=r"NaN or infinite features for 1 of the 20 .*g3\.png"):
-        FrechetDistance().measure(make_input(bad, x))
+        FrechetDistance(encoder="scenes").measure(make_input(bad, x))
     with pytest.raises(MetricError, match=r"no parameter 'encodr'.*did you mean 'encoder'"):
-        FrechetDistance(encodr="scenes")
+        FrechetDistance(encoder="scenes", encodr="scenes")
     with pytest.raises(MetricError, match=r"no encoder 'inceptoin'.*did you mean 'inception'"):
         FrechetDistance(encoder="inceptoin")
 
@@ -212,7 +224,9 @@ def test_infinity_takes_away_the_dependence_on_the_number_of_images() -> None:
 
 def test_infinity_needs_prompts(make_input: Make) -> None:
     with pytest.raises(MetricError, match=r"fd_inf\(encoder=scenes\) extrapolates .* at least 5"):
-        FrechetInfinity().measure(make_input(normal(8, 3), normal(60, 3, seed=1), per_prompt=2))
+        FrechetInfinity(encoder="scenes").measure(
+            make_input(normal(8, 3), normal(60, 3, seed=1), per_prompt=2)
+        )
 
 
 def test_both_distances_come_from_one_computation(
@@ -229,8 +243,8 @@ def test_both_distances_come_from_one_computation(
 
     monkeypatch.setattr(frechet, "frechet_replicates", counting)
     data = make_input(normal(60, 6), normal(80, 6, seed=1), per_prompt=2)
-    finite = FrechetDistance().measure(data).results[0]
-    infinite = FrechetInfinity().measure(data).results[0]
+    finite = FrechetDistance(encoder="scenes").measure(data).results[0]
+    infinite = FrechetInfinity(encoder="scenes").measure(data).results[0]
     assert len(calls) == 1
     assert infinite.metric == "fd_inf(encoder=scenes)"
     assert infinite.value < finite.value
@@ -249,8 +263,8 @@ def test_resize_all_is_a_row_for_each_filter() -> None:
     with pytest.raises(MetricError, match=r"no resize filter 'claen'; did you mean 'clean'"):
         FrechetDistance(encoder="inception", resize="claen")
     with pytest.raises(MetricError, match="the encoder scenes resizes in one way only"):
-        FrechetDistance(resize="clean")
+        FrechetDistance(encoder="scenes", resize="clean")
     with pytest.raises(MetricError, match="name two ways to resize"):
         FrechetDistance(encoder="inception:clean", resize="legacy_pytorch")
     with pytest.raises(MetricError, match=r"no crop 'center'; did you mean 'centre'"):
-        FrechetDistance(crop="center")
+        FrechetDistance(encoder="scenes", crop="center")

@@ -176,17 +176,17 @@ def test_far_from_the_origin_copies_are_copies() -> None:
 
 def test_collapse_onto_one_image_is_said(make_input: Make) -> None:
     alike = np.repeat(normal(1, 6), 40, axis=0)
-    row = Precision().measure(make_input(alike, normal(60, 6, seed=1))).results[0]
+    row = Precision(encoder="scenes").measure(make_input(alike, normal(60, 6, seed=1))).results[0]
     assert row.value in (0.0, 1.0)
     assert "all images have the same features" in row.note
-    row = Precision().measure(make_input(normal(60, 6, seed=1), alike)).results[0]
+    row = Precision(encoder="scenes").measure(make_input(normal(60, 6, seed=1), alike)).results[0]
     assert row.note == "40 reference images have 5 or more copies: radius 0"
 
 
 def test_rows(make_input: Make) -> None:
     data = make_input(0.9 * normal(200, 8) + 0.1, normal(160, 8, seed=1), per_prompt=4)
     for metric in ALL:
-        output = metric().measure(data)
+        output = metric(encoder="scenes").measure(data)
         row = output.results[0]
         assert row.metric == f"{metric.__name__.lower()}(encoder=scenes,nearest_k=5)"
         assert row.low < row.value < row.high
@@ -223,27 +223,27 @@ def test_reference_from_a_file(make_input: Make) -> None:
     assert values(data) == values(make_input(made, real))
     bare = dataclasses.replace(stored(real), features=None)
     with pytest.raises(MetricError, match="holds their mean and covariance only"):
-        Recall().measure(dataclasses.replace(data, statistics=bare))
+        Recall(encoder="scenes").measure(dataclasses.replace(data, statistics=bare))
     narrow = dataclasses.replace(data, statistics=stored(real[:, :3]))
     with pytest.raises(MetricError, match="the reference has 3 features and scenes gives 4"):
-        Recall().measure(narrow)
+        Recall(encoder="scenes").measure(narrow)
 
 
 def test_errors_say_what_is_wrong(make_input: Make) -> None:
     x = normal(20, 4)
     with pytest.raises(MetricError, match="more than nearest_k = 5 reference images and found 5"):
-        Precision().measure(make_input(x, x[:5]))
+        Precision(encoder="scenes").measure(make_input(x, x[:5]))
     with pytest.raises(MetricError, match="more than nearest_k = 5 images and found 4"):
-        Recall().measure(make_input(x[:4], x))
-    assert 0 <= Precision().measure(make_input(x[:6], x[:6])).results[0].value <= 1
+        Recall(encoder="scenes").measure(make_input(x[:4], x))
+    assert 0 <= Precision(encoder="scenes").measure(make_input(x[:6], x[:6])).results[0].value <= 1
     with pytest.raises(MetricError, match="compares with reference images and there are none"):
-        Density().measure(make_input(x))
+        Density(encoder="scenes").measure(make_input(x))
     with pytest.raises(MetricError, match=r"'nearest_k' .* is 0; give a whole number of at least"):
-        Coverage(nearest_k=0)
+        Coverage(encoder="scenes", nearest_k=0)
     with pytest.raises(MetricError, match=r"'strict' of the metric recall is 1; give true"):
-        Recall(strict=1)
+        Recall(encoder="scenes", strict=1)
     with pytest.raises(MetricError, match="did you mean 'nearest_k'"):
-        Recall(nearest=3)
+        Recall(encoder="scenes", nearest=3)
 
 
 def test_few_prompts_or_images_have_no_interval(make_input: Make) -> None:
@@ -255,10 +255,10 @@ def test_few_prompts_or_images_have_no_interval(make_input: Make) -> None:
 
 def test_recall_of_sets_that_barely_meet_has_no_interval(make_input: Make) -> None:
     data = make_input(0.6 * normal(400, 8) + 2, normal(400, 8, 1), per_prompt=4)
-    row = Recall().measure(data).results[0]
+    row = Recall(encoder="scenes").measure(data).results[0]
     assert row.low is None
     assert "barely meet" in row.note
-    assert Coverage().measure(data).results[0].low is not None
+    assert Coverage(encoder="scenes").measure(data).results[0].low is not None
 
 
 def test_score_interval_is_wilsons() -> None:

@@ -115,7 +115,7 @@ def test_interval_covers_the_distance_to_the_reference() -> None:
 
 def test_metric_row(make_input: Make) -> None:
     x, y = normal(40, 6), normal(60, 6, seed=1)
-    row = KernelDistance().measure(make_input(x, y, per_prompt=2)).results[0]
+    row = KernelDistance(encoder="scenes").measure(make_input(x, y, per_prompt=2)).results[0]
     assert row.metric == "kid(encoder=scenes)"
     assert row.value == pytest.approx(squared_mmd(x, y))
     assert row.low < row.value < row.high
@@ -136,22 +136,22 @@ def test_subset_convention_is_in_name_and_protocol(make_input: Make) -> None:
 def test_errors_say_what_is_wrong(make_input: Make) -> None:
     x = normal(20, 4)
     with pytest.raises(MetricError, match="subsets of 30, but there are 20 images"):
-        KernelDistance(subset_size=30).measure(make_input(x, x))
+        KernelDistance(encoder="scenes", subset_size=30).measure(make_input(x, x))
     with pytest.raises(MetricError, match="needs at least 2 reference images and found 1"):
-        KernelDistance().measure(make_input(x, x[:1]))
+        KernelDistance(encoder="scenes").measure(make_input(x, x[:1]))
     with pytest.raises(MetricError, match="'subset_size' of the metric kid is 'many'"):
-        KernelDistance(subset_size="many")
+        KernelDistance(encoder="scenes", subset_size="many")
     with pytest.raises(MetricError, match="'subsets' of the metric kid needs 'subset_size'"):
-        KernelDistance(subsets=10)
+        KernelDistance(encoder="scenes", subsets=10)
     with pytest.raises(MetricError, match="did you mean 'subset_size'"):
-        KernelDistance(subsetsize=10)
+        KernelDistance(encoder="scenes", subsetsize=10)
 
 
 def test_kid_of_other_resizes_and_crops() -> None:
     metric = KernelDistance(encoder="inception", resize="clean", crop="centre")
     assert str(metric.spec) == "kid(crop=centre,encoder=inception,resize=clean)"
     assert metric.encoders == ("inception:clean+centre",)
-    assert str(KernelDistance(crop="none").spec) == "kid(encoder=scenes)"
+    assert str(KernelDistance(encoder="scenes", crop="none").spec) == "kid(encoder=scenes)"
     assert KernelDistance.compares_sets
 
 
@@ -162,13 +162,13 @@ def test_reference_from_a_file(make_input: Make) -> None:
         count=60, features=y, protocol=None, sha256="f",
     )  # fmt: skip
     data = dataclasses.replace(make_input(x), statistics=stored)
-    for metric in (KernelDistance(), Cmmd(encoder="clip")):
+    for metric in (KernelDistance(encoder="scenes"), Cmmd(encoder="clip")):
         row, plain = (metric.measure(d).results[0] for d in (data, make_input(x, y)))
         assert (row.value, row.references) == (plain.value, 60)
         assert row.protocol["reference_sha256"] == "f"
     bare = dataclasses.replace(data, statistics=dataclasses.replace(stored, features=None))
     with pytest.raises(MetricError, match="holds their mean and covariance only"):
-        KernelDistance().measure(bare)
+        KernelDistance(encoder="scenes").measure(bare)
 
 
 def dense_cmmd(x: np.ndarray, y: np.ndarray, own: bool) -> float:

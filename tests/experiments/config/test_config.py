@@ -56,7 +56,7 @@ def test_limit_keeps_the_suite(tmp_path: Path) -> None:
         ("timing.repeats=3", "timing.repeats", 3),
         ("timing.batch_sizes=[1, 2]", "timing.batch_sizes", (1, 2)),
         ("metrics=['vendi(encoder=scenes,q=2)']", "metrics", ("vendi(encoder=scenes,q=2)",)),
-        ("metrics.0=clip_score", "metrics", ("clip_score",)),
+        ("metrics.0=clip_score", "metrics", ("clip_score(model=ViT-B-32/openai)",)),
         ("suite=scenes", "suite.name", "scenes"),
         ("suite.prompts=2", "suite.prompts", 2),
         ("generators.other.broken='a: b'", "generators.other.settings.broken", "a: b"),

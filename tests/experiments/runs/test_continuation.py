@@ -42,13 +42,13 @@ def test_added_generators_and_metrics_continue_a_run(tmp_path: Path) -> None:
     file = write_comparison(tmp_path)
     folder = make(file)
     text = file.read_text().replace(
-        "metrics: []", f"  third: {{type: {TOY!r}, shade: 5}}\nmetrics: [vendi]"
+        "metrics: []", f"  third: {{type: {TOY!r}, shade: 5}}\nmetrics: [vendi(encoder=scenes)]"
     )
     file.write_text(text)
     make(file, "report.gallery_prompts=3", "timing.repeats=2")
     assert len(images(folder)) == 30
     assert len(calls(tmp_path / "toy.log")) == 3
-    assert record(folder)["comparison"]["metrics"] == ["vendi"]
+    assert record(folder)["comparison"]["metrics"] == ["vendi(encoder=scenes)"]
 
 
 def test_the_headline_is_chosen_once(tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_a_run_ends_with_its_verdict(finished: tuple[Path, str, str]) -> None:
     lines = out.splitlines()
     assert lines[:3] == ["run: run (images: 24 ok)", "report: run/report/report.html", ""]
     verdict = lines[3:]
-    assert 3 <= len(verdict) <= 5
+    assert 3 <= len(verdict) <= 6
     assert all("gan" in sentence and "ddim-20" in sentence for sentence in verdict)
     assert (folder / "report" / "report.html").is_file()
     for stage in ("images:", "traces:", "timing:"):

@@ -151,10 +151,10 @@ def test_a_report_is_on_what_was_measured(
 ) -> None:
     file, folder = comparison(tmp_path), tmp_path / "run"
     done("run", file, "--out", folder)
-    said = refused(capsys, "report", folder, "--set", "metrics=[near_duplicates]")
+    said = refused(capsys, "report", folder, "--set", "metrics=[near_duplicates(encoder=scenes)]")
     assert f"other metrics were measured; measure first: gandiff score {folder}" in said
     assert record(folder)["comparison"]["metrics"] == [METRIC]
-    file.write_text(file.read_text().replace(METRIC, "near_duplicates"))
+    file.write_text(file.read_text().replace(METRIC, "near_duplicates(encoder=scenes)"))
     assert "other metrics were measured" in refused(capsys, "report", file, "--out", folder)
 
 
@@ -206,7 +206,7 @@ def test_the_report_names_the_commands_that_made_the_run(tmp_path: Path) -> None
     made = [
         ["generate", str(file), "--out", str(folder), "--limit", "2", "--set", "seed=5"],
         ["time", str(folder), "--set", "timing.repeats=2"],
-        ["score", str(folder), "--set", f"metrics=['{METRIC}', near_duplicates]"],
+        ["score", str(folder), "--set", f"metrics=['{METRIC}', near_duplicates(encoder=scenes)]"],
     ]
     for words in made:
         done(*words)
