@@ -16,8 +16,6 @@ from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistic
 from gandiff.evaluate.protocol import LATE
 from gandiff.evaluate.result import MetricSpec, Value
 
-ON_SCENES = {"encoder": "scenes"}  # the default encoder of pictures that are rendered scenes
-ELSEWHERE = "inception"  # that of all others
 _BLOCK = 4096  # rows looked at at once
 
 

@@ -63,6 +63,8 @@ _ENCODERS = {
         "lpips", "LPIPS on AlexNet: a distance of two images, for diversity only", variants=False
     ),
 }
+ON_SCENES = {"encoder": "scenes"}  # the default encoder of pictures that are rendered scenes
+ELSEWHERE = "inception"  # that of all others
 RESIZES = ("legacy_tensorflow", "legacy_pytorch", "clean", "torchmetrics_antialias")
 CROPS = ("none", "centre")  # centre: the largest square in the middle
 # What a name may end in, each after a "+": other features.

@@ -9,16 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import (
-    ELSEWHERE,
-    ON_SCENES,
-    feature_matrix,
-    one_of,
-    set_sha256,
-    whole_number,
-)
+from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_number
 from gandiff.evaluate.features.cache import PairFeatures
-from gandiff.evaluate.features.encoders import EncoderChoice, is_shipped
+from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import add_up, bootstrap_ratio, jackknife_over_groups
@@ -83,9 +76,8 @@ class Vendi(Metric):
         size = self._n or len(features)
         if said := self._too_few(len(features)):
             raise MetricError(said)
-        interval = self._estimate(data, features, size)
         result = MetricResult.of(
-            interval,
+            self._estimate(data, features, size),
             self.about,
             metric=name,
             images=len(features),

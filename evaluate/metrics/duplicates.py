@@ -24,8 +24,8 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import ELSEWHERE, ON_SCENES, feature_matrix, set_sha256
-from gandiff.evaluate.features.encoders import EncoderChoice
+from gandiff.evaluate.checks import feature_matrix, set_sha256
+from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.neighbours import other_distances

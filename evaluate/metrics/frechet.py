@@ -22,15 +22,13 @@ from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import (
-    ELSEWHERE,
-    ON_SCENES,
     check_statistics,
     feature_rows,
     reference_of,
     remarks,
     set_sha256,
 )
-from gandiff.evaluate.features.encoders import RESIZES, EncoderChoice
+from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, RESIZES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets, Rows
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,

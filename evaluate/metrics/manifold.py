@@ -24,15 +24,8 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import (
-    ELSEWHERE,
-    ON_SCENES,
-    ReferenceFeatures,
-    both_sets,
-    remarks,
-    whole_number,
-)
-from gandiff.evaluate.features.encoders import EncoderChoice
+from gandiff.evaluate.checks import ReferenceFeatures, both_sets, remarks, whole_number
+from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.neighbours import Overlap, overlap_of
 from gandiff.evaluate.numerics.proportions import (

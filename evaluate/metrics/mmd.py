@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.checks import ELSEWHERE, ON_SCENES, both_sets, one_of, remarks, whole_number
-from gandiff.evaluate.features.encoders import EncoderChoice
+from gandiff.evaluate.checks import both_sets, one_of, remarks, whole_number
+from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
