@@ -70,6 +70,15 @@ def test_it_is_named_in_one_line(
     assert sorted(place.rglob("*")) == before
 
 
+@pytest.mark.parametrize("words", ["draw", "explore truncation", "explore mix"])
+def test_prompts_that_are_not_text(
+    words: str, place: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del place
+    assert main([*words.split(), "a star", "caf\udce9", "--out", "t.png"]) == 2
+    assert capsys.readouterr().err == "error: a prompt must be UTF-8 text, got 'caf\\udce9'\n"
+
+
 def test_what_may_be_repeated_still_may(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     del place
     line = "validate scenes --set seed=1 --set samples_per_prompt=2 --quiet -q --json"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gandiff.experiments.cli.options import Prompts
 from gandiff.experiments.cli.output import (
     Json,
     Overwrite,
@@ -53,7 +54,7 @@ Show = Annotated[
     )
 )
 def draw(
-    prompts: Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")],
+    prompts: Prompts,
     models: Models = None,
     samples: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each prompt.")] = 1,
     seed: Annotated[

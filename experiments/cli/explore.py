@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from gandiff.common.errors import RequestError
+from gandiff.experiments.cli.options import Prompts
 from gandiff.experiments.cli.output import (
     Json,
     Overwrite,
@@ -39,7 +40,6 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 Weights = Annotated[str, typer.Option(help="A shipped name, a folder, or an id on the hub.")]
-Prompts = Annotated[list[str], typer.Argument(metavar="PROMPT...", help="What to draw.")]
 
 
 @app.command(epilog=examples('gandiff explore truncation "a star" --psi 0,0.5,1 --out psi.png'))

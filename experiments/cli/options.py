@@ -22,6 +22,21 @@ Overrides = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
 ]
+
+
+def _whole(prompts: list[str]) -> list[str]:
+    """Refuse bytes that are not UTF-8, which Python keeps as halves of surrogate pairs."""
+    for prompt in prompts:
+        try:
+            prompt.encode()
+        except UnicodeEncodeError:
+            raise RequestError(f"a prompt must be UTF-8 text, got {prompt!a}") from None
+    return prompts
+
+
+Prompts = Annotated[
+    list[str], typer.Argument(metavar="PROMPT...", help="What to draw.", callback=_whole)
+]
 Given = dict[str, Any]  # by the name of the field
 
 
