@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
-from run_helpers import log_lines, record, write_comparison
+from run_helpers import log_lines, make, record, write_comparison
 
 from gandiff.common.contents import ContentLedger
 from gandiff.common.files import PACKAGE
@@ -194,3 +197,41 @@ def test_twenty_thousand_unchanged_files_are_checked_within_a_second(tmp_path: P
     assert [again.sha256(file) for file in files] == hashes
     assert time.process_time() - began < 1.0
     assert not again.changed
+
+
+NAMES = [f"{n + 1:05d}_0.png" for n in range(COUNT)]
+EDITS = st.tuples(
+    st.sampled_from(["change", "touch", "rename", "remove", "put back"]),
+    st.sampled_from(NAMES),
+    st.sampled_from(NAMES),
+)
+
+
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(st.lists(st.lists(EDITS, min_size=1, max_size=3), min_size=1, max_size=3))
+def test_after_any_edits_a_run_has_what_a_new_one_has(
+    rounds: list[list[tuple[str, str, str]]],
+) -> None:
+    with tempfile.TemporaryDirectory() as place:
+        file = comparison(Path(place), metrics=[])
+        make(file)
+        for number, edits in enumerate(rounds):
+            for kind, name, other in edits:
+                path = file.parent / "mj" / name
+                if kind == "change":
+                    picture(1000 + number).save(path)
+                elif kind == "put back":
+                    picture(NAMES.index(name)).save(path)
+                elif path.exists() and kind == "touch":
+                    path.touch()
+                elif path.exists() and kind == "rename":
+                    path.rename(path.with_name(other))
+                elif path.exists() and len(list(path.parent.iterdir())) > 1:
+                    path.unlink()
+            mended, straight = make(file), make(file, out=f"fresh-{number}")
+            assert shown(mended) == shown(straight)
+
+
+def shown(folder: Path) -> dict[str, tuple[str, str | None]]:
+    """What became of every prompt of a run."""
+    return {e["prompt_id"]: (e["status"], e["sha256"]) for e in log_lines(folder)}
