@@ -90,11 +90,8 @@ def test_a_folder_copied_three_times_knows_no_more(
         if metric in KEPT:
             assert thrice[metric]["value"] == pytest.approx(row["value"], rel=0.01), metric
     assert width(thrice["vendi"]) == pytest.approx(width(once["vendi"]), rel=1e-6)
-    assert (
-        thrice["fd"]["note"]
-        == once["fd"]["note"]
-        == ("N < d: 20 images for 96 dimensions; biased upwards")
-    )
+    assert thrice["fd"]["note"] == once["fd"]["note"]
+    assert thrice["fd"]["note"].startswith("N < d: 20 images for 96 dimensions; biased upwards")
 
 
 def test_some_copies_and_copies_in_the_reference(
