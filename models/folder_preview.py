@@ -187,7 +187,9 @@ def _guess(look: FolderLook) -> tuple[str, bool]:
         )
         conflict = conflict and look.mapping is None  # a mapping knows what names need not say
         more = other.count() > present.count()
-        as_well = conflict and other.count() == present.count() and theirs.keys() - look.used
+        # One more name at the beginning shifts them all; one more at the end is an unused file.
+        earlier = "{index-1}" in pattern and theirs.keys() - look.used
+        as_well = conflict and other.count() == present.count() and earlier
         if more or as_well:
             would = f"pattern {pattern!r} would find {other.count(look.planned)}"
             return _because(look, pattern) + would, more and conflict

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 ROOT = Path(__file__).parents[1]
@@ -134,3 +135,20 @@ def test_a_metric_that_says_nothing_has_its_name_and_documentation(run: Path) ->
     assert "12" in text.partition("### Other measures")[2].partition("###")[0]
     assert "The mean of the grey levels, 0 to 255." in page
     assert "More that no report shows" not in page
+
+
+def test_a_metric_whose_code_has_changed_is_measured_again(site: Path, run: Path) -> None:
+    """The last test: it changes the package."""
+    module = site / "gandiff_stripes.py"
+    text = module.read_text(encoding="utf-8")
+    module.write_text(text.replace(".mean() for image", ".mean() + 1 for image"), encoding="utf-8")
+
+    def level() -> float:
+        results = pd.read_parquet(run / "results.parquet").set_index(["metric", "generator"])
+        return float(results.loc[("mean_level", "plain"), "value"])
+
+    before = level()
+    gandiff(site, "score", run)
+    assert level() == pytest.approx(before + 1)
+    warnings = json.loads((run / "run.json").read_text(encoding="utf-8"))["warnings"]
+    assert any("the sources of metrics have changed" in warning for warning in warnings)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import ast
 import dis
+import functools
 import importlib.util
 import io
 import sys
 import sysconfig
 import tokenize
-from collections.abc import Iterator
-from importlib.metadata import PackageNotFoundError, version
+from collections.abc import Iterator, Mapping
+from importlib.metadata import packages_distributions, version
 from pathlib import Path
 from types import CodeType, ModuleType
 
@@ -82,10 +83,14 @@ def version_of(module: ModuleType) -> str:
     top = module.__name__.partition(".")[0]
     if top in _NOTED or top in sys.stdlib_module_names:
         return ""
-    try:
-        return version(top)
-    except PackageNotFoundError:
-        return str(getattr(sys.modules.get(top), "__version__", ""))
+    if names := _distributions().get(top):
+        return ", ".join(f"{name} {version(name)}" for name in sorted(set(names)))
+    return str(getattr(sys.modules.get(top), "__version__", ""))
+
+
+@functools.cache
+def _distributions() -> Mapping[str, list[str]]:
+    return packages_distributions()
 
 
 def imports_of(code: CodeType) -> set[str]:

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
+import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from gandiff.common.errors import RequestError
 from gandiff.common.files import PACKAGE
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.plugins.registry import metric_class
+from gandiff.experiments.plugins.source import Unidentified, code_identity
 from gandiff.experiments.runs.run import Run
 
 _SCORING = 5  # raised when the same images would get other numbers
@@ -30,6 +35,7 @@ _SAID = {  # what is not asked for in the comparison, and so would surprise
     "prompts": "the categories or facts of the prompts",
     "reference": "the reference images",
     "weights": "the weights of encoders or judges",
+    "metrics": "the sources of metrics",
     "packages": "the versions of packages",
 }
 
@@ -46,6 +52,7 @@ def fingerprint(run: Run, reference: Sequence[ImageRecord] | None) -> dict[str, 
         "prompts": _digest(json.dumps(prompt.to_dict()) for prompt in run.suite.prompts),
         "reference": _digest(f"{image.group} {image.sha256}" for image in reference or ()),
         "weights": _digest(_weights(run)),
+        "metrics": _digest(_metric_code(comparison.get("metrics") or ())),
         "packages": _digest(f"{name} {_version(name)}" for name in _PACKAGES),
     }
 
@@ -103,6 +110,21 @@ def _weights(run: Run) -> Iterable[str]:
         yield f"{file} {run.ledger.sha256(file)}"
     if read:
         yield from (f"{name} {os.environ.get(name)}" for name in _CACHES)
+
+
+def _metric_code(metrics: Iterable[str]) -> Iterable[str]:
+    """A line for each metric of somebody else's; one that cannot be identified is never the same
+    as last time.
+    """
+    for text in metrics:
+        with contextlib.suppress(RequestError):  # a metric that is gone is named where it is built
+            made = metric_class(MetricSpec.parse(text))
+            if getattr(made, "__module__", "gandiff").partition(".")[0] == "gandiff":
+                continue
+            try:
+                yield f"{text} {code_identity(made)}"
+            except Unidentified:
+                yield f"{text} {uuid.uuid4()}"
 
 
 def _named_files(metrics: Iterable[str]) -> Iterable[Path]:

@@ -108,6 +108,18 @@ def test_what_is_found_in_part_is_made_and_said(
     }
 
 
+def test_files_of_further_prompts_shift_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = [f"{i}_{s}.png" for i in range(1, 9) for s in range(2)]
+    for pattern in (None, "{index}_{sample}", "{prompt_id}_{sample}"):
+        file = compare_folder(tmp_path, names, prompts=2, samples=2, pattern=pattern)
+        assert main(["validate", str(file)]) == 0
+        said = capsys.readouterr().err
+        assert "12 of 16 files" in said
+        assert "names start" not in said
+
+
 def test_prompts_of_one_text_have_their_own_images(tmp_path: Path) -> None:
     texts = ["a star", "a ring", "a star", "a star"]
     toys.save_toy_images(tmp_path / "images", [f"{i}.png" for i in range(4)])
