@@ -123,7 +123,9 @@ def _files(
 ) -> Iterator[tuple[str, str]]:
     """The settings that name files which are read, and what those hold: LoRA, encoders, tables."""
     for place, value in _texts(settings):
-        if place in WEIGHTS or (type_ == "folder" and place == "folder"):
+        # An empty text would name the folder of the comparison, in which the run may lie.
+        named = Path(value).name
+        if named in ("", "..") or place in WEIGHTS or (type_ == "folder" and place == "folder"):
             continue
         given = os.path.expanduser(value)
         path = next((p for p in (given, os.path.join(base, given)) if os.path.exists(p)), "")

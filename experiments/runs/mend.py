@@ -72,9 +72,8 @@ def mend(
     changed = {name: one for name, one in stands.items() if one.changes}
     unknown = [one.remark for one in stands.values() if one.remark]
     if not makes_images:
-        refuse(
-            folder, [f"generators.{n}: {why}" for n, one in changed.items() for why in one.asked]
-        )
+        differences = [f"generators.{n}: {why}" for n, one in changed.items() for why in one.asked]
+        refuse(folder, differences, "make its images first: gandiff generate")
         said = [f"{n}: {', '.join(one.changes)} since it was made" for n, one in changed.items()]
         return Mending(
             plans=_complete(old, stands), remarks=(*said, *unknown), changed=frozenset(changed)

@@ -115,14 +115,13 @@ def check_continuation(
     refuse(folder, differences)
 
 
-def refuse(folder: Path, differences: Sequence[str]) -> None:
-    """Raise ``RequestError`` that names the first difference, if there is any."""
+def refuse(
+    folder: Path, differences: Sequence[str], way_out: str = "choose another --out, or delete it"
+) -> None:
+    """Raise ``RequestError`` that names the first difference and the way out, if there is any."""
     if differences:
         more = f" (and {len(differences) - 1} more)" if len(differences) > 1 else ""
-        raise RequestError(
-            f"{folder} holds another comparison: {differences[0]}{more}; choose another --out, or "
-            "delete that folder"
-        )
+        raise RequestError(f"{folder} holds another comparison: {differences[0]}{more}; {way_out}")
 
 
 def _completed(

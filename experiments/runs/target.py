@@ -48,16 +48,19 @@ def find_target(
             "as runs/scenes, a comparison file (.yaml), or the name of a shipped one"
         )
     recorded = load_run(target)
-    comparison = change_comparison(
-        recorded.comparison, overrides, limit, origin=str(target / RECORD)
+    generators = recorded.comparison.generators.items()
+    # What the run keeps of generators that have changed was not asked for, and stays without that.
+    asked = dataclasses.replace(
+        recorded.comparison, generators={n: g for n, g in generators if not recorded.is_kept(n)}
     )
+    comparison = change_comparison(asked, overrides, limit, origin=str(target / RECORD))
     # The prompts may have been given from Python.
-    same_suite = comparison.suite == recorded.comparison.suite
+    same_suite = comparison.suite == asked.suite
     return Target(
         comparison=comparison,
         folder=out or target,
         suite=recorded.suite if same_suite else None,
-        is_as_recorded=comparison is recorded.comparison and out in (None, target),
+        is_as_recorded=comparison is asked and out in (None, target),
     )
 
 

@@ -67,7 +67,6 @@ def test_a_run_that_is_done_is_left_as_it_is(finished: tuple[Path, Path], stage:
     ("change", "says"),
     [
         (["--set", "seed=7"], "holds another comparison: seed is 0 there and 7 here"),
-        (["--set", "generators.toy.shade=9"], "generators.toy.shade is 0 there and 9 here"),
         (["--limit", "2"], "it has 3 prompts and 2 are asked for here"),
         (["--set", "metrics=[fdd]"], "did you mean 'fd'"),
         (["--set", "generators.toi.shade=9"], "no generator is named 'toi'; did you mean 'toy'?"),
@@ -90,6 +89,29 @@ def test_a_folder_follows_the_rules_of_a_file(
     assert says in refused(capsys, stage, file, "--out", folder, *limit, *change)
     for path, data in before.items():
         assert path.name == ".lock-holder" or path.read_bytes() == data
+
+
+@pytest.mark.parametrize("stage", ["time", "score", "report"])
+def test_a_stage_that_makes_no_images_takes_no_other_generator(
+    finished: tuple[Path, Path], stage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _, folder = finished
+    other = ["--set", "generators.toy.shade=9"]
+    said = refused(capsys, stage, folder, *other)
+    assert "generators.toy: shade was 0 and is 9; make its images first: gandiff generate" in said
+
+
+def test_a_run_folder_with_kept_results_is_asked_for_more(tmp_path: Path) -> None:
+    file, folder = comparison(tmp_path), tmp_path / "run"
+    done("run", file, "--out", folder, "--limit", 2)
+    done("generate", folder, "--set", "generators.toy.shade=9")
+    assert {path.split("/")[1] for path in images(folder)} == {"toy", "toy@1"}
+    for stage in ("time", "score", "report"):
+        done(stage, folder)
+    done("run", folder, "--limit", 3)
+    assert len(images(folder)) == 3 + 2  # what is kept does not grow
+    rows = pd.read_parquet(folder / "results.parquet")
+    assert {"toy", "toy@1"} <= set(rows[rows.metric == METRIC].generator)
 
 
 def test_a_run_folder_grows_and_is_measured_otherwise(tmp_path: Path) -> None:
