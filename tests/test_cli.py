@@ -111,7 +111,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("list genrators", "did you mean 'generators'"),
         ("suites scense", "did you mean 'scenes'"),
         ("score x --metrics fid", "no such folder or file: x"),
-        ("score . --reference .", "--metrics"),
+        ("score . --reference .", "the folder . holds no image files"),
         ("score . --metrics fdi --reference .", "fdi"),
         ("score . --metrics fid --reference . --weights inception", "ENCODER=FILE"),
         ("score . --metrics fid --reference . --weights a=1 --weights a=2", "twice"),

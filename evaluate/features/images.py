@@ -13,7 +13,7 @@ from jaxtyping import UInt8
 from gandiff.common.errors import MetricError, printable
 from gandiff.common.files import file_sha256
 from gandiff.common.images import Alpha, DecodedImage, UnreadableImageError, decode_image
-from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.common.picture_files import PictureFiles, list_pictures, no_pictures
 from gandiff.common.subsets import drawn_order
 from gandiff.evaluate.metric import ImageRecord
 
@@ -38,6 +38,16 @@ def image_records(folder: Path) -> list[ImageRecord]:
     return folder_images(folder)[0]
 
 
+def require_pictures(folder: Path) -> PictureFiles:
+    """The names of the image files below a folder; raises ``MetricError`` if there are none."""
+    if not folder.is_dir():
+        raise MetricError(f"there is no folder {folder}")
+    pictures = list_pictures(folder, MetricError)
+    if not pictures.names:
+        raise MetricError(no_pictures(pictures))
+    return pictures
+
+
 def folder_images(
     folder: Path, at_most: int | None = None, sha256: Callable[[Path], str | None] | None = None
 ) -> tuple[list[ImageRecord], list[str]]:
@@ -48,11 +58,7 @@ def folder_images(
     lie in folders by class.
     """
     sha256 = sha256 or _sha256
-    if not folder.is_dir():
-        raise MetricError(f"there is no folder {folder}")
-    pictures = list_pictures(folder, MetricError)
-    if not pictures.names:
-        raise MetricError(no_pictures(pictures))
+    pictures = require_pictures(folder)
     records = [
         ImageRecord(path=folder / name, sha256=sha256(folder / name) or "", group=name)
         for name in pictures.names

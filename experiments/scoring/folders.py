@@ -17,7 +17,7 @@ from gandiff.common.run_record import RECORD
 from gandiff.evaluate.checks import check_statistics, copies_remark, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
-from gandiff.evaluate.features.images import folder_images, without_unreadable
+from gandiff.evaluate.features.images import folder_images, require_pictures, without_unreadable
 from gandiff.evaluate.features.stats_file import (
     SUFFIX,
     is_our_statistics,
@@ -76,6 +76,9 @@ def measure_folders(
         scenes = stored is not None and stored.encoder == "scenes"
         named = (with_encoder(name, scenes=scenes) for name in names)
         chosen = [make_metric(MetricSpec.parse(name)) for name in named]
+        # Before weights are fetched for nothing.
+        for pictures in filter(None, (folder, reference if stored is None else None)):
+            require_pictures(pictures)
         for metric in chosen:
             _check(metric, reference, stored, cache)
         images, odd = _readable(folder, "images", chosen, cache, encoding)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import pickle
 import shutil
@@ -155,6 +156,8 @@ def clear_model(folder: Path) -> None:
     for pattern in ("kimg-*.png", "reals.png", "neighbours.png", "truncation.png"):
         for picture in (folder / SAMPLES).glob(pattern):  # others are somebody's
             picture.unlink()
+    with contextlib.suppress(OSError):  # if nothing is left in it
+        (folder / SAMPLES).rmdir()
 
 
 def keep_latest(folder: Path, keep: int, images: int) -> None:

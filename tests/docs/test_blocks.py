@@ -62,7 +62,8 @@ def test_comparing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "diversity(encoder=scenes)" in said.out
     for name in ("mine", "mine-guidance-5", "from-python"):
         assert (here / "runs" / name / "report" / "report.html").is_file()
-    assert "warning" not in said.err
+    warnings = [line for line in said.err.splitlines() if line.startswith("warning")]
+    assert all("know rendered scenes" in line for line in warnings)  # they stand in for large ones
 
 
 def test_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:

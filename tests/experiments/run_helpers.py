@@ -101,6 +101,11 @@ def make(
     return folder
 
 
+def besides_domain(warnings: Iterable[str]) -> list[str]:
+    """Warnings but for the one that toys' pictures are no scenes, which an encoder is for."""
+    return [line for line in warnings if "know rendered scenes" not in line]
+
+
 def record(folder: Path) -> dict[str, Any]:
     """What run.json holds."""
     return json.loads((folder / "run.json").read_text())  # type: ignore[no-any-return]

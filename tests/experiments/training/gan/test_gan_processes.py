@@ -119,8 +119,9 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
 def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path, processes: str) -> None:
     out = tmp_path / "out"
     save_text(out)
-    more = ["--kimg", "900", "--processes", processes]
-    with in_a_terminal([*command(out), *more]) as child:
+    line = command(out, "--processes", processes)
+    line[line.index("--kimg") + 1] = "900"
+    with in_a_terminal(line) as child:
         log = out / "training.jsonl"
         while not (log.is_file() and log.read_text().count("\n") >= 2):
             assert child.poll() is None
