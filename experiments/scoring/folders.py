@@ -77,8 +77,9 @@ def measure_folders(
         named = (with_encoder(name, scenes=scenes) for name in names)
         chosen = [make_metric(MetricSpec.parse(name)) for name in named]
         # Before weights are fetched for nothing.
-        for pictures in filter(None, (folder, reference if stored is None else None)):
-            require_pictures(pictures)
+        for pictures in (folder, reference):
+            if pictures is not None and pictures.is_dir():
+                require_pictures(pictures)
         for metric in chosen:
             _check(metric, reference, stored, cache)
         images, odd = _readable(folder, "images", chosen, cache, encoding)

@@ -47,6 +47,7 @@ def compare(**generators: Any) -> api.RunSummary:
         metrics=["vendi(encoder=scenes)"],
         samples_per_prompt=2,
         report={"gallery_prompts": 1, "trace_prompts": 0},
+        timing="off",
         quiet=True,
     )
     return dataclasses.replace(summary, warnings=besides_domain(summary.warnings))
