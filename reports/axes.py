@@ -63,15 +63,14 @@ def _measured(result: MetricResult) -> str:
 
 def alone_sentence(index: Index, name: str) -> Sentence:
     """Say what the only generator reaches on each axis."""
-    parts = []
-    for axis in AXES:
-        metric = axis_metric(index, [name], axis)
-        if metric is None:
-            parts.append(f"{axis} not measured")
-        else:
-            result = index[name, metric]
-            parts.append(f"{result.described.label} {_measured(result)}")
-    text = f"Only {name} was run, so nothing is compared; it reaches {listed(parts)}."
+    metrics = {axis: axis_metric(index, [name], axis) for axis in AXES}
+    results = [index[name, metric] for metric in metrics.values() if metric is not None]
+    reached = [f"{result.described.label} {_measured(result)}" for result in results]
+    text = f"Only {name} was run, so nothing is compared"
+    text += f"; it reaches {listed(reached)}." if reached else "."
+    if missing := [axis for axis, metric in metrics.items() if metric is None]:
+        was = "was" if len(missing) == 1 else "were"
+        text += f" {listed(missing).capitalize()} {was} not measured."
     return Sentence("summary", text, "single")
 
 

@@ -195,6 +195,20 @@ def test_one_generator_alone():
     assert training.text == "gan took 25 min to train on cpu."
 
 
+def test_one_generator_without_all_axes():
+    rows = [row for row in GOOD if "diversity" in row.result.metric]
+    summary, *_ = say(rows, generators={"gan": facts("gan")}, headline=("gan",))
+    assert summary.text == (
+        "Only gan was run, so nothing is compared; it reaches diversity 0.700 (95 % interval 0.680 "
+        "to 0.720). Alignment and distribution were not measured."
+    )
+    summary, *_ = say([], generators={"gan": facts("gan")}, headline=("gan",))
+    assert summary.text == (
+        "Only gan was run, so nothing is compared. Alignment, distribution and diversity were not "
+        "measured."
+    )
+
+
 def test_no_generator():
     assert [s.text for s in verdict([], [], {}, ())] == ["No generator was run."]
 
