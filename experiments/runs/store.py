@@ -69,9 +69,8 @@ class RunStore:
         self.entries.clear()
         self._read_log()
         self.tidy()
-        for pattern in ("*.tmp", "images/*/*.tmp"):
-            for leftover in self.folder.glob(pattern):
-                leftover.unlink(missing_ok=True)
+        for leftover in self.folder.rglob("*.tmp"):
+            leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Release the lock."""

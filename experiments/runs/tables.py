@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 from gandiff.evaluate.clusters import tie_groups
@@ -30,6 +31,18 @@ def tied_prompts(*sides: tuple[RunData, str]) -> dict[str, str]:
         if image.generator == generator and image.is_ok
     }
     return tie_groups((prompt, sha256) for (_, prompt, _), sha256 in pictures.items())
+
+
+def is_table(path: Path) -> bool:
+    """Whether there is a parquet file whose description can be read."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        pq.read_schema(path)
+    except (OSError, pa.ArrowException):
+        return False
+    return True
 
 
 def result_row(generator: str, result: MetricResult) -> dict[str, Any]:

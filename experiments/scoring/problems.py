@@ -7,6 +7,7 @@ from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.result import split_metric
 from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.tables import is_table
 
 
 def missing_images(run: Run) -> list[str]:
@@ -21,6 +22,8 @@ def missing_measurements(run: Run) -> list[str]:
     """
     import pyarrow.parquet as pq
 
+    if not is_table(run.folder / RESULTS):
+        return [f"{RESULTS} cannot be read; measure again with: gandiff score {run.folder}"]
     empty = without_images(run)
     reasons: dict[tuple[str, str], str] = {}
     measured = set()

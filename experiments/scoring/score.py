@@ -23,7 +23,7 @@ from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.describe import write_descriptions
 from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.tables import parquet, result_row
+from gandiff.experiments.runs.tables import is_table, parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences, sides_of
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
@@ -103,7 +103,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     parts = fingerprint(run, outside)
     mark = mark_of(parts)
     files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
-    if run.record.scored == mark and all(file.is_file() for file in files):
+    if run.record.scored == mark and all(map(is_table, files)):
         for warning in run.record.scoring_warnings:
             run.warn(warning)
         return False

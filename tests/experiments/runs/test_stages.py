@@ -101,6 +101,17 @@ def test_a_stage_that_makes_no_images_takes_no_other_generator(
     assert "generators.toy: shade was 0 and is 9; make its images first: gandiff generate" in said
 
 
+@pytest.mark.parametrize("table", ["results.parquet", "scores.parquet", "differences.parquet"])
+def test_a_damaged_table_is_measured_again(finished: tuple[Path, Path], table: str) -> None:
+    _, folder = finished
+    before = pd.read_parquet(folder / table)
+    data = (folder / table).read_bytes()
+    for damaged in (b"", data[:-20]):
+        (folder / table).write_bytes(damaged)
+        done("score", folder)
+        pd.testing.assert_frame_equal(pd.read_parquet(folder / table), before)
+
+
 def test_a_run_folder_with_kept_results_is_asked_for_more(tmp_path: Path) -> None:
     file, folder = comparison(tmp_path), tmp_path / "run"
     done("run", file, "--out", folder, "--limit", 2)
