@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.facts import call_parameters, check_call, describe, family, resolution
+from gandiff.models.diffusion.call import arguments, note
+from gandiff.models.diffusion.facts import check_call, describe, family, resolution
 from gandiff.models.diffusion.index import PipelineIndex, check_directory
 from gandiff.models.diffusion.parts import PICKLES, WEIGHTS
 from gandiff.models.diffusion.schedulers import (
@@ -139,7 +140,7 @@ class DiffusersGenerator(Generator):
                 f"{self._name}: the steps of {type(pipe).__name__} cannot be shown"
             )
         with quiet(), StepRecorder(pipe.scheduler, steps) as recorder:
-            pipe(**self._arguments(pipe, [request]))
+            pipe(**arguments(pipe, self._settings, [request]))
         return frames(pipe, recorder)
 
     def unload(self) -> None:
@@ -159,7 +160,7 @@ class DiffusersGenerator(Generator):
         from gandiff.models.diffusion.loading import quiet
 
         with quiet(), DenoiserCounter(pipe) as counter:
-            images = pipe(**self._arguments(pipe, requests)).images
+            images = pipe(**arguments(pipe, self._settings, requests)).images
             unread = [truncated_tokens(pipe, r.prompt, self._settings.extra) for r in requests]
         if len(images) != len(requests):
             raise GeneratorError(
@@ -175,39 +176,10 @@ class DiffusersGenerator(Generator):
                 size=size,
                 nfe=nfe,
                 truncated_tokens=tokens,
-                note=self._note(pipe, request),
+                note=note(pipe, self._settings, request),
             )
             for request, image, tokens in zip(requests, images, unread, strict=True)
         ]
-
-    def _arguments(self, pipe: Any, requests: list[GenerationRequest]) -> dict[str, Any]:
-        """Build the call, leaving out what this pipeline does not take."""
-        import torch
-
-        settings = self._settings
-        wanted: dict[str, Any] = {
-            "prompt": [request.prompt for request in requests],
-            "generator": [torch.Generator("cpu").manual_seed(request.seed) for request in requests],
-            "num_inference_steps": settings.num_inference_steps,
-            "guidance_scale": settings.guidance_scale,
-            "output_type": "np",
-            **settings.extra,
-        }
-        if settings.height is not None:
-            wanted |= {"height": settings.height, "width": settings.width}
-        if requests[0].negative_prompt:
-            wanted["negative_prompt"] = [request.negative_prompt for request in requests]
-        taken = call_parameters(pipe)
-        return {key: value for key, value in wanted.items() if key in taken}
-
-    def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
-        if not request.negative_prompt:
-            return None
-        if "negative_prompt" not in call_parameters(pipe):
-            return f"negative prompt not used: {type(pipe).__name__} takes none"
-        if self._settings.guidance_scale <= 1:
-            return f"negative prompt not used: guidance_scale is {self._settings.guidance_scale:g}"
-        return None
 
     def _install_scheduler(self, pipe: Any) -> None:
         name, options = self._settings.scheduler, self._settings.scheduler_options
