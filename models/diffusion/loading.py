@@ -17,13 +17,12 @@ from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.parts import PARTS_OF_COMBINED
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.sources import Source
 from gandiff.models.tokenizer import check_tokenizer
 
 
-def load_pipeline(
-    source: str, settings: DiffusersSettings, device: str, dtype: str, commit: str | None = None
-) -> Any:
-    """Load the pipeline at ``source``, a directory or a hub id at a commit, ready to be called.
+def load_pipeline(source: Source, settings: DiffusersSettings, device: str, dtype: str) -> Any:
+    """Load the pipeline at ``source``, ready to be called.
 
     Its progress bar is off, it has no safety checker (that would blank images, which the scores
     would take for drawn ones), and no watermark. Raises ``GeneratorError`` naming what is missing
@@ -37,19 +36,24 @@ def load_pipeline(
         "requires_safety_checker": False,
         "add_watermarker": False,
         "variant": settings.variant,
-        "revision": commit,
+        "revision": source.commit,
         "local_files_only": settings.local_files_only,
     }
-    with quiet(), torch.random.fork_rng(devices=[]), _clear_errors(source):
-        with _no_gaps(source):
-            pipe = _from_pretrained(source, options)
-        _check_call(pipe, source)
-        _check_text(pipe, source)
+    with quiet(), torch.random.fork_rng(devices=[]), _clear_errors(source.name):
+        with _no_gaps(source.name):
+            pipe = _from_pretrained(source.name, options)
+        _check_call(pipe, source.name)
+        _check_text(pipe, source.name)
         pipe.set_progress_bar_config(disable=True)
         for part in PARTS_OF_COMBINED:
             if hasattr(pipe, part):
                 getattr(pipe, part).set_progress_bar_config(disable=True)
         return pipe.to(place)
+
+
+def images_of(output: Any) -> Any:
+    """The images that a call gave; some pipelines name the field in the singular."""
+    return output.images if hasattr(output, "images") else output.image
 
 
 @contextlib.contextmanager

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import gc
-import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,8 +12,7 @@ import numpy as np
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import arguments, note
 from gandiff.models.diffusion.facts import check_call, describe, family, resolution
-from gandiff.models.diffusion.index import PipelineIndex, check_directory
-from gandiff.models.diffusion.parts import PICKLES, WEIGHTS
+from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.schedulers import (
     build_scheduler,
     check_options,
@@ -22,6 +20,7 @@ from gandiff.models.diffusion.schedulers import (
     with_options,
 )
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
@@ -30,15 +29,7 @@ from gandiff.models.generator import (
     TraceFrame,
 )
 from gandiff.models.pixels import finish
-from gandiff.models.weights import (
-    ModelCard,
-    combined_sha256,
-    find_weights,
-    missing_weights,
-    read_card,
-)
-
-_HUB_ID = re.compile(r"^[A-Za-z0-9][\w.-]*/[\w.-]+$")
+from gandiff.models.weights import ModelCard, read_card
 
 
 class DiffusersGenerator(Generator):
@@ -53,34 +44,25 @@ class DiffusersGenerator(Generator):
     def __init__(self, name: str, settings: DiffusersSettings) -> None:
         """Check the settings and, for a directory, everything that its small files tell.
 
-        Raises ``GeneratorError`` for weights that are missing, pickled without leave, or not
-        text-to-image. Of a hub id the index is asked for, which is small: a pipeline that is not
-        there shows before anything is made.
+        Raises ``GeneratorError`` as ``find_source`` does.
         """
         self._name = name
         self._settings = settings
         self._pipe: Any = None
-        self._commit: str | None = None
         self._facts: dict[str, Any] = {}
-        self._directory = find_weights(settings.pipeline)
-        if self._directory is not None:
-            index = check_directory(
-                self._directory, allow_pickle=settings.allow_pickle, variant=settings.variant
-            )
-            self._check_open(index)
-        elif not _HUB_ID.match(settings.pipeline):
-            raise missing_weights(settings.pipeline)
-        else:
-            self._ask_hub()
-        self._card = ModelCard() if self._directory is None else read_card(self._directory)
+        self._source = find_source(settings)
+        if self._source.index is not None:
+            self._check_open(self._source.index)
+        directory = self._source.directory
+        self._card = ModelCard() if directory is None else read_card(directory)
 
     @property
     def info(self) -> GeneratorInfo:
         """Facts about the pipeline; the networks' are known once it is loaded, and stay known."""
         training = self._card.training or {}
         facts = {
-            "family": family(self._settings, self._directory),
-            "resolution": resolution(self._settings, self._directory),
+            "family": family(self._settings, self._source.directory),
+            "resolution": resolution(self._settings, self._source.directory),
             "settings": dataclasses.asdict(self._settings),
             **self._facts,
         }
@@ -91,8 +73,8 @@ class DiffusersGenerator(Generator):
             training_seconds=training.get("seconds"),
             training_device=training.get("device"),
             licence=self._card.licence,
-            source=self._card.source or self._hub_page(),
-            weights_sha256=self._checksum(),
+            source=self._card.source or self._source.page,
+            weights_sha256=self._source.checksum(),
             **facts,
         )
 
@@ -100,11 +82,10 @@ class DiffusersGenerator(Generator):
         """Read the weights and put the chosen solver in place; see ``Generator.load``."""
         from gandiff.models.diffusion.loading import load_pipeline
 
-        source = self._settings.pipeline if self._directory is None else str(self._directory)
-        pipe = load_pipeline(source, self._settings, device, dtype, self._commit)
+        pipe = load_pipeline(self._source, self._settings, device, dtype)
         self._install_scheduler(pipe)
         check_call(type(pipe), self._settings.extra)
-        self._facts = describe(pipe, self._settings, self._directory)
+        self._facts = describe(pipe, self._settings, self._source.directory)
         self._pipe = pipe
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
@@ -157,10 +138,10 @@ class DiffusersGenerator(Generator):
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter, truncated_tokens
-        from gandiff.models.diffusion.loading import quiet
+        from gandiff.models.diffusion.loading import images_of, quiet
 
         with quiet(), DenoiserCounter(pipe) as counter:
-            images = pipe(**arguments(pipe, self._settings, requests)).images
+            images = images_of(pipe(**arguments(pipe, self._settings, requests)))
             unread = [truncated_tokens(pipe, r.prompt, self._settings.extra) for r in requests]
         if len(images) != len(requests):
             raise GeneratorError(
@@ -224,23 +205,6 @@ class DiffusersGenerator(Generator):
         # What is saved for images to images is loaded as another class for text.
         if pipeline is not None and "Img2Img" not in index.class_name:
             check_call(pipeline, settings.extra)
-
-    def _ask_hub(self) -> None:
-        from gandiff.models.diffusion.hub import hub_index
-
-        settings = self._settings
-        self._commit = hub_index(settings.pipeline, settings.revision, settings.local_files_only)
-
-    def _hub_page(self) -> str | None:
-        return (
-            f"https://huggingface.co/{self._settings.pipeline}" if self._directory is None else None
-        )
-
-    def _checksum(self) -> str | None:
-        if self._directory is None:
-            return None if self._commit is None else f"hub:{self._commit}"
-        own = combined_sha256(self._directory, WEIGHTS)
-        return own or combined_sha256(self._directory, PICKLES)
 
     def _loaded(self) -> Any:
         if self._pipe is None:
