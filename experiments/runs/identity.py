@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.contents import ContentLedger
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import GeneratorError, RequestError
+from gandiff.common.hub_cache import HUB_ID, cached_commit
 from gandiff.common.run_record import Plan
 from gandiff.experiments.config.paths import PATHS, WEIGHTS
 from gandiff.experiments.config.types import Comparison
@@ -24,6 +25,7 @@ from gandiff.models.callable import CallableGenerator
 from gandiff.models.generator import Generator
 
 Identity = Mapping[str, Any]
+COMMIT = "commit of "  # what the name of a part begins with that says a commit of the hub
 UNKNOWN_CODE = "unidentified "  # what the code of something that cannot be hashed begins with
 _WEIGHT_ENDINGS = DATA_ENDINGS[:14]
 
@@ -34,11 +36,12 @@ def identities(
     device: str,
     plan: Plan,
     ledger: ContentLedger,
+    asks_hub: bool = False,
 ) -> dict[str, Identity]:
     """Say of every generator what decides its pixels now, as plain data.
 
     A Python object of an earlier process cannot be asked what it was, and is taken to be what was
-    recorded.
+    recorded. ``asks_hub`` asks for the newest commit of pipelines that the run has nothing of yet.
     """
     current: dict[str, Identity] = {}
     for name, config in comparison.generators.items():
@@ -56,6 +59,8 @@ def identities(
             now |= _code_of_type(config.type, base)
             if files := dict(_files(config.type, config.settings, base, ledger)):
                 now["files"] = files
+            asks = asks_hub and (planned is None or changed_source(planned.identity, now))
+            now |= _commits(config.type, config.settings, asks)
         current[name] = json.loads(json.dumps(now, default=str))
     return current
 
@@ -137,6 +142,24 @@ def _files(
             digest = ledger.sha256(Path(path))
         if digest is not None:
             yield place, digest
+
+
+def changed_source(before: Identity, now: Identity) -> bool:
+    """Whether another pipeline is asked for, or another revision of it."""
+    return any(before["settings"].get(k) != now["settings"].get(k) for k in (*WEIGHTS, "revision"))
+
+
+def _commits(type_: str, settings: Mapping[str, Any], asks: bool) -> Iterator[tuple[str, str]]:
+    """The commits at which this machine has the hub's repositories that settings name."""
+    for place, value in _texts(settings):
+        revision = settings.get("revision") if place in WEIGHTS else None
+        if asks and type_ == "diffusers" and place == "pipeline" and HUB_ID.fullmatch(value):
+            from gandiff.models.diffusion.hub import hub_index
+
+            with contextlib.suppress(GeneratorError):  # building it says the same
+                hub_index(value, revision, bool(settings.get("local_files_only")))
+        if commit := cached_commit(value, revision):
+            yield f"{COMMIT}{place}", commit
 
 
 def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from gandiff.common.run_record import GeneratorPlan, RunRecord
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.runs.identity import Identity
+from gandiff.experiments.runs.identity import COMMIT, Identity
 from gandiff.experiments.runs.plan import Batch
 from gandiff.experiments.runs.resume import Standing, refuse, standing_of
 from gandiff.experiments.runs.store import RunStore
@@ -67,7 +67,7 @@ def mend(
     goes, too, then. One that is again what it was gets its kept results back. A stage that makes no
     images goes by what is there: raises ``RequestError`` if other settings are asked for.
     """
-    old = record.plan.generators
+    old = _with_commits(record)
     stands = {n: standing_of(n, old.get(n), i) for n, i in now.items() if not _is_kept(old, n)}
     changed = {name: one for name, one in stands.items() if one.changes}
     unknown = [one.remark for one in stands.values() if one.remark]
@@ -81,6 +81,17 @@ def mend(
     mending = _replaced(old, changed, keeps)
     remarks = (*mending.remarks, *unknown)
     return dataclasses.replace(mending, plans=_complete(mending.plans, stands), remarks=remarks)
+
+
+def _with_commits(record: RunRecord) -> dict[str, GeneratorPlan]:
+    """The plans, with the commits that older versions noted among the facts alone."""
+    plans = dict(record.plan.generators)
+    for name, plan in plans.items():
+        kind, _, commit = str(record.generators.get(name, {}).get("weights_sha256")).partition(":")
+        part = f"{COMMIT}pipeline"
+        if kind == "hub" and plan.identity["type"] == "diffusers" and part not in plan.identity:
+            plans[name] = dataclasses.replace(plan, assumed={part: commit, **plan.assumed})
+    return plans
 
 
 def _replaced(

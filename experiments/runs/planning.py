@@ -52,7 +52,7 @@ def planned_run(
         comparison = _with_what_is_kept(comparison, recorded, record)
         if known:
             check_continuation(store.folder, record, comparison, suite, device)
-        now = identities(comparison, objects, device, record.plan, ledger)
+        now = identities(comparison, objects, device, record.plan, ledger, makes_images)
         mending = mend(store.folder, record, now, makes_images=makes_images, keeps=keeps)
         comparison = with_kept(comparison, recorded, mending)
     plan = Plan(device=device, generators=mending.plans)

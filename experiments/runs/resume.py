@@ -14,7 +14,7 @@ from gandiff.common.run_record import PROMPTS, RECORD, GeneratorPlan, RunRecord,
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
-from gandiff.experiments.runs.identity import UNKNOWN_CODE, Identity
+from gandiff.experiments.runs.identity import COMMIT, UNKNOWN_CODE, Identity, changed_source
 
 # Fields that decide the pixels of all generators or which images share a batch.
 _FIXED = ("seed", "batch_size", "dtype")
@@ -67,7 +67,8 @@ def standing_of(name: str, planned: GeneratorPlan | None, now: Identity) -> Stan
     ]
     if "type" in asked:
         asked[0] = f"type was {show(old['type'])} and is {show(now['type'])}"
-    outside = _outside(old, now)
+    known = {part: value for part, value in assumed.items() if part in now}
+    outside = _outside({**known, **old}, now)
     if not asked and not outside:
         return Standing(identity=old, assumed=assumed, remark=remark)
     return Standing(identity=now, asked=tuple(asked), outside=tuple(outside))
@@ -130,9 +131,11 @@ def _completed(
     """The identity of now with what only one of the two sides says, what was assumed of that."""
     old, made = planned.identity, dict(now)
     assumed, remark = dict(planned.assumed), None
-    for part in _LATER:
+    commits = [part for part in {**old, **made} if part.startswith(COMMIT)]
+    for part in (*_LATER, *commits):
         if part in old and part not in made:
-            made[part] = old[part]
+            if part in _LATER or not changed_source(old, made):
+                made[part] = old[part]
         elif part in made and part not in old and old["type"] != "python":
             current = made.pop(part)
             if assumed.setdefault(part, current) != current:
@@ -159,6 +162,12 @@ def _outside(old: Identity, now: Identity) -> list[str]:
             else "its code has changed"
         )
     before, after = old.get("files", {}), now.get("files", {})
+    for part in (
+        p for p in {**old, **now} if p.startswith(COMMIT) and not changed_source(old, now)
+    ):
+        was, is_now = (str(side.get(part))[:10] for side in (old, now))
+        if was != is_now:
+            changes.append(f"the hub's {part} was {was} and is {is_now}")
     changed = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     return [*changes, *(f"the file of {key} has changed" for key in changed)]
 

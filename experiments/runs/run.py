@@ -15,6 +15,7 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.runs.freshness import Outdated, outdated_images
+from gandiff.experiments.runs.identity import COMMIT
 from gandiff.experiments.runs.mend import Mending
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.preview import preview
@@ -57,6 +58,16 @@ class Run:
             self.previews[name] = preview(made, self.comparison, self.suite)
             self._built[name] = made
         return self._built[name]
+
+    def settings(self, name: str) -> dict[str, Any]:
+        """What a generator is built with; a pipeline of the hub at the commit of the other
+        images.
+        """
+        config = self.comparison.generators[name]
+        planned = self.record.plan.generators[name]
+        commit = {**planned.assumed, **planned.identity}.get(f"{COMMIT}pipeline")
+        pinned = {"revision": commit} if commit and config.type == "diffusers" else {}
+        return {**config.settings, **pinned}
 
     def is_gone(self, name: str) -> bool:
         """Whether it cannot be asked again: a Python object of an earlier process, and results of
@@ -165,4 +176,4 @@ class Run:
                 f"generator {name!r} was a Python object, which a run folder cannot hold; "
                 "run the script that made it again"
             )
-        return make_generator(name, config.type, config.settings, self.comparison.folder)
+        return make_generator(name, config.type, self.settings(name), self.comparison.folder)

@@ -112,7 +112,7 @@ def _job(run: Run, name: str) -> dict[str, Any]:
     return {
         "name": name,
         "type": config.type,
-        "settings": dict(config.settings),
+        "settings": run.settings(name),
         "base": str(run.comparison.folder),
         "device": run.device,
         "dtype": run.comparison.dtype,
