@@ -13,13 +13,9 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import arguments, note
 from gandiff.models.diffusion.facts import check_call, describe, family, resolution
 from gandiff.models.diffusion.index import PipelineIndex
-from gandiff.models.diffusion.schedulers import (
-    build_scheduler,
-    check_options,
-    named_class,
-    with_options,
-)
+from gandiff.models.diffusion.schedulers import check_options, named_class
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.solvers import install_solver
 from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import (
     Generation,
@@ -83,7 +79,7 @@ class DiffusersGenerator(Generator):
         from gandiff.models.diffusion.loading import load_pipeline
 
         pipe = load_pipeline(self._source, self._settings, device, dtype)
-        self._install_scheduler(pipe)
+        install_solver(pipe, self._settings)
         check_call(type(pipe), self._settings.extra)
         self._facts = describe(pipe, self._settings, self._source.directory)
         self._pipe = pipe
@@ -161,32 +157,6 @@ class DiffusersGenerator(Generator):
             )
             for request, image, tokens in zip(requests, images, unread, strict=True)
         ]
-
-    def _install_scheduler(self, pipe: Any) -> None:
-        name, options = self._settings.scheduler, self._settings.scheduler_options
-        original = getattr(pipe, "scheduler", None)
-        if original is None:
-            if name is not None or options:
-                raise GeneratorError(
-                    f"{type(pipe).__name__} has no single scheduler that could be replaced; "
-                    "leave scheduler and scheduler_options out"
-                )
-            return
-        if name is not None:
-            pipe.scheduler = build_scheduler(name, original, options)
-        elif options:
-            pipe.scheduler = with_options(original, options)
-        self._try_steps(pipe.scheduler)
-
-    def _try_steps(self, scheduler: Any) -> None:
-        """Find out now, not at the first image, whether the solver can make that many steps."""
-        if scheduler.config.get("use_dynamic_shifting"):
-            return  # it needs to know the size of the image first
-        try:
-            scheduler.set_timesteps(self._settings.num_inference_steps)
-        except Exception as error:  # each solver checks its options in a way of its own
-            steps, cls = self._settings.num_inference_steps, type(scheduler).__name__
-            raise GeneratorError(f"{cls} cannot make {steps} steps: {error}") from error
 
     def _check_open(self, index: PipelineIndex) -> None:
         """Check ``extra`` and ``scheduler_options``, whose names and types diffusers knows; it is
