@@ -11,7 +11,7 @@ import pytest
 # Toy generators for all tests, as a plugin and as ``import toys``. Appended, so that no folder of
 # tests hides a package of the same name.
 sys.path.append(str(Path(__file__).parent))
-pytest_plugins = ["toys"]
+pytest_plugins = ["toys", "families.fixture"]
 
 # Read by libraries when they are imported, so set before any test module is.
 os.environ["MPLBACKEND"] = "Agg"
