@@ -49,9 +49,12 @@ class Generation:
     """What became of one request.
 
     ``image`` is None exactly when ``status`` is not ``ok``. ``nfe`` counts evaluations of the
-    denoiser per image, guidance included (a GAN has 1, a ready image 0). ``truncated_tokens`` maps
-    the name of a text encoder to how many tokens of the prompt it did not read. ``source`` is the
-    file that a ready image was read from, whether or not it could be decoded.
+    denoisers per image, guidance included (a GAN has 1, a ready image 0), and ``nfe_by_network``
+    says which where several run (a prior, the stages of a cascade); what a language model writes
+    for the image stands there in tokens under ``NAME (autoregressive)`` and is no part of the sum.
+    ``truncated_tokens`` maps the name of a text encoder to how many tokens of the prompt it did not
+    read, 0 for one that read to the end where another did not. ``source`` is the file that a ready
+    image was read from, whether or not it could be decoded.
     """
 
     image: UInt8[np.ndarray, "h w 3"] | None
@@ -59,6 +62,7 @@ class Generation:
     reason: str | None = None
     truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
     nfe: int = 1
+    nfe_by_network: Mapping[str, int] = dataclasses.field(default_factory=dict)
     source: FileMark | None = None
 
 

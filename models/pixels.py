@@ -48,6 +48,7 @@ def finish(
     *,
     size: tuple[int, int] | None = None,
     nfe: int = 1,
+    nfe_by_network: Mapping[str, int] | None = None,
     truncated_tokens: Mapping[str, int] | None = None,
     note: str | None = None,
 ) -> Generation:
@@ -58,14 +59,16 @@ def finish(
     would be scored as if the model had drawn them. ``note`` is kept as the reason of a good image:
     something that the reader of the run should know, such as a setting without effect.
     """
-    tokens = dict(truncated_tokens or {})
+    counts: dict[str, Any] = {
+        "nfe": nfe,
+        "nfe_by_network": dict(nfe_by_network or {}),
+        "truncated_tokens": dict(truncated_tokens or {}),
+    }
     reason = fault(image, size)
     if reason is None:
         pixels = image if image.dtype == np.uint8 else to_uint8(image)
         if np.ptp(pixels, axis=(0, 1)).any():
-            return Generation(
-                image=np.ascontiguousarray(pixels), reason=note, nfe=nfe, truncated_tokens=tokens
-            )
+            return Generation(image=np.ascontiguousarray(pixels), reason=note, **counts)
         colour = ", ".join(str(level) for level in pixels[0, 0])
         reason = f"black or constant image, every pixel is ({colour})"
-    return Generation(image=None, status="failed", reason=reason, nfe=nfe, truncated_tokens=tokens)
+    return Generation(image=None, status="failed", reason=reason, **counts)

@@ -22,6 +22,7 @@ from gandiff.experiments.runs.freshness import say_outdated
 from gandiff.experiments.runs.retry import Work, given_up, most_common_reason, work_of
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.save import Made, save
+from gandiff.experiments.runs.store import ImageEntry
 from gandiff.models.generator import Generation, GenerationRequest, Generator
 
 _PATIENCE = 3  # requests in a row that may fail for one reason before the rest share a call
@@ -146,13 +147,31 @@ def oddities(run: Run, name: str) -> list[str]:
             f"{name}: {len(left)} images failed {left[0].attempts} times and are not tried again "
             "unless --retry asks for it"
         )
-    cut = {e.prompt_id for e in entries if any(e.truncated_tokens.values())}
-    if cut:
-        lines.append(f"{name}: {len(cut)} prompts are longer than its text encoder reads")
+    lines += [f"{name}: {line}" for line in _cut_prompts(entries)]
     sizes = Counter((e.width, e.height) for e in entries if e.path)
     if len(sizes) > 1:
         listed = ", ".join(f"{w}x{h}: {n}" for (w, h), n in sizes.most_common(4))
         lines.append(f"{name}: the images have {len(sizes)} sizes ({listed})")
+    return lines
+
+
+def _cut_prompts(entries: Sequence[ImageEntry]) -> list[str]:
+    """How many prompts a text encoder cuts; where another reads them to the end, which does."""
+    cut = {e.prompt_id: e.truncated_tokens for e in entries if any(e.truncated_tokens.values())}
+    groups = Counter(
+        (*(tuple(n for n, left in one.items() if bool(left) == some) for some in (True, False)),)
+        for one in cut.values()
+    )
+    lines = []
+    for (short, full), count in groups.items():
+        if full:
+            lines.append(
+                f"{count} prompts are longer than {', '.join(short)} reads; "
+                f"read to the end by {', '.join(full)}"
+            )
+        else:
+            reads = "its text encoder reads" if len(short) == 1 else "its text encoders read"
+            lines.append(f"{count} prompts are longer than {reads}")
     return lines
 
 

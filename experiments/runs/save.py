@@ -57,6 +57,7 @@ def _entry(run: Run, job: GenerationJob, made: Made) -> ImageEntry:
         status=made.generation.status,
         reason=made.generation.reason,
         nfe=made.generation.nfe,
+        nfe_by_network=dict(made.generation.nfe_by_network),
         truncated_tokens=dict(made.generation.truncated_tokens),
         source=made.generation.source.sha256 if made.generation.source else None,
         asked=made.asked,

@@ -40,6 +40,7 @@ class ImageEntry:
     status: Literal["ok", "failed", "filtered"]
     reason: str | None = None
     nfe: int = 1
+    nfe_by_network: Mapping[str, int] = dataclasses.field(default_factory=dict)
     truncated_tokens: Mapping[str, int] = dataclasses.field(default_factory=dict)
     source: str | None = None  # sha256 of the file outside that the image was read from
     asked: int | None = None  # requests of the call; older versions asked for the batch's size

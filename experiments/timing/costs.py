@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.result import Interval, MetricResult
 from gandiff.evaluate.timing import Timing
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import ImageEntry
 from gandiff.experiments.runs.tables import result_row
 
 LATENCY = "latency_seconds"
@@ -62,13 +64,28 @@ def _rows(run: Run, name: str) -> list[MetricResult]:
     rows = _timed_rows(run, cost) if "phases" in cost else _untimed_rows(run, name, cost)
     if parameters := cost.get("parameters") or facts.get("parameters"):
         rows.append(_row("parameters", parameters))
-    nfe = [entry.nfe for entry in run.entries(name) if entry.status == "ok"]
-    if nfe and not lookup:
-        rows.append(_row("nfe", sum(nfe) / len(nfe), images=len(nfe)))
+    made = [entry for entry in run.entries(name) if entry.status == "ok"]
+    if made and not lookup:
+        rows.append(_evaluations(made))
     if seconds := facts.get("training_seconds"):
         protocol = {"device": facts.get("training_device"), "images": facts.get("training_images")}
         rows.append(_row("training_seconds", seconds, protocol=protocol))
     return rows
+
+
+def _evaluations(made: Sequence[ImageEntry]) -> MetricResult:
+    """The mean over images, with the share of each network where several run."""
+    sums = Counter[str]()
+    for entry in made:
+        sums.update(entry.nfe_by_network)
+    shares = {network: total / len(made) for network, total in sums.items()}
+    return _row(
+        "nfe",
+        sum(entry.nfe for entry in made) / len(made),
+        images=len(made),
+        protocol={"by network": shares} if shares else {},
+        note=" + ".join(f"{network} {n:g}" for network, n in shares.items()) or None,
+    )
 
 
 def _untimed_rows(run: Run, name: str, cost: Mapping[str, Any]) -> list[MetricResult]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gandiff.models.diffusion.facts import call_parameters
@@ -30,6 +31,16 @@ def arguments(
         wanted["negative_prompt"] = [request.negative_prompt for request in requests]
     taken = call_parameters(pipe)
     return {key: value for key, value in wanted.items() if key in taken}
+
+
+def max_sequence_length(pipe: Any, call: Mapping[str, Any]) -> int | None:
+    """Return how much text a call lets through, in tokens, None if the pipeline has no such limit
+    among its arguments.
+    """
+    parameter = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
+    default = None if parameter is None else parameter.default
+    length = call.get("max_sequence_length", default)
+    return length if isinstance(length, int) else None
 
 
 def note(pipe: Any, settings: DiffusersSettings, request: GenerationRequest) -> str | None:

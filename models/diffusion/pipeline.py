@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.call import arguments, note
+from gandiff.models.diffusion.call import arguments, max_sequence_length, note
 from gandiff.models.diffusion.facts import check_call, describe, family, resolution
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.schedulers import check_options, named_class
@@ -133,25 +133,27 @@ class DiffusersGenerator(Generator):
             torch.cuda.empty_cache()
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
-        from gandiff.models.diffusion.counting import DenoiserCounter, truncated_tokens
+        from gandiff.models.diffusion.counting import DenoiserCounter
         from gandiff.models.diffusion.loading import images_of, quiet
+        from gandiff.models.diffusion.reading import ReadingRecorder
 
-        with quiet(), DenoiserCounter(pipe) as counter:
-            images = images_of(pipe(**arguments(pipe, self._settings, requests)))
-            unread = [truncated_tokens(pipe, r.prompt, self._settings.extra) for r in requests]
+        call = arguments(pipe, self._settings, requests)
+        with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
+            images = images_of(pipe(**call))
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
                 f"{len(requests)} prompts"
             )
-        nfe = round(counter.rows / len(requests))
+        unread = reading.unread(requests, max_sequence_length(pipe, call))
         height, width = self._settings.height, self._settings.width
         size = None if height is None or width is None else (height, width)
         return [
             finish(
                 np.asarray(image),
                 size=size,
-                nfe=nfe,
+                nfe=counter.nfe(len(requests)),
+                nfe_by_network=counter.per_image(len(requests)),
                 truncated_tokens=tokens,
                 note=note(pipe, self._settings, request),
             )
