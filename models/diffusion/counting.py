@@ -103,7 +103,7 @@ def denoisers(pipe: Any) -> dict[str, torch.nn.Module]:
     for name, module in modules(pipe).items():
         if _denoises(module):
             named[name] = module
-        elif _is_of_diffusers(module):
+        elif _is_of_diffusers(module) and not _helps(module):
             inner = ((f"{name}.{place}", part) for place, part in module.named_modules() if place)
             outermost: list[str] = []
             for place, part in inner:
@@ -155,13 +155,17 @@ def tokenizers(pipe: Any) -> Iterator[tuple[str, Any]]:
 
 def _denoises(module: torch.nn.Module) -> bool:
     cls = type(module)
-    if any(word in cls.__name__ for word in _HELPERS):
+    if _helps(module):
         return False
     made_to = cls.__module__.startswith(
         ("diffusers.models.unets.", "diffusers.models.transformers.")
     )
     taken = set(inspect.signature(module.forward).parameters)
     return (made_to and _is_of_diffusers(module)) or bool(taken & _TIMES)
+
+
+def _helps(module: torch.nn.Module) -> bool:
+    return any(word in type(module).__name__ for word in _HELPERS)
 
 
 def _is_of_diffusers(module: torch.nn.Module) -> bool:

@@ -28,6 +28,13 @@ class _Call(NamedTuple):
     rows: Any  # token ids, one row for each text
 
 
+class _Row(NamedTuple):
+    """A text and the token ids that a tokenizer made of it."""
+
+    text: str
+    tokens: Tokens
+
+
 class ReadingRecorder:
     """Keeps what a pipeline's tokenizers and text encoders are given while it is entered."""
 
@@ -91,7 +98,7 @@ class ReadingRecorder:
 
 
 @functools.cache
-def _recording(cls: type) -> type:
+def _recording(cls: Any) -> Any:
     """A tokenizer's class that keeps its calls; Python looks ``__call__`` up in the class alone."""
 
     def call(self: Any, text: Any = None, *args: Any, **kwargs: Any) -> Any:
@@ -121,21 +128,22 @@ def _about(
     prompt that the pipeline has cleaned, or cut itself).
     """
     prompt, negative = requests[place].prompt, requests[place].negative_prompt
-    whole, own = list[tuple[str, Tokens]](), list[tuple[str, Tokens]]()
-    pieces = list[int]()
+    whole, pieces, others = list[_Row](), list[_Row](), list[_Row]()
     for call in calls:
         for number, (text, row) in enumerate(zip(call.texts, call.rows, strict=False)):
-            ids = [int(token) for token in row]
+            kept = _Row(text, [int(token) for token in row])
             if _span(text, prompt) is not None:
-                whole.append((text, ids))
+                whole.append(kept)
+            elif text and text in prompt and text != negative:
+                pieces.append(kept)
             elif len(call.texts) == len(requests) and number == place and text != (negative or ""):
-                own.append((text, ids))
-            elif text and text in prompt:
-                pieces += ids
-    if not whole and not own:
-        return pieces, []
-    longest = max((text for text, _ in whole or own), key=len)
-    return _tokens(tokenizer, longest, prompt), [ids for _, ids in whole + own]
+                others.append(kept)
+    if pieces and not whole:
+        return [token for piece in pieces for token in piece.tokens], []
+    if not whole and not others:
+        return [], []
+    longest = max((row.text for row in whole or others), key=len)
+    return _tokens(tokenizer, longest, prompt), [row.tokens for row in whole + pieces + others]
 
 
 def _span(text: str, prompt: str) -> tuple[int, int] | None:
