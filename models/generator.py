@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -137,6 +137,14 @@ class Generator(abc.ABC):
     @abc.abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; result i depends on request i alone."""
+
+    def sharing_key(self, device: str, dtype: str) -> Hashable | None:
+        """All that decides what ``load`` reads; None for a generator that shares nothing.
+
+        Generators with equal keys read the same, and a run has them follow each other so that the
+        second one need not (``gandiff.models.shared``).
+        """
+        return None
 
     def source(self, request: GenerationRequest) -> Path | None:
         """The file that the image of a request is read from; None if it is not there, and for

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
-import gc
-from collections.abc import Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,8 +14,8 @@ from gandiff.models.diffusion.call import arguments, max_sequence_length, note
 from gandiff.models.diffusion.facts import check_call, describe, family, resolution
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.schedulers import check_options, named_class
-from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.solvers import install_solver
+from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
+from gandiff.models.diffusion.solvers import choose_solver
 from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import (
     Generation,
@@ -25,6 +25,7 @@ from gandiff.models.generator import (
     TraceFrame,
 )
 from gandiff.models.pixels import finish
+from gandiff.models.shared import Shared, files_state, free_memory, shared, sharing_key
 from gandiff.models.weights import ModelCard, read_card
 
 
@@ -44,7 +45,8 @@ class DiffusersGenerator(Generator):
         """
         self._name = name
         self._settings = settings
-        self._pipe: Any = None
+        self._shared: Shared[Any] | None = None
+        self._scheduler: Any = None
         self._facts: dict[str, Any] = {}
         self._source = find_source(settings)
         if self._source.index is not None:
@@ -74,19 +76,30 @@ class DiffusersGenerator(Generator):
             **facts,
         )
 
+    def sharing_key(self, device: str, dtype: str) -> Hashable:
+        """What decides the pipeline that is loaded; see ``Generator.sharing_key``."""
+        source = self._source
+        there = source.directory
+        place = (source.name, files_state(there) if there else ())
+        settings = dataclasses.asdict(self._settings)
+        per_call = {*PER_CALL, "pipeline"}
+        return sharing_key("diffusers", settings, per_call, place, source.commit, device, dtype)
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Read the weights and put the chosen solver in place; see ``Generator.load``."""
+        """Read the weights, unless another generator has; see ``Generator.load``."""
         from gandiff.models.diffusion.loading import load_pipeline
 
-        pipe = load_pipeline(self._source, self._settings, device, dtype)
-        install_solver(pipe, self._settings)
-        check_call(type(pipe), self._settings.extra)
-        self._facts = describe(pipe, self._settings, self._source.directory)
-        self._pipe = pipe
+        held = shared(self.sharing_key(device, dtype))
+        with held.lock:
+            pipe = held.load(lambda: load_pipeline(self._source, self._settings, device, dtype))
+            self._scheduler = choose_solver(pipe, self._settings)
+            check_call(type(pipe), self._settings.extra)
+        self._shared = held
+        with self._ready():
+            self._facts = describe(pipe, self._settings, self._source.directory)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
-        pipe = self._loaded()
         results: list[Generation | None] = [None] * len(requests)
         groups: dict[bool, list[int]] = {}
         for place, request in enumerate(requests):
@@ -95,11 +108,11 @@ class DiffusersGenerator(Generator):
                 results[place] = Generation(image=None, status="failed", reason=refusal, nfe=0)
             else:
                 groups.setdefault(bool(request.negative_prompt), []).append(place)
-        for places in groups.values():
-            for place, result in zip(
-                places, self._run(pipe, [requests[place] for place in places]), strict=True
-            ):
-                results[place] = result
+        with self._ready() as pipe:
+            for places in groups.values():
+                made = self._run(pipe, [requests[place] for place in places])
+                for place, result in zip(places, made, strict=True):
+                    results[place] = result
         return [result for result in results if result is not None]
 
     def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
@@ -111,26 +124,36 @@ class DiffusersGenerator(Generator):
         from gandiff.models.diffusion.loading import quiet
         from gandiff.models.diffusion.trace import StepRecorder, can_trace, frames
 
-        pipe = self._loaded()
-        if not can_trace(pipe):
-            raise NotImplementedError(
-                f"{self._name}: the steps of {type(pipe).__name__} cannot be shown"
-            )
-        with quiet(), StepRecorder(pipe.scheduler, steps) as recorder:
-            pipe(**arguments(pipe, self._settings, [request]))
-        return frames(pipe, recorder)
+        with self._ready() as pipe:
+            if not can_trace(pipe):
+                raise NotImplementedError(
+                    f"{self._name}: the steps of {type(pipe).__name__} cannot be shown"
+                )
+            with quiet(), StepRecorder(pipe.scheduler, steps) as recorder:
+                pipe(**arguments(pipe, self._settings, [request]))
+            return frames(pipe, recorder)
 
     def unload(self) -> None:
-        """Drop the pipeline and give its memory back."""
-        if self._pipe is None:
-            return
-        on_cuda = self._pipe.device.type == "cuda"
-        self._pipe = None
-        gc.collect()
-        if on_cuda:
-            import torch
+        """Let go of the pipeline; the last generator that does so gives its memory back."""
+        if self._shared is not None:
+            self._shared = self._scheduler = None
+            free_memory()
 
-            torch.cuda.empty_cache()
+    @contextlib.contextmanager
+    def _ready(self) -> Iterator[Any]:
+        """The pipeline with this generator's solver in place, which no other generator sees."""
+        if self._shared is None:
+            raise GeneratorError(f"{self._name} is not loaded; call load() first")
+        with self._shared.lock:
+            pipe = self._shared.value
+            as_loaded = getattr(pipe, "scheduler", None)
+            if as_loaded is not None:
+                pipe.scheduler = self._scheduler
+            try:
+                yield pipe
+            finally:
+                if as_loaded is not None:
+                    pipe.scheduler = as_loaded
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
@@ -177,11 +200,6 @@ class DiffusersGenerator(Generator):
         # What is saved for images to images is loaded as another class for text.
         if pipeline is not None and "Img2Img" not in index.class_name:
             check_call(pipeline, settings.extra)
-
-    def _loaded(self) -> Any:
-        if self._pipe is None:
-            raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        return self._pipe
 
 
 def _edit_refusal(request: GenerationRequest) -> str | None:

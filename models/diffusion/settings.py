@@ -26,6 +26,14 @@ _OURS = frozenset(
     }
 )
 
+# Settings that only a call reads: generators that differ in nothing else share what they load.
+PER_CALL = frozenset(
+    {
+        *("scheduler", "scheduler_options", "num_inference_steps", "guidance_scale"),
+        *("height", "width", "family", "extra"),
+    }
+)
+
 
 def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     clash = sorted(_OURS & set(extra))

@@ -1,7 +1,8 @@
-"""Put the solver that the settings name into a pipeline, and try whether it can make the steps."""
+"""The solver that the settings name, for calls of a pipeline, and whether it can make the steps."""
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
@@ -9,8 +10,9 @@ from gandiff.models.diffusion.schedulers import build_scheduler, with_options
 from gandiff.models.diffusion.settings import DiffusersSettings
 
 
-def install_solver(pipe: Any, settings: DiffusersSettings) -> None:
-    """Replace the pipeline's scheduler by the one that the settings name.
+def choose_solver(pipe: Any, settings: DiffusersSettings) -> Any:
+    """The scheduler that calls of a pipeline are made with, which is left as it was loaded; None
+    where it has no single one.
 
     Raises ``GeneratorError`` where the pipeline has no scheduler to replace, and for a solver that
     cannot be built or cannot make the steps.
@@ -23,12 +25,13 @@ def install_solver(pipe: Any, settings: DiffusersSettings) -> None:
                 f"{type(pipe).__name__} has no single scheduler that could be replaced; "
                 "leave scheduler and scheduler_options out"
             )
-        return
+        return None
     if name is not None:
-        pipe.scheduler = build_scheduler(name, original, options)
-    elif options:
-        pipe.scheduler = with_options(original, options)
-    _try_steps(pipe.scheduler, settings.num_inference_steps)
+        chosen = build_scheduler(name, original, options)
+    else:
+        chosen = with_options(original, options) if options else copy.deepcopy(original)
+    _try_steps(chosen, settings.num_inference_steps)
+    return chosen
 
 
 def _try_steps(scheduler: Any, steps: int) -> None:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +15,7 @@ from gandiff.models.gan.config import WEIGHTS, read_config
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
+from gandiff.models.shared import Shared, files_state, free_memory, shared
 from gandiff.models.weights import check_text_parts, combined_sha256, read_card, require_weights
 
 _READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
@@ -38,7 +38,7 @@ class GanGenerator(Generator):
         check_intact([self._folder / WEIGHTS], GeneratorError)
         check_text_parts(self._folder)
         self._reader = _text_encoder_kind(self._folder)
-        self._gan: Any = None
+        self._shared: Shared[Any] | None = None
         self._parameters: int | None = None
 
     @property
@@ -61,25 +61,32 @@ class GanGenerator(Generator):
             settings=dataclasses.asdict(self._settings),
         )
 
+    def sharing_key(self, device: str, dtype: str) -> Hashable:
+        """What decides the networks that are loaded; see ``Generator.sharing_key``."""
+        return "gan", str(self._folder), files_state(self._folder), device, dtype
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
-        """Read the weights; see ``Generator.load``."""
+        """Read the weights, unless another generator has; see ``Generator.load``."""
         from gandiff.models.gan.model import TextToImageGan
         from gandiff.models.text import parameter_count
 
         place = check_device(device, GeneratorError)
         kind = number_format(dtype, place, GeneratorError)
-        self._gan = TextToImageGan.from_folder(self._folder).to(place, kind)
-        self._parameters = parameter_count(self._gan.net) + parameter_count(self._gan.text.model)
+        held = shared(self.sharing_key(device, dtype))
+        gan = held.load(lambda: TextToImageGan.from_folder(self._folder).to(place, kind))
+        self._parameters = parameter_count(gan.net) + parameter_count(gan.text.model)
+        self._shared = held
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
-        if self._gan is None:
+        if self._shared is None:
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
         if not requests:
             return []
-        text = self._gan.encode([request.prompt for request in requests])
-        noise = self._gan.noise([request.seed for request in requests])
-        pictures = self._gan.sample(noise, text, self._settings.truncation_psi)
+        gan = self._shared.value
+        text = gan.encode([request.prompt for request in requests])
+        noise = gan.noise([request.seed for request in requests])
+        pictures = gan.sample(noise, text, self._settings.truncation_psi)
         no_negative = "negative prompt not used: a GAN has none"
         pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
@@ -92,9 +99,9 @@ class GanGenerator(Generator):
         ]
 
     def unload(self) -> None:
-        """Drop the networks."""
-        self._gan = None
-        gc.collect()
+        """Let go of the networks; the last generator that does so gives their memory back."""
+        self._shared = None
+        free_memory()
 
 
 def _text_encoder_kind(folder: Path) -> str:

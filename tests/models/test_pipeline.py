@@ -122,13 +122,14 @@ def test_output_is_rounded(toy_pipeline: Path) -> None:
     generator = loaded(toy_pipeline)
     request = toys.requests(1)[0]
     found = pixels(generator.generate([request]))[0]
-    plain = generator._loaded()(
-        prompt=request.prompt,
-        generator=torch.Generator().manual_seed(request.seed),
-        num_inference_steps=3,
-        guidance_scale=1.0,
-        output_type="np",
-    ).images[0]
+    with generator._ready() as pipe:
+        plain = pipe(
+            prompt=request.prompt,
+            generator=torch.Generator().manual_seed(request.seed),
+            num_inference_steps=3,
+            guidance_scale=1.0,
+            output_type="np",
+        ).images[0]
     np.testing.assert_array_equal(found, np.rint(plain * 255).astype(int))
 
 

@@ -31,7 +31,7 @@ def loaded(pipeline: Path, **settings: Any) -> DiffusersGenerator:
 def original(toy_pipeline: Path) -> tuple[DiffusersGenerator, Any]:
     """The toy, loaded once, and the scheduler that it came with."""
     generator = loaded(toy_pipeline)
-    return generator, generator._loaded().scheduler
+    return generator, generator._scheduler
 
 
 @pytest.fixture(params=SOLVERS)
@@ -40,20 +40,20 @@ def solved(
 ) -> DiffusersGenerator:
     """The toy with each solver in turn."""
     generator, scheduler = original
-    generator._loaded().scheduler = build_scheduler(request.param, scheduler, {})
+    generator._scheduler = build_scheduler(request.param, scheduler, {})
     return generator
 
 
 def test_every_solver_draws_and_recording_changes_no_bit(solved: DiffusersGenerator) -> None:
-    pipe = solved._loaded()
+    scheduler = solved._scheduler
     requests = toys.requests(1)
     plain = solved.generate(requests)[0].image
     assert plain is not None
-    with StepRecorder(pipe.scheduler, [0, 1, -1]) as recorder:
+    with StepRecorder(scheduler, [0, 1, -1]) as recorder:
         recorded = solved.generate(requests)[0].image
     np.testing.assert_array_equal(plain, recorded)
-    assert [row[0] for row in recorder.rows] == [0, 1, len(pipe.scheduler.timesteps) - 1]
-    assert "step" not in vars(pipe.scheduler)
+    assert [row[0] for row in recorder.rows] == [0, 1, len(scheduler.timesteps) - 1]
+    assert "step" not in vars(scheduler)
 
 
 def test_every_solver_ends_near_its_last_estimate(solved: DiffusersGenerator) -> None:
@@ -157,7 +157,7 @@ def test_options_are_checked_and_take_effect(toy_pipeline: Path) -> None:
     plain = loaded(toy_pipeline, scheduler="euler")
     karras = loaded(toy_pipeline, scheduler="euler", scheduler_options={"use_karras_sigmas": True})
     own = loaded(toy_pipeline, scheduler_options={"timestep_spacing": "trailing"})
-    assert own._loaded().scheduler.config.timestep_spacing == "trailing"
+    assert own._scheduler.config.timestep_spacing == "trailing"
     images = [g.generate(toys.requests(1))[0].image for g in (plain, karras)]
     assert images[0] is not None
     assert images[1] is not None
@@ -173,7 +173,7 @@ def test_the_hook_goes_away_after_an_error(toy_pipeline: Path) -> None:
     generator = loaded(toy_pipeline)
     with pytest.raises(ValueError, match="step 4 was asked for, but there are 4: 0 to 3"):
         generator.trace(toys.requests(1)[0], [4])
-    assert "step" not in vars(generator._loaded().scheduler)
+    assert "step" not in vars(generator._scheduler)
 
 
 def test_the_hook_leaves_another_hook_in_place() -> None:
