@@ -74,11 +74,11 @@ def test_operating_points_give_what_each_gives_alone_in_any_order(
         generator.unload()
     assert len(loads) == len(POINTS)
     assert len({image.tobytes() for image in alone.values()}) == len(POINTS)
-    for order in itertools.permutations(POINTS, 3):
+    for order in itertools.permutations(POINTS, 2):
         generators = {name: diffusers(toy_pipeline, **POINTS[name]) for name in order}
         for generator in generators.values():
             generator.load()
-        for name in (*order, *order):
+        for name in (*order, order[0]):
             np.testing.assert_array_equal(pixels(generators[name]), alone[name])
         loads.clear()
         for generator in generators.values():
