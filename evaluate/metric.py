@@ -181,6 +181,12 @@ class Metric(abc.ABC):
     def measure(self, data: MetricInput) -> MetricOutput:
         """Measure; raises ``MetricError`` when the data does not allow it."""
 
+    def files(self) -> Sequence[Path]:
+        """The files of weights that it reads itself, without an encoder: which those of the last
+        values were decides whether they are still valid.
+        """
+        return ()
+
     def shortage(self, planned: PlannedSets) -> str | None:
         """Why it cannot be measured on what is planned, as a sentence; None if it can."""
         if self.needs_facts and not planned.facts:

@@ -22,7 +22,8 @@ UNDECISIVE = frozenset(
 )
 # Fields that older numbers do not have. Nearly all images have no transparency, so that their
 # features are the same under both rules; the rule for frames was the same before it was recorded.
-LATE = ("alpha", "frames")
+# Which files torchmetrics read was not.
+LATE = ("alpha", "frames", "files_sha256")
 _SHOWN = 12  # letters of a hash
 
 

@@ -16,12 +16,14 @@ import itertools
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float, UInt8
 
 from gandiff.common.errors import MetricError
+from gandiff.common.files import file_sha256
 from gandiff.common.images import ALPHAS
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.features.images import read_pixels
@@ -31,6 +33,7 @@ from gandiff.evaluate.metrics.torchmetrics_classes import (
     find_class,
     one_line,
     use_of,
+    weights_of,
 )
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import (
@@ -91,6 +94,10 @@ class TorchmetricsMetric(Metric):
             direction=direction,
             is_distance=distance,
         )
+
+    def files(self) -> list[Path]:
+        """What the class reads from torch's cache and the hub's."""
+        return weights_of(self._class, self._bound)
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """A row, or one for each entry where the class gives a dict."""
@@ -193,6 +200,8 @@ class TorchmetricsMetric(Metric):
             "alpha": ALPHAS[0],
             "interval": "none" if reading.each is None else "bootstrap over prompts",
         }
+        if files := self.files():
+            protocol["files_sha256"] = [file_sha256(file) for file in files]
         if real is not None:
             protocol["reference_sha256"] = set_sha256(real)
         found = Interval(value=reading.value)

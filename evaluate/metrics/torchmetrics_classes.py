@@ -7,9 +7,11 @@ import dataclasses
 import inspect
 import warnings
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, Literal
 
 from gandiff.common.errors import MetricError
+from gandiff.common.hub_cache import cached_files
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import Value
 
@@ -19,6 +21,18 @@ _ELSEWHERE = {  # names that people will try, and what to write
     "PerceptualPathLength": "it takes a generator, not images",
 }
 # Read weights when they are built; the others are built at once, so that a wrong value shows early.
+_INCEPTION = ("weights-inception-2015-12-05-*.pth",)
+_WEIGHTS = {  # what they read from torch's cache
+    "FrechetInceptionDistance": _INCEPTION,
+    "KernelInceptionDistance": _INCEPTION,
+    "InceptionScore": _INCEPTION,
+    "MemorizationInformedFrechetInceptionDistance": _INCEPTION,
+    "LearnedPerceptualImagePatchSimilarity": ("alexnet-*", "vgg16-*", "squeezenet1_1-*"),
+    "DeepImageStructureAndTextureSimilarity": ("vgg16-*",),
+    "ARNIQA": ("ARNIQA*.pth", "regressor_*.pth", "resnet50-*"),
+    _BESIDES: ("*clip*",),
+}
+_PROCESSOR = "openai/clip-vit-base-patch16"  # whose tokenizer CLIP-IQA takes with other weights
 _LOADS = ("DeepImageStructureAndTextureSimilarity",)
 
 
@@ -113,6 +127,22 @@ def use_of(found: type[Any], bound: Mapping[str, Any]) -> Use:
         f"torchmetrics:{found.__name__} cannot be used here: it takes ({', '.join(names)}) in a "
         "form that images do not have"
     )
+
+
+def weights_of(found: type[Any], bound: Mapping[str, Any]) -> list[Path]:
+    """The files in the caches of torch and of the hub from which a class reads its networks, as
+    far as they are there, sorted.
+    """
+    files: list[Path] = []
+    if patterns := _WEIGHTS.get(found.__name__):
+        import torch
+
+        cache = Path(torch.hub.get_dir()) / "checkpoints"
+        files += [file for pattern in patterns for file in cache.glob(pattern)]
+    if found.__name__ == _BESIDES:
+        model = str(bound.get("model_name_or_path", ""))
+        files += [file for repo in (model, _PROCESSOR) for file in cached_files(repo)]
+    return sorted(set(files))
 
 
 @contextlib.contextmanager

@@ -11,13 +11,17 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import PACKAGE
+from gandiff.common.run_record import RESULTS
+from gandiff.evaluate.features.weights import missing_weights
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.evaluate.result import MetricSpec
-from gandiff.experiments.plugins.registry import metric_class
+from gandiff.experiments.plugins.registry import make_metric, metric_class
 from gandiff.experiments.plugins.source import Unidentified, code_identity
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.tables import is_table
+from gandiff.experiments.scoring.problems import unmeasured
 
 _SCORING = 5  # raised when the same images would get other numbers
 # What decodes images, runs the encoders and brings metrics or networks along.
@@ -110,6 +114,18 @@ def _weights(run: Run) -> Iterable[str]:
         yield f"{file} {run.ledger.sha256(file)}"
     if read:
         yield from (f"{name} {os.environ.get(name)}" for name in _CACHES)
+    yield from _awaited(run)
+
+
+def _awaited(run: Run) -> Iterable[str]:
+    """A line for what metrics that could not be measured may have lacked, and find next time."""
+    if not is_table(run.folder / RESULTS):
+        return
+    for text in sorted({metric for metric, _ in unmeasured(run)}):
+        with contextlib.suppress(RequestError, MetricError):  # which weights are named and not here
+            metric = make_metric(MetricSpec.parse(text))
+            yield from (f"{file} {run.ledger.sha256(file)}" for file in metric.files())
+            yield from (f"{name} {missing_weights(name) is None}" for name in metric.encoders)
 
 
 def _metric_code(metrics: Iterable[str]) -> Iterable[str]:

@@ -16,14 +16,22 @@ def missing_images(run: Run) -> list[str]:
 
 
 def missing_measurements(run: Run) -> list[str]:
-    """The metrics of the last scoring that have no value for a generator which has images.
+    """A line for each metric of the last scoring that has no value for a generator."""
+    if not is_table(run.folder / RESULTS):
+        return [f"{RESULTS} cannot be read; measure again with: gandiff score {run.folder}"]
+    return [
+        f"{metric} was not measured for {', '.join(of)}: {why}"
+        for (metric, why), of in unmeasured(run).items()
+    ]
+
+
+def unmeasured(run: Run) -> dict[tuple[str, str], list[str]]:
+    """The generators that have images and no value of a metric, by the metric and the reason.
 
     A metric of several parts was measured if one of them was.
     """
     import pyarrow.parquet as pq
 
-    if not is_table(run.folder / RESULTS):
-        return [f"{RESULTS} cannot be read; measure again with: gandiff score {run.folder}"]
     empty = without_images(run)
     reasons: dict[tuple[str, str], str] = {}
     measured = set()
@@ -42,10 +50,7 @@ def missing_measurements(run: Run) -> list[str]:
         if (name, metric) not in measured:
             why = why.removeprefix("not measured").removeprefix(": ") or "no reason given"
             names.setdefault((metric, why), []).append(name)
-    return [
-        f"{metric} was not measured for {', '.join(of)}: {why}"
-        for (metric, why), of in names.items()
-    ]
+    return names
 
 
 def missing_timings(run: Run) -> list[str]:

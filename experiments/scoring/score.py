@@ -21,6 +21,7 @@ from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.describe import write_descriptions
+from gandiff.experiments.runs.freshness import UNKNOWN, outdated_images, say_outdated
 from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import is_table, parquet, result_row
@@ -97,6 +98,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     unknown = run.batches.keys() - run.record.unmade.keys()  # why they are not made
     if waiting := sum(len(run.missing(name)) for name in unknown):
         run.warn(f"{waiting} batches of images are not made yet and not in the scores")
+    for line in _sources_moved_on(run):
+        run.warn(line)
     if untimed := not_timed(run):
         run.warn(untimed)
     outside = folder_reference(run)
@@ -112,12 +115,32 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     run.note_command()
     cache = open_cache(run, quiet=quiet)
     warnings = _measure_all(run, cache, outside)
-    run.update(scoring_files=tuple(str(file) for file in cache.files()))
     parts = fingerprint(run, outside)
     run.update(scored=mark_of(parts), scored_from=parts, scoring_warnings=tuple(warnings))
     for warning in warnings:
         run.warn(warning)
     return True
+
+
+def _sources_moved_on(run: Run) -> list[str]:
+    """A line on each generator whose files are not those that its images were read from: measured
+    is what the run has.
+    """
+    if run.looks_outside:
+        return []  # what has changed was read again
+    lines = []
+    for name, batches in run.batches.items():
+        if run.is_gone(name) or not run.reads_files(name):
+            continue
+        with contextlib.suppress(RequestError):  # a folder that is gone changes nothing
+            found = outdated_images(batches, run.store.entries, run.generator(name), run.ledger)
+            known = {key: one for key, one in found.items() if one.how != UNKNOWN}
+            lines += [
+                f"{line}; measured are the pictures in the run; to read them again: "
+                f"gandiff generate {run.folder}"
+                for line in say_outdated(name, known)
+            ]
+    return lines
 
 
 def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] | None) -> list[str]:
@@ -156,6 +179,8 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
         outputs = [measure_one(metric, every, same, because) for metric in metrics]
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
+    files = {*cache.files(), *itertools.chain.from_iterable(one.files() for one in metrics)}
+    run.update(scoring_files=tuple(sorted(map(str, files))))
     warnings += [*outside_domain(metrics, scenes), *cache.warnings()]
     if (device := _device(run)) != run.device:
         warnings.append(f"scored on {device}: device {run.device!r} is not on this machine")

@@ -16,12 +16,26 @@ def cached_commit(repo: str, revision: str | None = None) -> str | None:
     """
     if not HUB_ID.fullmatch(repo):
         return None
-    from huggingface_hub import constants
-
-    place = Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"
+    place = _place(repo)
     if revision is not None and _COMMIT.fullmatch(revision):
         return revision if (place / "snapshots" / revision).is_dir() else None
     try:
         return (place / "refs" / (revision or "main")).read_text(encoding="ascii").strip() or None
     except (OSError, ValueError):
         return None
+
+
+def cached_files(repo: str) -> list[Path]:
+    """The files of the current commit of a repository, and the note of which that is."""
+    commit = cached_commit(repo)
+    if commit is None:
+        return []
+    place = _place(repo)
+    inside = [file for file in (place / "snapshots" / commit).rglob("*") if file.is_file()]
+    return [place / "refs" / "main", *inside]
+
+
+def _place(repo: str) -> Path:
+    from huggingface_hub import constants
+
+    return Path(constants.HF_HUB_CACHE) / f"models--{repo.replace('/', '--')}"

@@ -86,6 +86,30 @@ def test_pictures_that_were_replaced_are_measured(tmp_path: Path) -> None:
     assert run(file).warnings == []
 
 
+def test_scoring_alone_measures_what_the_run_has_and_says_what_has_changed(tmp_path: Path) -> None:
+    file = comparison(tmp_path)
+    first = run(file)
+    before = values(first.folder)
+    picture(50).save(tmp_path / "mj" / "00002_0.png")
+    (tmp_path / "mj" / "00004_0.png").unlink()
+    more = "metrics=[fd(encoder=scenes), vendi(encoder=scenes)]"
+    for _ in range(2):
+        again = api.stage(first.folder, "score", quiet=True, overrides=[more])
+        said = [line for line in again.warnings if "measured are the pictures in the run" in line]
+        assert len(said) == 2
+        assert "changed since" in said[0]
+        assert "(00002_0.png)" in said[0]
+        assert f"gandiff generate {first.folder}" in said[0]
+        assert "gone" in said[1]
+    after = values(again.folder)
+    assert {key: after[key] for key in before} == before
+    assert run(file).warnings != again.warnings
+    assert values(again.folder) == fresh(file)
+    shutil.rmtree(tmp_path / "mj")
+    gone = api.stage(first.folder, "score", quiet=True)
+    assert not any("measured are the pictures" in line for line in gone.warnings)
+
+
 def test_a_reference_that_has_changed_is_measured_again(tmp_path: Path) -> None:
     file = comparison(tmp_path)
     before = values(run(file).folder)
