@@ -46,7 +46,7 @@ def time_callable(
     for _ in range(warmup):
         fn()
     one = _cuda_seconds if device.startswith("cuda") else _wall_seconds
-    with _no_collection():
+    with no_collection():
         return Timing(seconds=tuple(one(fn, device) for _ in range(repeats)))
 
 
@@ -127,12 +127,18 @@ def _event() -> Any:
 
 
 @contextlib.contextmanager
-def _no_collection() -> Iterator[None]:
-    was_enabled = gc.isenabled()
+def no_collection() -> Iterator[None]:
+    """Collect garbage once, then not again until the end; inside of another one it does nothing.
+
+    A full collection takes a third of a second in a large process and empties the processor's
+    caches, so it must not come before every repeat.
+    """
+    if not gc.isenabled():
+        yield
+        return
     gc.collect()
     gc.disable()
     try:
         yield
     finally:
-        if was_enabled:
-            gc.enable()
+        gc.enable()

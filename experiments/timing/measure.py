@@ -15,6 +15,7 @@ from typing import Any
 
 from gandiff.evaluate.timing import (
     Timing,
+    no_collection,
     peak_memory_bytes,
     reset_peak_memory,
     synchronise,
@@ -52,11 +53,12 @@ def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) ->
     """Time a call, one repeat after another until there are enough or patience ends."""
     seconds: list[float] = []
     warmup = job["warmup"]
-    while len(seconds) < job["repeats"]:
-        seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
-        warmup = 0
-        if sum(seconds) > PATIENCE_SECONDS and len(seconds) >= min(2, job["repeats"]):
-            break
+    with no_collection():
+        while len(seconds) < job["repeats"]:
+            seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
+            warmup = 0
+            if sum(seconds) > PATIENCE_SECONDS and len(seconds) >= min(2, job["repeats"]):
+                break
     return Timing(seconds=tuple(seconds))
 
 

@@ -72,6 +72,8 @@ def with_scores(card: str, scores: Mapping[str, Any]) -> str:
 
 
 def _with_interval(row: Mapping[str, Any]) -> str:
+    if row["value"] is None:
+        return "not measured"
     if row["low"] is None or row["high"] is None:
         return f"{row['value']:.4g}"
     return f"{row['value']:.4g} [{row['low']:.4g}, {row['high']:.4g}]"

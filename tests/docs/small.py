@@ -16,9 +16,16 @@ SCENES = {
     "prompts: 128": "prompts: 4",
     "reference: {type: scenes": f"{QUICK}reference: {{type: scenes, images: 40",
 }
+# Of what one page times, another need not be timed again.
+UNTIMED = {**MINE, "metrics:": "timing: off\nmetrics:"}
 PYTHON = {
     '"prompts": 8': '"prompts": 2',
     "samples_per_prompt=2,": "samples_per_prompt=2,\n"
     '    reference={"type": "scenes", "images": 40},\n'
     '    timing={"warmup": 0, "repeats": 1, "batch_sizes": [1]},',
+}
+PYTHON_UNTIMED = {
+    **PYTHON,
+    "samples_per_prompt=2,": "samples_per_prompt=2,\n"
+    '    reference={"type": "scenes", "images": 40},\n    timing="off",',
 }

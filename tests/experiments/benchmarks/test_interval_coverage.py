@@ -24,9 +24,9 @@ WORLDS = {
 def test_most_intervals_hold_the_truth() -> None:
     world = World(prompts=60, samples=3, width=4, references=300)
     metrics = metrics_of_features()
-    found = simulate(world, metrics, simulations=40) + mean_coverage(world, simulations=100)
+    found = simulate(world, metrics, simulations=25) + mean_coverage(world, simulations=100)
     assert {one.metric for one in found} == {*metrics, "mean over prompts", "paired difference"}
-    # With 40 simulations at 95 %, fewer than 32 hits come less than once in a thousand times.
+    # With 25 simulations at 95 %, fewer than 20 hits come about once in a thousand times.
     assert [(one.metric, one.covered) for one in found if one.covered < 0.8] == []
 
 
@@ -57,9 +57,9 @@ def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch
         )
 
     world = World(prompts=50, samples=4, width=32, between=0.0)
-    (jackknife,) = simulate(world, ["fd(encoder=scenes)"], simulations=20)
+    (jackknife,) = simulate(world, ["fd(encoder=scenes)"], simulations=16)
     monkeypatch.setattr(frechet, "frechet_replicates", bootstrap)
-    (percentile,) = simulate(world, ["fd(encoder=scenes)"], simulations=20)
+    (percentile,) = simulate(world, ["fd(encoder=scenes)"], simulations=16)
     assert jackknife.covered > 0.75
     assert percentile.covered < 0.2
 

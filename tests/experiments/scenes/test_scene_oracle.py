@@ -36,14 +36,14 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("oracle") / "run"
     asked = {
         "name": "oracle",
-        "suite": {"name": "scenes", "split": "test", "prompts": 200},
+        "suite": {"name": "scenes", "split": "test", "prompts": 100},
         "samples_per_prompt": 2,
         "batch_size": 60,
         "generators": {
             "gan": {"type": "gan", "weights": "gan-scenes"},
             "oracle": {"type": "gandiff.experiments.scenes.oracle:sample"},
         },
-        "reference": {"type": "scenes", "images": 400},
+        "reference": {"type": "scenes", "images": 200},
         "metrics": ["scene_accuracy", "unstated", "fd(encoder=scenes)"],
         "timing": {"warmup": 0, "repeats": 1, "batch_sizes": [1]},
     }

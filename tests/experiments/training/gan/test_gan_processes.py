@@ -59,7 +59,10 @@ def test_two_processes_train_as_one(tmp_path: Path) -> None:
     assert logs[1] == {k: pytest.approx(v, rel=0.05, abs=0.05) for k, v in logs[0].items()}
 
 
-@pytest.mark.parametrize("kind", [Diverged, GeneratorError, MetricError])
+@pytest.mark.parametrize(
+    "kind",
+    [GeneratorError, *(pytest.param(k, marks=pytest.mark.slow) for k in (Diverged, MetricError))],
+)
 def test_an_error_in_one_of_them_is_the_error(
     tmp_path: Path, capfd: pytest.CaptureFixture[str], kind: type[Exception]
 ) -> None:
@@ -115,7 +118,7 @@ def test_killed_and_resumed_it_ends_with_the_same_weights(tmp_path: Path) -> Non
     assert done.stdout == f"trained: {whole}\n"
 
 
-@pytest.mark.parametrize("processes", ["1", "2"])
+@pytest.mark.parametrize("processes", [pytest.param("1", marks=pytest.mark.slow), "2"])
 def test_ctrl_c_saves_and_tells_how_to_go_on(tmp_path: Path, processes: str) -> None:
     out = tmp_path / "out"
     save_text(out)
