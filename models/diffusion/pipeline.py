@@ -47,6 +47,7 @@ class DiffusersGenerator(Generator):
         self._settings = settings
         self._shared: Shared[Any] | None = None
         self._scheduler: Any = None
+        self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
         self._source = find_source(settings)
         if self._source.index is not None:
@@ -108,8 +109,9 @@ class DiffusersGenerator(Generator):
                 results[place] = Generation(image=None, status="failed", reason=refusal, nfe=0)
             else:
                 groups.setdefault(bool(request.negative_prompt), []).append(place)
+        alone = ([place] for group in groups.values() for place in group)
         with self._ready() as pipe:
-            for places in groups.values():
+            for places in alone if self.one_by_one else groups.values():
                 made = self._run(pipe, [requests[place] for place in places])
                 for place, result in zip(places, made, strict=True):
                     results[place] = result
