@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from families import cascades, flows, unets
+from families import cascades, dits, flows, packed, unets
 
 
 def _one_folder(folder: Path) -> dict[str, Any]:
@@ -74,6 +74,18 @@ FAMILIES: dict[str, Family] = {
     "kandinsky-2.2": Family(cascades.kandinsky22, SMALL, _with_prior),
     "stable-cascade": Family(cascades.stable_cascade, {"height": 128, "width": 128}, _with_prior),
     "unclip": Family(cascades.unclip),
+    "z-image": Family(packed.z_image, SMALL),
+    "z-image-turbo": Family(lambda: packed.z_image(turbo=True), SMALL),
+    "flux2": Family(packed.flux2, SMALL),
+    "klein": Family(packed.klein, SMALL),
+    "klein-base": Family(lambda: packed.klein(distilled=False), SMALL),
+    "pixart-alpha": Family(lambda: dits.pixart("PixArtAlphaPipeline")),
+    "pixart-sigma": Family(lambda: dits.pixart("PixArtSigmaPipeline")),
+    "sana": Family(dits.sana, {"height": 512, "width": 512}),
+    "sana-sprint": Family(lambda: dits.sana(sprint=True), {"height": 1024, "width": 1024}),
+    "chroma": Family(packed.chroma, SMALL),
+    "lumina2": Family(dits.lumina2, SMALL),
+    "cogview4": Family(dits.cogview4, SMALL),
 }
 
 

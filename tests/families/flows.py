@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from families import texts
+from families import languages, texts
 from families.unets import autoencoder
 
 
@@ -112,7 +112,7 @@ def qwen_image() -> Any:
     """Qwen-Image: a language model reads a chat, true guidance only with a negative prompt."""
     import diffusers
 
-    encoder, tokenizer = texts.qwen_vl()
+    encoder, tokenizer = languages.qwen_vl()
     network = seeded(
         diffusers.QwenImageTransformer2DModel,
         patch_size=2,

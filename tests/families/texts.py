@@ -13,7 +13,7 @@ WIDTH = 32  # of every text encoder, so that networks of different families can 
 CLIP_TOKENS = 16
 # What chat models wrap a prompt in: their words are in the vocabulary, so that a template has about
 # as many tokens as with the real one (pipelines cut off a fixed number of them).
-_TEMPLATES = (
+TEMPLATES = (
     "Describe the image by detailing the color, shape, size, texture, quantity, text, spatial "
     "relationships of the objects and background:",
     "You are a promt engineer. Based on the provided source film caption, create a detailed prompt",
@@ -23,13 +23,6 @@ _TEMPLATES = (
 CHAT_TOKENS = (
     *("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<think>", "</think>"),
     *("<|vision_start|>", "<|vision_end|>", "<|image_pad|>", "<|video_pad|>"),
-)
-CHAT_TEMPLATE = (
-    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
-    "{% if message['content'] is string %}{{ message['content'] }}{% else %}"
-    "{% for part in message['content'] %}{{ part['text'] }}{% endfor %}{% endif %}"
-    "<|im_end|>\n{% endfor %}"
-    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
@@ -70,7 +63,7 @@ def _encoder(model: Any, config: Any, seed: int, **changes: Any) -> Any:
 
 @functools.cache
 def _words() -> tuple[str, ...]:
-    texts = " ".join((*toys.PROMPTS, *_TEMPLATES)).replace(",", " ").replace(":", " ")
+    texts = " ".join((*toys.PROMPTS, *TEMPLATES)).replace(",", " ").replace(":", " ")
     return tuple(dict.fromkeys(texts.split()))
 
 
@@ -100,74 +93,9 @@ def byte_pairs() -> tuple[dict[str, int], list[tuple[str, str]]]:
         special_tokens=[*alphabet, *CHAT_TOKENS],
         show_progress=False,
     )
-    learner.train_from_iterator([*toys.PROMPTS, *_TEMPLATES], trainer)
+    learner.train_from_iterator([*toys.PROMPTS, *TEMPLATES], trainer)
     learned = json.loads(learner.to_str())["model"]
     return learned["vocab"], [tuple(pair) for pair in learned["merges"]]
-
-
-def chat_tokenizer(longest: int = 1024, template: str | None = CHAT_TEMPLATE) -> Any:
-    """Qwen's kind of tokenizer, byte-level with the tokens of a chat."""
-    from transformers import Qwen2Tokenizer
-
-    vocab, merges = byte_pairs()
-    tokenizer = Qwen2Tokenizer(
-        vocab=dict(vocab),
-        merges=list(merges),
-        model_max_length=longest,
-        additional_special_tokens=list(CHAT_TOKENS[1:]),
-    )
-    tokenizer.chat_template = template
-    return tokenizer
-
-
-def qwen_vl(seed: int = 0) -> tuple[Any, Any]:
-    """Qwen2.5-VL, text and vision halves, with its tokenizer."""
-    import torch
-    from transformers import Qwen2_5_VLConfig, Qwen2_5_VLForConditionalGeneration
-
-    tokenizer = chat_tokenizer()
-    ids = {name: tokenizer.convert_tokens_to_ids(name) for name in CHAT_TOKENS}
-    config = Qwen2_5_VLConfig(
-        text_config={
-            **decoder_sizes(len(tokenizer)),
-            "rope_parameters": {
-                "rope_type": "default",
-                "type": "default",
-                "mrope_section": [1, 1, 2],
-                "rope_theta": 10000.0,
-            },
-        },
-        vision_config={
-            "depth": 1,
-            "hidden_size": 16,
-            "intermediate_size": 16,
-            "num_heads": 2,
-            "out_hidden_size": WIDTH,
-            "fullatt_block_indexes": [0],
-        },
-        image_token_id=ids["<|image_pad|>"],
-        video_token_id=ids["<|video_pad|>"],
-        vision_start_token_id=ids["<|vision_start|>"],
-        vision_end_token_id=ids["<|vision_end|>"],
-    )
-    torch.manual_seed(seed)
-    return Qwen2_5_VLForConditionalGeneration(config).eval(), tokenizer
-
-
-def decoder_sizes(vocabulary: int, layers: int = 2) -> dict[str, Any]:
-    """Settings that all decoder-only language models take."""
-    return {
-        "vocab_size": vocabulary,
-        "hidden_size": WIDTH,
-        "intermediate_size": 64,
-        "num_hidden_layers": layers,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "max_position_embeddings": 4096,
-        "pad_token_id": 0,
-        "bos_token_id": 0,
-        "eos_token_id": 0,
-    }
 
 
 def strengthen(network: Any, factors: dict[str, float]) -> None:
