@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.index import read_index
+from gandiff.models.diffusion.index import PipelineIndex, read_index
 from gandiff.models.diffusion.parts import INDEX
 
 
-def hub_index(repo: str, revision: str | None, local_files_only: bool) -> str:
-    """Fetch ``model_index.json`` of a hub repository, check the task, and return its commit.
+def hub_index(
+    repo: str, revision: str | None, local_files_only: bool, given: Iterable[str] = ()
+) -> tuple[str, PipelineIndex]:
+    """Fetch ``model_index.json`` of a hub repository, check the task, and return its commit and
+    what the index says; ``given`` is that of ``read_index``.
 
     This is a small file: a pipeline that is not text-to-image is refused before its weights are
     downloaded.
@@ -45,8 +49,8 @@ def hub_index(repo: str, revision: str | None, local_files_only: bool) -> str:
         raise GeneratorError(
             f"cannot get {INDEX} of {here}: {first_line(error)}; {advice}"
         ) from error
-    read_index(Path(path), here)
-    return Path(path).parent.name  # the cache keeps snapshots/<commit>/model_index.json
+    index = read_index(Path(path), here, given)
+    return Path(path).parent.name, index  # the cache keeps snapshots/<commit>/model_index.json
 
 
 def first_line(error: BaseException) -> str:

@@ -4,56 +4,49 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
-from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part
+from gandiff.models.diffusion.classes import called_class, pipeline_class, task_problem
+from gandiff.models.diffusion.folders import no_pipeline
+from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, variant_of
 
 # Never loaded, so it need not be there: see diffusion.loading.
 _SKIPPED = ("safety_checker",)
-# Words in the names of pipeline classes that take something else than text or make something else
-# than an image. Img2Img is not among them: its weights are those of text-to-image.
-_OTHER_TASKS = {
-    "Inpaint": "fills a masked part of an image",
-    "Upscale": "enlarges an image",
-    "Pix2Pix": "edits an image",
-    "Edit": "edits an image",
-    "Fill": "fills a masked part of an image",
-    "ImageVariation": "varies an image",
-    "Depth2Img": "redraws an image with its depth",
-    "ControlNet": "needs a control image",
-    "Video": "makes videos",
-    "Img2Vid": "makes videos",
-    "Audio": "makes sound",
-    "Prior": "makes image embeddings, half of the way to an image",
-}
-# These read the text in a second pipeline, which diffusers finds through the model card.
-_TWO_PARTS = ("Kandinsky", "Wuerstchen", "StableCascade")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineIndex:
-    """The class of a pipeline and the names of its parts with (library, class)."""
+    """The class of a pipeline and the names of its parts with (library, class); ``named`` are also
+    those that it does without, and its own settings.
+    """
 
     class_name: str
     parts: Mapping[str, tuple[str, str]]
+    named: frozenset[str]
+
+    @property
+    def called(self) -> str:
+        """The class that makes images from text out of these parts (``called_class``)."""
+        return called_class(self.class_name, self.named)
 
 
-def read_index(path: Path, where: str) -> PipelineIndex:
+def read_index(
+    path: Path, where: str, given: Iterable[str] = (), *, any_task: bool = False
+) -> PipelineIndex:
     """Read a ``model_index.json``; raise ``GeneratorError`` if it is not a text-to-image pipeline.
 
-    ``where`` names the pipeline in the error.
+    ``where`` names the pipeline in the error, ``given`` are further arguments that it will be
+    called with. ``any_task`` takes every pipeline, such as the later stages of a cascade.
     """
     raw = read_json(path, GeneratorError)
     class_name = raw.get("_class_name")
     if isinstance(class_name, list):
-        raise GeneratorError(
-            f"{where} brings its own Python code ({class_name[0]}), which gandiff does not run; "
-            "expected a pipeline whose class is part of diffusers"
-        )
+        raise _own_code(where, str(class_name[0]))
     if not isinstance(class_name, str):
         raise GeneratorError(f"{path} has no _class_name, so it is not the index of a pipeline")
     parts = {
@@ -61,26 +54,42 @@ def read_index(path: Path, where: str) -> PipelineIndex:
         for name, value in raw.items()
         if isinstance(value, list) and len(value) == 2 and None not in value
     }
-    index = PipelineIndex(class_name=class_name, parts=parts)
-    _check_task(index, where)
+    index = PipelineIndex(class_name=class_name, parts=parts, named=frozenset(raw))
+    known = pipeline_class(class_name)
+    if known is None:
+        raise _unknown_class(class_name, raw, where)
+    if not any_task:
+        _check_task(index, raw, where, given)
+    missing = [name for name, needed in known.parts.items() if needed and name not in raw]
+    if missing:
+        raise GeneratorError(
+            f"{where} holds a {class_name}, which needs {missing[0]!r}, and its {INDEX} does not "
+            "name that; copy or download the whole pipeline again"
+        )
     return index
 
 
-def check_directory(directory: Path, *, allow_pickle: bool, variant: str | None) -> PipelineIndex:
+def check_directory(
+    directory: Path,
+    *,
+    allow_pickle: bool,
+    variant: str | None,
+    given: Iterable[str] = (),
+    any_task: bool = False,
+) -> PipelineIndex:
     """Check a pipeline directory without reading weights; raise ``GeneratorError`` for what will
-    not work.
+    not work. ``given`` and ``any_task`` are those of ``read_index``.
 
     That is: no ``model_index.json``, not text-to-image, a part that is missing or incomplete, a
     file that is torn, and weights that exist as pickles or as another variant only.
     """
     if not (directory / INDEX).is_file():
-        single = sorted(p.name for p in directory.iterdir() if p.suffix in (*WEIGHTS, *PICKLES))
-        hint = f" (it holds the single file {single[0]})" if single else ""
-        raise GeneratorError(
-            f"{directory} has no {INDEX}{hint}; "
-            "expected a directory saved by the save_pretrained of diffusers"
-        )
-    index = read_index(directory / INDEX, str(directory))
+        raise no_pipeline(directory)
+    index = read_index(directory / INDEX, str(directory), given, any_task=any_task)
+    for name, (library, _) in index.parts.items():
+        for code in (directory / name / f"{library}.py", directory / f"{library}.py"):
+            if code.is_file():
+                raise _own_code(str(directory), str(code))
     if variant is not None:
         _check_variant(directory, variant)
     for name, (library, kind) in index.parts.items():
@@ -106,25 +115,47 @@ def denoiser_config(directory: Path) -> dict[str, Any]:
     return _config(directory / "unet") or _config(directory / "transformer")
 
 
-def _check_task(index: PipelineIndex, where: str) -> None:
-    expected = "expected a text-to-image pipeline, such as StableDiffusionPipeline"
-    for word, does in _OTHER_TASKS.items():
-        if word in index.class_name:
-            raise GeneratorError(f"{where} holds a {index.class_name}, which {does}; {expected}")
-    reads_text = any(re.match(r"(text_encoder|tokenizer|bert)", name) for name in index.parts)
-    if not reads_text and not index.class_name.startswith(_TWO_PARTS):
+def _own_code(where: str, what: str) -> GeneratorError:
+    return GeneratorError(
+        f"{where} brings its own Python code ({what}), which gandiff does not run; "
+        "expected a pipeline whose class is part of diffusers"
+    )
+
+
+def _unknown_class(class_name: str, raw: Mapping[str, Any], where: str) -> GeneratorError:
+    saved = raw.get("_diffusers_version")
+    by = f" was saved by diffusers {saved} and" if isinstance(saved, str) else ""
+    return GeneratorError(
+        f"{where}{by} holds a {class_name}, which the installed diffusers {version('diffusers')} "
+        "does not have; install one that has it (pip install -U diffusers)"
+    )
+
+
+def _check_task(
+    index: PipelineIndex, raw: Mapping[str, Any], where: str, given: Iterable[str]
+) -> None:
+    saved, called = pipeline_class(index.class_name), pipeline_class(index.called)
+    problem = task_problem(called, given) if called else None
+    if raw.get("requires_aesthetics_score"):  # in the refiner of Stable Diffusion XL
+        problem = "refines an image"
+    reads_text = any(re.search(r"text_encoder|tokenizer|bert", name) for name in index.parts)
+    decodes = saved is not None and saved.is_decoder
+    if not reads_text and not decodes and problem in (None, "takes no prompt"):
+        problem = "has no text encoder and makes images without a prompt"
+    if problem is not None:
         raise GeneratorError(
-            f"{where} holds a {index.class_name}, which has no text encoder and makes images "
-            f"without a prompt; {expected}"
+            f"{where} holds a {index.class_name}, which {problem}; "
+            "expected a text-to-image pipeline, such as StableDiffusionPipeline"
         )
 
 
 def _check_variant(directory: Path, variant: str) -> None:
     """Refuse a variant that no part has; where one part lacks it, the plain weights are read."""
-    files = sorted(p.name for p in directory.rglob("*") if p.suffix in (*WEIGHTS, *PICKLES))
-    if not any(f".{variant}." in name for name in files):
+    files = sorted(p for p in directory.rglob("*") if p.suffix in (*WEIGHTS, *PICKLES))
+    if not any(variant_of(file) == variant for file in files):
+        names = ", ".join(dict.fromkeys(file.name for file in files))
         raise GeneratorError(
-            f"{directory} has no weights of the variant {variant!r}; it has {', '.join(files)}"
+            f"{directory} has no weights of the variant {variant!r}; it has {names}"
         )
 
 

@@ -80,19 +80,22 @@ def _check_weights(
             f"{part} has no weights: there is no .safetensors file (such as {usual}.safetensors)"
             f"{_unfinished(part)}; download the pipeline again or give another directory"
         )
-    others = [p for p in safe if _variant(p) not in (None, variant)]
+    others = [p for p in safe if variant_of(p) not in (None, variant)]
     if others and len(others) == len(safe):
+        name = variant_of(others[0])
         raise GeneratorError(
-            f"{part} has weights of the variant {_variant(others[0])!r} alone ({others[0].name}); "
-            f"set variant: {_variant(others[0])}"
+            f"{part} has weights of the variant {name!r} alone ({others[0].name}); "
+            f"set variant: {name}"
         )
     kept = [p for p in files if p not in others]
     _check_shards(part, kept, variant)
     return kept
 
 
-def _variant(file: Path) -> str | None:
-    """``fp16`` of ``model.fp16.safetensors`` or ``model.fp16-00001-of-00002.safetensors``."""
+def variant_of(file: Path) -> str | None:
+    """The variant in the name of weights: ``fp16`` of ``model.fp16.safetensors`` or
+    ``model.fp16-00001-of-00002.safetensors``.
+    """
     _, _, variant = _SHARD.sub("", file.stem).partition(".")
     return variant or None
 

@@ -198,9 +198,8 @@ class DiffusersGenerator(Generator):
         solver = getattr(diffusers, named_class(settings.scheduler, own), None)
         if solver is not None:
             check_options(solver, settings.scheduler_options)
-        pipeline = getattr(diffusers, index.class_name, None)
-        # What is saved for images to images is loaded as another class for text.
-        if pipeline is not None and "Img2Img" not in index.class_name:
+        pipeline = getattr(diffusers, index.called, None)
+        if pipeline is not None:
             check_call(pipeline, settings.extra)
 
 

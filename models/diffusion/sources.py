@@ -46,12 +46,16 @@ def find_source(settings: DiffusersSettings) -> Source:
     directory = find_weights(settings.pipeline)
     if directory is not None:
         index = check_directory(
-            directory, allow_pickle=settings.allow_pickle, variant=settings.variant
+            directory,
+            allow_pickle=settings.allow_pickle,
+            variant=settings.variant,
+            given=settings.extra,
         )
         return Source(name=str(directory), directory=directory, index=index)
     if not _HUB_ID.match(settings.pipeline):
         raise missing_weights(settings.pipeline)
     from gandiff.models.diffusion.hub import hub_index
 
-    commit = hub_index(settings.pipeline, settings.revision, settings.local_files_only)
-    return Source(name=settings.pipeline, commit=commit)
+    place = settings.pipeline, settings.revision, settings.local_files_only
+    commit, index = hub_index(*place, given=settings.extra)
+    return Source(name=settings.pipeline, commit=commit, index=index)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +80,11 @@ BREAK: dict[str, tuple[Callable[[Path], object], str]] = {
         "holds a StableDiffusionInpaintPipeline, which fills a masked part of an image; expected",
     ),
     "upscaler": (class_name("StableDiffusionUpscalePipeline"), "which enlarges an image"),
+    "unknown class": (
+        class_name("NoSuchPipeline"),
+        f"was saved by diffusers {version('diffusers')} and holds a NoSuchPipeline, which the "
+        f"installed diffusers {version('diffusers')} does not have; install one that has it",
+    ),
     "video": (class_name("TextToVideoSDPipeline"), "which makes videos"),
     "no text": (without_text, "holds a DDPMPipeline, which has no text encoder and makes images"),
     "nine channels": (
@@ -150,7 +156,6 @@ TEXT = "text_encoder/model.safetensors"
         ),
         (lambda f: edit(f / "unet" / "config.json", block_out_channels=[16, 64]), "cannot load"),
         (lambda f: (f / "unet" / "config.json").write_text("{"), "is not valid JSON"),
-        (class_name("NoSuchPipeline"), "cannot load the pipeline directory"),
     ],
 )
 def test_what_only_loading_finds_is_one_line_too(
