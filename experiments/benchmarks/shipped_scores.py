@@ -100,7 +100,8 @@ def table_of(path: Path) -> str:
         for metric, row in entry["metrics"].items():
             real = data["perfect"].get(metric, {}).get("value")
             beside = f"{real:>12.4g}" if real is not None else ""
-            lines.append(f"  {metric:<44}{row['value']:>12.4g}{beside}")
+            value = "not measured" if row["value"] is None else f"{row['value']:.4g}"
+            lines.append(f"  {metric:<44}{value:>12}{beside}")
     return "\n".join(lines)
 
 
