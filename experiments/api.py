@@ -272,7 +272,8 @@ def build(
     if metrics is None:  # of those that nobody asked for, the ones that can be measured
         comparison = dataclasses.replace(comparison, metrics=tuple(measurable(comparison)))
     # The given order is the order of the report, whichever way each generator was given.
-    ordered = {name: comparison.generators[name] for name in generators}
+    points = [point for name in generators for point in comparison.sweeps.get(name, (name,))]
+    ordered = {name: comparison.generators[name] for name in points}
     if "timing" in settings and comparison.timing.enabled:  # which is to ask for it
         paid = [name for name, one in ready.items() if one.info.cost == "request"]
         ordered |= {name: dataclasses.replace(ordered[name], timing="on") for name in paid}

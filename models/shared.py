@@ -38,6 +38,11 @@ class Shared(Generic[T]):
             return self._values[0]
 
     @property
+    def is_loaded(self) -> bool:
+        """Whether somebody has loaded it."""
+        return bool(self._values)
+
+    @property
     def value(self) -> T:
         """What ``load`` gave."""
         return self._values[0]
@@ -57,6 +62,12 @@ def shared(key: Hashable | None) -> Shared[Any]:
         if held is None:
             held = _ALL[key] = Shared()
         return held
+
+
+def is_loaded(key: Hashable | None) -> bool:
+    """Whether somebody holds what is loaded under a key, so that loading it takes no time."""
+    held = _ALL.get(key)
+    return held is not None and held.is_loaded and not _APART.get()
 
 
 @contextlib.contextmanager

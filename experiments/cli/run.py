@@ -245,8 +245,7 @@ def _allow_pickle(target: Path, overrides: list[str]) -> list[str]:
     from gandiff.experiments.runs.target import find_target
 
     comparison = find_target(target, overrides=overrides).comparison
-    return [
-        f"generators.{name}.allow_pickle=true"
-        for name, entry in comparison.generators.items()
-        if "allow_pickle" in entry.settings
-    ]
+    sweep_of = {point: name for name, points in comparison.sweeps.items() for point in points}
+    known = (n for n, entry in comparison.generators.items() if "allow_pickle" in entry.settings)
+    names = dict.fromkeys(sweep_of.get(name, name) for name in known)
+    return [f"generators.{name}.allow_pickle=true" for name in names]

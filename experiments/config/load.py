@@ -18,6 +18,7 @@ from gandiff.experiments.config.paths import (
     resolve_settings,
     shipped_comparisons,
 )
+from gandiff.experiments.config.sweep import Sweeps, expand_sweeps, for_points
 from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
 from gandiff.experiments.plugins.registry import check_settings
@@ -60,11 +61,13 @@ def comparison_from_dict(
     is not looked for.
     """
     document = Document(origin=origin, data=dict(data))
+    sweeps = _recorded_sweeps(document) if trusted else {}
     ready = {name: {"type": "python"} for name in objects}
     if ready:
         document.data["generators"] = {**document.data.get("generators", {}), **ready}
     if trusted:
-        return recorded_metrics(dataclasses.replace(_typed(document), base=str(base)))
+        typed = dataclasses.replace(_typed(document), base=str(base), sweeps=sweeps)
+        return recorded_metrics(typed)
     return _check(document, base=Path(base), objects=ready)
 
 
@@ -79,8 +82,10 @@ def change_comparison(
     if not overrides and limit is None:
         return recorded
     document = Document(origin=origin, data=comparison_to_dict(recorded))
+    sweeps = _recorded_sweeps(document)
+    overrides = [one for given in overrides for one in for_points(given, sweeps)]
     _override(document, overrides, limit)
-    comparison = dataclasses.replace(_typed(document), base=recorded.base)
+    comparison = dataclasses.replace(_typed(document), base=recorded.base, sweeps=sweeps)
     if comparison == dataclasses.replace(recorded, text=""):
         return recorded
     base, before = recorded.folder, recorded.generators
@@ -126,7 +131,8 @@ def _check(
 ) -> Comparison:
     _override(document, overrides, limit)
     document.data.setdefault("name", Path(document.origin).stem)
-    comparison = _typed(document)
+    sweeps = expand_sweeps(document)
+    comparison = dataclasses.replace(_typed(document), sweeps=sweeps)
     _check_name(document, ("name",), comparison.name)
     _check_suite(document, comparison, base)
     comparison = _check_generators(document, comparison, base, objects)
@@ -134,6 +140,12 @@ def _check(
     comparison = check_metrics(document, comparison)
     _check_headline(document, comparison)
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
+
+
+def _recorded_sweeps(document: Document) -> Sweeps:
+    """Take the sweeps out of what ``comparison_to_dict`` wrote, where the points stand by names."""
+    sweeps = document.data.pop("sweeps", {})
+    return {name: tuple(points) for name, points in sweeps.items()}
 
 
 def _override(document: Document, overrides: Iterable[str], limit: int | None) -> None:
@@ -271,6 +283,8 @@ def _check_headline(document: Document, comparison: Comparison) -> None:
     for i, name in enumerate(comparison.headline or ()):
         if name not in comparison.generators:
             near = did_you_mean(name, comparison.generators)
+            if name in comparison.sweeps:
+                near = f"; it is a sweep: name one of {', '.join(comparison.sweeps[name])}"
             raise document.error(("headline", i), f"no generator is named {name!r}{near}")
     if comparison.headline and comparison.headline[0] == comparison.headline[1]:
         raise document.error(("headline",), "must name two different generators")

@@ -9,8 +9,24 @@ from gandiff.common.validation import adapter
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import GENERATORS
 
-INTERNAL = ("base", "text")
+INTERNAL = ("base", "text", "sweeps")
 _SWITCH = [{"enum": ["on", "off"], "type": "string"}, {"type": "boolean"}]
+
+_SCALAR = {"type": ["string", "number", "boolean", "null"]}
+_SWEEP = {
+    "description": "Operating points: settings with lists of values (all combinations), or a list "
+    "of settings. Each becomes a generator; they share what is loaded.",
+    "anyOf": [
+        {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {
+                "anyOf": [{"type": "array", "items": _SCALAR, "minItems": 1}, {"type": "object"}]
+            },
+        },
+        {"type": "array", "minItems": 1, "items": {"type": "object", "minProperties": 1}},
+    ],
+}
 
 
 def comparison_schema() -> dict[str, Any]:
@@ -26,12 +42,13 @@ def comparison_schema() -> dict[str, Any]:
     timing = {**definitions.pop("GeneratorConfig")["properties"]["timing"], "anyOf": _SWITCH}
     for type_, entry in GENERATORS.items():
         definitions[type_] = _generator(type_, entry.settings, entry.says)
-        definitions[type_]["properties"]["timing"] = timing
+        definitions[type_]["properties"] |= {"timing": timing, "sweep": _SWEEP}
     definitions["other"] = {
         "description": "An installed generator type, or module:factory.",
         "properties": {
             "type": {"type": "string", "not": {"enum": list(GENERATORS)}},
             "timing": timing,
+            "sweep": _SWEEP,
         },
         "required": ["type"],
         "type": "object",
@@ -61,10 +78,13 @@ def comparison_schema() -> dict[str, Any]:
 def _generator(type_: str, target: str, says: str) -> dict[str, Any]:
     module, _, name = target.partition(":")
     made = adapter(getattr(importlib.import_module(module), name)).json_schema()
+    required = made.get("required", [])
+    swept = [{"required": required}, {"required": ["sweep"]}]  # which may give them
     return {
         "description": says[:1].upper() + says[1:] + ".",
         "properties": {"type": {"const": type_}, **made["properties"]},
-        "required": ["type", *made.get("required", [])],
+        "required": ["type"],
+        **({"anyOf": swept} if required else {}),
         "additionalProperties": False,
         "type": "object",
     }

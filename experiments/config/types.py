@@ -91,12 +91,17 @@ class ReportConfig:
 
 @settings_class
 class Comparison:
-    """A comparison: suite, generators, metrics and everything that decides the outcome."""
+    """A comparison: suite, generators, metrics and everything that decides the outcome.
+
+    ``sweeps`` are the generators that each name with ``sweep`` stands for.
+    """
 
     name: str
     """Name of the run; the run folder is runs/<name> unless --out says otherwise."""
     generators: Annotated[Mapping[str, GeneratorConfig], MinLen(1)]
-    """What is compared. Each name becomes a folder of images and a column of the report."""
+    """What is compared. Each name becomes a folder of images and a column of the report; one with
+    `sweep` stands for several.
+    """
     metrics: tuple[str, ...]
     """Metrics with their parameters, such as `fd(encoder=scenes)`; one that names no encoder takes
     Inception, on scenes the shipped one. `timing` measures costs.
@@ -123,6 +128,9 @@ class Comparison:
     """
     report: ReportConfig = ReportConfig()
     """What the report shows."""
+    sweeps: Mapping[str, tuple[str, ...]] = dataclasses.field(
+        default_factory=dict, metadata={"internal": True}
+    )
     base: str = dataclasses.field(default=".", metadata={"internal": True})
     text: str = dataclasses.field(default="", metadata={"internal": True}, repr=False)
 
@@ -142,6 +150,9 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
     """Write a comparison as plain data, defaults filled; ``comparison_from_dict`` reads it back."""
     data = dataclasses.asdict(comparison)
     del data["text"], data["base"]
+    sweeps = data.pop("sweeps")
+    if sweeps:
+        data["sweeps"] = {name: list(points) for name, points in sweeps.items()}
     data["generators"] = {
         name: {
             "type": config.type,

@@ -19,11 +19,15 @@ from gandiff.common.validation import FieldPath
 
 @dataclasses.dataclass(kw_only=True)
 class Document:
-    """Plain data and where each field was written; ``origin`` is the file's name as given."""
+    """Plain data and where each field was written; ``origin`` is the file's name as given.
+
+    ``written`` are the fields that others were made of, which errors are about.
+    """
 
     origin: str
     data: dict[str, Any]
     places: dict[FieldPath, str] = dataclasses.field(default_factory=dict)
+    written: dict[FieldPath, FieldPath] = dataclasses.field(default_factory=dict)
 
     def where(self, field: FieldPath) -> str:
         """Say where a field stands, or the nearest one around it: ``file.yaml:12``."""
@@ -34,6 +38,10 @@ class Document:
 
     def error(self, field: FieldPath, problem: str) -> RequestError:
         """Make the error for a field, with its place and its path."""
+        for length in range(len(field), 0, -1):
+            if field[:length] in self.written:
+                field = (*self.written[field[:length]], *field[length:])
+                break
         name = f"{dotted(field)}: " if field else ""
         return RequestError(f"{self.where(field)}: {name}{problem}")
 

@@ -15,10 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from gandiff.common.errors import RequestError, environment_failure, reason_of
+from gandiff.common.errors import environment_failure, reason_of
 from gandiff.common.images import BETWEEN
-from gandiff.experiments.runs.fence import fenced, machine_failure
+from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.freshness import say_outdated
+from gandiff.experiments.runs.loading import in_turn, loaded
 from gandiff.experiments.runs.retry import Work, given_up, most_common_reason, work_of
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.save import Made, save
@@ -46,11 +47,12 @@ def generate_images(run: Run, *, quiet: bool = False, retry: bool | None = None)
         run.note_command()
     try:
         with _progress(run, waiting, quiet) as advance:
-            for name, work in waiting.items():
+            for name in in_turn(run, waiting):
+                work = waiting[name]
                 _announce(run, name, work, quiet)
                 run.store.drop_entries(j for w in work for j in w.jobs if not run.has(j))
                 with fenced(run.folder, functools.partial(_stopped, run, name)):
-                    _make_all(run, name, work, advance)
+                    _make_all(run, name, work, advance, quiet)
         run.store.tidy()
     except Exception as error:
         failure = environment_failure(error)
@@ -85,9 +87,15 @@ def _settled(run: Run, name: str) -> None:
         run.update(unmade={n: why for n, why in run.record.unmade.items() if n != name})
 
 
-def _make_all(run: Run, name: str, work: Sequence[Work], advance: Callable[[int], Any]) -> None:
+def _make_all(
+    run: Run, name: str, work: Sequence[Work], advance: Callable[[int], Any], quiet: bool
+) -> None:
     with loaded(run, name) as generator:
         run.describe(name, generator.info)
+        if run.loadings[name].shared and not quiet:
+            from tqdm import tqdm
+
+            tqdm.write(f"{name}: {run.loadings[name]}", file=sys.stderr)
         (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
         _make(run, generator, work, advance)
     _settled(run, name)
@@ -177,23 +185,6 @@ def _cut_prompts(entries: Sequence[ImageEntry]) -> list[str]:
 
 def _remarks(reason: str | None) -> list[str]:
     return reason.split(BETWEEN) if reason else []
-
-
-@contextlib.contextmanager
-def loaded(run: Run, name: str) -> Iterator[Generator]:
-    """A generator of the run, loaded and then unloaded; raises ``RequestError``."""
-    generator = run.generator(name)
-    try:
-        generator.load(run.device, run.comparison.dtype)
-    except Exception as error:
-        if machine_failure(error, run.folder):
-            raise
-        problem = f"generator {name!r} cannot be loaded: {reason_of(error)}"
-        raise RequestError(problem) from error
-    try:
-        yield generator
-    finally:
-        generator.unload()
 
 
 def _make(

@@ -160,7 +160,8 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
     asked, file = comparison_to_dict(run.comparison), run.folder / COMPARISON_FILE
     if run.comparison.text or asked != old.comparison or not file.is_file():
         named = {n: g for n, g in asked["generators"].items() if not run.is_kept(n)}
-        text = run.comparison.text or write_yaml({**asked, "generators": named})
+        plain = {key: value for key, value in asked.items() if key != "sweeps"}  # are written out
+        text = run.comparison.text or write_yaml({**plain, "generators": named})
         write_atomically(file, text.encode())
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
     run.mending.move(run.store, run.batches)

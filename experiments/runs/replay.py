@@ -10,7 +10,8 @@ import numpy as np
 from gandiff.common.errors import RequestError
 from gandiff.common.files import file_sha256
 from gandiff.common.names import did_you_mean
-from gandiff.experiments.runs.generate import call, check_generation, common_size, loaded
+from gandiff.experiments.runs.generate import call, check_generation, common_size
+from gandiff.experiments.runs.loading import loaded
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run

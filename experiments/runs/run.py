@@ -6,7 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gandiff.common.contents import ContentLedger
 from gandiff.common.errors import RequestError, printable
@@ -21,6 +21,18 @@ from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.preview import preview
 from gandiff.experiments.runs.store import ImageEntry, RunStore
 from gandiff.models.generator import Generator, GeneratorInfo, Preview
+
+
+class Loading(NamedTuple):
+    """What loading a generator took; ``shared`` says that another one had read the weights."""
+
+    seconds: float
+    shared: bool
+
+    def __str__(self) -> str:
+        """Say it in a sentence."""
+        how = "it shares weights that are loaded" if self.shared else "its weights were read"
+        return f"ready in {self.seconds:.2f} s: {how}"
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -40,6 +52,7 @@ class Run:
     looks_outside: bool = False  # whether images are compared with the files that they came from
     outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
     previews: dict[str, Preview] = dataclasses.field(default_factory=dict, init=False)
+    loadings: dict[str, Loading] = dataclasses.field(default_factory=dict, init=False)
     _built: dict[str, Generator] = dataclasses.field(default_factory=dict, init=False)
     _missing: dict[str, list[Batch]] = dataclasses.field(default_factory=dict, init=False)
 
@@ -131,6 +144,8 @@ class Run:
             "training": dict(info.training) if info.training else None,
             "settings": dict(info.settings or configured),
         }
+        if name in self.loadings:
+            facts["loading"] = self.loadings[name]._asdict()
         known = {**self.record.generators, name: facts}
         known = {n: known[n] for n in self.batches if n in known}
         self.update(generators=known)

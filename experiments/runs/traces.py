@@ -11,7 +11,7 @@ from typing import Any
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import TRACES
 from gandiff.experiments.runs.fence import fenced
-from gandiff.experiments.runs.generate import loaded
+from gandiff.experiments.runs.loading import in_turn, loaded
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.models.generator import Generator, TraceFrame
@@ -27,7 +27,8 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
     done = {(t["generator"], t["prompt_id"]): t for t in known if _current(run, t, wanted)}
     waiting = [job for place, job in wanted.items() if place not in done]
     names = list(dict.fromkeys(job.generator for job in waiting))
-    for name in tqdm(names, desc="traces", unit="generator", disable=quiet or not names):
+    shown: dict[str, Any] = {"desc": "traces", "unit": "generator", "disable": quiet or not names}
+    for name in tqdm(in_turn(run, names), total=len(names), **shown):
         with (
             fenced(run.folder, functools.partial(_not_shown, run, name)),
             loaded(run, name) as generator,

@@ -22,6 +22,7 @@ from gandiff.evaluate.timing import (
     time_callable,
 )
 from gandiff.models.generator import GenerationRequest, Generator
+from gandiff.models.shared import apart
 
 PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it has taken this long
 
@@ -31,7 +32,8 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
     device = job["device"]
     reset_peak_memory(device)
     start = time.perf_counter()
-    generator.load(device, job["dtype"])
+    with apart():  # what another one holds already would take no time
+        generator.load(device, job["dtype"])
     synchronise(device)
     load = time.perf_counter() - start
     phases = []

@@ -55,8 +55,10 @@ def train_with_ready_text(line: str) -> None:
 
 def test_comparing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     compare = {"encoder=dinov2": "encoder=scenes"}
-    change = {"mine": UNTIMED, "compare": compare, "python": PYTHON_UNTIMED}
-    pages.play("docs/comparing.md", change)
+    steps = "num_inference_steps: "
+    sweep = {"prompts: 32": "prompts: 4", "[10, 20]": "[2]", f"{steps}20": f"{steps}2"}
+    change = {"mine": UNTIMED, "compare": compare, "python": PYTHON_UNTIMED, "sweep": sweep}
+    pages.play("docs/comparing.md", {**change, "run-sweep": {"[10,20,50]": "[2,3]"}})
     said = capsys.readouterr()
     assert "the same: runs/mine/images/sd15/00001_0.png" in said.out
     assert said.out.count("(images: 12 ok)") == 6  # two runs, then a run's stages alone
