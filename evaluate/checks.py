@@ -12,6 +12,7 @@ from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
 from gandiff.common.names import did_you_mean
+from gandiff.common.words import counted
 from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics, Rows
 from gandiff.evaluate.protocol import LATE
 from gandiff.evaluate.result import MetricSpec, Value
@@ -171,7 +172,7 @@ def remarks(
         found.append("all images have the same features")
     shared = len({image.sha256 for image in images} & {image.sha256 for image in reference or ()})
     if shared:
-        found.append(f"{shared} images are in the reference, too")
+        found.append(f"{counted(shared, 'image is', 'images are')} in the reference, too")
     return found
 
 
@@ -184,8 +185,10 @@ def copies_remark(images: Sequence[ImageRecord], what: str = "images") -> list[s
     pair = first[copies[0].sha256].path, copies[0].path
     short = 1 if pair[0].name != pair[1].name else 2  # parts of a path that tell them apart
     named = " and ".join("/".join(path.parts[-short:]) for path in pair)
+    said = "is a copy of another" if len(copies) == 1 else "are copies of others"
     return [
-        f"{len(copies)} of {len(images)} {what} are copies of others (the same bytes, such as "
+        f"{len(copies)} of {len(images)} {what} {said} "
+        "(the same bytes, such as "
         f"{named}): values count every one, intervals each picture once"
     ]
 

@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import to_rgb
+from gandiff.common.words import counted
 from gandiff.models.generator import (
     Cost,
     Family,
@@ -87,7 +88,8 @@ class CallableGenerator(Generator):
         singles = _split(images, self._name)
         if len(singles) != len(requests):
             raise GeneratorError(
-                f"{self._name} returned {len(singles)} images for {len(requests)} prompts, "
+                f"{self._name} returned {counted(len(singles), 'image')} for "
+                f"{counted(len(requests), 'prompt')}, "
                 "expected one each"
             )
         return [self._finish(r, image) for r, image in zip(requests, singles, strict=True)]

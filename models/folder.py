@@ -16,6 +16,7 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.images import UnreadableImageError, decode_image, image_size
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.common.rows import find_metadata
+from gandiff.common.words import counted
 from gandiff.models.folder_preview import FolderLook, preview_folder
 from gandiff.models.generator import (
     Generation,
@@ -148,8 +149,8 @@ class FolderGenerator(Generator):
         where, files = self._settings.folder, self._files.names
         if all(image_size(self._folder / name) is None for name in files):
             raise GeneratorError(
-                f"none of the {len(files)} files in the folder {where} can be read as an image, "
-                f"such as {files[0]}"
+                f"none of {counted(len(files), 'file')} in the folder {where} can be read as an "
+                f"image, such as {files[0]}"
             )
         named = self._mapping.files if self._mapping is not None else []
         if named and not any(m.name for m in self._files.match(named, zeros=False)):

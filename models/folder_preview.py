@@ -12,6 +12,7 @@ from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.rows import find_metadata
+from gandiff.common.words import agree, counted
 from gandiff.models.generator import GenerationRequest, Preview
 from gandiff.models.mapping import FileMapping, normal, read_mapping
 from gandiff.models.names import Names
@@ -72,13 +73,12 @@ def preview_folder(look: FolderLook) -> Preview:
     """Say what the look-up came to; what is certainly wrong names the setting."""
     there, planned = look.assignment.count(look.planned), look.planned
     where = look.settings.folder
-    summary = f"{there} of {planned} images found in {where}"
+    summary = f"{there} of {counted(planned, 'image')} found in {where}"
     guess, wrong = _guess(look) if look.unused or there < planned else ("", False)
     problems, remarks = list(_given_twice(look)), list(_of_the_mapping(look))
     missing = f"{summary}; {_first_missing(look)}" if there < planned else ""
-    unused = _counted(
-        look.unused, f"of {len(look.files.names)} files in {where} belong to no prompt"
-    )
+    of = f"{len(look.unused)} of {counted(len(look.files.names), 'file')} in {where}"
+    unused = _listed(f"{of} {agree(len(look.unused), 'belong to no prompt')}", look.unused)
     if there == 0 or wrong:
         problems.append("; ".join(filter(None, (missing, unused, guess))))
     else:
@@ -88,9 +88,9 @@ def preview_folder(look: FolderLook) -> Preview:
             f"{line}; {guess}" if guess and i == 0 else line for i, line in enumerate(lines)
         ]
     if doubles := look.doubles:
-        remarks.append(
-            _counted(doubles, f"files in {where} differ from one in use in the ending or in case")
-        )
+        others = counted(len(doubles), f"file in {where}", f"files in {where}")
+        differ = agree(len(doubles), "differ from one in use in the ending or in case")
+        remarks.append(_listed(f"{others} {differ}", doubles))
     first = look.assignment.first_sample or (look.mapping and look.mapping.first_sample)
     if first and not problems:
         remarks.append(f"the samples in {where} are counted from 1")
@@ -98,9 +98,10 @@ def preview_folder(look: FolderLook) -> Preview:
     return Preview(summary=summary, problems=[(field, text) for text in problems], remarks=remarks)
 
 
-def _counted(names: Sequence[str], what: str) -> str:
+def _listed(text: str, names: Sequence[str]) -> str:
+    """A text with the first names that it is about; nothing where there are none."""
     named = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
-    return f"{len(names)} {what} ({named})" if names else ""
+    return f"{text} ({named})" if names else ""
 
 
 def _given_twice(look: FolderLook) -> Iterator[str]:
@@ -108,7 +109,7 @@ def _given_twice(look: FolderLook) -> Iterator[str]:
     shared = shared_names(look.assignment) if look.mapping is None else {}
     for name, places in list(shared.items())[:1]:
         first, second = (_named(look.requests[place]) for place in places[:2])
-        more = f" (and {len(shared) - 1} more such files)" if len(shared) > 1 else ""
+        more = f" (and {counted(len(shared) - 1, 'more such file')})" if len(shared) > 1 else ""
         yield (
             f"{look.pattern!r} names {name} for {first} and for {second}{more}; "
             "every image needs a file of its own"
@@ -130,7 +131,8 @@ def _of_the_mapping(look: FolderLook) -> Iterator[str]:
             owners[file].add(request.prompt_id)
     shared = [file for file, prompts in owners.items() if len(prompts) > 1]
     if shared:
-        yield _counted(shared, f"files are given to several prompts by {mapping.path.name}")
+        files = counted(len(shared), "file is", "files are")
+        yield _listed(f"{files} given to several prompts by {mapping.path.name}", shared)
     texts = {r.prompt_id: r.prompt for r in look.requests if r.prompt_id is not None}
     other = [
         (id_, mapping.texts[normal(id_)], text)
@@ -140,7 +142,8 @@ def _of_the_mapping(look: FolderLook) -> Iterator[str]:
     if other:
         id_, theirs, ours = other[0]
         yield (
-            f"{len(other)} of {len(texts)} prompts have another text in {mapping.path.name}: "
+            f"{len(other)} of {counted(len(texts), 'prompt')} "
+            f"{agree(len(other), 'have another text')} in {mapping.path.name}: "
             f"{id_} is {theirs[:60]!r} there and {ours[:60]!r} here"
         )
 

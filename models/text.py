@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
+from gandiff.common.words import agree, counted
 from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize
 from gandiff.models.weights import check_text_parts
 
@@ -226,8 +227,9 @@ def _no_bars() -> Iterator[None]:
 def truncation_message(cut: int, count: int, what: str, tokenizer: Any) -> str:
     """A sentence on texts that are longer than what a text encoder reads of them."""
     return (
-        f"{cut:,} of {count:,} {what} are longer than the {tokenizer.model_max_length} tokens that "
-        "the text encoder reads; their ends are cut"
+        f"{cut:,} of {counted(count, what)} {agree(cut, 'are longer')} than the "
+        f"{tokenizer.model_max_length} tokens that the text encoder reads; "
+        f"{'its end is' if cut == 1 else 'their ends are'} cut"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.run_data import GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
@@ -114,4 +115,4 @@ def _missing(fact: GeneratorFacts) -> str:
     shown = "99.9" if share > 99.95 else f"{share:.1f}"
     kinds = (("failed", fact.failed), ("filtered", fact.filtered), ("not made yet", fact.pending))
     why = listed([f"{count:,} {kind}" for kind, count in kinds if count])
-    return f"{fact.name} made {fact.ok:,} of {fact.planned:,} images ({shown} %, {why})"
+    return f"{fact.name} made {fact.ok:,} of {counted(fact.planned, 'image')} ({shown} %, {why})"

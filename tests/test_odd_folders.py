@@ -149,8 +149,8 @@ def test_what_is_odd_about_ready_pictures_is_said(
         assert main(["run", "c.yaml", "--out", "run", "--stop-after", "generate"]) == 0
         said = capsys.readouterr().err
         assert "elsewhere: 2 of 6 images are grey" in said
-        assert "elsewhere: 1 of 6 images have an alpha channel" in said
-        assert "elsewhere: 1 of 6 images are JPEG files" in said
+        assert "elsewhere: 1 of 6 images has an alpha channel" in said
+        assert "elsewhere: 1 of 6 images is JPEG" in said
 
 
 def test_a_reference_of_a_run_is_measured_without_what_cannot_be_read(

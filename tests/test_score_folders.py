@@ -178,11 +178,11 @@ def test_odd_files_are_warned_of(folders: Path, gandiff_command: Any) -> None:
     assert done.code == 0
     assert done.rows[FD]["images"] == 13
     for said in (
-        "9 of 43 images are JPEG files; against lossless files that moves distribution metrics",
-        "1 of 43 images are CMYK",
-        "1 of 43 images have an alpha channel or a transparent colour, laid over white",
-        "1 of 43 images have more than 8 bits a channel",
-        "1 of 43 images have several frames or pages",
+        "9 of 43 images are JPEG; against lossless files that moves distribution metrics",
+        "1 of 43 images is CMYK",
+        "1 of 43 images has an alpha channel or a transparent colour, laid over white",
+        "1 of 43 images has more than 8 bits a channel",
+        "1 of 43 images has several frames or pages",
         "different sizes",
     ):
         assert said in done.err

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.common.images import FRAMES, ODDITIES
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.features.encoders import (
     CROPS,
     FeatureExtractor,
@@ -161,7 +162,7 @@ class FeatureCache(PairFeatures):
         """
         total = len(self._sizes)
         found = [
-            f"{len(files)} of {total} images {ODDITIES[name]}"
+            f"{len(files)} of {counted(total, 'image')} {agree(len(files), ODDITIES[name])}"
             for name, files in self._odd.items()
             if files and not (name == "jpeg" and len(files) == total)
         ]

@@ -15,6 +15,7 @@ from gandiff.common.files import file_sha256
 from gandiff.common.images import Alpha, DecodedImage, UnreadableImageError, decode_image
 from gandiff.common.picture_files import PictureFiles, list_pictures, no_pictures
 from gandiff.common.subsets import drawn_order
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.metric import ImageRecord
 
 
@@ -65,7 +66,9 @@ def folder_images(
     ]
     remarks = pictures.remarks()
     if at_most is not None and at_most > len(records):
-        remarks.append(f"{folder} holds {len(records)} images, fewer than the {at_most} asked for")
+        remarks.append(
+            f"{folder} holds {counted(len(records), 'image')}, fewer than the {at_most} asked for"
+        )
     elif at_most is not None:
         keys = [record.sha256 for record in records]
         records = drawn_order(records, keys, _classes(pictures.names))[:at_most]
@@ -115,11 +118,11 @@ def without_unreadable(
     if len(bad) == len(records):
         raise MetricError(said)
     readable = [record for record in records if record.sha256 not in reasons]
-    return readable, [f"{said}; the other {len(readable)} are measured"]
+    return readable, [f"{said}; the other {len(readable)} {agree(len(readable), 'are measured')}"]
 
 
 def describe_unreadable(bad: Sequence[tuple[ImageRecord, str]], of: int) -> str:
     """One line that counts the unreadable files and names the first three."""
     named = printable("; ".join(f"{record.path} ({reason})" for record, reason in bad[:3]))
     more = f"; and {len(bad) - 3} more" if len(bad) > 3 else ""
-    return f"{len(bad)} of {of} image files cannot be read: {named}{more}"
+    return f"{len(bad)} of {counted(of, 'image file')} cannot be read: {named}{more}"

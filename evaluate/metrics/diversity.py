@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import counted
 from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_number
 from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice, is_shipped
@@ -191,7 +192,8 @@ class PromptDiversity(Metric):
             direction="higher",
             images=len(data.images),
             protocol=self._protocol(data),
-            note=f"mean over {len(own)} prompts; there are no real images of them to compare with",
+            note=f"mean over {counted(len(own), 'prompt')}; "
+            "there are no real images of them to compare with",
         )
 
     def _ratio(
@@ -213,7 +215,7 @@ class PromptDiversity(Metric):
             images=len(data.images),
             references=len(matched),
             protocol={**self._protocol(data), "reference_sha256": set_sha256(matched)},
-            note=f"over {len(common)} prompts; above 1 is no improvement",
+            note=f"over {counted(len(common), 'prompt')}; above 1 is no improvement",
         )
         return row, float(below.mean())
 

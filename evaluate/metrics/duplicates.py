@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import counted
 from gandiff.evaluate.checks import feature_matrix, set_sha256
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
@@ -172,7 +173,11 @@ class NearDuplicates(Metric):
         if len(chosen) < 2:
             return None, ""
         units = self._units(data, chosen, "real images of the prompts")
-        note = f"{missing} real images fewer than made, so the threshold is lax" if missing else ""
+        note = (
+            f"{counted(missing, 'real image')} fewer than made, so the threshold is lax"
+            if missing
+            else ""
+        )
         return nearest_distances(units, [image.group for image in chosen]), note
 
     def _threshold(self, real: Float[np.ndarray, " n"] | None) -> Threshold:

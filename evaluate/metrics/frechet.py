@@ -21,6 +21,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import counted
 from gandiff.evaluate.checks import (
     check_statistics,
     feature_rows,
@@ -247,9 +248,9 @@ def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | Non
     count, width = len(set(data.contents)), features.shape[1]
     references = math.inf if reference.different is None else reference.different
     if min(count, references) <= width:
-        which = "images" if count <= width else "reference images"
-        fewest = min(count, references)
-        found.insert(0, f"N < d: {fewest} {which} for {width} dimensions; biased upwards")
+        fewest = int(min(count, references))
+        which = counted(fewest, "image" if count <= width else "reference image")
+        found.insert(0, f"N < d: {which} for {width} dimensions; biased upwards")
     return "; ".join([*found, *([reference.note] if reference.note else [])]) or None
 
 

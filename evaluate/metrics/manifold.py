@@ -24,6 +24,7 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import counted
 from gandiff.evaluate.checks import ReferenceFeatures, both_sets, remarks, whole_number
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
@@ -85,7 +86,8 @@ class _Manifold(Metric):
         notes = remarks(data.images, data.reference, made)
         if overlap.empty:
             notes.append(
-                f"{overlap.empty} reference images have {self._k} or more copies: radius 0"
+                f"{counted(overlap.empty, 'reference image has', 'reference images have')} "
+                f"{self._k} or more copies: radius 0"
             )
         interval, method = self._estimate(data, overlap)
         if method.startswith("no interval"):

@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.features.cache import TextFeatures
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.result import Value
@@ -32,7 +33,8 @@ class PromptTexts:
     def remark(self) -> str | None:
         """How many prompts lost their end, if any did."""
         lost = int(self.truncated.sum())
-        return f"{lost} of {len(self.texts)} prompts were truncated" if lost else None
+        of = counted(len(self.texts), "prompt")
+        return f"{lost} of {of} {agree(lost, 'were truncated')}" if lost else None
 
 
 def check_model(metric: str, model: Value) -> str:
@@ -79,7 +81,8 @@ def refuse_no_cosine(
     bad = np.flatnonzero(~np.isfinite(cosines))
     if len(bad):
         raise MetricError(
-            f"{name}: {len(bad)} of {len(images)} images have no cosine with their prompt "
+            f"{name}: {len(bad)} of {counted(len(images), 'image')} "
+            f"{agree(len(bad), 'have no cosine with the prompt')} "
             f"(features NaN or all 0), the first being {images[int(bad[0])].path}"
         )
 

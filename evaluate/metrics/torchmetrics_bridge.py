@@ -25,6 +25,7 @@ from jaxtyping import Float, UInt8
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.common.images import ALPHAS
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.checks import reference_of, set_sha256
 from gandiff.evaluate.features.images import read_pixels
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
@@ -251,7 +252,8 @@ def _notes(reading: _Reading, without: int) -> list[str]:
     if reading.deviation is not None:
         notes.append(f"sd over subsets {reading.deviation:.3g}, no error bar of the mean")
     if without:
-        notes.append(f"{without} images have no real counterpart and were left out")
+        have = counted(without, "image has", "images have")
+        notes.append(f"{have} no real counterpart and {agree(without, 'were left out')}")
     return notes
 
 

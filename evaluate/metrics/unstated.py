@@ -20,6 +20,7 @@ from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ALPHAS
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.metric import NO_FACTS, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
@@ -172,7 +173,7 @@ class UnstatedAttributes(Metric):
         interval = _ratio(made, real, data.seed)
         note = (
             "0: the images of each prompt are alike, 1: they vary as real ones do, above 1 is no "
-            f"improvement; over {len(sums)} prompts"
+            f"improvement; over {counted(len(sums), 'prompt')}"
         )
         full = {**protocol, "interval": "bootstrap over prompts"}
         if interval.low is None:
@@ -208,7 +209,8 @@ class UnstatedAttributes(Metric):
             note += "; no interval: that of one kind does not hold near 0"
         elif (count := len(set(clusters))) < _KL_PROMPTS:
             interval = Interval(value=interval.value)
-            note += f"; no interval: it takes {_KL_PROMPTS} prompts, there are {count}"
+            note += f"; no interval: it takes {_KL_PROMPTS} prompts, and there "
+            note += agree(count, f"are {count}")
         full = {
             **protocol,
             "estimator": "leave-one-prompt-out jackknife of the plug-in KL",

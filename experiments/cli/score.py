@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gandiff.common.errors import RequestError
+from gandiff.common.words import counted
 from gandiff.experiments.cli.options import Given, Overrides, read_pairs, takes
 from gandiff.experiments.cli.output import (
     Json,
@@ -135,7 +136,7 @@ def stats(
         echo_json(written)
     else:
         kept = "with features" if written.features else "without features"
-        typer.echo(f"{written.path}: {written.images} images, {written.encoder}, {kept}")
+        typer.echo(f"{written.path}: {counted(written.images, 'image')}, {written.encoder}, {kept}")
 
 
 def _is_run(target: Path) -> bool:

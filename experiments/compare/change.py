@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.words import counted
 from gandiff.evaluate.numerics.paired import PairedMeans, paired_means
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
@@ -115,7 +116,7 @@ def metric_change(
         dataclasses.replace(r, value=float(m.mean()))
         for r, m in zip((x, y), (means.a, means.b), strict=True)
     )
-    return _row(pair, a, b, gap, f"paired, {len(means.prompts)} prompts{few}", farther)
+    return _row(pair, a, b, gap, f"paired, {counted(len(means.prompts), 'prompt')}{few}", farther)
 
 
 def _row(

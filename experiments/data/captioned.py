@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from gandiff.common.errors import RequestError
+from gandiff.common.words import counted
 from gandiff.experiments.data.decode import decode
 from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.data.record import DataRecord, continued, record_pictures
@@ -146,7 +147,7 @@ class FileImages(CaptionedImages):
         listed = list_captioned(source)
         images, good = decode([one.path for one in listed], resolution)
         if not good:
-            raise RequestError(f"none of the {len(listed)} images in {source} could be read")
+            raise RequestError(f"none of {counted(len(listed), 'image')} in {source} could be read")
         pictures = [listed[i] for i in good]
         self.record = record_pictures(source, pictures, _hold_out([one.path for one in pictures]))
         if before is not None:

@@ -22,6 +22,7 @@ from jaxtyping import UInt8
 from gandiff.common.errors import EnvironmentFailure
 from gandiff.common.files import write_atomically
 from gandiff.common.images import UnreadableImageError, open_image, to_rgb
+from gandiff.common.words import counted
 
 _READER = 4  # goes up when the same files give other pixels
 _FEW = 512  # pictures that are not worth starting processes for
@@ -53,7 +54,7 @@ def decode(
         named = [f"{paths[place].name} ({why})" for place, why in unread.items()]
         more = f" and {len(named) - 5} more" if len(named) > 5 else ""
         print(
-            f"warning: {len(named)} of {len(paths)} images could not be read: "
+            f"warning: {len(named)} of {counted(len(paths), 'image')} could not be read: "
             f"{'; '.join(named[:5])}{more}",
             file=sys.stderr,
         )

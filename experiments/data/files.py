@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 from gandiff.common.errors import RequestError
 from gandiff.common.picture_files import is_picture, list_pictures
 from gandiff.common.rows import CAPTION, FILE, find_metadata, is_text, lines, read_rows, read_text
+from gandiff.common.words import agree, counted
 
 _SPLIT, _OTHER_SPLITS = "train", ("validation", "valid", "val", "dev", "test")
 _LAYOUTS = (
@@ -40,12 +41,12 @@ def list_captioned(source: Path) -> list[Captioned]:
     pictures = _listed(source)
     captioned = [one for one in pictures if one.captions]
     if not captioned:
-        have = f"; it has {len(pictures)} images without captions" if pictures else ""
+        have = f"; it has {counted(len(pictures), 'image')} without captions" if pictures else ""
         raise RequestError(f"{source} has no captioned image{have}; {_LAYOUTS}")
     if missing := len(pictures) - len(captioned):
         print(
-            f"warning: {missing} of {len(pictures)} images in {source} have no caption "
-            "and are left out",
+            f"warning: {missing} of {counted(len(pictures), 'image')} in {source} "
+            f"{agree(missing, 'have no caption')} and {agree(missing, 'are left out')}",
             file=sys.stderr,
         )
     return captioned
@@ -105,8 +106,9 @@ def _listing(path: Path) -> list[Captioned]:
     unlisted = [one for one in _pictures(path.parent) if one.resolve() not in named]
     if unlisted:
         print(
-            f"warning: {len(unlisted)} images in {path.parent} are not in {path.name} and are left "
-            "out",
+            f"warning: {counted(len(unlisted), 'image')} in {path.parent} "
+            f"{agree(len(unlisted), 'are not in')} {path.name} and "
+            f"{agree(len(unlisted), 'are left out')}",
             file=sys.stderr,
         )
     return listed

@@ -15,6 +15,7 @@ from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import SuiteFacts
 from gandiff.common.subsets import drawn_order
+from gandiff.common.words import agree, counted
 from gandiff.experiments.plugins.registry import suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 
@@ -100,7 +101,8 @@ def open_suite(
         suite = _installed(found, split, prompts)
     if prompts is not None and len(suite.prompts) < prompts:
         raise RequestError(
-            f"the suite {name} has {len(suite.prompts)} prompts; {prompts} were asked for"
+            f"the suite {name} has {counted(len(suite.prompts), 'prompt')}; {prompts} "
+            f"{agree(prompts, 'were asked for')}"
         )
     chosen = _in_order(suite.prompts[:prompts], limit is not None, begun)
     return dataclasses.replace(suite, prompts=tuple(chosen[:limit]))

@@ -7,14 +7,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gandiff.common.contents import ContentLedger
+from gandiff.common.words import counted
 from gandiff.experiments.runs.plan import Batch
 from gandiff.experiments.runs.store import ImageEntry
 from gandiff.models.generator import Generator
 
-CHANGED = "have changed since they were read"
-APPEARED = "were missing and are there now"
-GONE = "were read and are gone"
-UNKNOWN = "are read again: the run does not say what it read"
+CHANGED, APPEARED, GONE, UNKNOWN = "changed", "appeared", "gone", "unknown"
+_SAID = {  # of one picture and of several
+    CHANGED: ("has changed since it was read", "have changed since they were read"),
+    APPEARED: ("was missing and is there now", "were missing and are there now"),
+    GONE: ("was read and is gone", "were read and are gone"),
+    UNKNOWN: (
+        "is read again: the run does not say what it read",
+        "are read again: the run does not say what it read",
+    ),
+}
 
 
 class Outdated(NamedTuple):
@@ -57,7 +64,9 @@ def say_outdated(name: str, outdated: Mapping[str, Outdated]) -> list[str]:
         named = dict.fromkeys(file.name for file in files if file is not None)
         listed = ", ".join(list(named)[:3]) + (", ..." if len(named) > 3 else "")
         which = f" ({listed})" if listed else ""
-        lines.append(f"{name}: {len(files)} pictures {how}{which}")
+        one, many = _SAID[how]
+        said = counted(len(files), f"picture {one}", f"pictures {many}")
+        lines.append(f"{name}: {said}{which}")
     return lines
 
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from gandiff.common.errors import environment_failure, reason_of
 from gandiff.common.images import BETWEEN
+from gandiff.common.words import agree, counted
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.freshness import say_outdated
 from gandiff.experiments.runs.loading import in_turn, loaded
@@ -73,7 +74,8 @@ def _announce(run: Run, name: str, work: Sequence[Work], quiet: bool) -> None:
     if failed and not quiet:
         why = most_common_reason(failed)
         print(
-            f"{name}: trying {len(failed)} failed images again (last time: {why})", file=sys.stderr
+            f"{name}: trying {counted(len(failed), 'failed image')} again (last time: {why})",
+            file=sys.stderr,
         )
 
 
@@ -125,7 +127,8 @@ def call(
         made = [Generation(image=None, status="failed", reason=reason_of(error))] * len(requests)
     seconds = time.perf_counter() - start
     if len(made) != len(requests):
-        reason = f"the generator returned {len(made)} images for {len(requests)} requests"
+        got, asked = counted(len(made), "image"), counted(len(requests), "request")
+        reason = f"the generator returned {got} for {asked}"
         made = [Generation(image=None, status="failed", reason=reason)] * len(requests)
     return made, seconds
 
@@ -142,18 +145,19 @@ def oddities(run: Run, name: str) -> list[str]:
     """What the generator remarked, and what went wrong with its images, a line for each kind."""
     entries = run.entries(name)
     facts = run.record.generators.get(name, {})
+    total = counted(len(entries), "image")
     lines = [f"{name}: {remark}" for remark in facts.get("remarks") or ()]
     if run.is_lookup(name):
         odd = Counter(r for e in entries if e.status == "ok" for r in _remarks(e.reason))
-        lines += [f"{name}: {n} of {len(entries)} images {words}" for words, n in odd.items()]
+        lines += [f"{name}: {n} of {total} {agree(n, words)}" for words, n in odd.items()]
     for status in ("failed", "filtered"):
         if chosen := [entry for entry in entries if entry.status == status]:
             count, why = len(chosen), most_common_reason(chosen)
-            lines.append(f"{name}: {count} of {len(entries)} images {status} ({why})")
+            lines.append(f"{name}: {count} of {total} {status} ({why})")
     if not run.is_lookup(name) and (left := [entry for entry in entries if given_up(entry)]):
         lines.append(
-            f"{name}: {len(left)} images failed {left[0].attempts} times and are not tried again "
-            "unless --retry asks for it"
+            f"{name}: {counted(len(left), 'image')} failed {left[0].attempts} times and "
+            f"{agree(len(left), 'are not tried again')} unless --retry asks for it"
         )
     lines += [f"{name}: {line}" for line in _cut_prompts(entries)]
     sizes = Counter((e.width, e.height) for e in entries if e.path)
@@ -172,14 +176,13 @@ def _cut_prompts(entries: Sequence[ImageEntry]) -> list[str]:
     )
     lines = []
     for (short, full), count in groups.items():
+        longer = f"{counted(count, 'prompt is', 'prompts are')} longer than"
         if full:
-            lines.append(
-                f"{count} prompts are longer than {', '.join(short)} reads; "
-                f"read to the end by {', '.join(full)}"
-            )
+            by = f"read to the end by {', '.join(full)}"
+            lines.append(f"{longer} {', '.join(short)} reads; {by}")
         else:
             reads = "its text encoder reads" if len(short) == 1 else "its text encoders read"
-            lines.append(f"{count} prompts are longer than {reads}")
+            lines.append(f"{longer} {reads}")
     return lines
 
 

@@ -19,6 +19,7 @@ from gandiff.common.run_record import (
     RunRecord,
     read_record,
 )
+from gandiff.common.words import counted
 from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite
@@ -210,7 +211,9 @@ def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
 
 def _all_used(run: Run) -> list[str]:
     limit, prompts = run.comparison.suite.limit, len(run.suite.prompts)
-    said = f"the suite has {prompts} prompts, fewer than the limit of {limit}; all are used"
+    said = (
+        f"the suite has {counted(prompts, 'prompt')}, fewer than the limit of {limit}; all are used"
+    )
     return [said] if limit is not None and limit > prompts else []
 
 

@@ -11,6 +11,7 @@ from typing import Any
 from gandiff.common.errors import RequestError, show
 from gandiff.common.files import read_lines
 from gandiff.common.run_record import PROMPTS, RECORD, GeneratorPlan, RunRecord, read_record
+from gandiff.common.words import agree, counted
 from gandiff.experiments.config.paths import WEIGHTS
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
@@ -174,7 +175,10 @@ def _outside(old: Identity, now: Identity) -> list[str]:
 
 def _prompt_differences(suite: PromptSuite, recorded: Sequence[Prompt]) -> list[str]:
     if len(recorded) > len(suite.prompts):
-        return [f"it has {len(recorded)} prompts and {len(suite.prompts)} are asked for here"]
+        return [
+            f"it has {counted(len(recorded), 'prompt')} and {len(suite.prompts)} "
+            f"{agree(len(suite.prompts), 'are asked for')} here"
+        ]
     for old, prompt in zip(recorded, suite.prompts, strict=False):
         seen = (old.id, old.text, old.negative_prompt)
         if seen != (prompt.id, prompt.text, prompt.negative_prompt):

@@ -6,6 +6,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Sequence
 
+from gandiff.common.words import counted
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import ImageEntry
@@ -89,5 +90,5 @@ def without_images(run: Run) -> dict[str, str]:
 def most_common_reason(entries: Sequence[ImageEntry]) -> str:
     """The reason that most of these have, and how many others there are."""
     reasons = Counter(entry.reason or "no reason given" for entry in entries)
-    others = f", and {len(reasons) - 1} other reasons" if len(reasons) > 1 else ""
+    others = f", and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
     return f"{reasons.most_common(1)[0][0]}{others}"

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.features.weights import missing_weights
 from gandiff.evaluate.metric import Metric, PlannedSets
 from gandiff.evaluate.result import MetricSpec
@@ -52,9 +53,10 @@ def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
         return Findings(problems=[str(error)])
     asked = comparison.reference.images if comparison.reference else None
     if references is not None:
-        seen.facts.append(f"reference: {references} images")
+        seen.facts.append(f"reference: {counted(references, 'image')}")
         if asked is not None and references < asked:
-            seen.remarks.append(f"reference.images: {asked} asked for, {references} are there")
+            there = f"{references} {agree(references, 'are there')}"
+            seen.remarks.append(f"reference.images: {asked} asked for, {there}")
     planned = _planned(comparison, suite, references)
     for field, metric in _metrics(comparison):
         if said := metric.shortage(planned):

@@ -13,6 +13,7 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
+from gandiff.common.words import counted
 from gandiff.evaluate.checks import copies_remark
 from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.features.cache import FeatureCache
@@ -97,7 +98,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     """
     unknown = run.batches.keys() - run.record.unmade.keys()  # why they are not made
     if waiting := sum(len(run.missing(name)) for name in unknown):
-        run.warn(f"{waiting} batches of images are not made yet and not in the scores")
+        batches = counted(waiting, "batch of images is", "batches of images are")
+        run.warn(f"{batches} not made yet and not in the scores")
     for line in _sources_moved_on(run):
         run.warn(line)
     if untimed := not_timed(run):

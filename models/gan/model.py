@@ -75,7 +75,7 @@ class TextToImageGan(
         """Say by ``warnings.warn`` how many prompts are longer than the text encoder reads."""
         cut = sum(unread > 0 for unread in self.text.truncated(prompts))
         if cut:
-            message = truncation_message(cut, len(prompts), "prompts", self.text.tokenizer)
+            message = truncation_message(cut, len(prompts), "prompt", self.text.tokenizer)
             warnings.warn(message, stacklevel=stacklevel)
 
     @torch.inference_mode()

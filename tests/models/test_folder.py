@@ -153,7 +153,7 @@ def test_bad_folders_are_told(tmp_path: Path) -> None:
     with pytest.raises(GeneratorError, match="holds no image files"):
         make(tmp_path)
     (tmp_path / "broken.png").write_bytes(b"\x89PNG and nothing more")
-    with pytest.raises(GeneratorError, match=r"none of the 1 files .* can be read .* broken\.png"):
+    with pytest.raises(GeneratorError, match=r"none of 1 file .* can be read .* broken\.png"):
         make(tmp_path)
 
 

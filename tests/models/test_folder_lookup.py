@@ -122,7 +122,7 @@ def test_files_of_more_samples_belong_to_their_prompts(tmp_path: Path) -> None:
 def test_one_name_with_two_endings_is_remarked(tmp_path: Path) -> None:
     preview, files = look(tmp_path, asked(["a"]), ["a_0.jpg", "a_0.png"])
     assert files == ["a_0.png"]
-    assert "1 files in" in said(preview)
+    assert "1 file in" in said(preview)
     assert "(a_0.jpg)" in said(preview)
 
 
@@ -135,7 +135,7 @@ def test_names_that_start_at_zero_are_noticed(tmp_path: Path) -> None:
     ((field, problem),) = preview.problems
     assert field == "pattern"
     assert "1 of 8 files" in problem
-    assert "belong to no prompt (0.png)" in problem
+    assert "belongs to no prompt (0.png)" in problem
     assert "names start at 0, prompts at 1; pattern '{index-1}' would find 8" in problem
     mended, files = look(tmp_path, asked(numbered(8)), pattern="{index-1}.png")
     assert files == names
@@ -149,7 +149,7 @@ def test_names_that_start_at_zero_and_reach_far_enough_are_remarked(
     names = [f"{i}.png" for i in range(8)] + extra
     preview, _ = look(tmp_path, asked(numbered(8)), names, pattern="{index}.png")
     assert not preview.problems
-    assert "belong to no prompt (0.png" in said(preview)
+    assert "to no prompt (0.png" in said(preview)
     assert "names start at 0, prompts at 1" in said(preview)
 
 
@@ -342,7 +342,7 @@ def test_a_mapping_may_give_one_file_to_two_prompts_and_it_is_said(tmp_path: Pat
     write_rows(tmp_path, rows)
     preview, files = look(tmp_path, asked(numbered(2)), mapping="m.jsonl")
     assert files == ["a.png", "a.png"]
-    assert "1 files are given to several prompts by m.jsonl (a.png)" in said(preview)
+    assert "1 file is given to several prompts by m.jsonl (a.png)" in said(preview)
     assert "1 of 2 files" in said(preview)
     assert "(b.png)" in said(preview)
 

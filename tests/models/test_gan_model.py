@@ -180,7 +180,7 @@ def test_prompts_that_are_cut_are_told(gan: TextToImageGan) -> None:
         lambda: editing.interpolate_prompts(gan, LONG, "a blue ring", [1, 2, 3], steps=2),
         lambda: editing.mix_styles(gan, mixed, mixed),
     ):
-        with pytest.warns(UserWarning, match="^1 of 2 prompts are longer than the 16 ") as told:
+        with pytest.warns(UserWarning, match="^1 of 2 prompts is longer than the 16 ") as told:
             paint()
         assert len(told) == 1
 

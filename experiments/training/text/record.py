@@ -114,7 +114,7 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
     chunks = (texts[i : i + _CHUNK] for i in range(0, len(texts), _CHUNK))
     cut = sum(unread > 0 for chunk in chunks for unread in encoder.truncated(chunk))
     if cut:
-        message = truncation_message(cut, len(texts), "captions", encoder.tokenizer)
+        message = truncation_message(cut, len(texts), "caption", encoder.tokenizer)
         print(f"warning: {message}", file=sys.stderr)
     return {"captions": {"count": len(texts), "cut": cut, "tokens": limit}}
 

@@ -25,13 +25,13 @@ FRAMES = "first"  # of a file with several; what a protocol says of it
 ODDITIES = {
     "alpha": "have an alpha channel or a transparent colour, laid over white without alpha=drop",
     "grey": "are grey; the one channel was repeated",
-    "cmyk": "are CMYK and were converted to RGB",
-    "palette": "have a colour palette and were converted to RGB",
+    "cmyk": "are CMYK, converted to RGB",
+    "palette": "have a colour palette, converted to RGB",
     "16-bit": "have more than 8 bits a channel, reduced to 8",
     "animated": "have several frames or pages; the first was taken",
-    "jpeg": "are JPEG files; against lossless files that moves distribution metrics",
+    "jpeg": "are JPEG; against lossless files that moves distribution metrics",
     "turned": "were turned upright, as the camera recorded",
-    "lab": "are in the colour space L*a*b* and were converted to RGB",
+    "lab": "are in the colour space L*a*b*, converted to RGB",
 }
 BETWEEN = " / "  # stands between the remarks on one file
 # PIL's names of the formats that are read, with their modules. Others are not even tried: some

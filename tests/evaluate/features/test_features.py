@@ -12,6 +12,7 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.images import ODDITIES
+from gandiff.common.words import agree
 from gandiff.evaluate.extractors.torch_inference import by_size
 from gandiff.evaluate.features import cache as module
 from gandiff.evaluate.features.cache import FeatureCache
@@ -203,8 +204,8 @@ def test_odd_files_are_read_and_counted(
         cache = FeatureCache(tmp_path / "f")
         cache("scenes", [odd, plain])
         cache("scenes", [odd, plain])
-        said = [w for w in cache.warnings() if ODDITIES[mode] in w]
-        assert said == [f"1 of 2 images {ODDITIES[mode]}"]
+        said = [w for w in cache.warnings() if agree(1, ODDITIES[mode]) in w]
+        assert said == [f"1 of 2 images {agree(1, ODDITIES[mode])}"]
 
 
 def test_plain_files_have_no_oddities_and_mixed_sizes_are_said(

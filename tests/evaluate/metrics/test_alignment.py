@@ -56,7 +56,7 @@ def test_truncated_prompts_are_counted_once_a_prompt(make_input: Make) -> None:
         .results[0]
     )
     assert (row.protocol["prompts"], row.protocol["truncated_prompts"]) == (2, 1)
-    assert row.note.endswith("1 of 2 prompts were truncated")
+    assert row.note.endswith("1 of 2 prompts was truncated")
     assert row.metric == "clip_score(model=ViT-B-32/openai)"
 
 
@@ -225,7 +225,7 @@ def test_scene_accuracy_errors(make_input: Make, write_image: Write, judge: Read
     record = write_image("a.png", pixels(0, 0), expected=expect("star", None))
     record.path.unlink()
     data = dataclasses.replace(make_input(normal(2, 2)), images=[record])
-    with pytest.raises(MetricError, match=r"1 of 1 image files cannot be read: .*a\.png"):
+    with pytest.raises(MetricError, match=r"1 of 1 image file cannot be read: .*a\.png"):
         SceneAccuracy().measure(data)
     with pytest.raises(MetricError, match="takes judge"):
         SceneAccuracy(classifier="a")

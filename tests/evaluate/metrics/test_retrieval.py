@@ -137,7 +137,7 @@ def test_truncated_prompts_are_counted(make_input: Make) -> None:
     data = make_input(normal(2, 2), texts={"p0": np.ones(2), "long" * 9: np.array([1.0, 0.0])})
     row = RPrecision(model="scenes").measure(with_prompts(data, ["p0", "long" * 9])).results[0]
     assert row.protocol["truncated_prompts"] == 1
-    assert row.note.endswith("1 of 2 prompts were truncated")
+    assert row.note.endswith("1 of 2 prompts was truncated")
 
 
 def coverage(make_input: Make, sims: int, prompts: int, candidates: int | None) -> float:

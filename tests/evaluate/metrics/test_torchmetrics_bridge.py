@@ -149,7 +149,7 @@ def test_images_without_a_counterpart_are_counted(data: MetricInput) -> None:
     )
     output = metric.measure(dataclasses.replace(data, images=[extra, *data.images]))
     assert output.results[0].images == 16
-    assert output.results[0].note == "1 images have no real counterpart and were left out"
+    assert output.results[0].note == "1 image has no real counterpart and was left out"
     assert np.isnan(output.per_image[str(metric.spec)]).tolist() == [True] + [False] * 16
 
 

@@ -110,10 +110,10 @@ LONG = "a red star " * 20  # the toy reads 16 tokens
 @pytest.mark.parametrize(
     ("words", "count"),
     [
-        (["truncation", LONG, TWO], "1 of 2"),
-        (["interpolate", LONG, TWO], "1 of 2"),
-        (["interpolate", LONG], "1 of 1"),
-        (["mix", LONG, TWO, f"{LONG} on white"], "2 of 3"),
+        (["truncation", LONG, TWO], "1 of 2 prompts is"),
+        (["interpolate", LONG, TWO], "1 of 2 prompts is"),
+        (["interpolate", LONG], "1 of 1 prompt is"),
+        (["mix", LONG, TWO, f"{LONG} on white"], "2 of 3 prompts are"),
     ],
 )
 def test_prompts_that_are_cut_are_told_on_one_line(
@@ -128,8 +128,8 @@ def test_prompts_that_are_cut_are_told_on_one_line(
         out, err = capsys.readouterr()
         assert json.loads(out)["rows"]
         assert err == (
-            f"warning: {count} prompts are longer than the 16 tokens that the text encoder reads; "
-            "their ends are cut\n"
+            f"warning: {count} longer than the 16 tokens that the text encoder reads; "
+            + ("their ends are cut\n" if count.endswith("are") else "its end is cut\n")
         )
 
 

@@ -231,7 +231,7 @@ def test_bad_files_are_counted_and_named(folder: Path, capsys: pytest.CaptureFix
             "jsonl:1: file_name must be a string, got null",
         ),
         ([], "has no captioned image; write a metadata.jsonl"),
-        ([{"file_name": "gone.png", "text": "a"}], "none of the 1 images in"),
+        ([{"file_name": "gone.png", "text": "a"}], "none of 1 image in"),
     ],
 )
 def test_bad_listings_are_refused(folder: Path, rows: list[object], says: str) -> None:

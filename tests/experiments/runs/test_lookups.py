@@ -99,7 +99,7 @@ def test_what_is_found_in_part_is_made_and_said(
         warned = capsys.readouterr().err
         assert "mine: 8 of 16 images found" in warned
         assert "1 of 9 files in" in warned
-        assert "belong to no prompt (grid.png)" in warned
+        assert "belongs to no prompt (grid.png)" in warned
         run(tmp_path / "toys.yaml")
     assert record(tmp_path / "run")["counts"]["mine"] == {
         **record(tmp_path / "run")["counts"]["mine"],
@@ -145,7 +145,7 @@ def test_copies_are_said_with_their_names(
     assert run(file) == 0
     assert main(["score", str(tmp_path / "run"), "-q"]) in (0, 1)
     warned = capsys.readouterr().err
-    assert "1 of 6 images are copies of others" in warned
+    assert "1 of 6 images is a copy of another" in warned
     assert "such as 00001_0.png and 00004_0.png" in warned
 
 

@@ -204,8 +204,8 @@ def test_pictures_that_appear_and_go(tmp_path: Path) -> None:
     (tmp_path / "mj" / "00004_0.png").unlink()
     again = run(file)
     assert again.warnings[:2] == [
-        "mj: 1 pictures were missing and are there now (00002_0.png)",
-        "mj: 1 pictures were read and are gone",
+        "mj: 1 picture was missing and is there now (00002_0.png)",
+        "mj: 1 picture was read and is gone",
     ]
     assert {e["prompt_id"] for e in log_lines(again.folder) if e["status"] == "failed"} == {"00004"}
     assert values(again.folder) == fresh(file)

@@ -191,7 +191,7 @@ def test_images_made_elsewhere_may_have_any_size(tmp_path: Path) -> None:
 
 def test_prompts_that_are_cut_are_counted(tmp_path: Path) -> None:
     folder = make(write_comparison(tmp_path, prompts=["a", "LONG b"]))
-    assert "toy: 1 prompts are longer than its text encoder reads" in record(folder)["warnings"]
+    assert "toy: 1 prompt is longer than its text encoder reads" in record(folder)["warnings"]
     assert log_lines(folder)[2]["truncated_tokens"] == {"text": 3}
 
 

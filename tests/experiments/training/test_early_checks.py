@@ -293,8 +293,8 @@ def test_two_processes_say_everything_once(pictures: str, tmp_path: Path) -> Non
     warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
     assert [line.split(" images ")[0] for line in warnings[:1]] == ["warning: 1 of 5"]
     assert warnings[1:] == [
-        "warning: 1 of 4 captions are longer than the 32 tokens that the text encoder reads; "
-        "their ends are cut"
+        "warning: 1 of 4 captions is longer than the 32 tokens that the text encoder reads; "
+        "its end is cut"
     ]
     record = read(tmp_path / "out")
     assert (record["images"], record["processes"], record["finished"]) == (16, 2, True)
