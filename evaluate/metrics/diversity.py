@@ -33,9 +33,7 @@ def vendi_score(kernel: Float[np.ndarray, "n n"], q: float = 1.0) -> float:
 
 
 def vendi_of_features(features: Float[np.ndarray, "n d"], q: float = 1.0) -> float:
-    """Vendi score with the cosine kernel; for n > d through the d x d matrix with the same
-    eigenvalues.
-    """
+    """Vendi score with the cosine kernel; for n > d by the d x d matrix of the same eigenvalues."""
     rows = unit_length(features)
     gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
     return _effective_number(np.linalg.eigvalsh(gram / len(rows)), q)
@@ -192,8 +190,7 @@ class PromptDiversity(Metric):
             direction="higher",
             images=len(data.images),
             protocol=self._protocol(data),
-            note=f"mean over {counted(len(own), 'prompt')}; "
-            "there are no real images of them to compare with",
+            note=f"mean over {counted(len(own), 'prompt')}; without real images to compare with",
         )
 
     def _ratio(
