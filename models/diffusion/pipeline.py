@@ -13,9 +13,8 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import arguments, max_sequence_length, note
 from gandiff.models.diffusion.facts import check_call, describe, family, resolution
 from gandiff.models.diffusion.index import PipelineIndex
-from gandiff.models.diffusion.schedulers import check_options, named_class
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
-from gandiff.models.diffusion.solvers import choose_solver
+from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
 from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import (
     Generation,
@@ -46,7 +45,7 @@ class DiffusersGenerator(Generator):
         self._name = name
         self._settings = settings
         self._shared: Shared[Any] | None = None
-        self._scheduler: Any = None
+        self._solver: ChosenSolver | None = None
         self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
         self._source = find_source(settings)
@@ -93,7 +92,7 @@ class DiffusersGenerator(Generator):
         held = shared(self.sharing_key(device, dtype))
         with held.lock:
             pipe = held.load(lambda: load_pipeline(self._source, self._settings, device, dtype))
-            self._scheduler = choose_solver(pipe, self._settings)
+            self._solver = choose_solver(pipe, self._settings)
             check_call(type(pipe), self._settings.extra)
         self._shared = held
         with self._ready():
@@ -138,24 +137,16 @@ class DiffusersGenerator(Generator):
     def unload(self) -> None:
         """Let go of the pipeline; the last generator that does so gives its memory back."""
         if self._shared is not None:
-            self._shared = self._scheduler = None
+            self._shared = self._solver = None
             free_memory()
 
     @contextlib.contextmanager
     def _ready(self) -> Iterator[Any]:
         """The pipeline with this generator's solver in place, which no other generator sees."""
-        if self._shared is None:
+        if self._shared is None or self._solver is None:
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        with self._shared.lock:
-            pipe = self._shared.value
-            as_loaded = getattr(pipe, "scheduler", None)
-            if as_loaded is not None:
-                pipe.scheduler = self._scheduler
-            try:
-                yield pipe
-            finally:
-                if as_loaded is not None:
-                    pipe.scheduler = as_loaded
+        with self._shared.lock, self._solver.in_place():
+            yield self._shared.value
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
@@ -165,6 +156,9 @@ class DiffusersGenerator(Generator):
         call = arguments(pipe, self._settings, requests)
         with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
             images = images_of(pipe(**call))
+        if self._solver is not None:
+            ran = {**self._facts["settings"], **self._solver.used()}
+            self._facts = {**self._facts, "settings": ran}
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
@@ -186,18 +180,15 @@ class DiffusersGenerator(Generator):
         ]
 
     def _check_open(self, index: PipelineIndex) -> None:
-        """Check ``extra`` and ``scheduler_options``, whose names and types diffusers knows; it is
+        """Check the solver, its options and ``extra``, whose names and types diffusers knows; it is
         imported where there are any.
         """
         settings = self._settings
-        if not settings.extra and not settings.scheduler_options:
+        check_solver(settings, index.parts.get("scheduler", ("", ""))[1], self._source.directory)
+        if not settings.extra:
             return
         import diffusers
 
-        _, own = index.parts.get("scheduler", ("", ""))
-        solver = getattr(diffusers, named_class(settings.scheduler, own), None)
-        if solver is not None:
-            check_options(solver, settings.scheduler_options)
         pipeline = getattr(diffusers, index.called, None)
         if pipeline is not None:
             check_call(pipeline, settings.extra)

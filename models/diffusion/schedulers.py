@@ -1,4 +1,4 @@
-"""The solvers that may replace a pipeline's own, by name; imports nothing heavy.
+"""The solvers that may replace a pipeline's own, by name and kind of model; nothing heavy.
 
 diffusers' own list of compatible solvers is not used: it contains ``EDMEuler``, which runs on any
 network and draws garbage unless that was trained with EDM's preconditioning, and ``DPMSolverSDE``,
@@ -12,20 +12,31 @@ from __future__ import annotations
 import dataclasses
 import inspect
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
 
+Kind = Literal["noise", "flow", "edm"]
+CLIPPING = ("clip_sample", "thresholding")
+
 
 @dataclasses.dataclass(frozen=True)
 class Solver:
-    """A scheduler class of diffusers and the options that make it the solver meant."""
+    """The scheduler classes of diffusers that make a solver, and the options that they need."""
 
     cls: str
+    """For models that were trained on discrete steps of variance-preserving noise."""
     options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
-    flow: str | None = None  # the class for flow-matching pipelines, None where there is none
+    flow: str | None = None
+    """For flow matching, None where no class can."""
+    edm: str | None = None
+    """For EDM's preconditioning (Karras et al. 2022), None where no class can."""
+
+    def named(self, kind: Kind) -> str | None:
+        """Return the name of the class for one kind of model."""
+        return {"noise": self.cls, "flow": self.flow, "edm": self.edm}[kind]
 
 
 SOLVERS: Mapping[str, Solver] = {
@@ -33,7 +44,9 @@ SOLVERS: Mapping[str, Solver] = {
     "ddpm": Solver("DDPMScheduler"),
     # Without skip_prk_steps the first three steps cost four evaluations each (Runge-Kutta warm-up).
     "pndm": Solver("PNDMScheduler", {"skip_prk_steps": True}),
-    "euler": Solver("EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler"),
+    "euler": Solver(
+        "EulerDiscreteScheduler", flow="FlowMatchEulerDiscreteScheduler", edm="EDMEulerScheduler"
+    ),
     "euler_ancestral": Solver("EulerAncestralDiscreteScheduler"),
     "heun": Solver("HeunDiscreteScheduler", flow="FlowMatchHeunDiscreteScheduler"),
     "kdpm2": Solver("KDPM2DiscreteScheduler"),
@@ -42,6 +55,7 @@ SOLVERS: Mapping[str, Solver] = {
         "DPMSolverMultistepScheduler",
         {"algorithm_type": "dpmsolver++"},
         flow="DPMSolverMultistepScheduler",
+        edm="EDMDPMSolverMultistepScheduler",
     ),
     "sde-dpmsolver++": Solver("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
     "dpmsolver++_singlestep": Solver(
@@ -54,6 +68,53 @@ SOLVERS: Mapping[str, Solver] = {
     "tcd": Solver("TCDScheduler"),
 }
 
+_NOISE = (
+    *("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "PNDM", "LCM", "TCD", "SASolver"),
+    *("EulerDiscrete", "EulerAncestralDiscrete", "HeunDiscrete", "LMSDiscrete", "DPMSolverSDE"),
+    *("KDPM2Discrete", "KDPM2AncestralDiscrete", "DPMSolverMultistep", "DPMSolverSinglestep"),
+    *("DEISMultistep", "UniPCMultistep", "CogVideoXDDIM", "CogVideoXDPM"),
+)
+_FLOW = ("FlowMatchEulerDiscrete", "FlowMatchHeunDiscrete", "FlowMatchLCM")
+_EDM = ("EDMEuler", "EDMDPMSolverMultistep")
+
+
+def kind_of(cls: str, config: Mapping[str, Any]) -> Kind | None:
+    """Return which kind of model a scheduler of this class and configuration belongs to.
+
+    None where no solver of the table can replace it: diffusion over tokens, consistency models with
+    a schedule of their own, Wuerstchen's, and networks that are given the logarithm of sigma.
+    """
+    name = cls.removesuffix("Scheduler")
+    if name in _FLOW:
+        return "flow"
+    if name in _EDM:
+        return "edm"
+    if name not in _NOISE or config.get("timestep_type") == "continuous":
+        return None
+    by_flow = config.get("prediction_type") == "flow_prediction" or config.get("use_flow_sigmas")
+    return "flow" if by_flow else "noise"
+
+
+def solver_class(name: str, cls: str, config: Mapping[str, Any]) -> str:
+    """Return the class that makes the solver ``name`` of a pipeline whose scheduler has this class.
+
+    Raises ``GeneratorError`` where there is none that can drive the model.
+    """
+    kind = kind_of(cls, config)
+    if kind is None:
+        raise GeneratorError(
+            f"the scheduler {name!r} cannot replace the {cls} that the pipeline came with: its "
+            "network was trained for that one; leave scheduler out"
+        )
+    named = SOLVERS[name].named(kind)
+    if named is None:
+        model = {"flow": "a flow-matching pipeline", "edm": "a pipeline of EDM's kind"}[kind]
+        able = ", ".join(key for key, solver in SOLVERS.items() if solver.named(kind))
+        raise GeneratorError(
+            f"the scheduler {name!r} cannot drive {model} (it came with {cls}); use one of {able}"
+        )
+    return named
+
 
 def check_scheduler_name(name: str) -> str:
     """Return the name; raises ``ValueError`` with the nearest one if no solver is called so."""
@@ -63,82 +124,20 @@ def check_scheduler_name(name: str) -> str:
     return name
 
 
-def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any:
-    """Build the solver ``name`` from the scheduler that the pipeline came with.
+def check_options(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options to build ``cls`` with.
 
-    It takes over the original configuration, so noise schedule, prediction type, time-step spacing
-    and zero-SNR rescaling stay those of the training; ``options`` come on top. Pass the scheduler
-    as it was loaded: converting one that is already a conversion would lose what the first one does
-    not know. Raises ``GeneratorError`` for options that the class does not have, and for a solver
-    that cannot drive a flow-matching pipeline.
-    """
-    import diffusers
-
-    solver = SOLVERS[name]
-    flow = is_flow(original)
-    if flow and solver.flow is None:
-        able = ", ".join(key for key, value in SOLVERS.items() if value.flow is not None)
-        raise GeneratorError(
-            f"the scheduler {name!r} cannot drive a flow-matching pipeline "
-            f"(it came with {type(original).__name__}); use one of {able}"
-        )
-    cls = getattr(diffusers, solver.flow if flow and solver.flow else solver.cls)
-    check_options(cls, options)
-    preset = {**solver.options, **_flow_options(cls, original)} if flow else solver.options
-    return _built(cls, original, {**preset, **options})
-
-
-def with_options(original: Any, options: Mapping[str, Any]) -> Any:
-    """Return the pipeline's own solver with some options changed."""
-    check_options(type(original), options)
-    return _built(type(original), original, options)
-
-
-def check_options(cls: type, options: Mapping[str, Any]) -> None:
-    """Raise ``GeneratorError`` with the nearest name for an option that ``cls`` does not have, and
-    for a value of a type that it does not take.
+    Clipping may be switched off for a class that could not do it: that gives up what the
+    pipeline's own class does. Raises ``GeneratorError`` with the nearest name for an option that
+    the class does not have, and for a value of a type that it does not take.
     """
     known = [key for key in inspect.signature(cls).parameters if key not in ("args", "kwargs")]
-    for key in options:
+    kept = {k: v for k, v in options.items() if k in known or k not in CLIPPING or v is not False}
+    for key in kept:
         if key not in known:
             raise GeneratorError(f"{cls.__name__} has no option {key!r}{did_you_mean(key, known)}")
     try:
-        check_values(cls, options)
+        check_values(cls, kept)
     except SettingError as error:
         raise GeneratorError(f"scheduler_options.{error} (of {cls.__name__})") from None
-
-
-def named_class(name: str | None, own: str) -> str:
-    """The class that drives a pipeline which came with the scheduler class ``own``."""
-    if name is None:
-        return own
-    return (own.startswith("FlowMatch") and SOLVERS[name].flow) or SOLVERS[name].cls
-
-
-def _built(cls: Any, original: Any, options: Mapping[str, Any]) -> Any:
-    try:
-        return cls.from_config(dict(original.config), **options)
-    except Exception as error:  # each solver checks its options in a way of its own
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise GeneratorError(
-            f"{cls.__name__} cannot be built with these options: {reason}"
-        ) from error
-
-
-def is_flow(scheduler: Any) -> bool:
-    """Say whether a scheduler belongs to a flow-matching model."""
-    config = scheduler.config
-    return (
-        type(scheduler).__name__.startswith("FlowMatch")
-        or config.get("prediction_type") == "flow_prediction"
-        or bool(config.get("use_flow_sigmas"))
-    )
-
-
-def _flow_options(cls: type, original: Any) -> dict[str, Any]:
-    """Give a multistep solver the flow settings that ``FlowMatch*`` schedulers have built in."""
-    if cls.__name__.startswith("FlowMatch"):
-        return {}
-    shift = original.config.get("flow_shift", original.config.get("shift", 1.0))
-    wanted = {"use_flow_sigmas": True, "prediction_type": "flow_prediction", "flow_shift": shift}
-    return {k: v for k, v in wanted.items() if k in inspect.signature(cls).parameters}
+    return kept

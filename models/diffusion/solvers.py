@@ -1,45 +1,179 @@
-"""The solver that the settings name, for calls of a pipeline, and whether it can make the steps."""
+"""The solver that calls of a pipeline are made with: chosen, tried, put in place, observed."""
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import functools
+import inspect
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.schedulers import build_scheduler, with_options
+from gandiff.common.files import read_json
+from gandiff.models.diffusion.conversion import build_scheduler, with_options
+from gandiff.models.diffusion.patching import replaced
+from gandiff.models.diffusion.schedulers import check_options, kind_of, solver_class
 from gandiff.models.diffusion.settings import DiffusersSettings
 
 
-def choose_solver(pipe: Any, settings: DiffusersSettings) -> Any:
-    """The scheduler that calls of a pipeline are made with, which is left as it was loaded; None
-    where it has no single one.
+class ChosenSolver:
+    """The scheduler of one generator for a pipeline that others may share, and what it did.
+
+    ``scheduler`` is None where the pipeline has no single one.
+    """
+
+    def __init__(self, pipe: Any, scheduler: Any, replaced: bool) -> None:
+        self.scheduler = scheduler
+        self._replaced = replaced
+        self._holders = holders(pipe)
+        self._calls = 0
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[None]:
+        """Have the pipeline use this scheduler, and count its steps, until the end of the block.
+
+        A pipeline that combines others holds its scheduler twice; the inner one denoises.
+        """
+        if self.scheduler is None:
+            yield
+            return
+        step = self.scheduler.step
+
+        @functools.wraps(step)  # pipelines look at its signature
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self._calls += 1
+            return step(*args, **kwargs)
+
+        with contextlib.ExitStack() as places:
+            places.enter_context(replaced(self.scheduler, "step", counted))
+            for holder in self._holders:
+                places.enter_context(replaced(holder, "scheduler", self.scheduler))
+            yield
+
+    def used(self) -> dict[str, Any]:
+        """Return what the calls so far have used: the class and how many timesteps it made.
+
+        Empty before the first call. Raises ``GeneratorError`` where a call never asked the solver
+        that was put in place.
+        """
+        if self.scheduler is None:
+            return {}
+        if self._calls == 0:
+            if self._replaced:
+                raise GeneratorError(
+                    f"the pipeline never called the {type(self.scheduler).__name__} that was put "
+                    "in the place of its own scheduler; leave scheduler and scheduler_options out"
+                )
+            return {}
+        return {
+            "scheduler_class": type(self.scheduler).__name__,
+            "solver_steps": len(self.scheduler.timesteps),
+        }
+
+
+def choose_solver(pipe: Any, settings: DiffusersSettings) -> ChosenSolver:
+    """Choose the scheduler that calls of a pipeline are made with; the pipeline stays as loaded.
 
     Raises ``GeneratorError`` where the pipeline has no scheduler to replace, and for a solver that
-    cannot be built or cannot make the steps.
+    cannot be built, cannot make the steps or cannot do what the pipeline needs.
     """
     name, options = settings.scheduler, settings.scheduler_options
     original = getattr(pipe, "scheduler", None)
+    replaced = name is not None or bool(options)
     if original is None:
-        if name is not None or options:
+        if replaced:
             raise GeneratorError(
                 f"{type(pipe).__name__} has no single scheduler that could be replaced; "
                 "leave scheduler and scheduler_options out"
             )
-        return None
+        return ChosenSolver(pipe, None, replaced)
     if name is not None:
         chosen = build_scheduler(name, original, options)
     else:
         chosen = with_options(original, options) if options else copy.deepcopy(original)
-    _try_steps(chosen, settings.num_inference_steps)
-    return chosen
+    steps = settings.num_inference_steps
+    _try(copy.deepcopy(chosen), steps, settings.extra, drive=name is not None)
+    return ChosenSolver(pipe, chosen, replaced)
 
 
-def _try_steps(scheduler: Any, steps: int) -> None:
-    """Find out now, not at the first image, whether the solver can make that many steps."""
+def check_solver(settings: DiffusersSettings, cls: str, directory: Path | None) -> None:
+    """Check the solver and its options against the class of the scheduler that a pipeline is saved
+    with, and against its configuration where the pipeline is a directory.
+
+    What can be known without building it; ``choose_solver`` checks the rest.
+    """
+    name, options = settings.scheduler, settings.scheduler_options
+    path = None if directory is None else directory / "scheduler" / "scheduler_config.json"
+    config = read_json(path, GeneratorError) if path is not None and path.is_file() else None
+    if name is not None:
+        if not cls or (config is None and kind_of(cls, {}) == "noise"):
+            return  # that class may drive several kinds of models
+        cls = solver_class(name, cls, config or {})
+    if options:
+        import diffusers
+
+        if (solver := getattr(diffusers, cls, None)) is not None:
+            check_options(solver, options)
+
+
+def holders(pipe: Any) -> list[Any]:
+    """Return the pipeline and those inside it that hold the same scheduler."""
+    from diffusers import DiffusionPipeline
+
+    own = getattr(pipe, "scheduler", None)
+    inner = [value for value in vars(pipe).values() if isinstance(value, DiffusionPipeline)]
+    return [one for one in (pipe, *inner) if getattr(one, "scheduler", None) is own]
+
+
+def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: bool) -> None:
+    """Find out now, not at the first image, whether the solver can make the steps.
+
+    Those that a call sets itself (``timesteps`` or ``sigmas``) go before their number.
+    """
+    cls = type(scheduler).__name__
+    taken = inspect.signature(scheduler.set_timesteps).parameters
+    given = {key: extra[key] for key in ("timesteps", "sigmas") if extra.get(key) is not None}
+    for key in given:
+        if key not in taken:
+            raise GeneratorError(f"{cls} takes no {key} of one's own; leave extra.{key} out")
+    what = f"the {' and '.join(given)} of extra" if given else f"{steps} steps"
+    if not given and steps is None:
+        return
+    if not given:
+        given = {"num_inference_steps": steps}
     if scheduler.config.get("use_dynamic_shifting"):
-        return  # it needs to know the size of the image first
+        given["mu"] = 1.0  # which the pipeline computes from the size of the image
     try:
-        scheduler.set_timesteps(steps)
+        scheduler.set_timesteps(**given)
+        finite = not drive or _drive(scheduler)
     except Exception as error:  # each solver checks its options in a way of its own
-        cls = type(scheduler).__name__
-        raise GeneratorError(f"{cls} cannot make {steps} steps: {error}") from error
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise GeneratorError(f"{cls} cannot make {what}: {reason}") from error
+    if not finite:
+        raise GeneratorError(
+            f"{cls} makes numbers that are not finite with the noise schedule and the prediction "
+            f"({scheduler.config.get('prediction_type')}) of this pipeline; use another scheduler"
+        )
+
+
+def _drive(scheduler: Any) -> bool:
+    """Make all steps of a small image with a network that always answers the same, and say whether
+    the image is finite.
+    """
+    import torch
+
+    random = torch.Generator().manual_seed(0)
+    noise = torch.randn(1, 3, 8, 8, generator=random)
+    learned = scheduler.config.get("variance_type") in ("learned", "learned_range")
+    answer = torch.cat([noise, noise * 0], dim=1) if learned else noise
+    more = (
+        {"generator": random} if "generator" in inspect.signature(scheduler.step).parameters else {}
+    )
+    x = noise * float(getattr(scheduler, "init_noise_sigma", 1.0))
+    for timestep in scheduler.timesteps:
+        if hasattr(scheduler, "scale_model_input"):
+            scheduler.scale_model_input(x, timestep)
+        x = scheduler.step(answer, timestep, x, return_dict=False, **more)[0]
+    return bool(torch.isfinite(x).all())

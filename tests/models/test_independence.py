@@ -115,7 +115,9 @@ def test_a_solver_with_noise_of_its_own_is_caught(toy_pipeline: Path) -> None:
             sample, *rest = super().step(*args, **kwargs)
             return (sample + 0.3 * torch.randn_like(sample), *rest)
 
-    generator._scheduler = Stray.from_config(generator._scheduler.config)
+    solver = generator._solver
+    assert solver is not None
+    solver.scheduler = Stray.from_config(solver.scheduler.config)
     assert check_independence(generator.generate, FIRST, SECOND).outside
 
 
