@@ -140,7 +140,7 @@ def read_card(directory: Path) -> ModelCard:
     """
     record, card = directory / "training.json", directory / "README.md"
     training = read_json(record, GeneratorError) if record.is_file() else None
-    front = _front_matter(card) if card.is_file() else {}
+    front = front_matter(card) if card.is_file() else {}
     facts = {**front, **(training or {})}
     return ModelCard(
         training=training,
@@ -149,7 +149,7 @@ def read_card(directory: Path) -> ModelCard:
     )
 
 
-def _front_matter(path: Path) -> dict[str, Any]:
+def front_matter(path: Path) -> dict[str, Any]:
     """Read the YAML between the first two ``---`` lines; missing or broken, it says nothing."""
     text = path.read_text(encoding="utf-8", errors="replace")
     match = re.match(r"---\s*\n(.*?)\n---\s*(\n|$)", text, re.DOTALL)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import SettingError
 from gandiff.common.files import PACKAGE
 from gandiff.common.names import did_you_mean
+from gandiff.models.diffusion.places import is_single_file, weight_places
 
 WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
 PATHS = (*WEIGHTS, "folder")
@@ -50,11 +51,41 @@ def resolve_settings(type_: str, settings: Mapping[str, Any], base: Path) -> dic
     images) and is not there, and for a bare name that is neither shipped nor a path.
     """
     resolved = dict(settings)
-    for key in PATHS:
-        value = settings.get(key)
-        if isinstance(value, str) and value.strip():
-            resolved[key] = _resolve(type_, key, value, base)
+    for place, value in named_weights(type_, settings):
+        if value.strip():
+            resolved = _put(resolved, place.split("."), _resolve(type_, place, value, base))
+    folder = settings.get("folder")
+    if isinstance(folder, str) and folder.strip():
+        resolved["folder"] = _resolve(type_, "folder", folder, base)
     return resolved
+
+
+def named_weights(type_: str, settings: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The settings that name weights, by their place among them: ``pipeline``, ``loras.0.path``."""
+    if type_ == "diffusers":
+        return list(weight_places(settings))
+    return [(key, settings[key]) for key in WEIGHTS if isinstance(settings.get(key), str)]
+
+
+def without_places(settings: Mapping[str, Any], places: Iterable[str]) -> dict[str, Any]:
+    """Settings without those at these places."""
+    left = dict(settings)
+    for place in places:
+        left = _put(left, place.split("."), None)
+    return left
+
+
+def _put(settings: Any, place: Sequence[str], value: str | None) -> Any:
+    """A copy of settings with another value at a place, or, with None, without it."""
+    first, rest = place[0], place[1:]
+    if isinstance(settings, (list, tuple)):
+        return [
+            _put(item, rest, value) if i == int(first) else item for i, item in enumerate(settings)
+        ]
+    if rest:
+        return {**settings, first: _put(settings[first], rest, value)}
+    kept = {key: item for key, item in settings.items() if key != first}
+    return kept if value is None else {**settings, first: value}
 
 
 def local_weights(settings: Mapping[str, Any]) -> Path | None:
@@ -69,7 +100,7 @@ def local_weights(settings: Mapping[str, Any]) -> Path | None:
 
 def _resolve(type_: str, key: str, value: str, base: Path) -> str:
     shipped = shipped_weights()
-    if key in WEIGHTS and value in shipped:
+    if key != "folder" and value in shipped:
         return value
     path = (base / Path(value).expanduser()).resolve()
     if path.exists():
@@ -77,10 +108,10 @@ def _resolve(type_: str, key: str, value: str, base: Path) -> str:
     built_in = type_ in ("gan", "diffusers", "folder")
     if key == "folder" and built_in:
         raise SettingError((key,), f"there is no folder {path}")
-    is_path = Path(value).is_absolute() or value.startswith((".", "~"))
+    is_path = Path(value).is_absolute() or value.startswith((".", "~")) or is_single_file(value)
     if built_in and (is_path or key == "weights" or "/" not in value):
         bare = "/" not in value
         known = f"no weights named {value!r} ship with the project, and " if bare else ""
         near = did_you_mean(value, shipped) if bare else ""
-        raise SettingError((key,), f"{known}there is nothing at {path}{near}")
+        raise SettingError(tuple(key.split(".")), f"{known}there is nothing at {path}{near}")
     return value

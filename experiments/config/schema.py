@@ -42,6 +42,7 @@ def comparison_schema() -> dict[str, Any]:
     timing = {**definitions.pop("GeneratorConfig")["properties"]["timing"], "anyOf": _SWITCH}
     for type_, entry in GENERATORS.items():
         definitions[type_] = _generator(type_, entry.settings, entry.says)
+        definitions |= definitions[type_].pop("$defs")
         definitions[type_]["properties"] |= {"timing": timing, "sweep": _SWEEP}
     definitions["other"] = {
         "description": "An installed generator type, or module:factory.",
@@ -77,16 +78,19 @@ def comparison_schema() -> dict[str, Any]:
 
 def _generator(type_: str, target: str, says: str) -> dict[str, Any]:
     module, _, name = target.partition(":")
-    made = adapter(getattr(importlib.import_module(module), name)).json_schema()
-    required = made.get("required", [])
-    swept = [{"required": required}, {"required": ["sweep"]}]  # which may give them
+    kind = getattr(importlib.import_module(module), name)
+    made, one_of = adapter(kind).json_schema(), getattr(kind, "ONE_OF", ())
+    choices = [[field] for field in one_of] or [made.get("required", [])]
+    # A sweep may give them.
+    swept = [{"required": fields} for fields in (*choices, ["sweep"])] if any(choices) else []
     return {
         "description": says[:1].upper() + says[1:] + ".",
         "properties": {"type": {"const": type_}, **made["properties"]},
         "required": ["type"],
-        **({"anyOf": swept} if required else {}),
+        **({"anyOf": swept} if swept else {}),
         "additionalProperties": False,
         "type": "object",
+        "$defs": made.get("$defs", {}),
     }
 
 

@@ -62,7 +62,7 @@ GENERATORS = {
     ),
     "diffusers": BuiltIn(
         "gandiff.models.diffusion.settings:DiffusersSettings",
-        "gandiff.models.diffusion.pipeline:DiffusersGenerator",
+        "gandiff.models.diffusion.cascade:open_generator",
         "any text-to-image pipeline of diffusers, by folder or hub id",
     ),
     "folder": BuiltIn(

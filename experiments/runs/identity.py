@@ -17,11 +17,12 @@ from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.common.hub_cache import HUB_ID, cached_commit
 from gandiff.common.run_record import Plan
 from gandiff.experiments.config.paths import PATHS, WEIGHTS
-from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.config.types import Comparison, GeneratorConfig
 from gandiff.experiments.plugins.registry import GENERATORS, generator_factory
 from gandiff.experiments.plugins.source import DATA_ENDINGS, Unidentified, code_identity
 from gandiff.experiments.runs import provenance
 from gandiff.models.callable import CallableGenerator
+from gandiff.models.diffusion.places import prior_of
 from gandiff.models.generator import Generator
 
 Identity = Mapping[str, Any]
@@ -55,12 +56,12 @@ def identities(
             now = _of_object(objects[name], comparison.dtype, device)
         else:
             now = provenance.identity(config.type, config.settings, comparison.dtype, device)
-            base = comparison.folder
+            base, named = comparison.folder, _with_prior(config)
             now |= _code_of_type(config.type, base)
-            if files := dict(_files(config.type, config.settings, base, ledger)):
+            if files := dict(_files(config.type, named, base, ledger)):
                 now["files"] = files
             asks = asks_hub and (planned is None or changed_source(planned.identity, now))
-            now |= _commits(config.type, config.settings, asks)
+            now |= _commits(config.type, named, asks)
         current[name] = json.loads(json.dumps(now, default=str))
     return current
 
@@ -127,7 +128,11 @@ def _files(
     type_: str, settings: Mapping[str, Any], base: Path, ledger: ContentLedger
 ) -> Iterator[tuple[str, str]]:
     """The settings that name files which are read, and what those hold: LoRA, encoders, tables."""
+    parts = provenance.local_parts(type_, settings)
+    yield from ((place, provenance.content(path)) for place, path in parts.items())
     for place, value in _texts(settings):
+        if place in parts:
+            continue
         # An empty text would name the folder of the comparison, in which the run may lie.
         named = Path(value).name
         if named in ("", "..") or place in WEIGHTS or (type_ == "folder" and place == "folder"):
@@ -142,6 +147,15 @@ def _files(
             digest = ledger.sha256(Path(path))
         if digest is not None:
             yield place, digest
+
+
+def _with_prior(config: GeneratorConfig) -> Mapping[str, Any]:
+    """The settings of a generator with the prior that the model card of a decoder names."""
+    settings = config.settings
+    if config.type != "diffusers":
+        return settings
+    prior = prior_of(settings.get("pipeline"), settings.get("prior"))
+    return settings if prior is None else {**settings, "prior": prior}
 
 
 def changed_source(before: Identity, now: Identity) -> bool:

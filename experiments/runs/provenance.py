@@ -15,8 +15,14 @@ from typing import Any
 from gandiff.common.devices import accelerator_name, cpu_name, usable_cores
 from gandiff.common.files import PACKAGE
 from gandiff.common.run_record import Environment
-from gandiff.experiments.config.paths import WEIGHTS, local_weights
+from gandiff.experiments.config.paths import (
+    WEIGHTS,
+    local_weights,
+    named_weights,
+    without_places,
+)
 from gandiff.experiments.plugins.registry import recorded_type
+from gandiff.models.diffusion.places import local_path
 from gandiff.models.weights import original_sha256
 
 PACKAGES = (
@@ -78,8 +84,11 @@ def fingerprint(settings: Mapping[str, Any]) -> str | None:
     A hub id has no fingerprint before it is fetched; its revision is among the settings.
     """
     path = local_weights(settings)
-    if path is None:
-        return None
+    return None if path is None else content(path)
+
+
+def content(path: Path) -> str:
+    """Hash a file, or all below a folder that can change what is drawn: names and contents."""
     files = [path] if path.is_file() else _weight_files(path)
     total = hashlib.sha256()
     for file in files:
@@ -95,6 +104,7 @@ def identity(type_: str, settings: Mapping[str, Any], dtype: str, device: str) -
     """
     weights = fingerprint(settings)
     kept = {k: v for k, v in settings.items() if weights is None or k not in WEIGHTS}
+    kept = without_places(kept, local_parts(type_, settings))
     return {
         "type": recorded_type(type_),
         "settings": kept,
@@ -102,6 +112,15 @@ def identity(type_: str, settings: Mapping[str, Any], dtype: str, device: str) -
         "dtype": dtype,
         "device": device,
     }
+
+
+def local_parts(type_: str, settings: Mapping[str, Any]) -> dict[str, Path]:
+    """The further weights on this machine that settings have put together with those of
+    ``fingerprint``, by their place in the settings.
+    """
+    named = dict(named_weights(type_, settings))
+    paths = {place: local_path(name) for place, name in named.items() if place not in WEIGHTS}
+    return {place: path for place, path in paths.items() if path is not None}
 
 
 def changed_packages(before: Mapping[str, str], now: Mapping[str, str]) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from gandiff.common.errors import RequestError, show
 from gandiff.common.files import read_lines
 from gandiff.common.run_record import PROMPTS, RECORD, GeneratorPlan, RunRecord, read_record
 from gandiff.common.words import agree, counted
-from gandiff.experiments.config.paths import WEIGHTS
+from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_places
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.identity import COMMIT, UNKNOWN_CODE, Identity, changed_source
@@ -56,10 +56,9 @@ def standing_of(name: str, planned: GeneratorPlan | None, now: Identity) -> Stan
     now, assumed, remark = _completed(name, planned, now)
     asked = [] if old["type"] == now["type"] else ["type"]
     before, after = dict(old["settings"]), dict(now["settings"])
-    if old["weights"] is not None and now["weights"] is None:
-        lost = {k: v for k, v in after.items() if k not in WEIGHTS}
-        if lost == before and not asked:
-            now, after = {**now, "weights": old["weights"]}, lost
+    if not asked:
+        now = _with_lost(old, now)
+        after = dict(now["settings"])
     settings = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
     asked += [
         f"{key} was {show(before.get(key))} and is {show(after.get(key))}"
@@ -73,6 +72,21 @@ def standing_of(name: str, planned: GeneratorPlan | None, now: Identity) -> Stan
     if not asked and not outside:
         return Standing(identity=old, assumed=assumed, remark=remark)
     return Standing(identity=now, asked=tuple(asked), outside=tuple(outside))
+
+
+def _with_lost(old: Identity, now: Identity) -> Identity:
+    """What a generator is now with the weights that are no longer on this machine taken to be what
+    was recorded, if nothing else was asked for.
+    """
+    recorded = {**dict.fromkeys(WEIGHTS, old["weights"]), **old.get("files", {})}
+    gone = [p for p, _ in named_weights(now["type"], now["settings"]) if recorded.get(p)]
+    left = without_places(now["settings"], gone)
+    before = dict(old["settings"])
+    if not gone or any(before.get(k) != left.get(k) for k in before.keys() | left.keys()):
+        return now
+    files = {**{p: recorded[p] for p in gone if p not in WEIGHTS}, **now.get("files", {})}
+    weights = now["weights"] or old["weights"]
+    return {**now, "settings": left, "weights": weights, **({"files": files} if files else {})}
 
 
 def recorded_prompts(folder: Path) -> tuple[Prompt, ...]:

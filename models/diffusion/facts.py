@@ -58,7 +58,7 @@ def family(settings: DiffusersSettings, directory: Path | None, pipe: Any = None
     if config is None and directory is not None:
         config = denoiser_config(directory)
     guided = config is not None and config.get("time_cond_proj_dim") is not None
-    return "distilled" if guided or _DISTILLED.search(settings.pipeline) else "diffusion"
+    return "distilled" if guided or _DISTILLED.search(settings.pipeline or "") else "diffusion"
 
 
 def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> int | None:

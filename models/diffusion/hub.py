@@ -11,46 +11,56 @@ from gandiff.models.diffusion.parts import INDEX
 
 
 def hub_index(
-    repo: str, revision: str | None, local_files_only: bool, given: Iterable[str] = ()
+    repo: str,
+    revision: str | None,
+    local_files_only: bool,
+    given: Iterable[str] = (),
+    *,
+    any_task: bool = False,
 ) -> tuple[str, PipelineIndex]:
     """Fetch ``model_index.json`` of a hub repository, check the task, and return its commit and
-    what the index says; ``given`` is that of ``read_index``.
+    what the index says; ``given`` and ``any_task`` are those of ``read_index``.
 
     This is a small file: a pipeline that is not text-to-image is refused before its weights are
     downloaded.
     """
+    path = hub_file(repo, INDEX, revision, local_files_only)
+    index = read_index(path, f"the hub pipeline {repo!r}", given, any_task=any_task)
+    return path.parent.name, index  # the cache keeps snapshots/<commit>/model_index.json
+
+
+def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool) -> Path:
+    """Fetch a file of a hub repository, or find it in the cache; raises ``GeneratorError``."""
     from huggingface_hub import errors, hf_hub_download
 
-    here = f"the hub pipeline {repo!r}"
+    here = f"the hub pipeline {repo!r}" if name == INDEX else f"the hub repository {repo!r}"
     advice = (
         "give the path of a directory that holds the pipeline, or run "
         f"'hf download {repo}' once where there is a network"
     )
     try:
-        path = hf_hub_download(repo, INDEX, revision=revision, local_files_only=local_files_only)
+        path = hf_hub_download(repo, name, revision=revision, local_files_only=local_files_only)
     except errors.GatedRepoError as error:
         raise GeneratorError(
             f"{here} is gated: accept its licence on its page and log in with 'hf auth login'"
         ) from error
     except (errors.LocalEntryNotFoundError, errors.OfflineModeIsEnabled) as error:
         raise GeneratorError(
-            f"cannot get {INDEX} of {here}: it is not in the local cache, and the hub is not "
+            f"cannot get {name} of {here}: it is not in the local cache, and the hub is not "
             f"reachable or not allowed; {advice}"
         ) from error
     except errors.RevisionNotFoundError as error:
         raise GeneratorError(f"{here} has no revision {revision!r}") from error
     except errors.EntryNotFoundError as error:
-        raise GeneratorError(
-            f"{here} has no {INDEX}, so it is not a pipeline of diffusers"
-        ) from error
+        what = ", so it is not a pipeline of diffusers" if name == INDEX else ""
+        raise GeneratorError(f"{here} has no {name}{what}") from error
     except errors.RepositoryNotFoundError as error:
         raise GeneratorError(f"{here} does not exist or is private; {advice}") from error
     except (errors.HfHubHTTPError, OSError) as error:
         raise GeneratorError(
-            f"cannot get {INDEX} of {here}: {first_line(error)}; {advice}"
+            f"cannot get {name} of {here}: {first_line(error)}; {advice}"
         ) from error
-    index = read_index(Path(path), here, given)
-    return Path(path).parent.name, index  # the cache keeps snapshots/<commit>/model_index.json
+    return Path(path)
 
 
 def first_line(error: BaseException) -> str:

@@ -76,9 +76,11 @@ def check_directory(
     variant: str | None,
     given: Iterable[str] = (),
     any_task: bool = False,
+    without: Iterable[str] = (),
 ) -> PipelineIndex:
     """Check a pipeline directory without reading weights; raise ``GeneratorError`` for what will
-    not work. ``given`` and ``any_task`` are those of ``read_index``.
+    not work. ``given`` and ``any_task`` are those of ``read_index``; parts in ``without`` need not
+    be there.
 
     That is: no ``model_index.json``, not text-to-image, a part that is missing or incomplete, a
     file that is torn, and weights that exist as pickles or as another variant only.
@@ -93,9 +95,10 @@ def check_directory(
     if variant is not None:
         _check_variant(directory, variant)
     for name, (library, kind) in index.parts.items():
-        if name not in _SKIPPED:
+        if name not in (*_SKIPPED, *without):
             check_part(directory / name, library, kind, allow_pickle, variant)
-    _check_channels(directory, index)
+    if not any_task:
+        _check_channels(directory, index)
     return index
 
 

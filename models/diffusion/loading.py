@@ -7,6 +7,7 @@ import inspect
 import logging
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -15,7 +16,11 @@ from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
-from gandiff.models.diffusion.parts import PARTS_OF_COMBINED
+from gandiff.models.diffusion.loras import add_loras
+from gandiff.models.diffusion.parts import pipelines
+from gandiff.models.diffusion.placing import put_on, quantized
+from gandiff.models.diffusion.readers import read_pipeline
+from gandiff.models.diffusion.replacements import put_weights
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.sources import Source
 from gandiff.models.tokenizer import check_tokenizer
@@ -30,25 +35,36 @@ def load_pipeline(source: Source, settings: DiffusersSettings, device: str, dtyp
     """
     place = check_device(device, GeneratorError)
     options: dict[str, Any] = {
-        "dtype": number_format(dtype, place, GeneratorError),
+        "dtype": number_format(settings.dtype or dtype, place, GeneratorError),
         "use_safetensors": None if settings.allow_pickle else True,
         "safety_checker": None,
         "requires_safety_checker": False,
         "add_watermarker": False,
         "variant": settings.variant,
-        "revision": source.commit,
         "local_files_only": settings.local_files_only,
+        **quantized(settings.quantization, source),
     }
     with quiet(), torch.random.fork_rng(devices=[]), _clear_errors(source.name):
         with _no_gaps(source.name):
-            pipe = _from_pretrained(source.name, options)
-        _check_call(pipe, source.name)
+            pipe = read_pipeline(source, options)
+        if not source.as_saved:
+            _check_call(pipe, source.name)
         _check_text(pipe, source.name)
-        pipe.set_progress_bar_config(disable=True)
-        for part in PARTS_OF_COMBINED:
-            if hasattr(pipe, part):
-                getattr(pipe, part).set_progress_bar_config(disable=True)
-        return pipe.to(place)
+        _put_parts(pipe, source, settings)
+        for part in pipelines(pipe):
+            part.set_progress_bar_config(disable=True)
+        return put_on(pipe, place, settings.offload)
+
+
+def _put_parts(pipe: Any, source: Source, settings: DiffusersSettings) -> None:
+    """Put the weights of single networks and the LoRAs into a pipeline."""
+    for name in ("unet", "transformer"):
+        part = source.more.get(name)
+        if part is not None and part.file is not None:
+            put_weights(pipe, name, part.file, allow_pickle=settings.allow_pickle)
+    if settings.loras:
+        files = [Path(source.more[f"loras.{i}"].name) for i in range(len(settings.loras))]
+        add_loras(pipe, settings.loras, files, fuse=bool(settings.fuse_loras))
 
 
 def images_of(output: Any) -> Any:
@@ -114,20 +130,6 @@ def _incomplete(source: str, what: str) -> GeneratorError:
         f"the weights files of {source} lack {what}: they are torn or of another model; "
         "copy the pipeline again"
     )
-
-
-def _from_pretrained(source: str, options: dict[str, Any]) -> Any:
-    from diffusers import AutoPipelineForText2Image, DiffusionPipeline
-
-    try:
-        automatic: Any = AutoPipelineForText2Image
-        return automatic.from_pretrained(source, **options)
-    except ValueError as error:
-        # Its table lacks Karlo, LDMTextToImage and others, which the general loader knows.
-        if "AutoPipeline can't find" not in str(error):
-            raise
-        general: Any = DiffusionPipeline
-        return general.from_pretrained(source, **options)
 
 
 def _check_call(pipe: Any, source: str) -> None:

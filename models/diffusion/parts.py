@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
@@ -48,6 +49,21 @@ def check_part(
     check_intact(files, GeneratorError)
 
 
+def pipelines(pipe: Any) -> tuple[Any, ...]:
+    """A pipeline and those that it calls: a prior and its decoder."""
+    inner = (getattr(pipe, name, None) for name in PARTS_OF_COMBINED)
+    return (pipe, *(part for part in inner if part is not None))
+
+
+def pickled(file: Path) -> GeneratorError:
+    """The error for weights that nobody allowed to read."""
+    return GeneratorError(
+        f"{file} is a pickle file, and reading one can run any code that is hidden in "
+        "it; expected .safetensors. "
+        "Set allow_pickle (--allow-pickle) if you trust where it comes from"
+    )
+
+
 def _config_name(library: str, kind: str) -> str | None:
     """The file that a part is built from; None where it may have none, such as processors."""
     if library == "diffusers":
@@ -68,11 +84,7 @@ def _check_weights(
     safe = [p for p in files if p.suffix in WEIGHTS]
     pickles = [p for p in files if p.suffix in PICKLES]
     if not safe and pickles and not allow_pickle:
-        raise GeneratorError(
-            f"{pickles[0]} is a pickle file, and reading one can run any code that is hidden in "
-            "it; expected .safetensors. "
-            "Set allow_pickle (--allow-pickle) if you trust where it comes from"
-        )
+        raise pickled(pickles[0])
     if not safe and not pickles:
         by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
         usual = "model" if by_transformers else "diffusion_pytorch_model"

@@ -15,7 +15,7 @@ from gandiff.models.diffusion.facts import check_call, describe, family, resolut
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
 from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
-from gandiff.models.diffusion.sources import find_source
+from gandiff.models.diffusion.sources import Source, find_source
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
@@ -24,7 +24,7 @@ from gandiff.models.generator import (
     TraceFrame,
 )
 from gandiff.models.pixels import finish
-from gandiff.models.shared import Shared, files_state, free_memory, shared, sharing_key
+from gandiff.models.shared import Shared, free_memory, shared, sharing_key
 from gandiff.models.weights import ModelCard, read_card
 
 
@@ -37,10 +37,13 @@ class DiffusersGenerator(Generator):
     one differently from an empty one.
     """
 
-    def __init__(self, name: str, settings: DiffusersSettings) -> None:
+    def __init__(
+        self, name: str, settings: DiffusersSettings, source: Source | None = None
+    ) -> None:
         """Check the settings and, for a directory, everything that its small files tell.
 
-        Raises ``GeneratorError`` as ``find_source`` does.
+        ``source`` is that of a stage of a cascade. Raises ``GeneratorError`` as ``find_source``
+        does.
         """
         self._name = name
         self._settings = settings
@@ -48,7 +51,7 @@ class DiffusersGenerator(Generator):
         self._solver: ChosenSolver | None = None
         self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
-        self._source = find_source(settings)
+        self._source = source or find_source(settings)
         if self._source.index is not None:
             self._check_open(self._source.index)
         directory = self._source.directory
@@ -78,20 +81,26 @@ class DiffusersGenerator(Generator):
 
     def sharing_key(self, device: str, dtype: str) -> Hashable:
         """What decides the pipeline that is loaded; see ``Generator.sharing_key``."""
-        source = self._source
-        there = source.directory
-        place = (source.name, files_state(there) if there else ())
         settings = dataclasses.asdict(self._settings)
         per_call = {*PER_CALL, "pipeline"}
-        return sharing_key("diffusers", settings, per_call, place, source.commit, device, dtype)
+        return sharing_key("diffusers", settings, per_call, self._source.places, device, dtype)
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights, unless another generator has; see ``Generator.load``."""
-        from gandiff.models.diffusion.loading import load_pipeline
-
         held = shared(self.sharing_key(device, dtype))
         with held.lock:
-            pipe = held.load(lambda: load_pipeline(self._source, self._settings, device, dtype))
+            held.load(lambda: self._read(device, dtype))
+            self._attach(held)
+
+    def _read(self, device: str, dtype: str) -> Any:
+        from gandiff.models.diffusion.loading import load_pipeline
+
+        return load_pipeline(self._source, self._settings, device, dtype)
+
+    def _attach(self, held: Shared[Any]) -> None:
+        """Call what is loaded from now on, with a solver of this generator's own."""
+        with held.lock:
+            pipe = held.value
             self._solver = choose_solver(pipe, self._settings)
             check_call(type(pipe), self._settings.extra)
         self._shared = held
@@ -131,7 +140,7 @@ class DiffusersGenerator(Generator):
                     f"{self._name}: the steps of {type(pipe).__name__} cannot be shown"
                 )
             with quiet(), StepRecorder(pipe.scheduler, steps) as recorder:
-                pipe(**arguments(pipe, self._settings, [request]))
+                pipe(**self._arguments(pipe, [request]))
             return frames(pipe, recorder)
 
     def unload(self) -> None:
@@ -153,12 +162,10 @@ class DiffusersGenerator(Generator):
         from gandiff.models.diffusion.loading import images_of, quiet
         from gandiff.models.diffusion.reading import ReadingRecorder
 
-        call = arguments(pipe, self._settings, requests)
+        call = self._arguments(pipe, requests)
         with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
             images = images_of(pipe(**call))
-        if self._solver is not None:
-            ran = {**self._facts["settings"], **self._solver.used()}
-            self._facts = {**self._facts, "settings": ran}
+        self._note_solver()
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
@@ -174,10 +181,22 @@ class DiffusersGenerator(Generator):
                 nfe=counter.nfe(len(requests)),
                 nfe_by_network=counter.per_image(len(requests)),
                 truncated_tokens=tokens,
-                note=note(pipe, self._settings, request),
+                note=self._note(pipe, request),
             )
             for request, image, tokens in zip(requests, images, unread, strict=True)
         ]
+
+    def _note_solver(self) -> None:
+        """Keep what the calls so far have used."""
+        if self._solver is not None:
+            ran = {**self._facts["settings"], **self._solver.used()}
+            self._facts = {**self._facts, "settings": ran}
+
+    def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
+        return arguments(pipe, self._settings, requests)
+
+    def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
+        return note(pipe, self._settings, request)
 
     def _check_open(self, index: PipelineIndex) -> None:
         """Check the solver, its options and ``extra``, whose names and types diffusers knows; it is

@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from annotated_types import Ge, MultipleOf
 from pydantic import AfterValidator
 
 from gandiff.common.validation import settings_class
 from gandiff.models.diffusion.schedulers import check_scheduler_name
+from gandiff.models.diffusion.source_settings import (
+    Loras,
+    NumberFormat,
+    Offload,
+    Quantization,
+    Stages,
+    check_sources,
+)
 from gandiff.models.settings import Text
 
 DiffusionFamily = Literal["diffusion", "distilled"]
@@ -46,8 +54,12 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
 class DiffusersSettings:
     """A text-to-image pipeline of diffusers: a directory with ``model_index.json`` or a hub id."""
 
-    pipeline: Text
-    """A shipped name, a directory or a hub id such as `org/name`."""
+    ONE_OF: ClassVar = ("pipeline", "stages")
+
+    pipeline: Text | None = None
+    """A shipped name, a directory, a hub id such as `org/name`, or one `.safetensors` file with all
+    weights (see `config`).
+    """
     revision: Text | None = None
     """Branch, tag or commit on the hub."""
     variant: Text | None = None
@@ -75,6 +87,34 @@ class DiffusersSettings:
     )
     """More arguments of the pipeline's call."""
 
+    # Of what it is put together and how the weights are kept: ``source_settings``.
+    stages: Stages | None = None
+    """Instead of `pipeline`: the stages of a cascade (DeepFloyd IF), run one after the other.
+    `num_inference_steps`, `guidance_scale` and `scheduler` beside it hold for all stages that name
+    none.
+    """
+    prior: Text | None = None
+    """The directory or hub id of the prior of a decoder (Kandinsky 2.2, Stable Cascade)."""
+    config: Text | None = None
+    """Beside a single file: the directory or hub id of a pipeline whose small files say what it is.
+    """
+    unet: Text | None = None
+    """A file of weights that replace those of the U-Net, or the directory of another U-Net."""
+    transformer: Text | None = None
+    """The same for the transformer."""
+    loras: Loras | None = None
+    """LoRAs, by path or as mappings of `path` and `weight`."""
+    fuse_loras: bool | None = None
+    """Add the LoRAs to the weights once, which saves time in every call and rounds differently."""
+    dtype: NumberFormat | None = None
+    """Number format of the weights; left out, that of the comparison."""
+    offload: Offload | None = None
+    """What waits in memory until an accelerator needs it: `model` or `sequential`, which are slow.
+    """
+    quantization: Quantization | None = None
+    """Keep weights in fewer bits."""
+
     def __post_init__(self) -> None:
+        check_sources(self)
         if (self.height is None) != (self.width is None):
             raise ValueError("give both height and width or neither: diffusers ignores one alone")

@@ -1,0 +1,53 @@
+"""Which settings of a diffusers pipeline name weights, and where those lie; light."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gandiff.models.weights import find_weights, front_matter
+
+FILE_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")  # of weights in one file
+
+
+def is_single_file(name: str | None) -> bool:
+    """Whether a setting names one file of weights rather than a directory or a hub id."""
+    return name is not None and os.path.splitext(name)[1].lower() in FILE_ENDINGS
+
+
+def weight_places(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Give the settings that name weights by their place: ``prior``, ``loras.0.path``."""
+    for key in ("pipeline", "prior", "config", "unet", "transformer"):
+        if isinstance(value := settings.get(key), str):
+            yield key, value
+    for key, inner in (("stages", "pipeline"), ("loras", "path")):
+        for number, item in enumerate(settings.get(key) or ()):
+            for place, value in weight_places({k: v for k, v in item.items() if k != "path"}):
+                yield f"{key}.{number}.{place}", value
+            if inner == "path":
+                yield f"{key}.{number}.path", item["path"]
+
+
+def prior_of(pipeline: str | None, prior: str | None) -> str | None:
+    """The directory or hub id of the prior that belongs to a pipeline: the one that was given, else
+    the one that the model card of a decoder on this machine names, which is where diffusers looks.
+    """
+    if prior is not None or pipeline is None:
+        return prior
+    directory = find_weights(pipeline)
+    return None if directory is None else prior_in(directory / "README.md")
+
+
+def prior_in(card: Path) -> str | None:
+    """The prior that a decoder's model card names; None without a card, and where it names none."""
+    named = front_matter(card).get("prior") if card.is_file() else None
+    first = named[0] if isinstance(named, list) and named else named
+    return first if isinstance(first, str) else None
+
+
+def local_path(name: str) -> Path | None:
+    """The file or directory on this machine that a setting names; None if there is none."""
+    path = find_weights(name) or Path(name).expanduser()
+    return path if path.exists() else None
