@@ -11,7 +11,7 @@ from gandiff.common.errors import RequestError
 from gandiff.common.run_record import REPORT, RESULTS, SCORES
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
-from gandiff.experiments.config.load import comparison_from_dict, load_comparison
+from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.metrics import name_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
@@ -73,11 +73,12 @@ class RunSummary:
 
 
 def validate(target: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Findings]:
-    """Check a comparison file and look up all that can be without making or fetching anything.
+    """Check a comparison file, or that of a run folder, and look up all that can be without making
+    or fetching anything.
 
     Raises ``RequestError`` for a file that cannot be read; ``problems`` are what else is wrong.
     """
-    comparison = load_comparison(target, overrides)
+    comparison = find_target(target, overrides=overrides).comparison
     return comparison, look(comparison)
 
 

@@ -40,6 +40,13 @@ def place(empty_folder: Path) -> Path:
         ("stats run --out t.npz --encoder scenes", "run is a run folder; give a folder of images"),
         ("stats a/0.png --out t.npz --encoder scenes", "a/0.png is a file; give a folder"),
         ("validate reference.yaml", "run is a run folder; must be a folder of images"),
+        ("validate a", "a is a folder without run.json, so it is not a run"),
+        ("validate scenes --set timing=of", "timing: must be on, off or a mapping, got 'of'; did"),
+        (
+            "run scenes --set seed=1 --set seed=2",
+            "--set seed=1 and --set seed=2 contradict each other: give a field one value",
+        ),
+        ("validate scenes --set suite.limit=1 --set suite=scenes", "contradict each other"),
         ("run s.npz", "s.npz: must be a comparison file (.yaml)"),
         ("run run/run.json", "missing required field"),
         ("run a", "a is a folder without run.json, so it is not a run"),
@@ -81,7 +88,7 @@ def test_prompts_that_are_not_text(
 
 def test_what_may_be_repeated_still_may(place: Path, capsys: pytest.CaptureFixture[str]) -> None:
     del place
-    line = "validate scenes --set seed=1 --set samples_per_prompt=2 --quiet -q --json"
+    line = "validate scenes --set seed=1 --set samples_per_prompt=2 --set seed=1 --quiet -q --json"
     assert main(shlex.split(line)) == 0
     assert '"seed": 1' in capsys.readouterr().out
 

@@ -50,17 +50,25 @@ def check_weights(encoder: str, weights: Mapping[str, str]) -> None:
         raise missing.error(reason)
 
 
+def forbidden(url: str) -> str | None:
+    """What keeps this machine from asking for an address, without a look at the network."""
+    from huggingface_hub import constants
+
+    offline = url.startswith(HUB) and constants.HF_HUB_OFFLINE
+    return "HF_HUB_OFFLINE is set" if offline else None
+
+
 def _no_answer(url: str) -> str | None:
     """Why a server does not answer, whatever it would say; None if it does."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
+    if reason := forbidden(url):
+        return reason
     if url.startswith(HUB):
         from huggingface_hub import constants
 
-        if constants.HF_HUB_OFFLINE:
-            return "HF_HUB_OFFLINE is set"
         url = constants.ENDPOINT
     try:
         with urlopen(Request(url, method="HEAD"), timeout=_SECONDS):

@@ -55,7 +55,7 @@ def suites(
         echo_json({**facts, "head": prompts})
         return
     if not quiet:
-        echo_table((), list(facts.items()))
+        echo_table((), [(name, value) for name, value in facts.items() if value is not None])
         typer.echo("")
     echo_table((), [(prompt.id, prompt.category or "-", prompt.text) for prompt in prompts])
 

@@ -15,8 +15,9 @@ from gandiff.common.errors import RequestError
 from gandiff.common.options import flag, options_of
 from gandiff.common.validation import bounds
 
-File = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A YAML file, or the name of a shipped one.")
+Target = Annotated[
+    Path,
+    typer.Argument(metavar="RUN_OR_FILE", help="A run folder, a YAML file, or a shipped name."),
 ]
 Overrides = Annotated[
     list[str] | None,

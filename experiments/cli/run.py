@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+from annotated_types import Ge
 
+from gandiff.common.options import option
 from gandiff.experiments.cli.invocation import this_command
-from gandiff.experiments.cli.options import Overrides
+from gandiff.experiments.cli.options import Given, Target, takes
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -24,15 +27,6 @@ if TYPE_CHECKING:
     from gandiff.experiments.api import RunSummary, Stage
 
 app = typer.Typer()
-Target = Annotated[
-    Path,
-    typer.Argument(metavar="RUN_OR_FILE", help="A run folder, a YAML file, or a shipped name."),
-]
-Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
-Limit = Annotated[
-    int | None,
-    typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
-]
 Retry = Annotated[
     bool | None,
     typer.Option(
@@ -43,6 +37,28 @@ Retry = Annotated[
     ),
 ]
 
+DropChanged = Annotated[
+    bool,
+    typer.Option(
+        "--drop-changed",
+        help="Drop what generators made before they were changed, which is kept as NAME@1.",
+    ),
+]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StageOptions:
+    """What every command takes that works on a run."""
+
+    out: Path | None = option(None, "The run folder (default: runs/<name>).")
+    limit: Annotated[int, Ge(1)] | None = option(
+        None, "Take N prompts only, some of each category.", metavar="N"
+    )
+    overrides: list[str] | None = option(
+        None, "Override a field; may be repeated.", names=("--set",), metavar="KEY=VALUE"
+    )
+    quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
+
 
 @app.command(
     epilog=examples(
@@ -52,28 +68,21 @@ Retry = Annotated[
         "gandiff run runs/mine --retry",
     )
 )
+@takes(StageOptions)
 def run(
+    stage: Given,
     target: Target,
-    out: Out = None,
-    limit: Limit = None,
     stop_after: Annotated[
         Literal["generate", "time", "score"] | None,
         typer.Option(help="Leave out the later stages."),
     ] = None,
     retry: Retry = None,
-    overrides: Overrides = None,
     allow_pickle: Annotated[
         bool,
         typer.Option("--allow-pickle", help="Load pickled weights, which may run any code."),
     ] = False,
-    drop_changed: Annotated[
-        bool,
-        typer.Option(
-            "--drop-changed",
-            help="Drop what generators made before they were changed, which is kept as NAME@1.",
-        ),
-    ] = False,
-    quiet: Quiet = False,
+    drop_changed: DropChanged = False,
+    *,
     as_json: Json = False,
 ) -> None:
     """Run a whole comparison: plan, generate, time, score, report.
@@ -84,20 +93,12 @@ def run(
     """
     from gandiff.experiments import api
 
-    changes = list(overrides or [])
+    changes = list(stage["overrides"] or [])
     if allow_pickle:
         changes += _allow_pickle(target, changes)
-    summary = api.run(
-        target,
-        out=out,
-        limit=limit,
-        until=stop_after or "report",
-        retry=retry,
-        overrides=changes,
-        drop_changed=drop_changed,
-        quiet=quiet,
-        command=this_command(),
-    )
+    options = {**stage, "overrides": changes, "retry": retry, "drop_changed": drop_changed}
+    until = stop_after or "report"
+    summary = api.run(target, until=until, command=this_command(), **options)
     echo_summary(summary, as_json)
 
 
@@ -107,18 +108,17 @@ def run(
         "gandiff generate runs/scenes",
     )
 )
+@takes(StageOptions)
 def generate(
+    stage: Given,
     target: Target,
-    out: Out = None,
-    limit: Limit = None,
     retry: Retry = None,
-    overrides: Overrides = None,
-    quiet: Quiet = False,
+    drop_changed: DropChanged = False,
+    *,
     as_json: Json = False,
 ) -> None:
     """Make the images of a run that are not there yet, and try failed ones again."""
-    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
-    run_stage(target, "generate", as_json, retry=retry, **chosen)
+    run_stage(target, "generate", as_json, retry=retry, drop_changed=drop_changed, **stage)
 
 
 @app.command(
@@ -127,20 +127,13 @@ def generate(
         "gandiff time runs/scenes --set timing.repeats=30",
     )
 )
-def time(
-    target: Target,
-    out: Out = None,
-    limit: Limit = None,
-    overrides: Overrides = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@takes(StageOptions)
+def time(stage: Given, target: Target, *, as_json: Json = False) -> None:
     """Measure the speed and memory of a run's generators.
 
     Each is loaded once, in a process of its own; what was measured already is kept.
     """
-    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
-    run_stage(target, "time", as_json, **chosen)
+    run_stage(target, "time", as_json, **stage)
 
 
 @app.command(
@@ -149,20 +142,13 @@ def time(
         "gandiff report runs/scenes --set report.gallery_prompts=50",
     )
 )
-def report(
-    target: Target,
-    out: Out = None,
-    limit: Limit = None,
-    overrides: Overrides = None,
-    quiet: Quiet = False,
-    as_json: Json = False,
-) -> None:
+@takes(StageOptions)
+def report(stage: Given, target: Target, *, as_json: Json = False) -> None:
     """Write the report of a run.
 
     It is written from the results, so no model is loaded.
     """
-    chosen = {"out": out, "limit": limit, "overrides": overrides or (), "quiet": quiet}
-    run_stage(target, "report", as_json, **chosen)
+    run_stage(target, "report", as_json, **stage)
 
 
 @app.command(
@@ -201,7 +187,8 @@ def run_stage(target: Path, stage: Stage, as_json: bool, **options: Any) -> None
     """Run one stage of a run and print what came of it; ``options`` are those of ``api.stage``."""
     from gandiff.experiments import api
 
-    summary = api.stage(target, stage, command=this_command(), **options)
+    chosen = {**options, "overrides": options["overrides"] or ()}
+    summary = api.stage(target, stage, command=this_command(), **chosen)
     echo_summary(summary, as_json)
 
 

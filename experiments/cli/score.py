@@ -21,7 +21,7 @@ from gandiff.experiments.cli.output import (
     number,
     one_line,
 )
-from gandiff.experiments.cli.run import Limit, Out, run_stage
+from gandiff.experiments.cli.run import run_stage
 from gandiff.experiments.scoring.encoding import FOLDER_METRICS, Encoding
 
 if TYPE_CHECKING:
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from gandiff.experiments.scoring.folders import FolderScores
 
 app = typer.Typer()
+Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<name>).")]
+Limit = Annotated[
+    int | None,
+    typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
+]
 Weights = Annotated[
     list[str] | None,
     typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),

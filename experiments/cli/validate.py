@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gandiff.experiments.cli.options import File, Overrides
+from gandiff.experiments.cli.options import Overrides, Target
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -20,16 +20,17 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "gandiff validate scenes",
+        "gandiff validate runs/scenes",
         "gandiff validate mine.yaml --set samples_per_prompt=2 --json",
     )
 )
 def validate(
-    file: File,
+    target: Target,
     overrides: Overrides = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
-    """Check a comparison file without running it.
+    """Check a comparison file, or that of a run, without running it.
 
     Its shape, its names and its settings are checked, and all that can be looked up without making
     or fetching anything: prompts, files of folders, reference images, weights of encoders, whether
@@ -39,7 +40,7 @@ def validate(
     from gandiff.experiments import api
     from gandiff.experiments.config.types import comparison_to_dict
 
-    comparison, seen = api.validate(file, overrides or [])
+    comparison, seen = api.validate(target, overrides or [])
     echo_warnings(seen.remarks)
     if seen.problems:
         raise RequestError("; ".join(seen.problems))
@@ -47,6 +48,6 @@ def validate(
         checks = {"facts": seen.facts, "warnings": seen.remarks}
         echo_json({**comparison_to_dict(comparison), "checks": checks})
     elif not quiet:
-        typer.echo(f"{file} is valid: {', '.join(comparison.generators)}")
+        typer.echo(f"{target} is valid: {', '.join(comparison.generators)}")
         for fact in seen.facts:
             typer.echo(one_line(fact))

@@ -178,6 +178,9 @@ def _switch(value: Any) -> str | None:
 
 def _typed(document: Document) -> Comparison:
     data = dict(document.data)
+    if isinstance(timing := data.get("timing"), str):
+        near = did_you_mean(timing, ("on", "off"))
+        raise document.error(("timing",), f"must be on, off or a mapping, got {timing!r}{near}")
     generators = data.get("generators")
     if isinstance(generators, dict):
         data["generators"] = {

@@ -158,6 +158,8 @@ def apply_override(document: Document, assignment: str) -> None:
     while True:
         key, parts = _next_key(here, path, parts, origin)
         path = (*path, key)
+        if not parts:
+            _check_once(document, path, origin)
         document.places[path] = origin
         if not parts:
             break
@@ -167,6 +169,15 @@ def apply_override(document: Document, assignment: str) -> None:
     here[key] = value
     for field in [f for f in document.places if f[: len(path)] == path]:
         document.places[field] = origin
+
+
+def _check_once(document: Document, path: FieldPath, origin: str) -> None:
+    """Refuse to take back what another ``--set`` of the same command says."""
+    for field, place in document.places.items():
+        if field[: len(path)] == path and place.startswith("--set ") and place != origin:
+            raise RequestError(
+                f"{place} and {origin} contradict each other: give a field one value"
+            )
 
 
 def _parse_value(text: str, origin: str) -> Any:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.words import agree, counted
-from gandiff.evaluate.features.weights import missing_weights
+from gandiff.evaluate.features.weights import forbidden, missing_weights
 from gandiff.evaluate.metric import Metric, PlannedSets
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.types import Comparison
@@ -130,6 +130,6 @@ def _look_at_weights(comparison: Comparison, seen: Findings) -> None:
                 (seen.remarks if metric.optional else seen.problems).append(f"{field}: {error}")
                 continue
             if missing is not None:
-                seen.remarks.append(
-                    f"{field}: {missing.what}; a run fetches them from {missing.url}"
-                )
+                reason = forbidden(missing.url)
+                how = f"they cannot be fetched ({reason})" if reason else "a run fetches them"
+                seen.remarks.append(f"{field}: {missing.what}; {how} from {missing.url}")

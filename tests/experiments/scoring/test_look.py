@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 import toys
-from run_helpers import TOY, write_comparison
+from run_helpers import TOY, images, make, write_comparison
 
 from gandiff.evaluate.features import weights
 from gandiff.experiments.api import build
@@ -168,6 +168,7 @@ def test_weights_that_are_not_here_are_named_at_once(
 ) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)
     asked = [
         "vendi(encoder=inception)",
         "vendi(encoder=dinov2)",
@@ -181,6 +182,27 @@ def test_weights_that_are_not_here_are_named_at_once(
     assert "weights-inception-2015-12-05-6726825d.pth is not there; a run fetches" in lines[0]
     assert "DINOv2 facebook/dinov2-large are missing" in lines[1]
     assert "CLIP model ViT-B-32/openai are missing" in lines[2]
+    assert all("a run fetches them from https://" in line for line in lines)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    lines = validate(file, capsys)[2].splitlines()
+    assert "a run fetches them" in lines[0]  # not from the hub
+    assert all("cannot be fetched (HF_HUB_OFFLINE is set) from" in line for line in lines[1:])
+
+
+def test_a_run_folder_is_looked_at_as_its_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = write_comparison(tmp_path, 4, metrics=["vendi(encoder=scenes)"])
+    run = make(file)
+    before = images(run)
+    code, out, err = validate(run, capsys)
+    assert (code, err) == (0, "")
+    assert "is valid: toy, other" in out
+    assert "prompts: 4 of prompts" in out
+    code, _, err = validate(run, capsys, "--set", "metrics=['vendi(encoder=scenes,n=50)']")
+    assert code == 2
+    assert "needs 50 images" in err
+    assert images(run) == before
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
