@@ -72,13 +72,15 @@ class RunSummary:
         return pd.read_parquet(self.folder / SCORES)
 
 
-def validate(target: Path, overrides: Sequence[str] = ()) -> tuple[Comparison, Findings]:
+def validate(
+    target: Path, overrides: Sequence[str] = (), encoders: Mapping[str, str] | None = None
+) -> tuple[Comparison, Findings]:
     """Check a comparison file, or that of a run folder, and look up all that can be without making
     or fetching anything.
 
     Raises ``RequestError`` for a file that cannot be read; ``problems`` are what else is wrong.
     """
-    comparison = find_target(target, overrides=overrides).comparison
+    comparison = find_target(target, overrides=overrides, encoders=encoders).comparison
     return comparison, look(comparison)
 
 
@@ -93,9 +95,10 @@ def run(target: Path, *, until: Stage = "report", **options: Any) -> RunSummary:
 def stage(target: Path, stage: Stage, **options: Any) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes.
 
-    ``options`` are ``out`` (the run folder), ``overrides`` (``field.path=value`` texts) and
-    ``limit`` (the first N prompts only), and those of ``run_comparison``. They are subject to the
-    same rules for a run folder as for a file: what decides the images that are there is fixed.
+    ``options`` are ``out`` (the run folder), ``overrides`` (``field.path=value`` texts), ``limit``
+    (the first N prompts only) and ``encoders`` (weights by encoder), and those of
+    ``run_comparison``. They are subject to the same rules for a run folder as for a file: what
+    decides the images that are there is fixed.
     """
     return _run_target((stage,), target, **options)
 
@@ -121,9 +124,10 @@ def _run_target(
     out: Path | None = None,
     overrides: Sequence[str] = (),
     limit: int | None = None,
+    encoders: Mapping[str, str] | None = None,
     **options: Any,
 ) -> RunSummary:
-    where = find_target(target, out=out, overrides=overrides, limit=limit)
+    where = find_target(target, out=out, overrides=overrides, limit=limit, encoders=encoders)
     folder = where.folder
     if "generate" not in stages:
         need_run(where, target)

@@ -121,7 +121,7 @@ def missing(*, variant: str, source: str | None) -> Missing | None:
     if model.startswith(_LOCAL):
         _folder(Path(model.removeprefix(_LOCAL)))
         return None
-    what, option = f"the weights of the CLIP model {model}", "clip=PATH"
+    what, option = f"the weights of the CLIP model {model}", f"clip:{model}=PATH"
     settings = _pretrained(model)
     if hub := settings.get("hf_hub"):
         repo, _, file = str(hub).rpartition("/")

@@ -82,7 +82,9 @@ def missing(*, variant: str, source: str | None) -> Missing | None:
     place = source or variant or DEFAULT_MODEL
     if Path(place).is_dir():
         return None  # what it lacks is said when it is read
-    return missing_of_hub(place, (_FILE,), f"the weights of DINOv2 {place}", "dinov2=FOLDER")
+    return missing_of_hub(
+        place, (_FILE,), f"the weights of DINOv2 {place}", f"dinov2:{place}=FOLDER"
+    )
 
 
 def _load(source: str) -> tuple[Any, Path]:

@@ -288,7 +288,10 @@ def encoder_module(name: str, weights: Mapping[str, str]) -> tuple[ModuleType, s
     """The module of an encoder, its variant, and where its weights were said to be."""
     plain, _ = _split(check_encoder(name))
     family, _, variant = plain.partition(":")
-    source = weights.get(name, weights.get(plain))
-    if source is None and (not variant or family == "inception"):
-        source = weights.get(family)  # inception's variants are resize filters, not other weights
-    return importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family].module}"), variant, source
+    module = importlib.import_module(f"{_PACKAGE}.{_ENCODERS[family].module}")
+    names = [name, plain]
+    default = getattr(module, "DEFAULT_MODEL", None)
+    # Inception's variants are resize filters, not other weights.
+    if family == "inception" or variant in ("", default):
+        names += [family, f"{family}:{default}"]
+    return module, variant, next((weights[key] for key in names if key in weights), None)

@@ -24,6 +24,11 @@ Overrides = Annotated[
     typer.Option("--set", metavar="KEY=VALUE", help="Override a field; may be repeated."),
 ]
 
+Weights = Annotated[
+    list[str] | None,
+    typer.Option(metavar="ENCODER=FILE", help="Where an encoder's weights lie; may be repeated."),
+]
+
 
 def _whole(prompts: list[str]) -> list[str]:
     """Refuse bytes that are not UTF-8, which Python keeps as halves of surrogate pairs."""
@@ -84,6 +89,11 @@ def takes(
         return call
 
     return decorate
+
+
+def read_weights(pairs: list[str] | None) -> dict[str, str]:
+    """The places of weights by encoder; raises ``RequestError``."""
+    return read_pairs("--weights", pairs or [], "ENCODER=FILE")
 
 
 def read_pairs(option: str, pairs: Iterable[str], form: str) -> dict[str, str]:

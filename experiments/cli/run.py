@@ -12,7 +12,7 @@ from annotated_types import Ge
 
 from gandiff.common.options import option
 from gandiff.experiments.cli.invocation import this_command
-from gandiff.experiments.cli.options import Given, Target, takes
+from gandiff.experiments.cli.options import Given, Target, Weights, read_weights, takes
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -77,6 +77,7 @@ def run(
         typer.Option(help="Leave out the later stages."),
     ] = None,
     retry: Retry = None,
+    weights: Weights = None,
     allow_pickle: Annotated[
         bool,
         typer.Option("--allow-pickle", help="Load pickled weights, which may run any code."),
@@ -96,7 +97,8 @@ def run(
     changes = list(stage["overrides"] or [])
     if allow_pickle:
         changes += _allow_pickle(target, changes)
-    options = {**stage, "overrides": changes, "retry": retry, "drop_changed": drop_changed}
+    options = {**stage, "overrides": changes, "encoders": read_weights(weights)}
+    options |= {"retry": retry, "drop_changed": drop_changed}
     until = stop_after or "report"
     summary = api.run(target, until=until, command=this_command(), **options)
     echo_summary(summary, as_json)

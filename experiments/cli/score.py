@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from gandiff.common.errors import RequestError
 from gandiff.common.words import counted
-from gandiff.experiments.cli.options import Given, Overrides, read_pairs, takes
+from gandiff.experiments.cli.options import Given, Overrides, Weights, read_weights, takes
 from gandiff.experiments.cli.output import (
     Json,
     Overwrite,
@@ -33,10 +33,6 @@ Out = Annotated[Path | None, typer.Option(help="The run folder (default: runs/<n
 Limit = Annotated[
     int | None,
     typer.Option(min=1, help="Take N prompts only, some of each category.", metavar="N"),
-]
-Weights = Annotated[
-    list[str] | None,
-    typer.Option(metavar="ENCODER=FILE", help="For a folder: where an encoder's weights lie."),
 ]
 
 
@@ -82,7 +78,7 @@ def score(
     """
     is_run = _is_run(target)
     only = [encoding[name] for name in ("cache", "max_images", "compile")]
-    only = [reference, metrics is not None, weights, *only]
+    only = [reference, metrics is not None, *only]
     _check_options(target, is_run, has_metrics=bool(reference or metrics), only_folders=any(only))
     if not is_run and any([out, limit is not None, overrides]):
         raise RequestError(
@@ -90,12 +86,13 @@ def score(
             "use --metrics and --max-images"
         )
     if is_run:
-        asked = {"out": out, "limit": limit, "overrides": overrides or ()}
+        asked: dict[str, Any] = {"out": out, "limit": limit, "overrides": overrides or ()}
+        asked["encoders"] = read_weights(weights)
         run_stage(target, "score", as_json, quiet=encoding["quiet"], **asked)
         return
     from gandiff.experiments.scoring.folders import measure_folders
 
-    chosen = Encoding(weights=_weights(weights), **encoding)
+    chosen = Encoding(weights=read_weights(weights), **encoding)
     named = FOLDER_METRICS if metrics is None else metrics
     _echo_scores(measure_folders(target, reference, named, chosen), as_json)
 
@@ -132,7 +129,7 @@ def stats(
     """
     from gandiff.experiments.scoring.folders import write_folder_statistics
 
-    chosen = Encoding(weights=_weights(weights), **encoding)
+    chosen = Encoding(weights=read_weights(weights), **encoding)
     written = write_folder_statistics(
         folder, out, encoder, chosen, keep_features=keep_features, overwrite=overwrite
     )
@@ -161,8 +158,8 @@ def _check_options(target: Path, is_run: bool, *, has_metrics: bool, only_folder
         )
     if is_run and only_folders:
         raise RequestError(
-            f"{target} is a run, which says itself what to measure; --reference, --metrics, "
-            "--weights and the like are for a plain folder of images"
+            f"{target} is a run, which says itself what to measure; --reference, --metrics "
+            "and the like are for a plain folder of images"
         )
     if not is_run and not target.exists():
         raise RequestError(
@@ -173,10 +170,6 @@ def _check_options(target: Path, is_run: bool, *, has_metrics: bool, only_folder
             f"{target} is no run folder (it has no run.json); to score it as a folder of images "
             f"give --reference FOLDER (measures {FOLDER_METRICS}), or --metrics, such as vendi"
         )
-
-
-def _weights(pairs: list[str] | None) -> dict[str, str]:
-    return read_pairs("--weights", pairs or [], "ENCODER=FILE")
 
 
 def _echo_scores(scores: FolderScores, as_json: bool) -> None:

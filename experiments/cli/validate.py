@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from gandiff.experiments.cli.options import Overrides, Target
+from gandiff.experiments.cli.options import Overrides, Target, Weights, read_weights
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -27,6 +27,7 @@ app = typer.Typer()
 def validate(
     target: Target,
     overrides: Overrides = None,
+    weights: Weights = None,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
@@ -40,7 +41,7 @@ def validate(
     from gandiff.experiments import api
     from gandiff.experiments.config.types import comparison_to_dict
 
-    comparison, seen = api.validate(target, overrides or [])
+    comparison, seen = api.validate(target, overrides or [], read_weights(weights))
     echo_warnings(seen.remarks)
     if seen.problems:
         raise RequestError("; ".join(seen.problems))

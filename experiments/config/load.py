@@ -12,7 +12,12 @@ from gandiff.common.errors import RequestError, SettingError, show
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import RECORD
 from gandiff.common.validation import validate
-from gandiff.experiments.config.metrics import check_metrics, recorded_metrics
+from gandiff.experiments.config.metrics import (
+    check_encoders,
+    check_metrics,
+    recorded_metrics,
+)
+from gandiff.experiments.config.overrides import override, switch
 from gandiff.experiments.config.paths import (
     named_comparison,
     resolve_settings,
@@ -20,7 +25,7 @@ from gandiff.experiments.config.paths import (
 )
 from gandiff.experiments.config.sweep import Sweeps, expand_sweeps, for_points
 from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
-from gandiff.experiments.config.yaml_source import Document, apply_override, parse_document
+from gandiff.experiments.config.yaml_source import Document, parse_document
 from gandiff.experiments.plugins.registry import check_settings
 
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,63}")
@@ -28,12 +33,16 @@ _SAFE_WORDS = "letters, digits and . _ + -, starting with a letter or digit, at 
 
 
 def load_comparison(
-    path: str | Path, overrides: Iterable[str] = (), limit: int | None = None
+    path: str | Path,
+    overrides: Iterable[str] = (),
+    limit: int | None = None,
+    encoders: Mapping[str, str] | None = None,
 ) -> Comparison:
     """Read and check a comparison file, or a shipped one by its name (``scenes``).
 
     ``overrides`` are ``field.path=value`` assignments, applied in order; ``limit`` keeps at most
-    the first N prompts. Relative paths start from the folder of the file, or from the working
+    the first N prompts; ``encoders`` says where weights of encoders lie, from the working
+    directory. Relative paths start from the folder of the file, or from the working
     directory if the comparison is a shipped one. Every problem raises ``RequestError`` with the
     file, the line and the field.
     """
@@ -43,7 +52,8 @@ def load_comparison(
     path = shipped or path
     text = _read(path)
     document = parse_document(text, str(path))
-    return _check(document, base=base, text=text, overrides=overrides, limit=limit)
+    override(document, overrides, limit, encoders)
+    return _check(document, base=base, text=text)
 
 
 def comparison_from_dict(
@@ -68,23 +78,29 @@ def comparison_from_dict(
     if trusted:
         typed = dataclasses.replace(_typed(document), base=str(base), sweeps=sweeps)
         return recorded_metrics(typed)
+    override(document)
     return _check(document, base=Path(base), objects=ready)
 
 
 def change_comparison(
-    recorded: Comparison, overrides: Iterable[str], limit: int | None, *, origin: str
+    recorded: Comparison,
+    overrides: Iterable[str],
+    limit: int | None,
+    encoders: Mapping[str, str] | None = None,
+    *,
+    origin: str,
 ) -> Comparison:
     """The comparison of a run with fields overridden; itself if there is nothing to override.
 
     What changes is checked as in a file. The rest may name files that have gone since.
     """
     overrides = list(overrides)
-    if not overrides and limit is None:
+    if not overrides and limit is None and not encoders:
         return recorded
     document = Document(origin=origin, data=comparison_to_dict(recorded))
     sweeps = _recorded_sweeps(document)
     overrides = [one for given in overrides for one in for_points(given, sweeps)]
-    _override(document, overrides, limit)
+    override(document, overrides, limit, encoders)
     comparison = dataclasses.replace(_typed(document), base=recorded.base, sweeps=sweeps)
     if comparison == dataclasses.replace(recorded, text=""):
         return recorded
@@ -96,6 +112,8 @@ def change_comparison(
     comparison = _check_generators(document, comparison, base, kept)
     if comparison.reference != recorded.reference:
         comparison = _check_reference(document, comparison, base)
+    if comparison.encoders != recorded.encoders:
+        comparison = check_encoders(document, comparison, base)
     if (comparison.reference, comparison.metrics) != (recorded.reference, recorded.metrics):
         comparison = check_metrics(document, comparison)
     _check_headline(document, comparison)
@@ -125,11 +143,8 @@ def _check(
     *,
     base: Path,
     text: str = "",
-    overrides: Iterable[str] = (),
-    limit: int | None = None,
     objects: Iterable[str] = (),
 ) -> Comparison:
-    _override(document, overrides, limit)
     document.data.setdefault("name", Path(document.origin).stem)
     sweeps = expand_sweeps(document)
     comparison = dataclasses.replace(_typed(document), sweeps=sweeps)
@@ -137,6 +152,7 @@ def _check(
     _check_suite(document, comparison, base)
     comparison = _check_generators(document, comparison, base, objects)
     comparison = _check_reference(document, comparison, base)
+    comparison = check_encoders(document, comparison, base)
     comparison = check_metrics(document, comparison)
     _check_headline(document, comparison)
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
@@ -146,34 +162,6 @@ def _recorded_sweeps(document: Document) -> Sweeps:
     """Take the sweeps out of what ``comparison_to_dict`` wrote, where the points stand by names."""
     sweeps = document.data.pop("sweeps", {})
     return {name: tuple(points) for name, points in sweeps.items()}
-
-
-def _override(document: Document, overrides: Iterable[str], limit: int | None) -> None:
-    data = document.data
-    _write_out(data)
-    for assignment in overrides:
-        apply_override(document, assignment)
-        _write_out(data)  # again, for --set suite=prompts.txt
-    if limit is not None:
-        if limit < 1:
-            raise RequestError(f"--limit must be at least 1, got {limit}")
-        suite = data.get("suite")
-        data["suite"] = {**(suite if isinstance(suite, dict) else {}), "limit": limit}
-
-
-def _write_out(data: dict[str, Any]) -> None:
-    """Replace what may be written short: the name of a suite, ``timing: off``."""
-    if isinstance(data.get("suite"), str):
-        data["suite"] = {"name": data["suite"]}
-    if (enabled := _switch(data.get("timing"))) is not None:
-        data["timing"] = {"enabled": enabled == "on"}
-
-
-def _switch(value: Any) -> str | None:
-    """``on`` or ``off``, however YAML reads it; None for anything else."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return value if value in ("on", "off") else None
 
 
 def _typed(document: Document) -> Comparison:
@@ -203,7 +191,7 @@ def _split_settings(document: Document, name: str, config: Any) -> dict[str, Any
     if "type" in config:
         split["type"] = config["type"]
     if config.get("timing") is not None:
-        split["timing"] = _switch(config["timing"]) or config["timing"]
+        split["timing"] = switch(config["timing"]) or config["timing"]
     if (config.get("type"), split.get("timing")) == ("folder", "on"):
         problem = "images that were made elsewhere cannot be timed, got 'on'"
         raise document.error(("generators", name, "timing"), problem)

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from collections.abc import Iterable
+from pathlib import Path
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.evaluate.features.encoders import check_encoder, encoder_module
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.config.yaml_source import Document
@@ -41,6 +43,37 @@ def check_metrics(document: Document, comparison: Comparison) -> Comparison:
                 f"{spec} compares with real images; add 'reference:' (type: scenes, or a folder)",
             )
     return dataclasses.replace(comparison, metrics=tuple(resolved))
+
+
+def check_encoders(document: Document, comparison: Comparison, base: Path) -> Comparison:
+    """The comparison with the places of its encoders' weights made absolute.
+
+    Raises the document's error for an unknown encoder and for a place where there is nothing.
+    """
+    places = {}
+    for name, given in comparison.encoders.items():
+        field = ("encoders", name)
+        path = (base / Path(given).expanduser()).resolve()
+        try:
+            check_encoder(name)
+        except MetricError as error:
+            raise document.error(field, str(error)) from None
+        if not given.strip() or not path.exists():
+            raise document.error(field, f"there are no weights at {path}")
+        places[name] = str(path)
+    return dataclasses.replace(comparison, encoders=places)
+
+
+def unused_encoders(comparison: Comparison) -> list[str]:
+    """A line on each encoder whose weights are given and that no metric uses."""
+    metrics = [make_metric(MetricSpec.parse(text)) for text in comparison.metrics]
+    used = list(dict.fromkeys(name for metric in metrics for name in metric.encoders))
+    return [
+        f"encoders.{name}: no metric reads these weights; the metrics use "
+        f"{', '.join(used) or 'no encoder'}"
+        for name, place in comparison.encoders.items()
+        if not any(encoder_module(encoder, {name: place})[2] for encoder in used)
+    ]
 
 
 def recorded_metrics(comparison: Comparison) -> Comparison:

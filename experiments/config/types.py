@@ -120,6 +120,10 @@ class Comparison:
     """Images made by one call."""
     reference: ReferenceConfig | None = None
     """Real images for the distribution metrics; without them those cannot be asked for."""
+    encoders: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    """Files or folders with the weights of encoders, such as `inception: inception.pth`, relative
+    to the comparison file; what is not named here is fetched. `--weights` adds to them.
+    """
     timing: TimingConfig = TimingConfig()
     """How speed is measured, or `off`."""
     headline: tuple[str, str] | None = None
@@ -161,6 +165,8 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
         }
         for name, config in comparison.generators.items()
     }
+    if not data["encoders"]:  # as runs of earlier versions have it
+        del data["encoders"]
     for key in ("metrics", "headline"):
         data[key] = list(data[key]) if data[key] is not None else None
     data["timing"]["batch_sizes"] = list(data["timing"]["batch_sizes"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import RequestError
@@ -33,14 +33,16 @@ def find_target(
     out: Path | None = None,
     overrides: Sequence[str] = (),
     limit: int | None = None,
+    encoders: Mapping[str, str] | None = None,
 ) -> Target:
-    """Read a comparison file or what a run recorded, with fields overridden.
+    """Read a comparison file or what a run recorded, with fields overridden; ``encoders`` are
+    places of weights, from the working directory.
 
     Another ``out`` beside a run folder begins a run of the same comparison there. Raises
     ``RequestError`` for a folder that is not a run.
     """
     if not target.is_dir() or (not (target / RECORD).is_file() and named_comparison(target)):
-        comparison = load_comparison(target, overrides, limit)
+        comparison = load_comparison(target, overrides, limit, encoders)
         return Target(comparison=comparison, folder=out or RUNS / comparison.name)
     if not (target / RECORD).is_file():
         raise RequestError(
@@ -53,7 +55,8 @@ def find_target(
     asked = dataclasses.replace(
         recorded.comparison, generators={n: g for n, g in generators if not recorded.is_kept(n)}
     )
-    comparison = change_comparison(asked, overrides, limit, origin=str(target / RECORD))
+    origin = str(target / RECORD)
+    comparison = change_comparison(asked, overrides, limit, encoders, origin=origin)
     # The prompts may have been given from Python.
     same_suite = comparison.suite == asked.suite
     return Target(

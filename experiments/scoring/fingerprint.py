@@ -123,9 +123,11 @@ def _awaited(run: Run) -> Iterable[str]:
         return
     for text in sorted({metric for metric, _ in unmeasured(run)}):
         with contextlib.suppress(RequestError, MetricError):  # which weights are named and not here
-            metric = make_metric(MetricSpec.parse(text))
+            metric, places = make_metric(MetricSpec.parse(text)), run.comparison.encoders
             yield from (f"{file} {run.ledger.sha256(file)}" for file in metric.files())
-            yield from (f"{name} {missing_weights(name) is None}" for name in metric.encoders)
+            yield from (
+                f"{name} {missing_weights(name, places) is None}" for name in metric.encoders
+            )
 
 
 def _metric_code(metrics: Iterable[str]) -> Iterable[str]:

@@ -10,6 +10,7 @@ from gandiff.common.words import agree, counted
 from gandiff.evaluate.features.weights import forbidden, missing_weights
 from gandiff.evaluate.metric import Metric, PlannedSets
 from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.config.metrics import unused_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator, make_metric
 from gandiff.experiments.prompts.suites import PromptSuite
@@ -122,10 +123,11 @@ def _look_at_folders(comparison: Comparison, suite: PromptSuite, seen: Findings)
 
 
 def _look_at_weights(comparison: Comparison, seen: Findings) -> None:
+    seen.remarks += unused_encoders(comparison)
     for field, metric in _metrics(comparison):
         for encoder in metric.encoders:
             try:
-                missing = missing_weights(encoder)
+                missing = missing_weights(encoder, comparison.encoders)
             except MetricError as error:
                 (seen.remarks if metric.optional else seen.problems).append(f"{field}: {error}")
                 continue

@@ -44,7 +44,7 @@ def report_run(run: Run, *, again: bool = True) -> list[str]:
 def check_report(run: Run) -> None:
     """Refuse a report on other metrics or references than were measured."""
     scored = comparison_from_dict(run.record.comparison, base=run.record.base, trusted=True)
-    for field in ("metrics", "reference"):
+    for field in ("metrics", "reference", "encoders"):
         if getattr(run.comparison, field) != getattr(scored, field):
             raise RequestError(
                 f"other {field.rstrip('s')}s were measured; measure first: "

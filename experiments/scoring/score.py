@@ -20,6 +20,7 @@ from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.images import without_unreadable
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.config.metrics import unused_encoders
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.describe import write_descriptions
 from gandiff.experiments.runs.freshness import UNKNOWN, outdated_images, say_outdated
@@ -54,8 +55,9 @@ def check_scoring(run: Run) -> None:
     Raises ``RequestError``. Encoders are opened only if they were not used on this run before.
     """
     count_reference(run.comparison)
-    known = run.record.comparison.get("metrics", ()) if run.record.scored else ()
-    if set(run.comparison.metrics) <= set(known):
+    before = run.record.comparison if run.record.scored else {}
+    same_weights = run.comparison.encoders == before.get("encoders", {})
+    if set(run.comparison.metrics) <= set(before.get("metrics", ())) and same_weights:
         return
     refuse(check_sizes(run.comparison, run.suite).problems)
     check_metrics(run, open_cache(run, quiet=True))
@@ -77,8 +79,18 @@ def check_metrics(run: Run, cache: FeatureCache) -> list[Metric]:
 
 
 def open_cache(run: Run, *, quiet: bool = False) -> FeatureCache:
-    """The features of a run, kept in its folder."""
-    return FeatureCache(run.folder / "features", device=_device(run), progress=not quiet)
+    """The features of a run, kept in its folder; raises ``RequestError`` for weights that are
+    gone.
+    """
+    try:
+        return FeatureCache(
+            run.folder / "features",
+            weights=run.comparison.encoders,
+            device=_device(run),
+            progress=not quiet,
+        )
+    except MetricError as error:
+        raise RequestError(f"encoders: {error}") from error
 
 
 def _device(run: Run) -> str:
@@ -102,8 +114,8 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
         run.warn(f"{batches} not made yet and not in the scores")
     for line in _sources_moved_on(run):
         run.warn(line)
-    if untimed := not_timed(run):
-        run.warn(untimed)
+    for line in [*unused_encoders(run.comparison), *filter(None, [not_timed(run)])]:
+        run.warn(line)
     outside = folder_reference(run)
     parts = fingerprint(run, outside)
     mark = mark_of(parts)

@@ -127,7 +127,8 @@ def test_missing_published_weights_say_how_to_give_them(
     monkeypatch.setattr(open_clip, "download_pretrained", unreachable)
     with pytest.raises(
         MetricError,
-        match=r"weights of the CLIP model ViT-B-32/openai are missing.*--weights clip=PATH",
+        match=r"weights of the CLIP model ViT-B-32/openai are missing.*"
+        r"--weights clip:ViT-B-32/openai=PATH",
     ):
         open_extractor("clip", {}, "cpu")
 

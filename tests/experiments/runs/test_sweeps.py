@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from run_helpers import images, record, write_comparison
 
@@ -34,6 +35,10 @@ def loads(monkeypatch: pytest.MonkeyPatch) -> Loads:
     monkeypatch.setattr(loading, "load_pipeline", load_pipeline)
     monkeypatch.setattr(TextToImageGan, "from_folder", from_folder)
     return read
+
+
+def grains(prompts: list[str], seeds: list[int]) -> np.ndarray:
+    return np.stack([np.random.default_rng(s).integers(0, 255, (8, 8, 3), np.uint8) for s in seeds])
 
 
 def sweeping(folder: Path, pipeline: Path, gan: Path, **changes: Any) -> Path:
@@ -123,7 +128,7 @@ def test_python_takes_sweeps(tmp_path: Path, toy_pipeline: Path, loads: Loads) -
     plain = {"type": "diffusers", "pipeline": str(toy_pipeline), "num_inference_steps": 2}
     summary = gandiff.compare(
         generators={
-            "black": lambda prompts, seeds: [[[[seed % 9, 9, 0]] * 8] * 8 for seed in seeds],
+            "grains": grains,
             "sd": {**plain, "sweep": [{"guidance_scale": 1}, {"guidance_scale": 2.5}]},
         },
         suite=["a star", "a ring", "a heart"],
@@ -135,6 +140,6 @@ def test_python_takes_sweeps(tmp_path: Path, toy_pipeline: Path, loads: Loads) -
         quiet=True,
     )
     frame = summary.to_frame()
-    assert list(dict.fromkeys(frame["generator"])) == ["black", "sd-g1", "sd-g2.5"]
+    assert list(dict.fromkeys(frame["generator"])) == ["grains", "sd-g1", "sd-g2.5"]
     assert loads == ["pipeline"]
     assert (tmp_path / "run" / "comparison.yaml").is_file()
