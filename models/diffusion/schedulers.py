@@ -57,11 +57,21 @@ SOLVERS: Mapping[str, Solver] = {
         flow="DPMSolverMultistepScheduler",
         edm="EDMDPMSolverMultistepScheduler",
     ),
-    "sde-dpmsolver++": Solver("DPMSolverMultistepScheduler", {"algorithm_type": "sde-dpmsolver++"}),
-    "dpmsolver++_singlestep": Solver(
-        "DPMSolverSinglestepScheduler", {"algorithm_type": "dpmsolver++"}
+    # No flow form: pipelines of flow matching do not pass the generators of the images on.
+    "sde-dpmsolver++": Solver(
+        "DPMSolverMultistepScheduler",
+        {"algorithm_type": "sde-dpmsolver++"},
+        edm="EDMDPMSolverMultistepScheduler",
     ),
-    "unipc": Solver("UniPCMultistepScheduler", flow="UniPCMultistepScheduler"),
+    "dpmsolver++_singlestep": Solver(
+        "DPMSolverSinglestepScheduler",
+        {"algorithm_type": "dpmsolver++", "lower_order_final": True},
+        flow="DPMSolverSinglestepScheduler",
+    ),
+    # A last step of high order to a noise level of 0 would be infinite.
+    "unipc": Solver(
+        "UniPCMultistepScheduler", {"lower_order_final": True}, flow="UniPCMultistepScheduler"
+    ),
     # No flow form: its last step would end at the noise level of the one before.
     "deis": Solver("DEISMultistepScheduler", {"algorithm_type": "deis"}),
     "lcm": Solver("LCMScheduler"),
