@@ -22,7 +22,7 @@ from gandiff.models.diffusion.placing import put_on, quantized
 from gandiff.models.diffusion.readers import read_pipeline
 from gandiff.models.diffusion.replacements import put_weights
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.sources import Source
+from gandiff.models.diffusion.source import Source
 from gandiff.models.tokenizer import check_tokenizer
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import logging
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,14 +22,10 @@ _TENSOR = re.compile(r"\.(?:lora|lokr|hada)_.*$")
 def add_loras(pipe: Any, loras: Sequence[Lora], files: Sequence[Path], *, fuse: bool) -> None:
     """Load the file of each LoRA and let all act with their weights.
 
-    ``fuse`` adds them to the weights of the networks and drops them. Raises ``GeneratorError``
-    where peft is not installed, for a pipeline that takes none, and for a LoRA of which a part does
-    not fit: diffusers would load the rest, or nothing at all, and warn.
+    ``fuse`` adds them to the weights of the networks and drops them. Raises ``GeneratorError`` for
+    a pipeline that takes none, and for a LoRA of which a part does not fit: diffusers would load
+    the rest, or nothing at all, and warn.
     """
-    if importlib.util.find_spec("peft") is None:
-        raise GeneratorError(
-            "LoRAs are read through peft, which is not installed: pip install peft"
-        )
     if not hasattr(pipe, "load_lora_weights"):
         raise GeneratorError(f"{type(pipe).__name__} takes no LoRA in diffusers; leave loras out")
     names = [lora.name or f"lora_{number}" for number, lora in enumerate(loras, 1)]

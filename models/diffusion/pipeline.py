@@ -15,7 +15,8 @@ from gandiff.models.diffusion.facts import check_call, describe, family, resolut
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
 from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
-from gandiff.models.diffusion.sources import Source, find_source
+from gandiff.models.diffusion.source import Source
+from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,

@@ -3,33 +3,25 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.hub import first_line
+from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Offload, Quantization
-from gandiff.models.diffusion.sources import Source
 
-# What has to be installed: the module that is imported and the package of that name.
-_BACKENDS = {
-    "bitsandbytes_4bit": ("bitsandbytes", "bitsandbytes"),
-    "bitsandbytes_8bit": ("bitsandbytes", "bitsandbytes"),
-    "torchao": ("torchao", "torchao"),
-    "quanto": ("optimum.quanto", "optimum-quanto"),
-}
 _DENOISERS = ("transformer", "transformer_2", "unet", "prior", "decoder")
 
 
-def put_on(pipe: Any, device: Any, offload: Offload | None) -> Any:
+def put_on(pipe: Any, device: str, offload: Offload | None) -> Any:
     """Put a pipeline on a device, or let it fetch its networks to there when it needs them.
 
     Raises ``GeneratorError`` where there is no accelerator to offload from.
     """
     if offload in (None, "none"):
         return pipe.to(device)
-    if device.type == "cpu":
+    if device == "cpu":
         raise GeneratorError(
             f"offload: {offload} keeps weights in memory until an accelerator needs them, and the "
             "device is the CPU; leave offload out, or run on an accelerator (--device cuda)"
@@ -44,16 +36,11 @@ def put_on(pipe: Any, device: Any, offload: Offload | None) -> Any:
 def quantized(settings: Quantization | None, source: Source) -> dict[str, Any]:
     """The arguments of ``from_pretrained`` that keep networks in fewer bits; none without settings.
 
-    Raises ``GeneratorError`` for a backend that is not installed, parts that the pipeline does not
-    have, and options that the backend refuses.
+    Raises ``GeneratorError`` for parts that the pipeline does not have, and for options that the
+    backend refuses.
     """
     if settings is None:
         return {}
-    module, package = _BACKENDS[settings.backend]
-    if not _is_installed(module):
-        raise GeneratorError(
-            f"quantization needs {module}, which is not installed: pip install {package}"
-        )
     if source.file is not None or source.index is None:
         raise GeneratorError("quantization needs a pipeline that is a directory or a hub id")
     import diffusers
@@ -68,13 +55,6 @@ def quantized(settings: Quantization | None, source: Source) -> dict[str, Any]:
     mapping = {name: _config(settings, parts[name][0]) for name in chosen}
     kind: Any = diffusers
     return {"quantization_config": kind.PipelineQuantizationConfig(quant_mapping=mapping)}
-
-
-def _is_installed(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package that it is in
-        return False
 
 
 def _config(settings: Quantization, library: str) -> Any:

@@ -12,7 +12,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.replacements import read_network
-from gandiff.models.diffusion.sources import Source
+from gandiff.models.diffusion.source import Source
 
 
 def read_pipeline(source: Source, options: Mapping[str, Any]) -> Any:

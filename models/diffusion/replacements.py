@@ -11,7 +11,7 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.parts import pickled
-from gandiff.models.diffusion.sources import Source
+from gandiff.models.diffusion.source import Source
 
 
 def read_network(source: Source, options: dict[str, Any]) -> Any:

@@ -3,96 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-from collections.abc import Hashable, Mapping
-from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
-from gandiff.common.intact import check_intact
+from gandiff.models.diffusion.additions import additions, check_installed, weights_file
 from gandiff.models.diffusion.classes import pipeline_class
-from gandiff.models.diffusion.index import PipelineIndex, check_directory, read_index
-from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, pickled
+from gandiff.models.diffusion.index import check_directory, read_index
+from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.diffusion.places import is_single_file, prior_in, prior_of
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.source_settings import Lora, settings_of_stages
-from gandiff.models.shared import files_state
-from gandiff.models.weights import (
-    combined_sha256,
-    find_weights,
-    missing_weights,
-    original_sha256,
-)
+from gandiff.models.diffusion.source import Source
+from gandiff.models.diffusion.source_settings import settings_of_stages
+from gandiff.models.weights import find_weights, missing_weights
 
-_LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
 # What a stage of IF need not have: the features of the text come from the first.
 _TEXT_PARTS = ("text_encoder", "tokenizer")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Source:
-    """What a pipeline, or the weights that are put into one, are loaded from."""
-
-    name: str  # as diffusers reads it: a directory, a file or a hub id
-    directory: Path | None = None
-    file: Path | None = None
-    commit: str | None = None  # of a hub id
-    index: PipelineIndex | None = None
-    more: Mapping[str, Source] = dataclasses.field(default_factory=dict)  # by the setting
-    stages: tuple[Source, ...] = ()
-    as_saved: bool = False  # of the class that its index names, whether or not that reads text
-    without: tuple[str, ...] = ()  # parts that are not loaded
-
-    @property
-    def page(self) -> str | None:
-        """The page on the hub; None for what lies on this machine."""
-        on_hub = self.directory is None and self.file is None and not self.stages
-        return f"https://huggingface.co/{self.name}" if on_hub else None
-
-    @property
-    def class_name(self) -> str:
-        """The class of the pipeline as its index says it; empty where that is not known."""
-        return "" if self.index is None else self.index.class_name
-
-    @property
-    def is_decoder(self) -> bool:
-        """Whether it makes images of what another pipeline, its prior, makes of a text."""
-        known = pipeline_class(self.class_name)
-        return known is not None and known.is_decoder and self.called != self.class_name
-
-    @property
-    def called(self) -> str:
-        """The class that makes images from text out of it."""
-        return "" if self.index is None else self.index.called
-
-    def checksum(self) -> str | None:
-        """Hash of everything that is loaded; None as long as a part of it has none."""
-        stages = {f"stages.{i}": stage for i, stage in enumerate(self.stages)}
-        parts = {name: part.checksum() for name, part in {**self.more, **stages}.items()}
-        own = self._own_checksum()
-        if not parts:
-            return own
-        if None in parts.values() or (own is None and not stages):
-            return None
-        lines = sorted(f"{name}\0{digest}\n" for name, digest in {**parts, "": own}.items())
-        return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-    @property
-    def places(self) -> Hashable:
-        """What is read, in the state that it has now on this machine."""
-        local = self.directory or self.file
-        inner = [(name, part.places) for name, part in sorted(self.more.items())]
-        stages = [stage.places for stage in self.stages]
-        state = files_state(local) if local else ()
-        return (self.name, self.commit, state, *inner, *stages)
-
-    def _own_checksum(self) -> str | None:
-        if self.directory is not None:
-            own = combined_sha256(self.directory, WEIGHTS)
-            return own or combined_sha256(self.directory, PICKLES)
-        if self.file is not None:
-            return original_sha256(self.file)
-        return None if self.commit is None else f"hub:{self.commit}"
 
 
 def find_source(settings: DiffusersSettings) -> Source:
@@ -102,6 +27,7 @@ def find_source(settings: DiffusersSettings) -> Source:
     text-to-image. Of a hub id the index is asked for, which is small: a pipeline that is not
     there shows before anything is made.
     """
+    check_installed(settings)
     if settings.stages is not None:
         each = settings_of_stages(settings)
         first = find_source(each[0])
@@ -112,7 +38,7 @@ def find_source(settings: DiffusersSettings) -> Source:
         source = _single_file(settings)
     else:
         source = _pipeline(settings, settings.pipeline)
-    more = {**source.more, **_replacements(settings)}
+    more = {**source.more, **additions(settings)}
     if source.is_decoder:
         more["prior"] = _prior(settings, source)
     elif settings.prior is not None:
@@ -167,7 +93,7 @@ def _later_stage(settings: DiffusersSettings, first: Source, number: int) -> Sou
     if not is_if and source.directory is not None:  # what was left out above is needed here
         source = _pipeline(settings, settings.pipeline, any_task=True)
     without = _TEXT_PARTS if is_if else ()
-    more = _replacements(settings)
+    more = additions(settings)
     return dataclasses.replace(source, as_saved=True, without=without, more=more)
 
 
@@ -211,7 +137,7 @@ def _prior_on_hub(decoder: Source, settings: DiffusersSettings) -> str | None:
 def _single_file(settings: DiffusersSettings) -> Source:
     """A file with the weights of a whole pipeline; ``config`` says what they are."""
     assert settings.pipeline is not None
-    file = _weights_file(settings.pipeline, settings.allow_pickle)
+    file = weights_file(settings.pipeline, settings.allow_pickle)
     if settings.config is None:
         raise GeneratorError(
             f"{file} is a single file of weights, which does not say what it is; give as config "
@@ -230,63 +156,3 @@ def _single_file(settings: DiffusersSettings) -> Source:
         index = read_index(directory / INDEX, str(directory))
         config = Source(name=str(directory), directory=directory, index=index)
     return Source(name=str(file), file=file, index=index, more={"config": config})
-
-
-def _replacements(settings: DiffusersSettings) -> dict[str, Source]:
-    """Networks and LoRAs that are put into the pipeline, by the setting that names them."""
-    more = {}
-    for name in ("unet", "transformer"):
-        if (value := getattr(settings, name)) is not None:
-            more[name] = _network(name, value, settings)
-    for number, lora in enumerate(settings.loras or ()):
-        more[f"loras.{number}"] = _lora(lora, settings)
-    return more
-
-
-def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
-    directory = find_weights(value)
-    if directory is not None:
-        if (directory / INDEX).is_file():
-            raise GeneratorError(
-                f"{name}: {directory} is a whole pipeline; give its folder {directory / name}"
-            )
-        check_part(directory, "diffusers", name, settings.allow_pickle, settings.variant)
-        return Source(name=str(directory), directory=directory)
-    if is_single_file(value) or not HUB_ID.fullmatch(value):
-        file = _weights_file(value, settings.allow_pickle)
-        return Source(name=str(file), file=file)
-    from gandiff.models.diffusion.hub import hub_file
-
-    path = hub_file(value, "config.json", None, settings.local_files_only)
-    return Source(name=value, commit=path.parent.name)
-
-
-def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
-    directory = find_weights(lora.path)
-    if directory is not None:
-        files = sorted(f.name for f in directory.iterdir() if f.suffix in WEIGHTS)
-        chosen = lora.file or (files[0] if len(files) == 1 else _LORA_FILE)
-        if not (directory / chosen).is_file():
-            raise GeneratorError(
-                f"the LoRA {directory} has no file {chosen}; it has "
-                f"{', '.join(files) or 'no .safetensors file'}: name one as file"
-            )
-        file = _weights_file(str(directory / chosen), settings.allow_pickle)
-    elif is_single_file(lora.path) or not HUB_ID.fullmatch(lora.path):
-        file = _weights_file(lora.path, settings.allow_pickle)
-    else:
-        from gandiff.models.diffusion.hub import hub_file
-
-        name = lora.file or _LORA_FILE
-        file = hub_file(lora.path, name, lora.revision, settings.local_files_only)
-    return Source(name=str(file), file=file)
-
-
-def _weights_file(name: str, allow_pickle: bool) -> Path:
-    file = Path(name).expanduser()
-    if not file.is_file():
-        raise GeneratorError(f"there is no file of weights at {name}")
-    if file.suffix in PICKLES and not allow_pickle:
-        raise pickled(file)
-    check_intact([file], GeneratorError)
-    return file

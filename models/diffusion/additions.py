@@ -1,0 +1,102 @@
+"""Where the LoRAs and networks lie that settings put into a pipeline; light."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+from gandiff.common.errors import GeneratorError
+from gandiff.common.hub_cache import HUB_ID
+from gandiff.common.intact import check_intact
+from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, pickled
+from gandiff.models.diffusion.places import is_single_file
+from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.source import Source
+from gandiff.models.diffusion.source_settings import Lora
+from gandiff.models.weights import find_weights
+
+_LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
+# What quantisation needs: the module that is imported and the package that has it.
+_BACKENDS = {
+    "bitsandbytes_4bit": ("bitsandbytes", "bitsandbytes"),
+    "bitsandbytes_8bit": ("bitsandbytes", "bitsandbytes"),
+    "torchao": ("torchao", "torchao"),
+    "quanto": ("optimum.quanto", "optimum-quanto"),
+}
+
+
+def check_installed(settings: DiffusersSettings) -> None:
+    """Raise ``GeneratorError`` for settings that need a package that is not there."""
+    needed = {"loras": ("peft", "peft")} if settings.loras else {}
+    if settings.quantization is not None:
+        needed["quantization"] = _BACKENDS[settings.quantization.backend]
+    for setting, (module, package) in needed.items():
+        try:
+            there = importlib.util.find_spec(module) is not None
+        except ModuleNotFoundError:  # of the package that it is in
+            there = False
+        if not there:
+            raise GeneratorError(
+                f"{setting} needs {module}, which is not installed: pip install {package}"
+            )
+
+
+def additions(settings: DiffusersSettings) -> dict[str, Source]:
+    """Networks and LoRAs that are put into the pipeline, by the setting that names them."""
+    more = {}
+    for name in ("unet", "transformer"):
+        if (value := getattr(settings, name)) is not None:
+            more[name] = _network(name, value, settings)
+    for number, lora in enumerate(settings.loras or ()):
+        more[f"loras.{number}"] = _lora(lora, settings)
+    return more
+
+
+def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
+    directory = find_weights(value)
+    if directory is not None:
+        if (directory / INDEX).is_file():
+            raise GeneratorError(
+                f"{name}: {directory} is a whole pipeline; give its folder {directory / name}"
+            )
+        check_part(directory, "diffusers", name, settings.allow_pickle, settings.variant)
+        return Source(name=str(directory), directory=directory)
+    if is_single_file(value) or not HUB_ID.fullmatch(value):
+        file = weights_file(value, settings.allow_pickle)
+        return Source(name=str(file), file=file)
+    from gandiff.models.diffusion.hub import hub_file
+
+    path = hub_file(value, "config.json", None, settings.local_files_only)
+    return Source(name=value, commit=path.parent.name)
+
+
+def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
+    directory = find_weights(lora.path)
+    if directory is not None:
+        files = sorted(f.name for f in directory.iterdir() if f.suffix in WEIGHTS)
+        chosen = lora.file or (files[0] if len(files) == 1 else _LORA_FILE)
+        if not (directory / chosen).is_file():
+            raise GeneratorError(
+                f"the LoRA {directory} has no file {chosen}; it has "
+                f"{', '.join(files) or 'no .safetensors file'}: name one as file"
+            )
+        file = weights_file(str(directory / chosen), settings.allow_pickle)
+    elif is_single_file(lora.path) or not HUB_ID.fullmatch(lora.path):
+        file = weights_file(lora.path, settings.allow_pickle)
+    else:
+        from gandiff.models.diffusion.hub import hub_file
+
+        name = lora.file or _LORA_FILE
+        file = hub_file(lora.path, name, lora.revision, settings.local_files_only)
+    return Source(name=str(file), file=file)
+
+
+def weights_file(name: str, allow_pickle: bool) -> Path:
+    """The file of weights of this name; raises ``GeneratorError`` unless it is there and whole."""
+    file = Path(name).expanduser()
+    if not file.is_file():
+        raise GeneratorError(f"there is no file of weights at {name}")
+    if file.suffix in PICKLES and not allow_pickle:
+        raise pickled(file)
+    check_intact([file], GeneratorError)
+    return file
