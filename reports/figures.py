@@ -31,6 +31,7 @@ from gandiff.reports.plotting import (
 )
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Index
+from gandiff.reports.sweeps import joined, sweep_lines
 from gandiff.reports.values import arrow
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ class Plane:
     y: str
     index: Index
     looks: Mapping[str, Look]
+    lines: Sequence[Sequence[str]] = ()  # of the points of sweeps
 
     def points(self) -> list[Point]:
         """Return the generators that have both."""
@@ -114,16 +116,16 @@ def _canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
 def _planes(run: RunData) -> Iterator[Drawing]:
     index, names = lookup(run.results), list(run.generators)
     metrics: dict[str, str | None] = {a: axis_metric(index, names, a) for a in AXES}
-    styles = looks(run.generators)
+    styles, lines = looks(run.generators), sweep_lines(run.record.comparison)
     for axis in ("alignment", "distribution"):
         metric = metrics[axis]
         if metric is not None:
-            plane = Plane(LATENCY, metric, index, styles)
+            plane = Plane(LATENCY, metric, index, styles, lines)
             if plane.points():
                 yield _against_time(plane, axis)
     alignment, diversity = metrics["alignment"], metrics["diversity"]
     if alignment is not None and diversity is not None:
-        plane = Plane(diversity, alignment, index, styles)
+        plane = Plane(diversity, alignment, index, styles, lines)
         if plane.points():
             yield _diversity_alignment(plane)
 
@@ -138,6 +140,7 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     if corners:
         xs, ys = zip(*corners, strict=True)
         axes.plot(xs, ys, color=FAINT, linestyle="--", linewidth=1.2, zorder=2)
+    joins = _draw_sweeps(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
     axes.set_xlabel(f"{latency.described.label} (log scale) {arrow(latency)}")
@@ -152,8 +155,17 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
         f"{axis}_against_time",
         f"{axis.capitalize()} against time per image",
         f"Nothing is both faster and better than the generators on the Pareto front: {best}. "
-        "Whiskers are 95 % intervals.",
+        f"{joins}Whiskers are 95 % intervals.",
     )
+
+
+def _draw_sweeps(axes: Axes, plane: Plane, points: Sequence[Point]) -> str:
+    """Join the points of each sweep; returns a sentence about the lines where there are any."""
+    lines = list(joined(plane.lines, points))
+    for line in lines:
+        xs, ys, colour = [p.x for p in line], [p.y for p in line], line[0].look.colour
+        axes.plot(xs, ys, color=colour, linewidth=1.0, alpha=0.6, zorder=1)
+    return "Lines join the points of a sweep. " if lines else ""
 
 
 def pareto_front(points: Sequence[Point], like: MetricResult) -> list[Point]:
@@ -184,6 +196,7 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     figure, axes = _canvas()
     points = plane.points()
     x, y = plane.result(plane.x), plane.result(plane.y)
+    joins = _draw_sweeps(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
     if x.direction == "target" and x.target is not None:
@@ -199,7 +212,7 @@ def _diversity_alignment(plane: Plane) -> Drawing:
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
-        f"Best is the top{target}. Whiskers are 95 % intervals.",
+        f"Best is the top{target}. {joins}Whiskers are 95 % intervals.",
     )
 
 

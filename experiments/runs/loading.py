@@ -39,6 +39,8 @@ def loaded(run: Run, name: str) -> Iterator[Generator]:
         start = time.perf_counter()
         generator.load(run.device, run.comparison.dtype)
     except Exception as error:
+        with contextlib.suppress(Exception):
+            generator.unload()  # what it had read by then
         if machine_failure(error, run.folder):
             raise
         problem = f"generator {name!r} cannot be loaded: {reason_of(error)}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import itertools
 import weakref
@@ -16,7 +17,7 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models import shared as sharing
 from gandiff.models.diffusion import loading
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
-from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.gan.model import TextToImageGan
 from gandiff.models.generator import Generator
@@ -162,6 +163,10 @@ def test_what_decides_the_weights_is_not_shared(
     dtype = change.get("dtype", "float32")
     assert other.sharing_key("cpu", dtype) != one.sharing_key("cpu", "float32")
     assert one.sharing_key("cpu", "float32") != one.sharing_key("cuda", "float32")
+
+
+def test_settings_of_a_call_are_settings() -> None:
+    assert {field.name for field in dataclasses.fields(DiffusersSettings)} >= PER_CALL
 
 
 def test_weights_that_have_changed_are_read_again(
