@@ -18,7 +18,7 @@ from jaxtyping import UInt8
 
 from gandiff.common.contents import FileMark
 
-Family = Literal["gan", "diffusion", "distilled", "folder", "other"]
+Family = Literal["gan", "diffusion", "distilled", "hybrid", "folder", "other"]
 Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
 Status = Literal["ok", "failed", "filtered"]
 Cost = Literal["compute", "request", "lookup"]
@@ -92,6 +92,7 @@ class GeneratorInfo:
     abilities: frozenset[Ability] = frozenset({"text"})
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
+    off_native: tuple[str, ...] = ()  # settings far from what it was made for; marked in tables
     cost: Cost = "compute"
 
 

@@ -62,6 +62,8 @@ def identities(
                 now["files"] = files
             asks = asks_hub and (planned is None or changed_source(planned.identity, now))
             now |= _commits(config.type, named, asks)
+            if config.type == "diffusers":
+                now["settings"] = _decisive(config.settings, now, asks)
         current[name] = json.loads(json.dumps(now, default=str))
     return current
 
@@ -85,9 +87,12 @@ _USED: dict[int, tuple[weakref.ref[Any], str, str]] = {}
 
 def _of_object(made: Generator, dtype: str, device: str) -> dict[str, Any]:
     info, target = made.info, _target(made)
+    settings = dict(info.settings)
+    resolved = settings.pop("resolved", None)  # where its values are from, which changes nothing
+    sent = resolved.get("sent") if isinstance(resolved, Mapping) else None
     identity: dict[str, Any] = {
         "type": "python",
-        "settings": dict(info.settings),
+        "settings": {**settings, **({"sent": sent} if sent else {})},
         "weights": info.weights_sha256,
         "dtype": dtype,
         "device": device,
@@ -156,6 +161,14 @@ def _with_prior(config: GeneratorConfig) -> Mapping[str, Any]:
         return settings
     prior = prior_of(settings.get("pipeline"), settings.get("prior"))
     return settings if prior is None else {**settings, "prior": prior}
+
+
+def _decisive(settings: Mapping[str, Any], now: Identity, asks: bool) -> dict[str, Any]:
+    """The settings as they decide the pixels: what was not set is what the pipeline makes of it."""
+    from gandiff.models.diffusion.planned import decisive_settings
+
+    commit = now.get(f"{COMMIT}pipeline")
+    return decisive_settings(settings, now["settings"], commit, asks_hub=asks)
 
 
 def changed_source(before: Identity, now: Identity) -> bool:

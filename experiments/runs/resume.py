@@ -16,6 +16,8 @@ from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_pla
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.identity import COMMIT, UNKNOWN_CODE, Identity, changed_source
+from gandiff.models.diffusion.operation import SCALE, STEPS
+from gandiff.models.diffusion.planned import LABELS
 
 # Fields that decide the pixels of all generators or which images share a batch.
 _FIXED = ("seed", "batch_size", "dtype")
@@ -59,7 +61,7 @@ def standing_of(name: str, planned: GeneratorPlan | None, now: Identity) -> Stan
     if not asked:
         now = _with_lost(old, now)
         after = dict(now["settings"])
-    settings = sorted(k for k in before.keys() | after.keys() if before.get(k) != after.get(k))
+    settings = _changed_settings(old, now)
     asked += [
         f"{key} was {show(before.get(key))} and is {show(after.get(key))}"
         for key in settings
@@ -81,12 +83,23 @@ def _with_lost(old: Identity, now: Identity) -> Identity:
     recorded = {**dict.fromkeys(WEIGHTS, old["weights"]), **old.get("files", {})}
     gone = [p for p, _ in named_weights(now["type"], now["settings"]) if recorded.get(p)]
     left = without_places(now["settings"], gone)
-    before = dict(old["settings"])
-    if not gone or any(before.get(k) != left.get(k) for k in before.keys() | left.keys()):
+    if not gone or _changed_settings(old, {**now, "settings": left}):
         return now
     files = {**{p: recorded[p] for p in gone if p not in WEIGHTS}, **now.get("files", {})}
     weights = now["weights"] or old["weights"]
     return {**now, "settings": left, "weights": weights, **({"files": files} if files else {})}
+
+
+def _changed_settings(old: Identity, now: Identity) -> list[str]:
+    """The settings that are others now; what only labels a pipeline decides nothing, and what its
+    absence leaves open is taken to be what was recorded.
+    """
+    before, after = old["settings"], now["settings"]
+    apart: set[str] = set()
+    if now["type"] == "diffusers":
+        apart = {*LABELS, *(key for key in (STEPS, SCALE) if key not in before or key not in after)}
+    names = (before.keys() | after.keys()) - apart
+    return sorted(name for name in names if before.get(name) != after.get(name))
 
 
 def recorded_prompts(folder: Path) -> tuple[Prompt, ...]:

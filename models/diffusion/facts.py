@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,14 +10,9 @@ from typing import Any
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
-from gandiff.models.diffusion.index import default_size, denoiser_config
+from gandiff.models.diffusion.index import default_size
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.generator import Ability, Family
-
-# In their names: checkpoints distilled to a few steps, unlike plain diffusion.
-_DISTILLED = re.compile(
-    r"(^|[-_/])(turbo|lcm|lightning|hyper|schnell|sprint|dmd2?)([-_/\d]|$)", re.IGNORECASE
-)
+from gandiff.models.generator import Ability
 
 
 def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> dict[str, Any]:
@@ -32,33 +25,15 @@ def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> 
     abilities: set[Ability] = {"text", "trace"} if can_trace(pipe) else {"text"}
     scheduler = getattr(pipe, "scheduler", None)
     return {
-        "family": family(settings, directory, pipe),
         "resolution": resolution(settings, directory, pipe),
         "parameters": sum(p.numel() for m in networks.values() for p in m.parameters()),
         "conditioning": " + ".join(encoders) or None,
         "abilities": frozenset(abilities),
         "settings": {
-            **dataclasses.asdict(settings),
             "pipeline_class": type(pipe).__name__,
             "scheduler_class": None if scheduler is None else type(scheduler).__name__,
-            "ignored": sorted({"num_inference_steps", "guidance_scale"} - {*call_parameters(pipe)}),
         },
     }
-
-
-def family(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> Family:
-    """Tell distilled few-step models from plain diffusion.
-
-    A U-Net that takes the guidance scale as an input (``time_cond_proj_dim``) is a latent
-    consistency model; others are known by the words that their names carry. The setting wins.
-    """
-    if settings.family is not None:
-        return settings.family
-    config = getattr(getattr(pipe, "unet", None), "config", None)
-    if config is None and directory is not None:
-        config = denoiser_config(directory)
-    guided = config is not None and config.get("time_cond_proj_dim") is not None
-    return "distilled" if guided or _DISTILLED.search(settings.pipeline or "") else "diffusion"
 
 
 def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> int | None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import contextlib
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
@@ -61,6 +62,17 @@ def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool)
             f"cannot get {name} of {here}: {first_line(error)}; {advice}"
         ) from error
     return Path(path)
+
+
+def fetch_small_files(
+    repo: str, names: Sequence[str], revision: str | None, local_files_only: bool
+) -> None:
+    """Fetch those files of a repository that it has; what cannot be fetched is not there."""
+    from huggingface_hub import errors, hf_hub_download
+
+    for name in names:
+        with contextlib.suppress(errors.HfHubHTTPError, errors.EntryNotFoundError, OSError):
+            hf_hub_download(repo, name, revision=revision, local_files_only=local_files_only)
 
 
 def first_line(error: BaseException) -> str:

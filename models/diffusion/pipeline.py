@@ -10,10 +10,14 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.call import arguments, max_sequence_length, note
-from gandiff.models.diffusion.facts import check_call, describe, family, resolution
+from gandiff.models.diffusion.call import arguments, guiding, max_sequence_length, note
+from gandiff.models.diffusion.evidence import evidence_of_pipe
+from gandiff.models.diffusion.facts import check_call, describe, resolution
 from gandiff.models.diffusion.index import PipelineIndex
+from gandiff.models.diffusion.operation import resolve
+from gandiff.models.diffusion.planned import evidence_of_source, planned_operation
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
+from gandiff.models.diffusion.signatures import call_defaults
 from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.sources import find_source
@@ -53,6 +57,8 @@ class DiffusersGenerator(Generator):
         self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
+        self._evidence = evidence_of_source(settings, self._source)
+        self._operation = planned_operation(settings, self._evidence)
         if self._source.index is not None:
             self._check_open(self._source.index)
         directory = self._source.directory
@@ -62,11 +68,18 @@ class DiffusersGenerator(Generator):
     def info(self) -> GeneratorInfo:
         """Facts about the pipeline; the networks' are known once it is loaded, and stay known."""
         training = self._card.training or {}
+        operation = self._operation
         facts = {
-            "family": family(self._settings, self._source.directory),
             "resolution": resolution(self._settings, self._source.directory),
-            "settings": dataclasses.asdict(self._settings),
             **self._facts,
+            "family": operation.native.family,
+            "settings": {
+                **dataclasses.asdict(self._settings),
+                **operation.facts(),
+                **self._facts.get("settings", {}),
+            },
+            "off_native": operation.off_native,
+            "remarks": operation.remarks,
         }
         return GeneratorInfo(
             name=self._name,
@@ -102,7 +115,9 @@ class DiffusersGenerator(Generator):
         """Call what is loaded from now on, with a solver of this generator's own."""
         with held.lock:
             pipe = held.value
-            self._solver = choose_solver(pipe, self._settings)
+            self._confirm(pipe)
+            resolved = {"num_inference_steps": self._operation.steps.value}
+            self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
             check_call(type(pipe), self._settings.extra)
         self._shared = held
         with self._ready():
@@ -156,7 +171,9 @@ class DiffusersGenerator(Generator):
         if self._shared is None or self._solver is None:
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
         with self._shared.lock, self._solver.in_place():
-            yield self._shared.value
+            pipe = self._shared.value
+            with guiding(pipe, self._operation):
+                yield pipe
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
@@ -194,10 +211,22 @@ class DiffusersGenerator(Generator):
             self._facts = {**self._facts, "settings": ran}
 
     def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
-        return arguments(pipe, self._settings, requests)
+        return arguments(pipe, self._operation, self._settings, requests)
 
     def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
-        return note(pipe, self._settings, request)
+        return note(pipe, self._operation, self._settings, request)
+
+    def _confirm(self, pipe: Any) -> None:
+        """Check that the pipeline is called as was planned from its small files."""
+        seen, planned = self._evidence, self._operation
+        seen = evidence_of_pipe(pipe) if seen is None else seen.of_class(type(pipe).__name__)
+        self._operation = resolve(self._settings, seen, call_defaults(type(pipe)))
+        if self._evidence is not None and self._operation.point != planned.point:
+            raise GeneratorError(
+                f"{planned.class_name} was planned to run with {planned.point} and would run with "
+                f"{self._operation.point} as {type(pipe).__name__}; set num_inference_steps and "
+                "guidance_scale"
+            )
 
     def _check_open(self, index: PipelineIndex) -> None:
         """Check the solver, its options and ``extra``, whose names and types diffusers knows; it is

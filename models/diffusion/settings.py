@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar
 
 from annotated_types import Ge, MultipleOf
 from pydantic import AfterValidator
 
 from gandiff.common.validation import settings_class
+from gandiff.models.diffusion.families import DiffusionFamily
 from gandiff.models.diffusion.schedulers import check_scheduler_name
 from gandiff.models.diffusion.source_settings import (
     Loras,
@@ -21,7 +22,6 @@ from gandiff.models.diffusion.source_settings import (
 )
 from gandiff.models.settings import Text
 
-DiffusionFamily = Literal["diffusion", "distilled"]
 Pixels = Annotated[int, Ge(8), MultipleOf(8)]
 
 # Arguments of a pipeline call that gandiff gives itself; changing them would break the contract of
@@ -38,7 +38,7 @@ _OURS = frozenset(
 PER_CALL = frozenset(
     {
         *("scheduler", "scheduler_options", "num_inference_steps", "guidance_scale"),
-        *("height", "width", "family", "extra"),
+        *("height", "width", "family", "native", "extra"),
     }
 )
 
@@ -48,6 +48,16 @@ def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
     if clash:
         raise ValueError(f"must not hold {clash[0]!r}: gandiff gives that argument itself")
     return extra
+
+
+@settings_class
+class NativePoint:
+    """What a pipeline was made for, where its files do not say it."""
+
+    num_inference_steps: Annotated[int, Ge(1)]
+    """Steps from noise to image."""
+    guidance_scale: Annotated[float, Ge(0)] | None = None
+    """0 is none; left out, the default of its call."""
 
 
 @settings_class
@@ -68,16 +78,18 @@ class DiffusersSettings:
     """Such as `ddim`, `euler` or `dpmsolver++`; left out, the pipeline's own."""
     scheduler_options: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     """Arguments of the scheduler, by the names that diffusers gives them."""
-    num_inference_steps: Annotated[int, Ge(1)] = 50
-    """Steps from noise to image."""
-    guidance_scale: Annotated[float, Ge(0)] = 7.5
-    """1 or less: no classifier-free guidance, half the work."""
+    num_inference_steps: Annotated[int, Ge(1)] | None = None
+    """Steps from noise to image; left out, what the pipeline was made for."""
+    guidance_scale: Annotated[float, Ge(0)] | None = None
+    """Left out, what the pipeline was made for. Most guide above 1 only, which doubles the work."""
     height: Pixels | None = None
     """In px; left out, the pipeline's own. Give both or neither."""
     width: Pixels | None = None
     """In px."""
     family: DiffusionFamily | None = None
-    """Left out, it is read from the pipeline."""
+    """`distilled` to a few steps, `hybrid` with an adversarial loss; left out, its files say it."""
+    native: NativePoint | None = None
+    """Steps and guidance that it was made for, where its files do not say it."""
     local_files_only: bool = False
     """Never ask the hub."""
     allow_pickle: bool = False

@@ -35,6 +35,13 @@ def cached_files(repo: str) -> list[Path]:
     return [place / "refs" / "main", *inside]
 
 
+def cached_snapshot(repo: str, revision: str | None = None) -> Path | None:
+    """The folder in which the cache has the files of that commit; None if it has none."""
+    commit = cached_commit(repo, revision)
+    folder = _place(repo) / "snapshots" / str(commit)
+    return folder if commit is not None and folder.is_dir() else None
+
+
 def _place(repo: str) -> Path:
     from huggingface_hub import constants
 

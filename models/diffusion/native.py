@@ -1,0 +1,118 @@
+"""The native point of a pipeline (the steps and the guidance that it was made for) and how far from
+it a setting is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gandiff.models.diffusion.evidence import Evidence, is_doubtful, published
+from gandiff.models.diffusion.families import DiffusionFamily, Guidance, Published
+from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.signatures import OPAQUE
+
+# A plain diffusion model is marked below this share of its steps, a scale above this multiple.
+_FEWEST, _STRONGEST = 0.2, 2.0
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Native:
+    """What a pipeline was made for. ``guidance`` is 0 for none; None is what cannot be said.
+
+    ``source`` is what says so: the comparison ``file``, the ``table`` of published checkpoints, the
+    ``config`` or the ``card`` of the pipeline, else the ``signature`` of its call. ``unknown`` is
+    why it is not known whether the signature is the native point.
+    """
+
+    family: DiffusionFamily = "diffusion"
+    steps: int | None = None
+    guidance: float | None = None
+    most_steps: int | None = None
+    most_guidance: float | None = None
+    source: str = "signature"
+    unknown: str | None = None
+
+
+def native_point(
+    settings: DiffusersSettings, seen: Evidence, steps: int | None, guidance: float | None
+) -> Native:
+    """Say what a pipeline was made for; ``steps`` and ``guidance`` are the defaults of its call."""
+    known = None if seen.changed else published(seen)
+    made, source = known or (Published(), "signature")
+    family = settings.family or made.family
+    unknown = _unknown(settings, seen, family, known)
+    if settings.native is not None:
+        wanted = settings.native
+        made = Published(steps=wanted.num_inference_steps, guidance=wanted.guidance_scale)
+        source, unknown = "file", None
+    return Native(
+        family=family,
+        steps=steps if made.steps is None else made.steps,
+        guidance=guidance if made.guidance is None else made.guidance,
+        most_steps=made.most_steps or made.steps,
+        most_guidance=made.most_guidance,
+        source=source if (made.steps, made.guidance) != (None, None) else "signature",
+        unknown=unknown,
+    )
+
+
+def off_native(
+    native: Native, meaning: Guidance, steps: int | None, guidance: float | None
+) -> Iterator[str]:
+    """Say which settings are far from what the pipeline was made for, each in a few words."""
+    if native.unknown is not None:
+        return
+    if steps is not None and native.steps is not None and not _fits_steps(native, steps):
+        most = native.most_steps or native.steps
+        span = f"1 to {most}" if native.family != "diffusion" and most > 1 else f"{native.steps}"
+        yield f"{steps} steps, made for {span}"
+    own = native.guidance
+    if guidance is None or own is None or meaning in ("ignored", "stages"):
+        return
+    if not _fits_guidance(native, meaning, guidance):
+        made_for = "none" if not is_on(meaning, own) else f"{own:g}"
+        yield f"guidance {guidance:g}, made for {made_for}"
+
+
+def is_on(meaning: Guidance, guidance: float) -> bool:
+    """Whether a scale guides at all."""
+    return guidance > (0 if meaning in ("above_zero", "embedded") else 1)
+
+
+def default(taken: Mapping[str, Any], name: str) -> Any:
+    """The default of an argument, None where there is none that can be read."""
+    value = taken.get(name)
+    return None if value is OPAQUE else value
+
+
+def _fits_steps(native: Native, steps: int) -> bool:
+    assert native.steps is not None
+    if native.family == "diffusion":
+        return steps >= native.steps * _FEWEST
+    return steps <= (native.most_steps or native.steps)
+
+
+def _fits_guidance(native: Native, meaning: Guidance, guidance: float) -> bool:
+    own, most = native.guidance or 0.0, native.most_guidance
+    if most is not None:
+        return guidance <= most
+    if not is_on(meaning, own):
+        return not is_on(meaning, guidance)
+    return is_on(meaning, guidance) and guidance <= own * _STRONGEST
+
+
+def _unknown(
+    settings: DiffusersSettings,
+    seen: Evidence,
+    family: DiffusionFamily,
+    known: tuple[Published, str] | None,
+) -> str | None:
+    if seen.changed:
+        return "other weights than its own are put in"
+    if family != "diffusion" and (known is None or known[0].steps is None):
+        return f"it is {family}, and nothing says for how many steps"
+    if known is None and settings.family is None and is_doubtful(seen):
+        return "nothing beside the weights says whether it was distilled to a few steps"
+    return None

@@ -1,0 +1,286 @@
+"""What a pipeline is called with: settings, else what it was made for, else what it does by itself.
+
+All of it is known without the weights, because plans and keys of images go by it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion.evidence import Evidence
+from gandiff.models.diffusion.families import REWRITING, Guidance
+from gandiff.models.diffusion.native import Native, default, is_on, native_point, off_native
+from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.signatures import OPAQUE
+
+STEPS, SCALE = "num_inference_steps", "guidance_scale"
+STAGE_SCALES = ("prior_guidance_scale", "decoder_guidance_scale")
+# What Qwen-Image takes for no negative prompt; without any it does not guide at all.
+_NOTHING = " "
+_GUIDER = "guider"  # a component, not an argument
+
+
+class Chosen(NamedTuple):
+    """A value and where it is from: set, extra, or a source of ``Native``; None is not known."""
+
+    value: Any
+    source: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Operation:
+    """How a pipeline is run.
+
+    ``arguments`` are given to its call besides prompts, noise and ``extra``. ``guider`` is the
+    scale that its guider component gets for the call. ``rewriting`` are the arguments of the call
+    that have prompts rewritten, as they are.
+    """
+
+    class_name: str
+    meaning: Guidance
+    native: Native
+    steps: Chosen
+    guidance: Chosen
+    arguments: Mapping[str, Any]
+    guider: float | None = None
+    negative_prompt: str | None = None  # in place of none
+    rewriting: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    stages: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # scales of their own
+
+    @property
+    def guides(self) -> bool:
+        """Whether the scale has an effect, as far as is known without the weights."""
+        value = self.guidance.value
+        return self.meaning != "ignored" and value is not None and is_on(self.meaning, value)
+
+    @property
+    def point(self) -> dict[str, Any]:
+        """All that decides the pixels besides the other settings."""
+        return {STEPS: self.steps.value, SCALE: self.guidance.value, **self.unusual}
+
+    @property
+    def unusual(self) -> dict[str, Any]:
+        """What else than steps and a scale by these names decides the pixels, besides settings."""
+        named = {k: v for k, v in self.arguments.items() if k not in (STEPS, SCALE)}
+        if self.guider is not None:
+            named["guider.guidance_scale"] = self.guider
+        if self.negative_prompt is not None:
+            named["negative_prompt"] = self.negative_prompt
+        return named
+
+    @property
+    def off_native(self) -> tuple[str, ...]:
+        """Which settings are far from what it was made for."""
+        point = self.steps.value, self.guidance.value
+        return tuple(off_native(self.native, self.meaning, *point))
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """What the reader of a run should know of how it is run."""
+        native, lines = self.native, list[str]()
+        if off := self.off_native:
+            lines.append(f"runs off its native point: {'; '.join(off)}")
+        if native.unknown and "set" not in (self.steps.source, self.guidance.source):
+            lines.append(
+                f"its native steps and guidance are not known ({native.unknown}); it runs with "
+                f"those of the call of {self.class_name}; the comparison file can say them: "
+                "native: {num_inference_steps: ..., guidance_scale: ...}"
+            )
+        if self.meaning == "ignored" and self.guidance.source == "set" and self.guidance.value:
+            lines.append(
+                f"guidance_scale {self.guidance.value:g} has no effect: this {self.class_name} was "
+                "distilled without guidance"
+            )
+        rewriting = [name for name, value in self.rewriting.items() if value]
+        if rewriting:
+            lines.append(f"its prompts are rewritten before they are read ({rewriting[0]})")
+        return tuple(lines)
+
+    def facts(self) -> dict[str, Any]:
+        """What ``GeneratorInfo.settings`` says of it, as plain data."""
+        native = dataclasses.asdict(self.native)
+        return {
+            STEPS: self.steps.value,
+            SCALE: self.guidance.value,
+            "resolved": {
+                STEPS: self.steps.source,
+                SCALE: self.guidance.source,
+                "guidance": self.meaning,
+                "native": {k: v for k, v in native.items() if v is not None},
+                "sent": self.unusual,
+                "rewriting": dict(self.rewriting),
+            },
+        }
+
+
+def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]) -> Operation:
+    """Decide what a pipeline is called with; ``taken`` are the arguments of its call with their
+    defaults.
+
+    Raises ``GeneratorError`` for a setting that it does not take, and for two that do not go
+    together.
+    """
+    meaning = seen.guidance
+    scale_name = _scale_name(seen, taken)
+    own_scale = _guider(seen) if scale_name == _GUIDER else _number(default(taken, scale_name))
+    native = native_point(settings, seen, default(taken, STEPS), own_scale)
+    sent: dict[str, Any] = {}
+    steps = _steps(settings, seen, taken, native, sent)
+    guidance = _guidance(settings, seen, taken, native, (scale_name, own_scale), sent)
+    guider = sent.pop(_GUIDER, None)
+    needs_negative = meaning == "true_cfg" and is_on(meaning, guidance.value or 0)
+    _check_size(settings, seen, taken)
+    return Operation(
+        class_name=seen.class_name,
+        meaning=meaning,
+        native=native,
+        steps=steps,
+        guidance=guidance,
+        arguments=sent,
+        guider=guider,
+        negative_prompt=_NOTHING if needs_negative else None,
+        rewriting=_rewriting(settings, taken, sent),
+        stages={k: v for k, v in taken.items() if k in STAGE_SCALES and v is not OPAQUE},
+    )
+
+
+def _steps(
+    settings: DiffusersSettings,
+    seen: Evidence,
+    taken: Mapping[str, Any],
+    native: Native,
+    sent: dict[str, Any],
+) -> Chosen:
+    schedule = _schedule(settings, seen, taken)
+    if taken and STEPS not in taken:
+        if settings.num_inference_steps is not None:
+            raise _not_taken(STEPS, seen, taken)
+        return Chosen(None, "signature")
+    chosen = Chosen(settings.num_inference_steps, "set")
+    if chosen.value is None:
+        times = [settings.extra.get(name) for name in ("timesteps", "sigmas")]
+        listed = next((one for one in times if isinstance(one, list)), None)
+        if schedule is not None:
+            chosen = Chosen(len(schedule), "extra")
+        elif listed is not None:
+            return Chosen(len(listed), "extra")
+        else:
+            chosen = Chosen(native.steps, native.source)
+    if chosen.source == "set" or chosen.value != default(taken, STEPS):
+        sent[STEPS] = chosen.value
+    else:
+        chosen = Chosen(chosen.value, "signature")
+    return chosen
+
+
+def _guidance(
+    settings: DiffusersSettings,
+    seen: Evidence,
+    taken: Mapping[str, Any],
+    native: Native,
+    scale: tuple[str, float | None],
+    sent: dict[str, Any],
+) -> Chosen:
+    (name, own), wanted = scale, settings.guidance_scale
+    if name in settings.extra:
+        if wanted is not None:
+            raise GeneratorError(
+                f"give guidance_scale or {name} (in extra), not both: they are the same for "
+                f"{seen.class_name}"
+            )
+        return Chosen(_number(settings.extra[name]), "extra")
+    if taken and name not in (*taken, _GUIDER):
+        if wanted is not None:
+            raise _not_taken(SCALE, seen, taken)
+        return Chosen(None, "signature")
+    if seen.guidance == "schedule":
+        return _scheduled(wanted, sent)
+    if wanted is not None:
+        sent[name] = wanted
+        return Chosen(wanted, "set")
+    if seen.guidance == "ignored":
+        return Chosen(None, "signature")
+    if native.guidance is not None and native.guidance != own:
+        sent[name] = native.guidance
+        return Chosen(native.guidance, native.source)
+    if own is None and seen.denoiser.get("guidance_embeds"):
+        raise GeneratorError(
+            f"this {seen.class_name} was distilled with its guidance and has no default; set "
+            "guidance_scale"
+        )
+    return Chosen(own, "config" if name == _GUIDER else "signature")
+
+
+def _scheduled(wanted: float | None, sent: dict[str, Any]) -> Chosen:
+    """A constant scale takes the place of the schedule; both together are an error of the call."""
+    if wanted is None:
+        return Chosen(None, "signature")
+    sent.update({SCALE: wanted, "guidance_schedule": None})
+    return Chosen(wanted, "set")
+
+
+def _schedule(
+    settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]
+) -> Sequence[float] | None:
+    """The scales that were given for each step; raises where they do not fit the steps."""
+    if seen.guidance != "schedule":
+        return None
+    given, steps = settings.extra.get("guidance_schedule"), settings.num_inference_steps
+    if given is not None and settings.guidance_scale is not None:
+        raise GeneratorError("give guidance_scale or guidance_schedule (in extra), not both")
+    own = default(taken, STEPS)
+    if given is None and settings.guidance_scale is None and steps not in (None, own):
+        raise GeneratorError(
+            f"{seen.class_name} has a guidance_schedule of {own} scales, one for each step; with "
+            f"num_inference_steps {steps} give extra.guidance_schedule with as many, or "
+            "guidance_scale"
+        )
+    if isinstance(given, list) and steps not in (None, len(given)):
+        raise GeneratorError(
+            f"extra.guidance_schedule must have a scale for each of {steps} steps, got {len(given)}"
+        )
+    return given if isinstance(given, list) else None
+
+
+def _scale_name(seen: Evidence, taken: Mapping[str, Any]) -> str:
+    """The argument of the call, or the component, that takes the scale."""
+    if seen.guidance == "true_cfg":
+        return "true_cfg_scale"
+    if seen.guidance == "embedded" and "distilled_guidance_scale" in taken:
+        return "distilled_guidance_scale"
+    return _GUIDER if seen.guidance == "guider" and _guider(seen) is not None else SCALE
+
+
+def _guider(seen: Evidence) -> float | None:
+    return _number(seen.guider.get(SCALE)) if seen.guider.get("enabled", True) else None
+
+
+def _rewriting(
+    settings: DiffusersSettings, taken: Mapping[str, Any], sent: dict[str, Any]
+) -> dict[str, Any]:
+    """Leave prompts as they are unless ``extra`` says otherwise; what is said here is what runs."""
+    rewriting = {}
+    for name, off in REWRITING.items():
+        if name in taken:
+            if name not in settings.extra and taken[name] != off:
+                sent[name] = off
+            rewriting[name] = settings.extra.get(name, off)
+    return rewriting
+
+
+def _check_size(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]) -> None:
+    if settings.height is not None and taken and not {"height", "width"} <= taken.keys():
+        raise _not_taken("height", seen, taken)
+
+
+def _not_taken(setting: str, seen: Evidence, taken: Mapping[str, Any]) -> GeneratorError:
+    own = [name for name in taken if name.endswith(setting)]
+    instead = f" and give {' or '.join(own)} (in extra)" if own else ""
+    return GeneratorError(f"{seen.class_name} takes no {setting}; leave it out{instead}")
+
+
+def _number(value: Any) -> float | None:
+    return None if value in (None, OPAQUE) else float(value)
