@@ -15,7 +15,7 @@ from pydantic import AfterValidator, StringConstraints
 from gandiff.common.validation import settings_class
 
 ResizeFilter = Literal["nearest", "box", "bilinear", "bicubic", "lanczos"]
-FolderFamily = Literal["folder", "gan", "diffusion", "distilled", "other"]
+FolderFamily = Literal["folder", "gan", "diffusion", "distilled", "hybrid", "other"]
 PATTERN_FIELDS = ("prompt_id", "sample", "seed", "index", "index-1", "index+1")
 
 Text = Annotated[str, StringConstraints(pattern=r"\S")]

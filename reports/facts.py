@@ -73,8 +73,40 @@ def _known(pairs: Mapping[str, Any]) -> Pairs:
 
 def settings_text(facts: GeneratorFacts) -> str:
     """Return the settings of a generator on one line."""
-    settings = facts.info.get("settings") or {}
-    return ", ".join(f"{key} = {value}" for key, value in settings.items() if value is not None)
+    settings = dict(facts.info.get("settings") or {})
+    resolved = settings.pop("resolved", None)
+    resolved = resolved if isinstance(resolved, Mapping) else {}
+    lines = [
+        f"{key} = {value}{_origin(resolved.get(key))}"
+        for key, value in settings.items()
+        if value is not None and value != {}
+    ]
+    return ", ".join([*lines, *_operating_point(resolved)])
+
+
+_ORIGINS = {
+    "card": "its card",
+    "config": "its configuration",
+    "extra": "extra",
+    "file": "native, in the comparison file",
+    "signature": "the default of its call",
+    "table": "what its makers say",
+}
+
+
+def _origin(source: object) -> str:
+    known = isinstance(source, str) and source in _ORIGINS
+    return f" ({_ORIGINS[str(source)]})" if known else ""
+
+
+def _operating_point(resolved: Mapping[str, Any]) -> Iterator[str]:
+    """What it was made for, and what else its call was given that nobody set."""
+    native = resolved.get("native") or {}
+    if native.get("unknown"):
+        yield f"native point not known: {native['unknown']}"
+    yield from (f"{key} = {value!r} (sent)" for key, value in (resolved.get("sent") or {}).items())
+    for name, value in (resolved.get("rewriting") or {}).items():
+        yield f"prompts rewritten ({name}): {'yes' if value else 'no'}"
 
 
 def environment_rows(run: RunData) -> Pairs:

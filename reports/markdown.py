@@ -47,9 +47,10 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         "## Results\n\nIn brackets: 95 % intervals. Bold: better than all others by more "
         "than the intervals allow for chance."
     )
-    parts += [f"### {plain(table.title)}\n\n{_results(table)}" for table in wide_tables(run)]
+    parts += [f"### {plain(table.title)}\n\n{_results(run, table)}" for table in wide_tables(run)]
+    parts += [plain(mark) for mark in run.marks]
     if (orders := ranking(run)) is not None:
-        parts.append(f"### Order by convention\n\n{_orders(orders)}")
+        parts.append(f"### Order by convention\n\n{_orders(run, orders)}")
     if drawings:
         parts.append("## Figures")
         parts += [
@@ -97,7 +98,7 @@ def _cell(value: object) -> str:
     return str(value) if value == "---" else plain(value)
 
 
-def _results(table: WideTable) -> str:
+def _results(run: RunData, table: WideTable) -> str:
     header = ["generator", *(f"{c.label} {c.arrow}".strip() for c in table.columns)]
     lines = [
         "| " + " | ".join(map(plain, header)) + " |",
@@ -109,22 +110,24 @@ def _results(table: WideTable) -> str:
             cell = column.cells[i]
             value = f"**{plain(cell.value)}**" if cell.best else plain(cell.value)
             cells.append(f"{value} ({plain(cell.interval)})" if cell.interval else value)
-        lines.append(f"| {plain(name)} | " + " | ".join(cells) + " |")
+        lines.append(f"| {plain(run.marked(name))} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _orders(found: Ranking) -> str:
+def _orders(run: RunData, found: Ranking) -> str:
     numbers = range(1, len(found.conventions) + 1)
     header = ["", "convention", "generators, best first", *(f"tau with {n}" for n in numbers)]
     rows = [
-        (n, c.metric, ", ".join(c.order), *(f"{tau:.2f}" for tau in c.taus))
+        (n, c.metric, ", ".join(map(run.marked, c.order)), *(f"{tau:.2f}" for tau in c.taus))
         for n, c in zip(numbers, found.conventions, strict=True)
     ]
     return f"{plain(found.sentence)} (tau: Kendall's.)\n\n{_table(header, rows)}"
 
 
 def _counts(run: RunData) -> str:
-    rows = [(n, f.planned, f.ok, f.failed, f.filtered) for n, f in run.generators.items()]
+    rows = [
+        (run.marked(n), f.planned, f.ok, f.failed, f.filtered) for n, f in run.generators.items()
+    ]
     text = _table(("generator", "planned", "made", "failed", "filtered"), rows)
     reasons = [
         f"- {plain(g)}: {count} {plain(status)} ({plain(reason)})"

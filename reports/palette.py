@@ -13,6 +13,7 @@ FAMILY_COLOURS: Mapping[str, str] = {
     "gan": "#d5600a",
     "diffusion": "#2b7bba",
     "distilled": "#0f9a76",
+    "hybrid": "#8a6fc9",
     "folder": "#b8669a",
     "other": "#7d8590",
 }
@@ -20,6 +21,7 @@ FAMILY_NAMES: Mapping[str, str] = {
     "gan": "GAN",
     "diffusion": "diffusion",
     "distilled": "distilled",
+    "hybrid": "distilled adversarially",
     "folder": "folder of images",
     "other": "other",
 }

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.run_record import ImageCounts, RunRecord
+from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult
 
 
@@ -22,6 +22,11 @@ class GeneratorFacts(ImageCounts):
     training_device: str | None = None
     weights_sha256: str | None = None
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # all of GeneratorInfo
+
+    @property
+    def off_native(self) -> str:
+        """Which settings are far from what it was made for, empty if none are."""
+        return "; ".join(self.info.get("off_native") or ())
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +157,19 @@ class RunData:
     def about(self, metric: str) -> About:
         """What the run says of a metric, else what its name does."""
         return self.abouts.get(metric) or About.named(metric)
+
+    def marked(self, name: str) -> str:
+        """The name of a generator for a table, with a mark if it runs off its native point."""
+        facts = self.generators.get(name)
+        return f"{name} {OFF_NATIVE}" if facts is not None and facts.off_native else name
+
+    @property
+    def marks(self) -> list[str]:
+        """What the mark means for each generator that has it, a sentence each."""
+        off = {name: facts.off_native for name, facts in self.generators.items()}
+        return [
+            f"{OFF_NATIVE} {name} runs off its native point: {o}." for name, o in off.items() if o
+        ]
 
     @property
     def headline(self) -> tuple[str, ...]:

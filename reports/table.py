@@ -27,6 +27,7 @@ LONG_COLUMNS = (
     "references",
     "protocol",
     "note",
+    "off_native",
 )
 
 
@@ -69,7 +70,13 @@ def _long_row(row: ResultRow, facts: GeneratorFacts) -> dict[str, object]:
     fields = {f.name: getattr(row.result, f.name) for f in dataclasses.fields(row.result)}
     fields["protocol"] = json.dumps(dict(row.result.protocol), sort_keys=True)
     return {
-        c: {"generator": row.generator, "family": facts.family, **fields}[c] for c in LONG_COLUMNS
+        c: {
+            "generator": row.generator,
+            "family": facts.family,
+            "off_native": facts.off_native,
+            **fields,
+        }[c]
+        for c in LONG_COLUMNS
     }
 
 

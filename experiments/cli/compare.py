@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gandiff.common.errors import RequestError
+from gandiff.common.run_record import OFF_NATIVE
 from gandiff.experiments.cli.options import read_pairs
 from gandiff.experiments.cli.output import (
     Json,
@@ -140,7 +141,9 @@ def _echo_changes(compared: RunComparison) -> None:
         ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how"),
         [
             (
-                change.generator,
+                f"{change.generator} {OFF_NATIVE}"
+                if change.generator in compared.off_native
+                else change.generator,
                 change.metric,
                 number(change.a),
                 number(change.b),

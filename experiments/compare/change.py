@@ -71,6 +71,11 @@ class TwoRuns:
         """What the runs are called."""
         return self.a.name, self.b.name
 
+    def is_off_native(self, change: MetricChange) -> bool:
+        """Whether either run has its generator of the pair far from what it was made for."""
+        ours = self.a.data.generators[change.generator_a]
+        return bool(ours.off_native or self.b.data.generators[change.generator_b].off_native)
+
     def tied(self, pair: tuple[str, str]) -> dict[str, str]:
         """Which prompts equal pictures tie together, over both generators of a pair."""
         return tied_prompts((self.a.data, pair[0]), (self.b.data, pair[1]))

@@ -33,6 +33,7 @@ class RunComparison:
     changes: tuple[MetricChange, ...]
     conditions: tuple[JudgedCondition, ...]
     warnings: tuple[str, ...]
+    off_native: tuple[str, ...] = ()  # of the changes' generators, those off their native point
 
     @property
     def failed(self) -> bool:
@@ -73,6 +74,7 @@ def compare_runs(
         run_b=b,
         changes=tuple(changes),
         conditions=tuple(judged),
+        off_native=tuple(dict.fromkeys(c.generator for c in changes if runs.is_off_native(c))),
         warnings=tuple(dict.fromkeys([*ours.warnings, *theirs.warnings, *left_out])),
     )
 

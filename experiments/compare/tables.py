@@ -62,7 +62,7 @@ class RunTables:
         """What a reader of the numbers should know: the run was not finished, a file is broken."""
         status = self.data.record.status
         unfinished = [f"{self.name} is {status}; its numbers cover what there is"]
-        notices = [f"{self.name}: {notice}" for notice in self.data.notices]
+        notices = [f"{self.name}: {notice}" for notice in [*self.data.notices, *self.data.marks]]
         return [*(unfinished if status != "done" else []), *notices]
 
     def generator(self, name: str) -> str:

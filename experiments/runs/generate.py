@@ -147,9 +147,10 @@ def oddities(run: Run, name: str) -> list[str]:
     facts = run.record.generators.get(name, {})
     total = counted(len(entries), "image")
     lines = [f"{name}: {remark}" for remark in facts.get("remarks") or ()]
-    if run.is_lookup(name):
-        odd = Counter(r for e in entries if e.status == "ok" for r in _remarks(e.reason))
-        lines += [f"{name}: {n} of {total} {agree(n, words)}" for words, n in odd.items()]
+    odd = Counter(r for e in entries if e.status == "ok" for r in _remarks(e.reason))
+    for words, n in odd.items():  # notes on images that were made stand for themselves
+        said = f" {agree(n, words)}" if run.is_lookup(name) else f": {words}"
+        lines.append(f"{name}: {n} of {total}{said}")
     for status in ("failed", "filtered"):
         if chosen := [entry for entry in entries if entry.status == status]:
             count, why = len(chosen), most_common_reason(chosen)

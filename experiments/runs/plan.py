@@ -181,5 +181,7 @@ def plan_batches(
 def choose_headline(families: Mapping[str, str | None]) -> tuple[str, ...]:
     """The first GAN and the first diffusion model; without such a pair, the first two."""
     gan = [name for name, family in families.items() if family == "gan"]
-    diffusion = [n for n, family in families.items() if family in ("diffusion", "distilled")]
+    diffusion = [
+        n for n, family in families.items() if family in ("diffusion", "distilled", "hybrid")
+    ]
     return (gan[0], diffusion[0]) if gan and diffusion else tuple(families)[:2]

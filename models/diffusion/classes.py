@@ -59,7 +59,7 @@ _EDITS = {
     "Refiner": "refines an image",
     "Onnx": "runs in ONNX Runtime, not in PyTorch",
 }
-_STATES_NOTHING = object()
+OPAQUE: Any = ...  # a default that is computed, and where there is none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -225,9 +225,9 @@ def _arguments(function: ast.FunctionDef) -> dict[str, Argument]:
 
 def _plain(default: ast.expr | None) -> Any:
     try:
-        return ast.literal_eval(default) if default is not None else _STATES_NOTHING
+        return ast.literal_eval(default) if default is not None else OPAQUE
     except ValueError:
-        return _STATES_NOTHING
+        return OPAQUE
 
 
 def _output(name: str, call: ast.FunctionDef) -> Iterator[str]:

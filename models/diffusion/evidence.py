@@ -25,8 +25,8 @@ from gandiff.models.diffusion.families import (
     Published,
     family_in_words,
 )
+from gandiff.models.diffusion.classes import called_class
 from gandiff.models.diffusion.parts import INDEX
-from gandiff.models.diffusion.signatures import text_class
 from gandiff.models.weights import front_matter
 
 CARD = "README.md"
@@ -84,7 +84,7 @@ def read_evidence(folder: Path, hub_id: str | None = None, changed: bool = False
     title, front = _card(folder / CARD)
     tags = [str(tag) for tag in _list(front.get("tags"))]
     return Evidence(
-        class_name=text_class(str(config.get("_class_name"))),
+        class_name=called_class(str(config.get("_class_name")), config.keys()),
         hub_id=hub_id or _known_origin(config),
         config=config,
         denoiser=_json(folder / "unet/config.json") or _json(folder / "transformer/config.json"),
@@ -132,12 +132,16 @@ def is_doubtful(seen: Evidence) -> bool:
     """Whether a plain and a distilled checkpoint would look the same, and this may be either.
 
     Turbo and Lightning checkpoints of Stable Diffusion space their steps from the end as hardly
-    any other does; Z-Image and its Turbo differ in nothing but their weights.
+    any other does; Z-Image and its Turbo differ in nothing but their weights; FLUX without guidance
+    is schnell, or had its guidance taken out again.
     """
+    if seen.class_name in ("ZImagePipeline", "FluxPipeline"):
+        return seen.class_name == "ZImagePipeline" or seen.guidance == "ignored"
+
     spacing = seen.scheduler.get("timestep_spacing") == "trailing"
     euler = str(seen.scheduler.get("_class_name")).startswith("Euler")
     zero_snr = seen.scheduler.get("rescale_betas_zero_snr")
-    return (spacing and euler and not zero_snr) or seen.class_name == "ZImagePipeline"
+    return spacing and euler and not zero_snr
 
 
 def _by_config(seen: Evidence) -> Published | None:

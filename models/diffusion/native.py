@@ -11,7 +11,7 @@ from typing import Any
 from gandiff.models.diffusion.evidence import Evidence, is_doubtful, published
 from gandiff.models.diffusion.families import DiffusionFamily, Guidance, Published
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.signatures import OPAQUE
+from gandiff.models.diffusion.classes import OPAQUE
 
 # A plain diffusion model is marked below this share of its steps, a scale above this multiple.
 _FEWEST, _STRONGEST = 0.2, 2.0

@@ -15,7 +15,7 @@ from gandiff.models.settings import FolderSettings, GanSettings
 def test_defaults_are_those_of_the_design() -> None:
     assert GanSettings().weights == "gan-scenes"
     settings = DiffusersSettings(pipeline="diffusion-scenes")
-    assert (settings.num_inference_steps, settings.guidance_scale) == (50, 7.5)
+    assert (settings.num_inference_steps, settings.guidance_scale) == (None, None)
     assert settings.scheduler is None
     assert not settings.allow_pickle
 
@@ -54,7 +54,7 @@ def test_whole_numbers_become_floats_where_floats_are_meant() -> None:
         (
             DiffusersSettings,
             {"family": "gan"},
-            "family: must be one of diffusion, distilled, got 'gan'",
+            "family: must be one of diffusion, distilled, hybrid, got 'gan'",
         ),
         (DiffusersSettings, {"allow_pickle": "yes"}, "must be true or false, got 'yes'"),
         (DiffusersSettings, {"extra": {"generator": 1}}, "extra: must not hold 'generator'"),

@@ -12,6 +12,7 @@ from gandiff.common.files import read_json
 from gandiff.common.validation import check_value
 
 SCHEMA = 1  # of run.json
+OFF_NATIVE = "†"  # in tables, behind a generator that runs far from what it was made for
 
 RECORD = "run.json"
 COMPARISON_FILE = "comparison.yaml"  # as it was given

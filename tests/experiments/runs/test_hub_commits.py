@@ -42,6 +42,7 @@ def move(toy_pipeline: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
 
 def comparison(tmp_path: Path, **settings: Any) -> Path:
     toy = {"type": "diffusers", "pipeline": "toy-org/toy", "num_inference_steps": 2, **settings}
+    toy["native"] = {"num_inference_steps": 2}
     changes = {"generators": {"toy": toy}, "samples_per_prompt": 1, "timing": "off"}
     return write_comparison(tmp_path, 3, **changes, batch_size=2)
 

@@ -32,7 +32,7 @@ def two_generators() -> str:
         name: {"type": configured[name].type, **configured[name].settings}
         for name in ("gan", "ddim-20")
     }
-    chosen["ddim-20"]["num_inference_steps"] = 4
+    chosen["ddim-20"] |= {"num_inference_steps": 4, "native": {"num_inference_steps": 4}}
     return json.dumps(chosen)
 
 
