@@ -105,6 +105,11 @@ class CascadeGenerator(DiffusersGenerator):
                 "stages": stages,
                 "pipeline_class": " + ".join(classes) if all(classes) else None,
             },
+            off_native=tuple(
+                f"stage {number}: {off}"
+                for number, info in enumerate(infos, 1)
+                for off in info.off_native
+            ),
             remarks=tuple(
                 f"stage {number}: {remark}"
                 for number, info in enumerate(infos, 1)

@@ -10,6 +10,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.models.diffusion.classes import called_class
 from gandiff.models.diffusion.families import (
     BY_CLASS,
     BY_ID,
@@ -25,7 +26,6 @@ from gandiff.models.diffusion.families import (
     Published,
     family_in_words,
 )
-from gandiff.models.diffusion.classes import called_class
 from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.weights import front_matter
 
@@ -45,7 +45,7 @@ class Evidence:
     """The class that a pipeline is loaded as, its configuration and what its card says.
 
     ``hub_id`` is where it comes from, if that is known; never a path. ``changed`` says that other
-    weights than its own are put in (a LoRA, a network from a file of its own).
+    weights than its own are put in (a LoRA, a file of their own).
     """
 
     class_name: str
@@ -78,13 +78,16 @@ class Evidence:
         return meaning
 
 
-def read_evidence(folder: Path, hub_id: str | None = None, changed: bool = False) -> Evidence:
+def read_evidence(
+    folder: Path, hub_id: str | None = None, *, changed: bool = False, as_saved: bool = False
+) -> Evidence:
     """Collect it from a pipeline directory, or from the cached files of a hub repository."""
     config = _json(folder / INDEX)
+    saved = str(config.get("_class_name"))
     title, front = _card(folder / CARD)
     tags = [str(tag) for tag in _list(front.get("tags"))]
     return Evidence(
-        class_name=called_class(str(config.get("_class_name")), config.keys()),
+        class_name=saved if as_saved else called_class(saved, config.keys()),
         hub_id=hub_id or _known_origin(config),
         config=config,
         denoiser=_json(folder / "unet/config.json") or _json(folder / "transformer/config.json"),

@@ -8,10 +8,10 @@ import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gandiff.models.diffusion.classes import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence, is_doubtful, published
 from gandiff.models.diffusion.families import DiffusionFamily, Guidance, Published
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.classes import OPAQUE
 
 # A plain diffusion model is marked below this share of its steps, a scale above this multiple.
 _FEWEST, _STRONGEST = 0.2, 2.0
@@ -110,7 +110,7 @@ def _unknown(
     known: tuple[Published, str] | None,
 ) -> str | None:
     if seen.changed:
-        return "other weights than its own are put in"
+        return "weights from files of their own do not say how they were trained"
     if family != "diffusion" and (known is None or known[0].steps is None):
         return f"it is {family}, and nothing says for how many steps"
     if known is None and settings.family is None and is_doubtful(seen):

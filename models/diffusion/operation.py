@@ -10,11 +10,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion.classes import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.families import REWRITING, Guidance
 from gandiff.models.diffusion.native import Native, default, is_on, native_point, off_native
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.classes import OPAQUE
 
 STEPS, SCALE = "num_inference_steps", "guidance_scale"
 STAGE_SCALES = ("prior_guidance_scale", "decoder_guidance_scale")

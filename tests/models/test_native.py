@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.evidence import read_evidence
 from gandiff.models.diffusion.operation import Operation
 from gandiff.models.diffusion.planned import decisive_settings, planned_operation
@@ -21,7 +22,11 @@ def small_files(
 ) -> Path:
     """The files of a pipeline that say what it is; ``parts`` are configs by their folder."""
     folder.mkdir()
-    (folder / "model_index.json").write_text(json.dumps({"_class_name": cls, **(index or {})}))
+    known = pipeline_class(cls)
+    assert known is not None
+    needed = {part: ["library", "Class"] for part, is_needed in known.parts.items() if is_needed}
+    text = json.dumps({"_class_name": cls, **needed, **(index or {})})
+    (folder / "model_index.json").write_text(text)
     for name, config in parts.items():
         (folder / name).mkdir()
         file = {"scheduler": "scheduler_config", "guider": "guider_config"}.get(name, "config")
@@ -160,7 +165,7 @@ def test_the_file_may_say_what_nothing_else_does(tmp_path: Path) -> None:
     assert operation(folder, family="diffusion").native.unknown is None
     native: Any = {"num_inference_steps": 2, "guidance_scale": 0.0}
     settings = {"pipeline": str(folder), "family": "hybrid", "native": native}
-    decisive = decisive_settings(settings)
+    decisive = decisive_settings(settings, settings)
     assert (decisive["num_inference_steps"], decisive["guidance_scale"]) == (2, 0.0)
     assert not {"family", "native"} & decisive.keys()
 
@@ -248,14 +253,18 @@ def test_keys_of_images_stay_and_other_points_have_others(tmp_path: Path) -> Non
     folder = small_files(tmp_path / "sd", "StableDiffusionPipeline")
     before = {"num_inference_steps": 50, "guidance_scale": 7.5}
     unset = {"pipeline": str(folder), "num_inference_steps": None, "guidance_scale": None}
-    assert decisive_settings(unset) == {"pipeline": str(folder), **before}
+    assert decisive_settings(unset, unset) == {"pipeline": str(folder), **before}
     xl = small_files(tmp_path / "xl", "StableDiffusionXLPipeline")
-    assert decisive_settings({**unset, "pipeline": str(xl)})["guidance_scale"] == 5.0
+    other = {**unset, "pipeline": str(xl)}
+    assert decisive_settings(other, other)["guidance_scale"] == 5.0
     qwen = small_files(tmp_path / "qwen", "QwenImagePipeline")
-    sent = decisive_settings({"pipeline": str(qwen), "guidance_scale": 4.0})["sent"]
-    assert sent == {"true_cfg_scale": 4.0, "negative_prompt": " "}
+    guided = {"pipeline": str(qwen), "guidance_scale": 4.0}
+    assert decisive_settings(guided, guided)["sent"] == {
+        "true_cfg_scale": 4.0,
+        "negative_prompt": " ",
+    }
     gone = {**unset, "pipeline": str(tmp_path / "gone")}
-    assert decisive_settings(gone) == {"pipeline": gone["pipeline"]}
+    assert decisive_settings(gone, gone) == {"pipeline": gone["pipeline"]}
 
 
 @pytest.mark.parametrize(
