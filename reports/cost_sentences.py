@@ -88,7 +88,10 @@ def _speed_gap(
     index: Index, names: Sequence[str], found: Sequence[tuple[str, MetricResult]]
 ) -> Sentence:
     if not found:
-        return Sentence("speed", "Speed was not measured.", "not measured")
+        gaps = (index.get((name, LATENCY)) for name in names)
+        reasons = dict.fromkeys(gap.note.rstrip(".") if gap and gap.note else "" for gap in gaps)
+        why = f" ({reason})" if len(reasons) == 1 and (reason := next(iter(reasons))) else ""
+        return Sentence("speed", f"Speed was not measured{why}.", "not measured")
     name, result = found[0]
     other = next(n for n in names if n != name)
     gap = index.get((other, LATENCY))

@@ -17,6 +17,8 @@ FAMILY_COLOURS: Mapping[str, str] = {
     "folder": "#b8669a",
     "other": "#7d8590",
 }
+# Results of before that a run keeps as NAME@1, beside what the generator makes now.
+_KEPT, _KEPT_COLOUR = "kept", "#8d7f56"
 FAMILY_NAMES: Mapping[str, str] = {
     "gan": "GAN",
     "diffusion": "diffusion",
@@ -24,6 +26,7 @@ FAMILY_NAMES: Mapping[str, str] = {
     "hybrid": "distilled adversarially",
     "folder": "folder of images",
     "other": "other",
+    _KEPT: "kept from before",
 }
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p")
 
@@ -43,6 +46,9 @@ def looks(generators: Mapping[str, GeneratorFacts]) -> dict[str, Look]:
     found = {}
     for name, facts in generators.items():
         family = facts.family if facts.family in FAMILY_COLOURS else "other"
+        colour = FAMILY_COLOURS[family]
+        if "@" in name:  # which no name that a person gives may hold
+            family, colour = _KEPT, _KEPT_COLOUR
         number = seen[family] = seen.get(family, -1) + 1
-        found[name] = Look(FAMILY_COLOURS[family], _MARKERS[number % len(_MARKERS)], family)
+        found[name] = Look(colour, _MARKERS[number % len(_MARKERS)], family)
     return found

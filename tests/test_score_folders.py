@@ -278,3 +278,20 @@ def test_from_python(folders: Path) -> None:
         rows = gandiff.score_folders("made", reference="real", metrics=[FD], quiet=True)
     assert [row.metric for row in rows] == [FD]
     assert rows[0].value is not None
+
+
+def test_pictures_of_a_run_of_scenes_are_not_called_foreign(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for run, suite in (("scenes-run", "scenes"), ("other-run", "prompts")):
+        folder = tmp_path / run / "images" / "gan"
+        toys.save_toy_images(folder, [f"{i}.png" for i in range(12)])
+        record = {"suite": {"name": suite, "prompts": 12}}
+        (tmp_path / run / "run.json").write_text(json.dumps(record))
+        line = ["score", str(folder), "--metrics", "vendi(encoder=scenes)", "--quiet", "--json"]
+        assert main(line) == 0
+        shown = capsys.readouterr()
+        assert ("know rendered scenes" in shown.err) == (suite != "scenes")
+        (row,) = json.loads(shown.out)
+        assert ("outside of what" in (row["note"] or "")) == (suite != "scenes")
+        assert row["protocol"]["interval"].endswith("jackknife over images")

@@ -238,8 +238,7 @@ def _shared_replicates(
     key = ("frechet", encoder, reference.sha256, data.seed)
     if key not in data.memo:
         data.memo[key] = frechet_replicates(features, reference.stats, data.clusters, data.seed)
-    found: FrechetReplicates = data.memo[key]
-    return found
+    return data.memo[key]  # type: ignore[no-any-return]
 
 
 def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | None:
@@ -249,7 +248,8 @@ def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | Non
     references = math.inf if reference.different is None else reference.different
     if min(count, references) <= width:
         fewest = int(min(count, references))
-        which = counted(fewest, "image" if count <= width else "reference image")
+        noun, total = ("image", len(data.images)) if count <= width else ("reference image", None)
+        which = counted(fewest, noun if total in (None, fewest) else f"different {noun}")
         found.insert(0, f"N < d: {which} for {width} dimensions; biased upwards")
     return "; ".join([*found, *([reference.note] if reference.note else [])]) or None
 

@@ -119,7 +119,7 @@ def _outside() -> list[Check]:
     models = sorted(hub.glob("models--*"))
     return [
         Check(
-            name="encoder inception",
+            name="weights of inception",
             ok=inception is not None,
             detail=str(
                 inception or f"not in {cache}; fetched when first used, or --weights inception=FILE"

@@ -13,7 +13,7 @@ from typing import Any
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.outputs import check_folder, claim_file
-from gandiff.common.run_record import RECORD
+from gandiff.common.run_record import RECORD, read_record
 from gandiff.evaluate.checks import check_statistics, copies_remark, needs_features, set_sha256
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
@@ -96,14 +96,34 @@ def measure_folders(
             matched=None,
             features=cache,
             device=check_device(encoding.device),
-            shows_scenes=scenes,
+            shows_scenes=scenes or _of_scenes(folder),
         )
-        odd += outside_domain(chosen, scenes)
-        results = [row for metric in chosen for row in measure(metric, data).results]
+        odd += outside_domain(chosen, data.shows_scenes)
+        measured = (row for metric in chosen for row in measure(metric, data).results)
+        results = [_by_image(row) for row in measured]
         odd += cache.warnings()
         if cache.compile_seconds():
             odd.append(f"compiling the network took {cache.compile_seconds():.1f} s")
     return FolderScores(results=results, warnings=odd, compile_seconds=cache.compile_seconds())
+
+
+def _of_scenes(folder: Path) -> bool:
+    """Whether a folder lies in a run of scenes: what was made there should show some."""
+    place = folder.resolve()
+    for above in (place, *place.parents):
+        if (above / RECORD).is_file():
+            with contextlib.suppress(RequestError):  # of somebody else's making
+                return read_record(above).suite.name == "scenes"
+    return False
+
+
+def _by_image(row: MetricResult) -> MetricResult:
+    """A row that says of its interval what was resampled: in plain folders every picture alone."""
+    interval = row.protocol.get("interval")
+    if not isinstance(interval, str):
+        return row
+    words = interval.replace("over prompts", "over images")
+    return dataclasses.replace(row, protocol={**row.protocol, "interval": words})
 
 
 def score_folders(

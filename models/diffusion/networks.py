@@ -100,5 +100,8 @@ def save_pipeline(folder: Path, vae: Any, unet: Any, text: TextEncoder) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     )
-    pipe.save_pretrained(str(folder), safe_serialization=True)
+    from gandiff.models.diffusion.loading import quiet
+
+    with quiet():  # it has progress bars of its own
+        pipe.save_pretrained(str(folder), safe_serialization=True)
     rename_weights(folder / "text_encoder")

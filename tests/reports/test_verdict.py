@@ -102,6 +102,10 @@ def test_not_measured_says_why():
     assert distribution.text == "Distribution was not measured (no reference images)."
     assert diversity.text == "Diversity was not measured."
     assert speed.text == "Speed was not measured."
+    why = "not timed: timing is off"
+    off = [row(name, "latency_seconds", None, note=why) for name in ("gan", "ddim")]
+    *_, speed, _training = say([*rows, *off])
+    assert speed.text == "Speed was not measured (not timed: timing is off)."
     assert {s.outcome for s in (alignment, distribution, diversity, speed)} == {"not measured"}
 
 

@@ -80,14 +80,16 @@ def test_fid_weights_are_looked_for_where_torch_keeps_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
-    absent = found("encoder inception")
+    absent = found("weights of inception")
     assert absent.ok is False
     assert f"not in {tmp_path / 'checkpoints'}" in absent.detail
     assert "--weights inception=FILE" in absent.detail
     file = tmp_path / "checkpoints" / "weights-inception-2015-12-05-6726825d.pth"
     file.parent.mkdir()
     file.write_bytes(b"")
-    assert found("encoder inception") == Check(name="encoder inception", ok=True, detail=str(file))
+    assert found("weights of inception") == Check(
+        name="weights of inception", ok=True, detail=str(file)
+    )
 
 
 def test_models_of_the_hub_are_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
