@@ -111,14 +111,19 @@ class Preview:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TraceFrame:
-    """One moment on the way from noise to image; both pictures decoded to pixels."""
+    """One moment on the way from noise to image; both pictures decoded to pixels.
 
-    step: int  # 0 is the first denoising step
-    timestep: float  # in the scheduler's own unit
+    ``steps`` are those that the solver made, which is more than it was asked for where it is of
+    higher order; ``step`` of them were made before this moment, so 0 is the noise and the last one
+    the image. ``stage`` names the part of a cascade, empty where there is one alone.
+    """
+
+    step: int
+    steps: int
+    timestep: float  # in the scheduler's own unit; 0 at the end
     noisy: UInt8[np.ndarray, "h w 3"]  # x_t
-    estimate: (
-        UInt8[np.ndarray, "h w 3"] | None
-    )  # what the model takes x_0 to be, if the solver tells
+    estimate: UInt8[np.ndarray, "h w 3"] | None  # what x_0 was taken to be, None if unknown
+    stage: str = ""
 
 
 class Generator(abc.ABC):
@@ -169,8 +174,10 @@ class Generator(abc.ABC):
     def unload(self) -> None:  # noqa: B027  (most generators have nothing more to do)
         """Free the memory that ``load`` took."""
 
-    def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
-        """Make one image again and keep the given steps (indices; negative ones count from the
-        end).
+    def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
+        """Make one image again and show it at the given moments of the way from noise to image.
+
+        A moment is a fraction, 0 to 1, of the steps that are really made; the nearest step is
+        shown, and each once. Raises ``NotImplementedError`` with the reason where there is none.
         """
         raise NotImplementedError(f"{self.info.name} has no steps to show")

@@ -35,7 +35,7 @@ from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
-from gandiff.reports.strips import denoising_strips
+from gandiff.reports.strips import denoising_strips, without_steps
 from gandiff.reports.table import csv_text, wide_tables
 from gandiff.reports.values import show_count, visible
 from gandiff.reports.verdict import verdict
@@ -173,6 +173,7 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "ranking": ranking(run),
         "protocols": list(protocols(run)),
         "strips": denoising_strips(run),
+        "without_steps": without_steps(run),
         "training": training_rows(run),
         "health": training_health(run),
         "settings": {n: settings_text(f) for n, f in run.generators.items()},

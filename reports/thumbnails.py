@@ -34,6 +34,6 @@ def thumbnail(path: Path) -> bytes | None:
     return out.getvalue()
 
 
-def data_uri(png: bytes) -> str:
-    """Return a PNG as an address that needs no file."""
-    return "data:image/png;base64," + base64.b64encode(png).decode("ascii")
+def data_uri(picture: bytes, kind: str = "png") -> str:
+    """Return the bytes of a picture as an address that needs no file."""
+    return f"data:image/{kind};base64," + base64.b64encode(picture).decode("ascii")

@@ -86,7 +86,7 @@ class ReportConfig:
     trace_prompts: Annotated[int, Ge(0)] = 2
     """Prompts whose way from noise to image is shown."""
     trace_steps: Count = 6
-    """Moments on that way, spread evenly over a generator's steps."""
+    """Moments on that way, spread evenly from the noise to the image."""
 
 
 @settings_class

@@ -3,52 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import re
+import itertools
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-from jaxtyping import UInt8
 from tqdm import tqdm
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import EnvironmentFailure, RequestError
-from gandiff.common.grids import is_our_png, write_png
+from gandiff.common.grids import write_png
 from gandiff.common.outputs import check_file, claim_file
 from gandiff.experiments.draw.grid import Cell, Row, draw_grid
 from gandiff.experiments.draw.models import Models, open_models
+from gandiff.experiments.draw.pictures import (
+    PNG,
+    Picture,
+    Place,
+    animate,
+    is_ours,
+    save,
+    slug,
+    written,
+)
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.generate import call, check_generation
 from gandiff.experiments.runs.plan import Batch, GenerationJob, plan_batches, plan_seeds
-from gandiff.experiments.runs.traces import spread_steps
+from gandiff.experiments.runs.traces import moments
 from gandiff.models.generator import Generation, Generator
 
 T = TypeVar("T")
 
 DEFAULT = ("gan-scenes", "diffusion-scenes")
-_PNG = ".png"
 _SMALL, _TOGETHER = 64, 16  # px, and how many pictures of at most that size are made at once
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Picture:
-    """One picture, or a frame on the way to it: then ``step`` counts from 0.
-
-    ``image`` and ``path`` are None where it could not be made; ``reason`` says why.
-    """
-
-    model: str
-    prompt: str
-    prompt_id: str
-    sample: int
-    seed: int
-    step: int | None
-    path: Path | None = None
-    reason: str | None = None
-    unread_tokens: int = 0  # of the prompt, by the text encoder that reads least
-    image: UInt8[np.ndarray, "h w 3"] | None = dataclasses.field(repr=False)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -61,7 +49,8 @@ class Drawing:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the pixels."""
-        pictures = [{k: v for k, v in vars(p).items() if k != "image"} for p in self.pictures]
+        left_out = ("image", "estimate")
+        pictures = [{k: v for k, v in vars(p).items() if k not in left_out} for p in self.pictures]
         return {**vars(self), "pictures": pictures}
 
 
@@ -81,10 +70,10 @@ def draw(
 
     All models get the seeds that a run with this ``seed`` gives a file of these prompts. ``models``
     are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
-    frames of the denoising of each prompt's first sample. The grid goes to ``out``, a .png, and the
-    pictures to the folder of that name; files there that gandiff did not write stay, unless
-    ``overwrite``. A model that fails leaves its cells empty. Raises ``RequestError`` before
-    anything is loaded.
+    frames of the denoising of each prompt's first sample, in the grid and as an animated WebP. The
+    grid goes to ``out``, a .png, and the pictures to the folder of that name; files there that
+    gandiff did not write stay, unless ``overwrite``. A model that fails leaves its cells empty.
+    Raises ``RequestError`` before anything is loaded.
     """
     texts = _texts([prompts] if isinstance(prompts, str) else prompts)
     if samples < 1 or min(seed, steps_shown) < 0:
@@ -95,26 +84,28 @@ def draw(
     if steps_shown and not any(steps.values()):
         raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
     grid = _grid_path(out, texts)
-    folders = {
-        name: grid.with_suffix("") / f"{number}-{_slug(name)}"
-        for number, name in enumerate(generators, start=1)
-    }
+    folders = _folders(grid.with_suffix(""), generators)
     suite = [Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts, start=1)]
     drawing = Drawing(grid=grid, pictures=[], seconds={})
     count = len(suite) * (samples * len(generators) + sum(map(len, steps.values())))
-    pictures = (file for one in folders.values() for file in one.rglob("[0-9]*_*.png"))
-    claimed = claim_file(grid, _PNG, is_our_png, overwrite=overwrite, beside=pictures)
+    there = itertools.chain(*map(written, folders.values()))
+    claimed = claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there)
     with claimed, tqdm(total=count, unit="img", disable=quiet) as bar:
         for name, generator in generators.items():
             start = time.perf_counter()
             batches = _plan(name, generator, suite, samples, seed)
             for job, made, step in _generations(generator, batches, steps[name], device, bar):
-                drawing.pictures.append(_save(job, made, step, folders[name]))
+                drawing.pictures.append(save(job, made, step, folders[name]))
                 bar.update()
+            animate(drawing.pictures, name, folders[name])
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
         heads = [_head(name, generator) for name, generator in generators.items()]
         write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
     return drawing
+
+
+def _folders(root: Path, names: Iterable[str]) -> dict[str, Path]:
+    return {name: root / f"{i}-{slug(name)}" for i, name in enumerate(names, start=1)}
 
 
 def _texts(prompts: Sequence[str]) -> list[str]:
@@ -124,27 +115,23 @@ def _texts(prompts: Sequence[str]) -> list[str]:
     return texts
 
 
-def _steps(name: str, generator: Generator, count: int) -> list[int]:
-    """The steps to show, none for a model without any; raises ``RequestError`` for too many."""
+def _steps(name: str, generator: Generator, count: int) -> list[float]:
+    """The moments to show, none for a model without steps; raises ``RequestError`` for too many."""
     total = generator.info.settings.get("num_inference_steps")
-    if not count or type(generator).trace is Generator.trace or not isinstance(total, int):
+    if not count or type(generator).trace is Generator.trace:
         return []
-    if count > total:
-        raise RequestError(f"{name} makes {total} steps, so it cannot show {count}")
-    return spread_steps(total, count)
+    if isinstance(total, int) and count > total + 1:
+        raise RequestError(f"{name} makes {total} steps, so it cannot show {count} moments")
+    return moments(count)
 
 
 def _grid_path(out: Path | str | None, texts: Sequence[str]) -> Path:
     more = f"-and-{len(texts) - 1}-more" if len(texts) > 1 else ""
-    path = Path(out or f"runs/draw/{_slug(texts[0].casefold())}{more}{_PNG}")
-    check_file(path, _PNG)
+    path = Path(out or f"runs/draw/{slug(texts[0].casefold())}{more}{PNG}")
+    check_file(path, PNG)
     if path.with_suffix("").is_file():
         raise RequestError(f"the pictures go to the folder {path.with_suffix('')}; it is a file")
     return path
-
-
-def _slug(text: str) -> str:
-    return re.sub(r"[^\w.=+]+", "-", text).strip("-.")[:60] or "picture"
 
 
 def _plan(
@@ -162,8 +149,8 @@ def _plan(
 
 
 def _generations(
-    generator: Generator, batches: Sequence[Batch], steps: list[int], device: str, bar: Any
-) -> Iterator[tuple[GenerationJob, Generation, int | None]]:
+    generator: Generator, batches: Sequence[Batch], steps: list[float], device: str, bar: Any
+) -> Iterator[tuple[GenerationJob, Generation, Place | None]]:
     """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
     try:
         bar.set_description(f"{batches[0].generator}: loading")
@@ -178,9 +165,10 @@ def _generations(
         for job in jobs if steps else ():
             frames, reason = _attempt(problem, generator.trace, job.request(), steps)
             for frame in frames or ():
-                yield job, Generation(image=frame.noisy), frame.step
+                place = Place(frame.step, frame.steps, frame.stage, frame.estimate)
+                yield job, Generation(image=frame.noisy), place
             if not frames:
-                yield job, _missing(reason), steps[0]
+                yield job, _missing(reason), Place(0)
     finally:
         generator.unload()
 
@@ -203,27 +191,6 @@ def _missing(reason: str | None) -> Generation:
     return Generation(image=None, status="failed", reason=reason or "it gave nothing")
 
 
-def _save(job: GenerationJob, made: Generation, step: int | None, folder: Path) -> Picture:
-    name = f"{job.prompt.id}_{job.sample}.png"
-    if step is not None:
-        name = f"steps/{job.prompt.id}_step-{step:03d}.png"
-    if made.image is not None:
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        write_png(folder / name, made.image)
-    return Picture(
-        model=job.generator,
-        prompt=job.prompt.text,
-        prompt_id=job.prompt.id,
-        sample=job.sample,
-        seed=job.seed,
-        step=step,
-        path=None if made.image is None else folder / name,
-        reason=made.reason,
-        unread_tokens=max(made.truncated_tokens.values(), default=0),
-        image=made.image,
-    )
-
-
 def _head(name: str, generator: Generator) -> tuple[str, str]:
     """The model's name, and below it the settings that were given, or what it is."""
     target, _, settings = name.partition(",")
@@ -232,7 +199,7 @@ def _head(name: str, generator: Generator) -> tuple[str, str]:
     return target, settings or (f"{kind}, {steps} steps" if steps else kind)
 
 
-def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[int]]) -> Iterator[Row]:
+def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[float]]) -> Iterator[Row]:
     """A row for each prompt and sample, the frames of the first sample below it."""
     places: dict[tuple[str, int], dict[str, list[Picture]]] = {}
     for picture in pictures:
@@ -247,10 +214,21 @@ def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[int]]) -> Iterat
         )
         if sample == 0 and any(steps.values()):
             words = {name: "failed" if steps[name] else "has no steps to show" for name in steps}
-            strips = [_shown(made[1:]) or words[name] for name, made in columns.items()]
-            yield Row(label="from noise\nto picture", cells=strips, strips=True)
+            labels = {
+                "image": "from noise\nto picture",
+                "estimate": "the picture as\nit is expected",
+            }
+            for kind, label in labels.items():
+                strips = {name: _shown(made[1:], kind) for name, made in columns.items()}
+                if kind == "image" or any(strips.values()):
+                    cells = [strip or words[name] for name, strip in strips.items()]
+                    yield Row(label=label, cells=cells, strips=True)
 
 
-def _shown(pictures: Sequence[Picture]) -> Cell:
-    captioned = [(p.image, "" if p.step is None else f"step {p.step + 1}") for p in pictures]
+def _shown(pictures: Sequence[Picture], kind: str = "image") -> Cell:
+    captioned = [(getattr(p, kind), _caption(p)) for p in pictures]
     return [(image, caption) for image, caption in captioned if image is not None]
+
+
+def _caption(picture: Picture) -> str:
+    return "" if picture.step is None else f"step {picture.step} of {picture.steps}"

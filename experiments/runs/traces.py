@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import write_atomically
+from gandiff.common.films import Moment, strip, write_animation
 from gandiff.common.run_record import TRACES
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.loading import in_turn, loaded
@@ -16,84 +18,111 @@ from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.run import Run
 from gandiff.models.generator import Generator, TraceFrame
 
+_FILMS = {"strip": "strip.png", "animation": "steps.webp"}
+
 
 def make_traces(run: Run, *, quiet: bool = False) -> None:
-    """Trace the first prompts of every generator that has steps; what is there already is kept."""
+    """Trace the first prompts of every generator that has steps; what is there already is kept.
+
+    Of the others the listing says why there is nothing to see.
+    """
     from tqdm import tqdm
 
     listing = run.folder / TRACES
     known = json.loads(listing.read_text(encoding="utf-8")) if listing.is_file() else []
-    wanted = {(job.generator, job.prompt.id): job for job in _jobs(run)}
+    reasons = _reasons(run)
+    wanted = {(j.generator, j.prompt.id): j for j in _jobs(run) if j.generator not in reasons}
     done = {(t["generator"], t["prompt_id"]): t for t in known if _current(run, t, wanted)}
     waiting = [job for place, job in wanted.items() if place not in done]
     names = list(dict.fromkeys(job.generator for job in waiting))
     shown: dict[str, Any] = {"desc": "traces", "unit": "generator", "disable": quiet or not names}
     for name in tqdm(in_turn(run, names), total=len(names), **shown):
         with (
-            fenced(run.folder, functools.partial(_not_shown, run, name)),
+            fenced(run.folder, functools.partial(_not_shown, run, reasons, name)),
             loaded(run, name) as generator,
         ):
             for job in (j for j in waiting if j.generator == name):
                 done[name, job.prompt.id] = _trace(run, generator, job)
-    if names or len(done) != len(known):
+    ordered = [done[place] for place in wanted if place in done]
+    shown = {trace["generator"] for trace in ordered if trace["frames"]}
+    for name in {trace["generator"] for trace in ordered} - shown:
+        reasons.setdefault(name, "it gave no pictures of them")
+    ordered += [{"generator": name, "reason": reason} for name, reason in reasons.items()]
+    if ordered != known:
         listing.parent.mkdir(exist_ok=True)
-        ordered = [done[place] for place in wanted if place in done]
         write_atomically(listing, json.dumps(ordered, indent=1).encode())
 
 
-def _not_shown(run: Run, name: str, reason: str) -> None:
+def _not_shown(run: Run, reasons: dict[str, str], name: str, reason: str) -> None:
     run.warn(f"{name}: its steps are not shown: {reason}")
+    reasons[name] = reason
 
 
 def _jobs(run: Run) -> list[GenerationJob]:
-    """The first sample of the first prompts, for generators that have steps to show.
-
-    None where a picture costs more than time, nor where a generator could not be loaded.
-    """
-    count = run.comparison.report.trace_prompts
-    chosen = {prompt.id for prompt in run.suite.prompts[:count]}
+    """The first sample of the first prompts, by generator."""
+    chosen = {prompt.id for prompt in run.suite.prompts[: run.comparison.report.trace_prompts]}
     return [
         job
-        for name, batches in run.batches.items()
-        if _is_traced(run, name)
+        for batches in run.batches.values()
         for batch in batches
         for job in batch.jobs
         if job.prompt.id in chosen and job.sample == 0
     ]
 
 
-def _is_traced(run: Run, name: str) -> bool:
+def _reasons(run: Run) -> dict[str, str]:
+    """Why generators have no steps to show, or why what they have is not asked for."""
+    if not run.comparison.report.trace_prompts:
+        return {}
+    reasons = {name: _why_not(run, name) for name in run.batches}
+    return {name: reason for name, reason in reasons.items() if reason is not None}
+
+
+def _why_not(run: Run, name: str) -> str | None:
     facts = run.record.generators.get(name, {})
-    able = "trace" in facts.get("abilities", ()) and facts.get("cost", "compute") == "compute"
-    return able and not run.is_gone(name) and name not in run.record.unmade
+    cost = facts.get("cost", "compute")
+    if cost == "lookup":
+        return "its images were made elsewhere"
+    if name in run.record.unmade:
+        return "it made no images"
+    if run.is_gone(name):
+        return "it was a Python object of an earlier process"
+    if cost == "request":
+        return "each call may cost something"
+    if "trace" in facts.get("abilities", ()):
+        return None
+    gan = facts.get("family") == "gan"
+    return "a GAN makes an image in one step" if gan else "it gives no steps to look at"
 
 
 def _current(run: Run, trace: dict[str, Any], wanted: dict[tuple[str, str], GenerationJob]) -> bool:
-    """Whether a trace is of the image and the steps that are asked for, and all of it is there."""
-    job = wanted.get((trace["generator"], trace["prompt_id"]))
+    """Whether a trace is of the image and the moments that are asked for, with all its files."""
+    job = wanted.get((trace["generator"], trace.get("prompt_id", "")))
     if job is None or trace.get("key") != job.key:
         return False
     paths = [frame[kind] for frame in trace["frames"] for kind in ("noisy", "estimate")]
-    return trace.get("steps") == _steps(run, job.generator) and all(
-        (run.folder / path).is_file() for path in paths if path
+    paths += [trace.get("strip"), trace.get("animation")]
+    count = run.comparison.report.trace_steps
+    # Older versions wrote the steps, the last one among them; theirs are kept as they are.
+    steps = trace.get("steps")
+    as_asked = (
+        trace.get("moments") == moments(count)
+        if steps is None
+        else len(steps) == min(count, max(steps) + 1)
     )
+    return as_asked and all((run.folder / path).is_file() for path in paths if path)
 
 
-def _steps(run: Run, name: str) -> list[int]:
-    total = int(run.record.generators[name]["settings"].get("num_inference_steps") or 1)
-    return spread_steps(total, min(run.comparison.report.trace_steps, total))
-
-
-def spread_steps(total: int, count: int) -> list[int]:
-    """``count`` of ``total`` steps, spread evenly from the first to the last."""
+def moments(count: int) -> list[float]:
+    """``count`` fractions of the way, spread evenly from the noise to the image."""
     if count == 1:
-        return [total - 1]
-    return sorted({round(i * (total - 1) / (count - 1)) for i in range(count)})
+        return [1.0]
+    return [i / (count - 1) for i in range(count)]
 
 
 def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]:
-    steps = _steps(run, job.generator)
-    frames = generator.trace(job.request(), steps)
+    chosen = moments(run.comparison.report.trace_steps)
+    frames = generator.trace(job.request(), chosen)
     folder = Path(TRACES).parent / job.generator / job.prompt.id
     (run.folder / folder).mkdir(parents=True, exist_ok=True)
     return {
@@ -102,19 +131,39 @@ def _trace(run: Run, generator: Generator, job: GenerationJob) -> dict[str, Any]
         "prompt": job.prompt.text,
         "seed": job.seed,
         "key": job.key,
-        "steps": steps,
+        "moments": chosen,
         "frames": _save(run, folder, frames),
+        **_films(run, folder, frames),
     }
 
 
 def _save(run: Run, folder: Path, frames: Sequence[TraceFrame]) -> list[dict[str, Any]]:
     rows = []
     for frame in frames:
-        row: dict[str, Any] = {"step": frame.step, "timestep": float(frame.timestep)}
+        row: dict[str, Any] = {
+            "stage": frame.stage,
+            "step": frame.step,
+            "of": frame.steps,
+            "timestep": float(frame.timestep),
+        }
+        name = "_".join([*frame.stage.split(), f"{frame.step:03d}"])
         for kind, image in (("noisy", frame.noisy), ("estimate", frame.estimate)):
             row[kind] = None
             if image is not None:
-                row[kind] = (folder / f"{frame.step:03d}_{kind}.png").as_posix()
+                row[kind] = (folder / f"{name}_{kind}.png").as_posix()
                 run.store.save_image(row[kind], image)
         rows.append(row)
     return rows
+
+
+def _films(run: Run, folder: Path, frames: Sequence[TraceFrame]) -> dict[str, str]:
+    """Write all frames as one picture and as an animation."""
+    if not frames:
+        return {}
+    stages: dict[str, list[Moment]] = {}
+    for frame in frames:
+        stages.setdefault(frame.stage, []).append((frame.noisy, frame.estimate))
+    names = {kind: (folder / file).as_posix() for kind, file in _FILMS.items()}
+    run.store.save_image(names["strip"], strip(list(stages.values())))
+    write_animation(run.folder / names["animation"], list(itertools.chain(*stages.values())))
+    return names

@@ -118,9 +118,8 @@ def modules(pipe: Any) -> dict[str, torch.nn.Module]:
     """Return the networks of a pipeline by name, each once; equal names get a number."""
     networks: dict[str, torch.nn.Module] = {}
     for name, component in components(pipe):
-        if isinstance(component, torch.nn.Module) and component not in networks.values():
-            names = (name, *(f"{name}_{number}" for number in range(2, len(networks) + 3)))
-            networks[next(free for free in names if free not in networks)] = component
+        if isinstance(component, torch.nn.Module):
+            _add(networks, name, component)
     return networks
 
 
@@ -143,14 +142,20 @@ def parts(pipe: Any) -> list[Any]:
     return [pipe, *held]
 
 
-def tokenizers(pipe: Any) -> Iterator[tuple[str, Any]]:
-    """Give the tokenizers of a pipeline under the names of their text encoders."""
-    seen: list[Any] = []
+def tokenizers(pipe: Any) -> dict[str, Any]:
+    """Return the tokenizers of a pipeline under the names of their text encoders, each once."""
+    named: dict[str, Any] = {}
     for name, component in components(pipe):
         tokenizer = getattr(component, "tokenizer", component)  # a processor holds one
-        if hasattr(tokenizer, "convert_tokens_to_ids") and tokenizer not in seen:
-            seen.append(tokenizer)
-            yield name.replace("tokenizer", "text_encoder"), tokenizer
+        if hasattr(tokenizer, "convert_tokens_to_ids"):
+            _add(named, name.replace("tokenizer", "text_encoder"), tokenizer)
+    return named
+
+
+def _add(named: dict[str, Any], name: str, component: Any) -> None:
+    if not any(component is other for other in named.values()):
+        names = (name, *(f"{name}_{number}" for number in range(2, len(named) + 3)))
+        named[next(free for free in names if free not in named)] = component
 
 
 def _denoises(module: torch.nn.Module) -> bool:

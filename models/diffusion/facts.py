@@ -18,11 +18,11 @@ from gandiff.models.generator import Ability
 def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> dict[str, Any]:
     """Return the fields of ``GeneratorInfo`` that only a loaded pipeline knows."""
     from gandiff.models.diffusion.counting import modules
-    from gandiff.models.diffusion.trace import can_trace
+    from gandiff.models.diffusion.trace import schedulers
 
     networks = modules(pipe)
     encoders = [type(m).__name__ for n, m in networks.items() if n.startswith("text_encoder")]
-    abilities: set[Ability] = {"text", "trace"} if can_trace(pipe) else {"text"}
+    abilities: set[Ability] = {"text", "trace"} if schedulers(pipe) else {"text"}
     scheduler = getattr(pipe, "scheduler", None)
     return {
         "resolution": resolution(settings, directory, pipe),

@@ -149,7 +149,7 @@ def _check_text(pipe: Any, source: str) -> None:
     that does not fit the U-Net.
     """
     networks = modules(pipe)
-    for name, tokenizer in tokenizers(pipe):
+    for name, tokenizer in tokenizers(pipe).items():
         encoder: Any = networks.get(name)
         if encoder is not None and encoder.config.model_type.startswith(("clip", "t5")):
             part = name.replace("text_encoder", "tokenizer")

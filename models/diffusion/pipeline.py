@@ -141,23 +141,16 @@ class DiffusersGenerator(Generator):
                     results[place] = result
         return [result for result in results if result is not None]
 
-    def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
-        """Make one image again and keep x_t and the x_0 estimate of the given solver steps.
+    def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
+        """Make one image again and show moments of its way; see ``Generator.trace``.
 
-        Frames come in the order of the steps. Raises ``ValueError`` for a step that the solver does
-        not make.
+        Of a cascade each stage whose steps are pictures is shown, one after the other.
         """
+        from gandiff.models.diffusion.decoding import frames
         from gandiff.models.diffusion.loading import quiet
-        from gandiff.models.diffusion.trace import StepRecorder, can_trace, frames
 
-        with self._ready() as pipe:
-            if not can_trace(pipe):
-                raise NotImplementedError(
-                    f"{self._name}: the steps of {type(pipe).__name__} cannot be shown"
-                )
-            with quiet(), StepRecorder(pipe.scheduler, steps) as recorder:
-                pipe(**self._arguments(pipe, [request]))
-            return frames(pipe, recorder)
+        with self._ready() as pipe, quiet():
+            return frames(pipe, lambda: pipe(**self._arguments(pipe, [request])), moments)
 
     def unload(self) -> None:
         """Let go of the pipeline; the last generator that does so gives its memory back."""

@@ -40,7 +40,7 @@ class ReadingRecorder:
 
     def __init__(self, pipe: Any) -> None:
         self._pipe = pipe
-        self._tokenizers = dict(tokenizers(pipe))
+        self._tokenizers = tokenizers(pipe)
         self._calls: dict[str, list[_Call]] = {}
         self._given: dict[str, list[torch.Tensor]] = {}
         self._width = 0  # in tokens, of the text that the denoiser is given

@@ -249,9 +249,9 @@ def test_trace_is_an_ability_or_refused(
 ) -> None:
     if "trace" not in generator.info.abilities:
         with pytest.raises(NotImplementedError, match=generator.info.name):
-            generator.trace(requests[0], [0])
+            generator.trace(requests[0], [0.0])
         return
-    frames = generator.trace(requests[0], [-1, 0])
+    frames = generator.trace(requests[0], [1.0, 0.0])
     assert [frame.step for frame in frames] == sorted({frame.step for frame in frames})
-    assert frames[0].step == 0
+    assert (frames[0].step, frames[-1].step) == (0, frames[-1].steps)
     assert all(frame.noisy.shape == (32, 32, 3) for frame in frames)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from gandiff.models.diffusion.conversion import build_scheduler
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.schedulers import SOLVERS, kind_of
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.trace import StepRecorder, resolve_steps
+from gandiff.models.diffusion.trace import StepRecorder
 
 # Some solvers convert torch numbers in a way that NumPy 2 warns of.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
@@ -53,10 +54,10 @@ def test_every_solver_draws_and_recording_changes_no_bit(solved: DiffusersGenera
     requests = toys.requests(1)
     plain = solved.generate(requests)[0].image
     assert plain is not None
-    with StepRecorder(scheduler, [0, 1, -1]) as recorder:
+    with StepRecorder(holding(scheduler)) as recorder:
         recorded = solved.generate(requests)[0].image
     np.testing.assert_array_equal(plain, recorded)
-    assert [row[0] for row in recorder.rows] == [0, 1, len(scheduler.timesteps) - 1]
+    assert len(recorder.stages[0].steps) == len(scheduler.timesteps)
     assert "step" not in vars(scheduler)
 
 
@@ -64,14 +65,20 @@ def test_every_solver_ends_near_its_last_estimate(solved: DiffusersGenerator) ->
     request = toys.requests(1)[0]
     image = solved.generate([request])[0].image
     assert image is not None
-    frames = solved.trace(request, [0, -1])
-    first, last = frames
+    first, last = solved.trace(request, [0.0, 1.0])
     assert first.estimate is not None
     assert last.estimate is not None
+    np.testing.assert_array_equal(last.noisy, image)
     error = np.abs(last.estimate.astype(int) - image).mean()
     assert error < 6
     assert np.abs(first.estimate.astype(int) - image).mean() > error
+    assert (first.step, last.step) == (0, last.steps)
     assert first.timestep > last.timestep
+
+
+def holding(scheduler: Any) -> Any:
+    """What a recorder takes for a pipeline."""
+    return SimpleNamespace(components={"scheduler": scheduler})
 
 
 def noise_levels(scheduler: Any, timestep: float) -> tuple[float, float]:
@@ -93,7 +100,7 @@ def test_estimates_are_right_where_the_answer_is_known(name: str, prediction: st
     random = torch.Generator().manual_seed(0)
     truth = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4)
     x = torch.randn(truth.shape, generator=random) * scheduler.init_noise_sigma
-    with StepRecorder(scheduler, range(len(scheduler.timesteps))) as recorder:
+    with StepRecorder(holding(scheduler)) as recorder:
         for timestep in scheduler.timesteps:
             seen = scheduler.scale_model_input(x, timestep)
             alpha, sigma = noise_levels(scheduler, float(timestep))
@@ -101,10 +108,11 @@ def test_estimates_are_right_where_the_answer_is_known(name: str, prediction: st
             output = noise if prediction == "epsilon" else alpha * noise - sigma * truth
             stochastic = {"generator": random} if name in ("ddpm", "lcm", "tcd") else {}
             x = scheduler.step(output, timestep, x, return_dict=False, **stochastic)[0]
-    assert len(recorder.rows) == len(scheduler.timesteps)
-    for _, _, _, estimate in recorder.rows:
-        assert estimate is not None
-        torch.testing.assert_close(estimate, truth, atol=0.02, rtol=0)
+    (stage,) = recorder.stages
+    assert len(stage.steps) == len(scheduler.timesteps)
+    for step in stage.steps:
+        assert step.estimate is not None
+        torch.testing.assert_close(step.estimate, truth, atol=0.02, rtol=0)
 
 
 @pytest.mark.parametrize("name", [n for n, solver in SOLVERS.items() if solver.flow is not None])
@@ -119,14 +127,14 @@ def test_flow_matching_keeps_its_kind_and_its_shift(name: str) -> None:
     scheduler.set_timesteps(6)
     truth = torch.linspace(-1, 1, 3 * 16).reshape(1, 3, 4, 4)
     x = torch.randn(truth.shape, generator=torch.Generator().manual_seed(0))
-    with StepRecorder(scheduler, [0, 1, 2, -1]) as recorder:
+    with StepRecorder(holding(scheduler)) as recorder:
         for timestep in scheduler.timesteps:
             sigma = float(timestep) / 1000
             x = scheduler.step((x - truth) / sigma, timestep, x, return_dict=False)[0]
     torch.testing.assert_close(x, truth, atol=0.05, rtol=0)
-    for _, _, _, estimate in recorder.rows:
-        assert estimate is not None
-        torch.testing.assert_close(estimate, truth, atol=0.05, rtol=0)
+    for step in recorder.stages[0].steps:
+        assert step.estimate is not None
+        torch.testing.assert_close(step.estimate, truth, atol=0.05, rtol=0)
 
 
 def test_solvers_without_a_flow_form_are_refused_for_flow_models() -> None:
@@ -175,11 +183,18 @@ def test_too_many_steps_are_found_while_loading(toy_pipeline: Path) -> None:
         loaded(toy_pipeline, scheduler="lcm", num_inference_steps=60)
 
 
-def test_the_hook_goes_away_after_an_error(toy_pipeline: Path) -> None:
-    generator = loaded(toy_pipeline)
-    with pytest.raises(ValueError, match="step 4 was asked for, but there are 4: 0 to 3"):
-        generator.trace(toys.requests(1)[0], [4])
+def test_the_hook_goes_away_after_an_error(original: tuple[DiffusersGenerator, Any]) -> None:
+    from diffusers import DDIMScheduler
+
+    class Broken(DDIMScheduler):
+        def step(self, model_output: Any, timestep: Any, sample: Any, **more: Any) -> Any:
+            raise RuntimeError("no more")
+
+    generator, scheduler = original
     assert generator._solver is not None
+    generator._solver.scheduler = Broken.from_config(scheduler.config)
+    with pytest.raises(RuntimeError, match="no more"):
+        generator.trace(toys.requests(1)[0], [0.0])
     assert "step" not in vars(generator._solver.scheduler)
 
 
@@ -189,15 +204,9 @@ def test_the_hook_leaves_another_hook_in_place() -> None:
     scheduler = DDIMScheduler()
     mine = scheduler.step
     scheduler.step = mine
-    with StepRecorder(scheduler, [0]):
+    with StepRecorder(holding(scheduler)):
         assert scheduler.step is not mine
     assert scheduler.step is mine
-
-
-def test_steps_count_from_both_ends() -> None:
-    assert resolve_steps([0, -1, 3, 9], 10) == {0, 3, 9}
-    with pytest.raises(ValueError, match="step -11 was asked for, but there are 10"):
-        resolve_steps([-11], 10)
 
 
 OPEN: list[tuple[dict[str, Any], str]] = [

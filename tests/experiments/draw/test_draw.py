@@ -22,6 +22,7 @@ from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.config.paths import shipped_comparisons
 from gandiff.experiments.draw.grid import LARGE, SIDE, SMALL
 from gandiff.experiments.draw.models import open_model
+from gandiff.experiments.runs.traces import moments
 from gandiff.models.callable import CallableGenerator
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.folder import FolderGenerator
@@ -183,19 +184,25 @@ def test_the_strip_shows_the_steps_of_the_first_sample(
     made, err = draw(capsys, *words)
     assert err == ""
     frames = [p for p in made["pictures"] if p["step"] is not None]
-    steps = [0, 1, 2, 4, 5]
-    assert [(f["model"], f["sample"], f["step"]) for f in frames] == [
-        (model, 0, step) for step in steps
+    assert [(f["model"], f["sample"], f["step"], f["steps"]) for f in frames] == [
+        (model, 0, step, 6) for step in (0, 2, 3, 4, 6)
     ]
     generator = open_model(model)
     generator.load()
     request = GenerationRequest(prompt=STAR, seed=frames[0]["seed"])
     page = pixels(made["grid"])
     places = []
-    for frame, wanted in zip(frames, generator.trace(request, steps), strict=True):
+    for frame, wanted in zip(frames, generator.trace(request, moments(5)), strict=True):
         assert (pixels(frame["path"]) == wanted.noisy).all()
+        estimate = Path(frame["path"]).with_suffix("")
+        assert (pixels(f"{estimate}_estimate.png") == wanted.estimate).all()
         places += where(page, wanted.noisy, 66)
     assert len(places) == 5
+    end, drawn = (pixels(p["path"]).astype(int) for p in (frames[-1], made["pictures"][0]))
+    assert abs(end - drawn).max() <= 1  # made alone and in a batch of two
+    film = Path(frames[0]["path"]).with_name("00001_steps.webp")
+    with Image.open(film) as animation:
+        assert (animation.n_frames, animation.size) == (5, (264, 132))
     assert [y for _, y in places] == sorted(y for _, y in places)
     assert len({y for _, y in places}) == 2  # lines
     first, second = (pixels(p["path"]) for p in made["pictures"][:2])
@@ -210,7 +217,7 @@ BROKEN = {
     f"{TOY},broken=load": (STAR, "the toy does not want to be loaded"),
     f"{TOY},log=log": ("RAISE", "RuntimeError: the toy broke on two lines"),
     f"{TOY},log=log,shade=1": ("MEMORY", "no more"),
-    f"{TOY},log=log,shade=2": ("SHORT", "the generator returned 0 images for 1 requests"),
+    f"{TOY},log=log,shade=2": ("SHORT", "the generator returned 0 images for 1 request"),
     f"{TOY},log=log,shade=3": ("NAN", "NaN in the image"),
 }
 
@@ -317,8 +324,8 @@ def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
         ([STAR, "--model", "gan-scenes,truncation_psi={"], "truncation_psi"),
         ([STAR, "--model", TOY, "--model", TOY], f"the model {TOY} is given twice"),
         (
-            [STAR, "--steps-shown", "21", "--model", "diffusion-scenes"],
-            "diffusion-scenes makes 20 steps, so it cannot show 21",
+            [STAR, "--steps-shown", "22", "--model", "diffusion-scenes"],
+            "diffusion-scenes makes 20 steps, so it cannot show 22",
         ),
         (
             [STAR, "--steps-shown", "2", "--model", TOY],

@@ -82,11 +82,18 @@ def traced(tmp_path_factory: pytest.TempPathFactory, toy_pipeline: Path) -> Path
 
 def test_the_first_prompts_of_what_has_steps_are_traced(traced: Path) -> None:
     found = traces(traced / "run")
-    assert [(t["generator"], t["prompt"]) for t in found] == [("steps", p) for p in PROMPTS[:2]]
+    assert [(t["generator"], t["prompt"]) for t in found[:-1]] == [
+        ("steps", p) for p in PROMPTS[:2]
+    ]
+    assert found.pop() == {"generator": "toy", "reason": "a GAN makes an image in one step"}
     lines = {line["key"]: line for line in log_lines(traced / "run")}
     for trace in found:
         assert trace["seed"] == lines[trace["key"]]["seed"]
-        assert [frame["step"] for frame in trace["frames"]] == [0, 2, 4]
+        assert [(frame["step"], frame["of"]) for frame in trace["frames"]] == [
+            (0, 5),
+            (2, 5),
+            (5, 5),
+        ]
         times = [frame["timestep"] for frame in trace["frames"]]
         assert times == sorted(times, reverse=True)
 
@@ -94,16 +101,23 @@ def test_the_first_prompts_of_what_has_steps_are_traced(traced: Path) -> None:
 def test_the_pictures_lead_to_the_image(traced: Path) -> None:
     run = traced / "run"
     lines = {line["key"]: line for line in log_lines(run)}
-    for trace in traces(run):
+    for trace in traces(run)[:-1]:
         final = pixels(run / lines[trace["key"]]["path"])
         away = []
         for frame in trace["frames"]:
             for kind in ("noisy", "estimate"):
                 assert pixels(run / frame[kind]).shape == (32, 32, 3)
             away.append(np.abs(pixels(run / frame["noisy"]) - final).mean())
-        assert away[0] > 2 * away[-1]
+        assert away[0] > away[1] > away[2] == 0
         last = pixels(run / trace["frames"][-1]["estimate"])
         assert np.abs(last - final).mean() < 2
+        # Three moments of 32 px, enlarged to 128, with their estimates below.
+        assert pixels(run / trace["strip"]).shape == (2 * 132, 3 * 132, 3)
+        with Image.open(run / trace["animation"]) as film:
+            assert (film.format, film.n_frames, film.size) == ("WEBP", 3, (2 * 132, 132))
+            film.seek(2)
+            shown = np.asarray(film.convert("RGB")).astype(float)[2:130:4, 2:130:4]
+        assert np.abs(shown - final).mean() < 12
 
 
 def test_traces_are_kept_and_made_again_only_if_asked_otherwise(
@@ -114,7 +128,7 @@ def test_traces_are_kept_and_made_again_only_if_asked_otherwise(
 
     run = traced / "run"
     before = pictures(run)
-    assert len(before) == 2 * 3 * 2
+    assert len(before) == 2 * (3 * 2 + 1)
     assert again() == before
     first = next(iter(before))
     (run / first).unlink()
@@ -123,11 +137,11 @@ def test_traces_are_kept_and_made_again_only_if_asked_otherwise(
     changed = {path for path in before if after[path] != before[path]}
     assert changed == {path for path in before if Path(path).parent == Path(first).parent}
     assert again(trace_prompts=1) == after
-    assert [t["prompt"] for t in traces(run)] == PROMPTS[:1]
+    assert [t["prompt"] for t in traces(run)[:-1]] == PROMPTS[:1]
     again(trace_prompts=1, trace_steps=9)
-    assert [f["step"] for f in traces(run)[0]["frames"]] == [0, 1, 2, 3, 4]
+    assert [f["step"] for f in traces(run)[0]["frames"]] == [0, 1, 2, 3, 4, 5]
     again(trace_prompts=1, trace_steps=1)
-    assert [f["step"] for f in traces(run)[0]["frames"]] == [4]
+    assert [f["step"] for f in traces(run)[0]["frames"]] == [5]
     again(trace_prompts=0)
     assert traces(run) == []
 
@@ -154,11 +168,11 @@ class Stumbling(Generator):
         made = noise([r.prompt for r in requests], [r.seed for r in requests])
         return [Generation(image=image) for image in made]
 
-    def trace(self, request: GenerationRequest, steps: Sequence[int]) -> list[TraceFrame]:
+    def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
         if "star" in request.prompt:
             raise self.problem
         image = noise([""], [1])[0]
-        return [TraceFrame(step=s, timestep=1.0, noisy=image, estimate=None) for s in steps]
+        return [TraceFrame(step=1, steps=1, timestep=1.0, noisy=image, estimate=None)]
 
 
 @pytest.mark.parametrize(
@@ -175,6 +189,7 @@ def test_what_cannot_be_traced_is_a_warning(tmp_path: Path, problem: Exception) 
     assert summary.warnings == [f"s: its steps are not shown: {kind}: no such step"]
     assert summary.images == {"ok": 6}
     assert generator.loaded == 0
-    (kept,) = traces(summary.folder)
+    kept, none = traces(summary.folder)
     assert kept["prompt"] == "a ring"
-    assert [(f["step"], f["estimate"]) for f in kept["frames"]] == [(0, None)]
+    assert [(f["step"], f["estimate"]) for f in kept["frames"]] == [(1, None)]
+    assert none == {"generator": "s", "reason": f"{kind}: no such step"}
