@@ -22,12 +22,12 @@ def weight_places(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     for key in ("pipeline", "prior", "config", "unet", "transformer"):
         if isinstance(value := settings.get(key), str):
             yield key, value
-    for key, inner in (("stages", "pipeline"), ("loras", "path")):
+    if isinstance(path := settings.get("path"), str):  # of a LoRA
+        yield "path", path
+    for key in ("stages", "loras"):
         for number, item in enumerate(settings.get(key) or ()):
-            for place, value in weight_places({k: v for k, v in item.items() if k != "path"}):
+            for place, value in weight_places(item):
                 yield f"{key}.{number}.{place}", value
-            if inner == "path":
-                yield f"{key}.{number}.path", item["path"]
 
 
 def prior_of(pipeline: str | None, prior: str | None) -> str | None:

@@ -13,6 +13,8 @@ from gandiff.models.diffusion.parts import PICKLES, WEIGHTS
 from gandiff.models.shared import files_state
 from gandiff.models.weights import combined_sha256, original_sha256
 
+_SMALL = (".json", ".txt", ".model")  # what a single file leaves to a directory beside it
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Source:
@@ -73,8 +75,9 @@ class Source:
 
     def _own_checksum(self) -> str | None:
         if self.directory is not None:
-            own = combined_sha256(self.directory, WEIGHTS)
-            return own or combined_sha256(self.directory, PICKLES)
+            kinds = (WEIGHTS, PICKLES, _SMALL)
+            hashes = (combined_sha256(self.directory, endings) for endings in kinds)
+            return next(filter(None, hashes), None)
         if self.file is not None:
             return original_sha256(self.file)
         return None if self.commit is None else f"hub:{self.commit}"
