@@ -162,7 +162,8 @@ def test_without_peft_it_says_what_to_install(
 def test_pipelines_that_take_no_lora(
     toy_family: Callable[[str], dict[str, Any]], loras: list[Path]
 ) -> None:
-    generator = make(**toy_family("unclip"), loras=[str(loras[0])])
+    settings = {**toy_family("unclip"), "loras": [str(loras[0])]}
+    generator = open_generator("toy", validate(DiffusersSettings, settings))
     with pytest.raises(GeneratorError, match="UnCLIPPipeline takes no LoRA in diffusers"):
         generator.load()
 
