@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -24,6 +25,7 @@ from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.target import RUNS, find_target, need_run
 from gandiff.experiments.runs.traces import make_traces
+from gandiff.experiments.runs.trial import try_generators
 from gandiff.experiments.scoring.look import Findings, look, measurable
 from gandiff.experiments.scoring.problems import (
     missing_images,
@@ -153,16 +155,18 @@ def _do(
     generators: Mapping[str, Generator] | None = None,
 ) -> RunSummary:
     sentences: list[str] = []
-    check = check_scoring if "score" in stages else None
+    checks: list[Callable[[Run], None]] = [check_scoring] if "score" in stages else []
     if stages[0] == "report":
-        check = check_report
+        checks = [check_report]
+    if "generate" in stages:
+        checks.append(functools.partial(try_generators, quiet=quiet, retry=retry))
     with open_run(
         comparison,
         folder,
         command=command,
         suite=suite,
         generators=generators,
-        check=check,
+        checks=checks,
         makes_images="generate" in stages,
         keep_changed=not drop_changed,
     ) as opened:

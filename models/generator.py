@@ -171,6 +171,16 @@ class Generator(abc.ABC):
         """
         return Preview()
 
+    def try_out(  # noqa: B027  (what does not depend on settings has nothing to try)
+        self, requests: Sequence[GenerationRequest], *, batch_size: int = 1
+    ) -> None:
+        """See whether the settings work on these requests, one or two of a run; called once it is
+        loaded and before the first image of any generator is made.
+
+        Whatever would fail every image raises ``GeneratorError`` with what to change. It must
+        change nothing in the images that are made later, and do nothing where requests cost money.
+        """
+
     def unload(self) -> None:  # noqa: B027  (most generators have nothing more to do)
         """Free the memory that ``load`` took."""
 

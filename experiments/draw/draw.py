@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -155,6 +156,10 @@ def _generations(
     try:
         bar.set_description(f"{batches[0].generator}: loading")
         _, problem = _attempt(None, generator.load, device)
+        if problem is None and batches[0].size > 1:
+            requests = batches[0].requests()
+            tried = functools.partial(generator.try_out, requests[:2], batch_size=len(requests))
+            _, problem = _attempt(None, tried)
         bar.set_description(f"{batches[0].generator}: drawing")
         for batch in batches:
             called, reason = _attempt(problem, call, generator, batch.requests())

@@ -54,6 +54,7 @@ def generate_images(run: Run, *, quiet: bool = False, retry: bool | None = None)
                 run.store.drop_entries(j for w in work for j in w.jobs if not run.has(j))
                 with fenced(run.folder, functools.partial(_stopped, run, name)):
                     _make_all(run, name, work, advance, quiet)
+                run.held.pop(name, None)
         run.store.tidy()
     except Exception as error:
         failure = environment_failure(error)

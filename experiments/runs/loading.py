@@ -45,7 +45,8 @@ def loaded(run: Run, name: str) -> Iterator[Generator]:
             raise
         problem = f"generator {name!r} cannot be loaded: {reason_of(error)}"
         raise RequestError(problem) from error
-    run.loadings[name] = Loading(seconds=round(time.perf_counter() - start, 3), shared=shares)
+    if not (shares and name in run.loadings):  # not what was loaded for it a moment ago
+        run.loadings[name] = Loading(seconds=round(time.perf_counter() - start, 3), shared=shares)
     try:
         yield generator
     finally:

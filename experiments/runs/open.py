@@ -44,14 +44,14 @@ def open_run(
     command: str = "",
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
-    check: Callable[[Run], None] | None = None,
+    checks: Sequence[Callable[[Run], None]] = (),
     makes_images: bool = True,
     keep_changed: bool = True,
 ) -> Iterator[Run]:
     """Begin a run or continue it; whatever can be wrong is found before anything is written.
 
-    ``suite`` and ``generators`` are ready objects in place of what the comparison names; ``check``
-    is the caller's own look at the planned run, whose ``record`` is then that of last time.
+    ``suite`` and ``generators`` are ready objects in place of what the comparison names; ``checks``
+    are the caller's own looks at the planned run, whose ``record`` is then that of last time.
     ``makes_images=False`` builds no generator. ``keep_changed`` keeps the results of generators
     that are others now under another name (``mend``). On leaving, run.json says how it went:
     ``done``, ``interrupted``, or ``failed`` with the error.
@@ -73,7 +73,7 @@ def open_run(
         run.command, run.looks_outside = command, makes_images
         if makes_images:
             _check_generators(run)
-        if check is not None:
+        for check in checks:
             check(run)
         if not continuing:
             store.open()

@@ -15,6 +15,7 @@ from gandiff.experiments.runs.loading import loaded
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.trial import try_out
 from gandiff.models.generator import Generation, GenerationRequest
 
 
@@ -88,6 +89,7 @@ def replay(folder: Path, key: str) -> Replay:
 def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
     requests = _requests(batch, job, run.store.entries[job.key].asked)
     with loaded(run, job.generator) as generator:
+        try_out(run, job.generator, generator)  # which shows whether each is made alone
         generations, _ = call(generator, requests)
         size = common_size(run, generator, job.generator)
     return check_generation(generations[requests.index(job.request())], size)

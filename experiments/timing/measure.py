@@ -36,6 +36,9 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
         generator.load(device, job["dtype"])
     synchronise(device)
     load = time.perf_counter() - start
+    together = max(job["batch_sizes"], default=1)
+    if together > 1:  # whether each image is made alone, all the same
+        generator.try_out(_requests(job["prompts"], 2), batch_size=together)
     phases = []
     for size in sorted({1, *job["batch_sizes"]}):
         requests = _requests(job["prompts"], size)

@@ -7,6 +7,7 @@ that enlarge it, with noise added to what they are given.
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 import functools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
@@ -110,10 +111,13 @@ class CascadeGenerator(DiffusersGenerator):
                 for number, info in enumerate(infos, 1)
                 for off in info.off_native
             ),
-            remarks=tuple(
-                f"stage {number}: {remark}"
-                for number, info in enumerate(infos, 1)
-                for remark in info.remarks
+            remarks=(
+                *self._remarks,
+                *(
+                    f"stage {number}: {remark}"
+                    for number, info in enumerate(infos, 1)
+                    for remark in info.remarks
+                ),
             ),
         )
 
@@ -129,6 +133,16 @@ class CascadeGenerator(DiffusersGenerator):
         for stage, part in zip(self._stages, held.value.parts, strict=True):
             stage._attach(part)
         self._shared = held
+
+    def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:
+        other = copy.copy(self)
+        other._settings, other.one_by_one = settings, False
+        each = zip(self._stages, settings_of_stages(settings), strict=True)
+        other._stages = [stage._with(own) for stage, own in each]
+        return other
+
+    def _is_exact(self) -> bool:
+        return all(stage._is_exact() for stage in self._stages)
 
     def unload(self) -> None:
         """Let go of the pipelines."""

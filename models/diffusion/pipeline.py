@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import dataclasses
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
@@ -42,6 +43,8 @@ class DiffusersGenerator(Generator):
     one differently from an empty one.
     """
 
+    _remarks: tuple[str, ...] = ()
+
     def __init__(
         self, name: str, settings: DiffusersSettings, source: Source | None = None
     ) -> None:
@@ -79,7 +82,7 @@ class DiffusersGenerator(Generator):
                 **self._facts.get("settings", {}),
             },
             "off_native": operation.off_native,
-            "remarks": operation.remarks,
+            "remarks": (*operation.remarks, *self._remarks),
         }
         return GeneratorInfo(
             name=self._name,
@@ -114,14 +117,17 @@ class DiffusersGenerator(Generator):
     def _attach(self, held: Shared[Any]) -> None:
         """Call what is loaded from now on, with a solver of this generator's own."""
         with held.lock:
-            pipe = held.value
-            self._confirm(pipe)
-            resolved = {"num_inference_steps": self._operation.steps.value}
-            self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
-            check_call(type(pipe), self._settings.extra)
+            self._prepare(held.value)
         self._shared = held
-        with self._ready():
+        with self._ready() as pipe:
             self._facts = describe(pipe, self._settings, self._source.directory)
+
+    def _prepare(self, pipe: Any) -> None:
+        """Find the arguments and the solver of this generator's calls of a loaded pipeline."""
+        self._confirm(pipe)
+        resolved = {"num_inference_steps": self._operation.steps.value}
+        self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
+        check_call(type(pipe), self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
@@ -140,6 +146,37 @@ class DiffusersGenerator(Generator):
                 for place, result in zip(places, made, strict=True):
                     results[place] = result
         return [result for result in results if result is not None]
+
+    def try_out(self, requests: Sequence[GenerationRequest], *, batch_size: int = 1) -> None:
+        """Make a few images of few steps; see ``Generator.try_out``."""
+        from gandiff.models.diffusion.trial import try_settings
+
+        seen = try_settings(
+            lambda settings, chosen: self._with(settings).generate(chosen),
+            self._settings,
+            requests,
+            steps=self.info.settings.get("num_inference_steps"),
+            together=batch_size > 1,
+            exact=self._is_exact(),
+        )
+        if seen.problem is not None:
+            raise GeneratorError(seen.problem)
+        self.one_by_one = seen.batch_dependent
+        self._remarks = (seen.remark,) if seen.remark else ()
+
+    def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:
+        """The same pipeline, loaded, called with other settings."""
+        other = copy.copy(self)
+        other._settings, other.one_by_one = settings, False
+        other._operation = planned_operation(settings, self._evidence)
+        held = self._held()
+        with held.lock:
+            other._prepare(held.value)
+        return other
+
+    def _is_exact(self) -> bool:
+        """Whether it computes in single precision."""
+        return "float32" in str(self._held().value.dtype)
 
     def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
         """Make one image again and show moments of its way; see ``Generator.trace``.
@@ -161,12 +198,18 @@ class DiffusersGenerator(Generator):
     @contextlib.contextmanager
     def _ready(self) -> Iterator[Any]:
         """The pipeline with this generator's solver in place, which no other generator sees."""
-        if self._shared is None or self._solver is None:
+        held = self._held()
+        if self._solver is None:
             raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        with self._shared.lock, self._solver.in_place():
-            pipe = self._shared.value
+        with held.lock, self._solver.in_place():
+            pipe = held.value
             with guiding(pipe, self._operation):
                 yield pipe
+
+    def _held(self) -> Shared[Any]:
+        if self._shared is None:
+            raise GeneratorError(f"{self._name} is not loaded; call load() first")
+        return self._shared
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter

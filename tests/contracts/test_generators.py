@@ -255,3 +255,15 @@ def test_trace_is_an_ability_or_refused(
     assert [frame.step for frame in frames] == sorted({frame.step for frame in frames})
     assert (frames[0].step, frames[-1].step) == (0, frames[-1].steps)
     assert all(frame.noisy.shape == (32, 32, 3) for frame in frames)
+
+
+def test_trying_settings_out_changes_no_image(
+    build: Build, requests: list[GenerationRequest], expected: list[Generation]
+) -> None:
+    made = build()
+    made.load("cpu", "float32")
+    before = torch.get_rng_state()
+    made.try_out([requests[2], requests[5]], batch_size=2)
+    assert torch.equal(torch.get_rng_state(), before)
+    for generation, wanted in zip(made.generate(requests), expected, strict=True):
+        assert_same(generation, wanted)

@@ -1,0 +1,123 @@
+"""Whether settings work, seen from a few images of few steps before the first image of a run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, TypeVar
+
+from gandiff.common.errors import GeneratorError, environment_failure
+from gandiff.models.diffusion.hub import first_line
+from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.generator import Generation, GenerationRequest
+from gandiff.models.independence import Independence, check_independence
+
+T = TypeVar("T")
+Make = Callable[[DiffusersSettings, Sequence[GenerationRequest]], Sequence[Generation]]
+_FEW = 2  # steps; one is too few for some solvers
+# What can be left out to see what is wrong; without them a pipeline takes its own.
+_SUSPECTS: dict[str, tuple[str, ...]] = {
+    "height and width": ("height", "width"),
+    "scheduler and scheduler_options": ("scheduler", "scheduler_options"),
+    "scheduler_options": ("scheduler_options",),
+    "guidance_scale": ("guidance_scale",),
+    "num_inference_steps": ("num_inference_steps",),
+}
+
+
+def try_settings(
+    make: Make,
+    settings: DiffusersSettings,
+    requests: Sequence[GenerationRequest],
+    *,
+    steps: int | None,
+    together: bool,
+    exact: bool,
+) -> Independence:
+    """Make images of two requests with the fewest steps that the solver allows, and say what they
+    show.
+
+    ``make`` makes images with settings; ``steps`` is how many the run makes, None if the pipeline
+    has none. ``together`` also makes both in one call, as a run does with batches. Raises
+    ``GeneratorError`` for settings with which every image fails, naming the setting that it is due
+    to where leaving it out helps. A machine that fails passes as it is.
+    """
+    problem = ""
+    for fewer in _steps(settings, steps):
+
+        def look(fewer: DiffusersSettings = fewer) -> Independence:
+            return check_independence(
+                lambda chosen: _calls(make, fewer, chosen, together),
+                requests[0],
+                requests[-1],
+                exact=exact,
+            )
+
+        seen, problem = _attempt(look)
+        if seen is not None:
+            reasons = {one.reason for one in seen.generations if one.status == "failed"}
+            if len(reasons) != 1 or any(one.status != "failed" for one in seen.generations):
+                return seen
+            problem = str(reasons.pop())
+    alone = [_works(make, settings, [request]) for request in requests]
+    if any(alone) and not all(alone):  # a matter of one prompt, whose images will say so
+        return Independence(outside=False, batch_dependent=False, generations=())
+    advice = _advice(make, settings, requests if all(alone) else requests[:1])
+    raise GeneratorError(f"{problem}{advice}")
+
+
+def _calls(
+    make: Make, settings: DiffusersSettings, requests: Sequence[GenerationRequest], together: bool
+) -> list[Generation]:
+    calls = [requests] if together else [[request] for request in requests]
+    return [one for call in calls for one in make(settings, call)]
+
+
+def _steps(settings: DiffusersSettings, steps: int | None) -> Iterator[DiffusersSettings]:
+    """The settings with few steps, then as they are, where few may be the reason of a failure."""
+    stages = settings.stages or ()
+    if max([steps or 0, *(stage.num_inference_steps or 0 for stage in stages)]) > _FEW:
+        few = tuple(dataclasses.replace(stage, num_inference_steps=_FEW) for stage in stages)
+        yield dataclasses.replace(settings, num_inference_steps=_FEW, stages=few or None)
+    yield settings
+
+
+def _attempt(call: Callable[[], T]) -> tuple[T | None, str]:
+    """What a call gives, or one line on what it raised; a machine that fails passes as it is."""
+    try:
+        return call(), ""
+    except Exception as error:  # pipelines check their arguments in ways of their own
+        if environment_failure(error) is not None:
+            raise
+        name = "" if isinstance(error, GeneratorError | ValueError) else f"{type(error).__name__}: "
+        return None, f"{name}{first_line(error)}"
+
+
+def _advice(make: Make, settings: DiffusersSettings, requests: Sequence[GenerationRequest]) -> str:
+    """Which setting to change: the one without which images are made."""
+    for key in settings.extra:
+        rest = {name: value for name, value in settings.extra.items() if name != key}
+        if _works(make, dataclasses.replace(settings, extra=rest), requests):
+            return f"; without extra.{key} it works: change that"
+    defaults = {field.name: field for field in dataclasses.fields(settings)}
+    for words, names in _SUSPECTS.items():
+        own = {name: _default(defaults[name]) for name in names}
+        other = dataclasses.replace(settings, **own)
+        if other != settings and _works(make, other, requests):
+            return f"; without {words} it works: change that"
+    if len(requests) > 1:
+        return "; a single image works: set batch_size: 1"
+    plain = [dataclasses.replace(request, negative_prompt=None) for request in requests]
+    if requests[0].negative_prompt and _works(make, settings, plain):
+        return "; without the negative prompt it works: leave it out of the prompts"
+    return ""
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    made = field.default_factory
+    return field.default if made is dataclasses.MISSING else made()
+
+
+def _works(make: Make, settings: DiffusersSettings, requests: Sequence[GenerationRequest]) -> bool:
+    made, _ = _attempt(lambda: make(settings, requests))
+    return made is not None and all(one.status != "failed" for one in made)

@@ -1,0 +1,251 @@
+"""Settings that cannot work are refused before the first image of any generator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import toys
+from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
+
+from gandiff.common.errors import EnvironmentFailure, RequestError
+from gandiff.experiments import api
+from gandiff.experiments.cli.app import main
+from gandiff.models.diffusion.pipeline import DiffusersGenerator
+
+Family = Callable[[str], dict[str, Any]]
+STEPS = {"num_inference_steps": 3, "guidance_scale": 2.0}
+
+
+def comparison(folder: Path, model: dict[str, Any], **changes: Any) -> Path:
+    """A toy that comes first, and a pipeline."""
+    generators = {
+        "toy": {"type": TOY, "log": str(folder / "toy.log")},
+        "model": {"type": "diffusers", **STEPS, **model},
+    }
+    chosen = {"prompts": toys.PROMPTS[:3], "generators": generators, "batch_size": 2, **changes}
+    chosen["report"] = {"trace_prompts": 0}
+    return write_comparison(folder, **chosen)
+
+
+def refusal(file: Path) -> str:
+    with pytest.raises(RequestError) as caught:
+        api.run(file, out=file.parent / "run", until="generate", quiet=True)
+    assert calls(file.parent / "toy.log") == []
+    assert not (file.parent / "run").exists()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("family", "settings", "batch_size", "message"),
+    [
+        (
+            "sd",
+            {"extra": {"callback_on_step_end_tensor_inputs": ["nothing"]}},
+            2,
+            "without extra.callback_on_step_end_tensor_inputs it works: change that",
+        ),
+        ("sd", {"extra": {"clip_skip": 99}}, 1, "without extra.clip_skip it works: change that"),
+        ("sdxl", {"extra": {"prompt_2": ["a star"]}}, 2, "without extra.prompt_2 it works"),
+        (
+            "cogview4",
+            {"height": 40, "width": 40},
+            2,
+            "without height and width it works: change that",
+        ),
+    ],
+)
+def test_settings_that_fail_every_image_are_refused(
+    tmp_path: Path,
+    toy_family: Family,
+    family: str,
+    settings: dict[str, Any],
+    batch_size: int,
+    message: str,
+) -> None:
+    model = {**toy_family(family), **settings}
+    said = refusal(comparison(tmp_path, model, batch_size=batch_size))
+    assert said.startswith("generators.model: ")
+    assert message in said
+
+
+def test_every_stage_of_a_cascade_is_tried(tmp_path: Path, toy_family: Family) -> None:
+    first, second, third = toy_family("if")["stages"]
+    wrong = {"pipeline": third, "extra": {"noise_level": 10**6}}
+    said = refusal(comparison(tmp_path, {"stages": [first, second, wrong]}))
+    assert "noise_level" in said
+
+
+def test_what_works_alone_is_not_refused_for_a_batch_that_is_not_made(
+    tmp_path: Path, toy_family: Family
+) -> None:
+    model = {**toy_family("sdxl"), "extra": {"prompt_2": ["a star"]}}
+    file = comparison(tmp_path, model, batch_size=1)
+    summary = api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    assert summary.images == {"ok": 12}
+
+
+def test_the_exit_status_is_two_with_one_line(
+    tmp_path: Path, toy_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    model = {"pipeline": str(toy_pipeline), "extra": {"clip_skip": 99}}
+    file = comparison(tmp_path, model)
+    capsys.readouterr()
+    assert main(["run", str(file), "--out", str(tmp_path / "run")]) == 2
+    assert capsys.readouterr().err.strip().count("\n") == 0
+
+
+def test_weights_that_do_not_load_are_refused_before_the_first_image(
+    tmp_path: Path, toy_pipeline_copy: Path
+) -> None:
+    config = toy_pipeline_copy / "unet" / "config.json"
+    config.write_text(config.read_text().replace('"out_channels": 4', '"out_channels": 5'))
+    said = refusal(comparison(tmp_path, {"pipeline": str(toy_pipeline_copy)}))
+    assert said.startswith("generator 'model' cannot be loaded")
+
+
+def test_the_images_are_those_of_a_run_without_a_trial(tmp_path: Path, toy_pipeline: Path) -> None:
+    model = {"pipeline": str(toy_pipeline), "scheduler": "euler_ancestral"}
+    file = comparison(tmp_path, model)
+    api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    assert images(tmp_path / "run") == images(make(file, out="without"))
+
+
+@pytest.fixture
+def loads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The pipelines that are read from the disk."""
+    from gandiff.models.diffusion import loading
+
+    read: list[str] = []
+    real = loading.load_pipeline
+
+    def noted(source: Any, *rest: Any) -> Any:
+        read.append(Path(source.name).name)
+        return real(source, *rest)
+
+    monkeypatch.setattr(loading, "load_pipeline", noted)
+    return read
+
+
+@pytest.fixture
+def trials(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
+    """The prompts of each call of a pipeline that only tries."""
+    made: list[list[str]] = []
+    real = DiffusersGenerator._with
+
+    def noted(self: Any, settings: Any) -> Any:
+        assert settings.num_inference_steps == 2
+        other = real(self, settings)
+        generate = other.generate
+
+        def called(requests: Sequence[Any]) -> Any:
+            made.append([request.prompt for request in requests])
+            return generate(requests)
+
+        other.generate = called
+        return other
+
+    monkeypatch.setattr(DiffusersGenerator, "_with", noted)
+    return made
+
+
+def test_a_trial_costs_two_calls_and_no_second_load(
+    tmp_path: Path,
+    toy_pipeline: Path,
+    loads: list[str],
+    trials: list[list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    file = comparison(tmp_path, {"pipeline": str(toy_pipeline)})
+    api.run(file, out=tmp_path / "run", until="generate", quiet=False)
+    assert [len(prompts) for prompts in trials] == [1, 2]
+    assert len(set(trials[1])) == 2
+    assert len(loads) == 1
+    assert "model: its settings work (tried in " in capsys.readouterr().err
+
+    loads.clear()
+    trials.clear()
+    api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    assert (loads, trials) == ([], [])
+
+
+def test_one_pipeline_is_loaded_at_a_time_and_the_first_is_kept(
+    tmp_path: Path, toy_pipeline: Path, toy_family: Family, loads: list[str]
+) -> None:
+    generators = {
+        "sd": {"type": "diffusers", "pipeline": str(toy_pipeline), **STEPS},
+        "xl": {"type": "diffusers", **toy_family("sdxl"), **STEPS},
+    }
+    file = write_comparison(
+        tmp_path, toys.PROMPTS[:2], generators=generators, report={"trace_prompts": 0}
+    )
+    api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    assert loads == ["sdxl", toy_pipeline.name, "sdxl"]
+
+
+def test_a_machine_that_fails_is_no_wrong_request(
+    tmp_path: Path, toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any) -> Any:
+        raise MemoryError
+
+    monkeypatch.setattr(DiffusersGenerator, "_with", full)
+    file = comparison(tmp_path, {"pipeline": str(toy_pipeline)})
+    with pytest.raises(EnvironmentFailure, match="memory ran out"):
+        api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+
+
+def test_images_that_depend_on_their_batch_are_made_alone(
+    tmp_path: Path, toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import UNet2DConditionModel
+
+    forward = UNet2DConditionModel.forward
+
+    def leaking(self: Any, sample: Any, *rest: Any, **more: Any) -> Any:
+        return forward(self, sample + sample.mean(0, keepdim=True) * 3, *rest, **more)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", leaking)
+    file = comparison(tmp_path, {"pipeline": str(toy_pipeline), "guidance_scale": 1.0})
+    api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    said = "an image depends on the others in its batch"
+    assert any(said in line for line in record(tmp_path / "run")["warnings"])
+    key = next(line["key"] for line in log_lines(tmp_path / "run") if line["generator"] == "model")
+    assert api.replay(tmp_path / "run", key).same
+
+
+def test_a_prompt_that_fails_alone_does_not_stop_the_others(
+    tmp_path: Path, toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    check = StableDiffusionPipeline.check_inputs
+
+    def picky(self: Any, prompt: list[str], *rest: Any, **more: Any) -> Any:
+        if toys.PROMPTS[0] in prompt:
+            raise ValueError("not this one")
+        return check(self, prompt, *rest, **more)
+
+    monkeypatch.setattr(StableDiffusionPipeline, "check_inputs", picky)
+    file = comparison(tmp_path, {"pipeline": str(toy_pipeline)})
+    summary = api.run(file, out=tmp_path / "run", until="generate", quiet=True)
+    assert summary.images == {"ok": 10, "failed": 2}
+
+
+def test_randomness_from_outside_is_refused(
+    tmp_path: Path, toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+    from diffusers import UNet2DConditionModel
+
+    forward = UNet2DConditionModel.forward
+
+    def noisy(self: Any, sample: Any, *rest: Any, **more: Any) -> Any:
+        return forward(self, sample + torch.randn_like(sample), *rest, **more)
+
+    monkeypatch.setattr(UNet2DConditionModel, "forward", noisy)
+    said = refusal(comparison(tmp_path, {"pipeline": str(toy_pipeline)}))
+    assert "the same prompt and seed give different images" in said
