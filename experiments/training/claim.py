@@ -6,6 +6,7 @@ import re
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 
 from gandiff.common.errors import RequestError
@@ -19,26 +20,35 @@ _UNFINISHED = re.compile(r"\.[0-9]+\.tmp$")  # of write_atomically
 _OUR_CARD = "library_name: gandiff"
 
 
+# The folders that the work under way has claimed already, in this thread.
+_HELD: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
+
+
 @contextmanager
 def claim(out: Path, parts: Sequence[Path] = (), *, overwrite: bool = False) -> Iterator[None]:
     """Keep the folder of a training, and the ``parts`` below it that are trained into, for us.
 
     Raises ``RequestError`` if another process has one of them, and unless ``overwrite`` for a
     folder that holds what no training of ours wrote; ``OSError`` if one cannot be written to.
+    What the work that calls this has claimed before stays its own.
     """
-    folders = (out, *parts)
+    folders = [f for f in (out, *parts) if f.resolve() not in _HELD.get()]
     for folder in folders:
         check_folder(folder)
     if not overwrite:
         foreign = (file for folder in folders for file in _foreign(folder))
         refuse_foreign(foreign, "a training of gandiff")
-        cards = (folder / CARD for folder in parts or (out,))
+        cards = (folder / CARD for folder in (parts or (out,)) if folder in folders)
         refuse_foreign(card for card in cards if card.is_file() and not _is_our_card(card))
     with ExitStack() as claimed:
         for folder in folders:
             claimed.enter_context(claim_folder(folder, _LABEL))
             _remove_unfinished(folder)
-        yield
+        before = _HELD.set(_HELD.get().union(folder.resolve() for folder in folders))
+        try:
+            yield
+        finally:
+            _HELD.reset(before)
 
 
 def _remove_unfinished(folder: Path) -> None:

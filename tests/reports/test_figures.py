@@ -99,6 +99,11 @@ def test_families_share_a_colour_and_members_differ_by_marker():
     assert found["a"].colour == found["c"].colour != found["b"].colour
     assert found["a"].marker != found["c"].marker
     assert found["d"].family == "other"
+    kept = looks({**generators, "a@1": GeneratorFacts(name="a@1", family="gan")})["a@1"]
+    assert kept.colour not in {one.colour for one in found.values()}
+    for ground in (1.0, _luminance("#14171c")):
+        one, other = sorted((_luminance(kept.colour), ground))
+        assert (other + 0.05) / (one + 0.05) >= 3
 
 
 def _luminance(colour: str) -> float:

@@ -16,6 +16,7 @@ from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, anneal, descend, noise_at, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
+from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
@@ -49,6 +50,12 @@ def train(request: TrainingRequest) -> Path:
         raise RequestError(
             f"--resolution {request.resolution}: a diffusion model needs a multiple of 8"
         )
+    with claim(request.out, overwrite=True):
+        _train_phases(request)
+    return request.out
+
+
+def _train_phases(request: TrainingRequest) -> None:
     data = open_checked(request)
     encoder = text.ensure(request, data).to(request.device, torch.float32)
     if not request.resume:
@@ -60,7 +67,6 @@ def train(request: TrainingRequest) -> Path:
     save_pipeline(request.out, vae, unet, encoder)
     unet_record |= data.facts()
     _save_records(request, encoder, vae, unet, vae_record, unet_record)
-    return request.out
 
 
 def _phase(request: TrainingRequest, name: str, share: float) -> TrainingRequest:

@@ -26,6 +26,7 @@ from gandiff.experiments.training.checks import (
     open_checked,
     rank_zero_first,
 )
+from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.gan.alarms import Alarm, alarms
 from gandiff.experiments.training.gan.guidance import check_guidance
 from gandiff.experiments.training.gan.inspect import (
@@ -64,7 +65,8 @@ def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
         check_guidance(recipe.guidance)
     if request.processes > 1:
         check_data(request)
-    launch(train_networks, request, recipe)
+    with claim(request.out, overwrite=True):
+        launch(train_networks, request, recipe)
     return request.out
 
 

@@ -21,6 +21,7 @@ from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.averaging import anneal, descend, to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, Stateful, clear_training
 from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.judges.scene_clip import train_clip
 from gandiff.experiments.training.judges.shared import (
     degraded_batch,
@@ -53,12 +54,13 @@ def train(request: TrainingRequest) -> Path:
         )
     if not 0 <= request.seed < _SEEDS:
         raise RequestError(f"--seed must be from 0 to {_SEEDS - 1} for judges, got {request.seed}")
-    if not request.resume:  # what an older training left would be taken for parts of this one
-        for name in (*DESIGNS, "clip"):
-            clear_training(part_of(request, name).out)
-    for name in DESIGNS:
-        train_classifier(part_of(request, name), name)
-    train_clip(part_of(request, "clip"))
+    with claim(request.out, [request.out / folder for folder in folders], overwrite=True):
+        if not request.resume:  # what an older training left would be taken for parts of this one
+            for name in (*DESIGNS, "clip"):
+                clear_training(part_of(request, name).out)
+        for name in DESIGNS:
+            train_classifier(part_of(request, name), name)
+        train_clip(part_of(request, "clip"))
     return request.out
 
 

@@ -27,6 +27,7 @@ from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene
 from gandiff.experiments.training.averaging import anneal, descend
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request, open_recorded, rank_zero_first
+from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
@@ -74,6 +75,11 @@ def fact_classes() -> dict[str, int]:
 def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path:
     """Train a text encoder into ``request.out``; returns it. ``data`` is opened if not given."""
     check_request(request, CHECKPOINT)
+    with claim(request.out, overwrite=True):
+        return _train_alone(request, data)
+
+
+def _train_alone(request: TrainingRequest, data: CaptionedImages | None) -> Path:
     request = dataclasses.replace(request, device="cpu")  # it is too small to gain from another
     torch.manual_seed(request.seed)
     given, data = data, data or open_recorded(request)
@@ -201,7 +207,8 @@ def _train_part(request: TrainingRequest, data: CaptionedImages) -> None:
         budget = {"kimg": min(KCAPTIONS, request.kimg)}
     alone = dataclasses.replace(request, processes=1, accumulate=1, resume=resume, **budget)  # type: ignore[arg-type]
     clear(request.out)
-    train(alone, data)
+    check_request(alone, CHECKPOINT)
+    _train_alone(alone, data)  # whoever trains the generator has claimed the folder
     checkpoint.unlink(missing_ok=True)
     (request.out / LOG).unlink(missing_ok=True)
 
