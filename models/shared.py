@@ -77,8 +77,9 @@ def kept(key: Hashable | None) -> Iterator[None]:
     try:
         yield
     finally:
+        gone = weakref.ref(held)
         del held
-        free_memory()
+        free_memory(gone)
 
 
 @contextlib.contextmanager
@@ -91,8 +92,13 @@ def apart() -> Iterator[None]:
         _APART.reset(token)
 
 
-def free_memory() -> None:
-    """Give the memory of what was dropped back to the system and to the accelerator."""
+def free_memory(of: Callable[[], object] | None = None) -> None:
+    """Give the memory of what was dropped back to the system and to the accelerator.
+
+    ``of`` is a weak reference to it: nothing is done as long as somebody else holds it.
+    """
+    if of is not None and of() is not None:
+        return
     gc.collect()
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import dataclasses
+import weakref
 from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
@@ -192,8 +193,9 @@ class DiffusersGenerator(Generator):
     def unload(self) -> None:
         """Let go of the pipeline; the last generator that does so gives its memory back."""
         if self._shared is not None:
+            held = weakref.ref(self._shared)
             self._shared = self._solver = None
-            free_memory()
+            free_memory(held)
 
     @contextlib.contextmanager
     def _ready(self) -> Iterator[Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import weakref
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
@@ -100,8 +101,10 @@ class GanGenerator(Generator):
 
     def unload(self) -> None:
         """Let go of the networks; the last generator that does so gives their memory back."""
-        self._shared = None
-        free_memory()
+        if self._shared is not None:
+            held = weakref.ref(self._shared)
+            self._shared = None
+            free_memory(held)
 
 
 def _text_encoder_kind(folder: Path) -> str:

@@ -27,6 +27,7 @@ from gandiff.models.callable import CallableGenerator
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.folder import FolderGenerator
 from gandiff.models.gan.generator import GanGenerator
+from gandiff.models.gan.model import TextToImageGan
 from gandiff.models.generator import GenerationRequest
 
 STAR, RING = "a red star", "a blue ring"
@@ -399,3 +400,18 @@ def test_what_a_student_types_first_takes_less_than_fifteen_seconds() -> None:
         for k in ("user", "system")
     )
     assert 0 < used < 15
+
+
+def test_models_of_the_same_weights_are_loaded_once(
+    toy_gan: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[Path] = []
+    whole = TextToImageGan.from_folder
+    remember = staticmethod(lambda folder: read.append(folder) or whole(folder))
+    monkeypatch.setattr(TextToImageGan, "from_folder", remember)
+    models = [f"{toy_gan},truncation_psi=0.2", TOY, str(toy_gan)]
+    words = [word for model in models for word in ("--model", model)]
+    said, _ = draw(capsys, STAR, *words)
+    assert read == [toy_gan]
+    near, _, far = (pixels(picture["path"]) for picture in said["pictures"])
+    assert (near != far).any()
