@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import time
+import weakref
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -33,10 +34,12 @@ from gandiff.experiments.runs.generate import call, check_generation
 from gandiff.experiments.runs.plan import Batch, GenerationJob, plan_batches, plan_seeds
 from gandiff.experiments.runs.traces import moments
 from gandiff.models.generator import Generation, Generator
+from gandiff.models.shared import free_memory, shared
 
 T = TypeVar("T")
 
 DEFAULT = ("gan-scenes", "diffusion-scenes")
+DTYPE = "float32"
 _SMALL, _TOGETHER = 64, 16  # px, and how many pictures of at most that size are made at once
 
 
@@ -92,7 +95,7 @@ def draw(
     there = itertools.chain(*map(written, folders.values()))
     claimed = claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there)
     with claimed, tqdm(total=count, unit="img", disable=quiet) as bar:
-        for name, generator in generators.items():
+        for name, generator in _in_turn(generators, device):
             start = time.perf_counter()
             batches = _plan(name, generator, suite, samples, seed)
             for job, made, step in _generations(generator, batches, steps[name], device, bar):
@@ -107,6 +110,14 @@ def draw(
 
 def _folders(root: Path, names: Iterable[str]) -> dict[str, Path]:
     return {name: root / f"{i}-{slug(name)}" for i, name in enumerate(names, start=1)}
+
+
+def _in_turn(generators: Mapping[str, Generator], device: str) -> Iterator[tuple[str, Generator]]:
+    """The models one by one; what some share stays loaded until the last of them is done."""
+    holds = [shared(one.sharing_key(device, DTYPE)) for one in generators.values()]
+    for name, generator in generators.items():
+        yield name, generator
+        free_memory(weakref.ref(holds.pop(0)))
 
 
 def _texts(prompts: Sequence[str]) -> list[str]:
@@ -155,7 +166,7 @@ def _generations(
     """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
     try:
         bar.set_description(f"{batches[0].generator}: loading")
-        _, problem = _attempt(None, generator.load, device)
+        _, problem = _attempt(None, generator.load, device, DTYPE)
         if problem is None and batches[0].size > 1:
             requests = batches[0].requests()
             tried = functools.partial(generator.try_out, requests[:2], batch_size=len(requests))
