@@ -101,6 +101,7 @@ def _make_all(
             tqdm.write(f"{name}: {run.loadings[name]}", file=sys.stderr)
         (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
         _make(run, generator, work, advance)
+        run.describe(name, generator.info)  # with what is known from its images alone
     _settled(run, name)
 
 

@@ -221,12 +221,12 @@ class DiffusersGenerator(Generator):
         call = self._arguments(pipe, requests)
         with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
             images = images_of(pipe(**call))
-        self._note_solver()
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
                 f"{len(requests)} prompts"
             )
+        self._note_facts(np.asarray(images[0]))
         unread = reading.unread(requests, max_sequence_length(pipe, call))
         height, width = self._settings.height, self._settings.width
         size = None if height is None or width is None else (height, width)
@@ -242,11 +242,13 @@ class DiffusersGenerator(Generator):
             for request, image, tokens in zip(requests, images, unread, strict=True)
         ]
 
-    def _note_solver(self) -> None:
-        """Keep what the calls so far have used."""
-        if self._solver is not None:
-            ran = {**self._facts["settings"], **self._solver.used()}
-            self._facts = {**self._facts, "settings": ran}
+    def _note_facts(self, image: np.ndarray) -> None:
+        """Keep what the calls so far have used, and the size that the images really have."""
+        ran = {} if self._solver is None else self._solver.used()
+        height, width, *_ = image.shape
+        size = {"resolution": height if height == width else None}
+        settings = {**self._facts["settings"], **ran}
+        self._facts = {**self._facts, **size, "settings": settings}
 
     def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
         return arguments(pipe, self._operation, self._settings, requests)

@@ -160,3 +160,18 @@ def test_templates_are_no_part_of_what_is_not_read(
     counts = [unread(limit)[encoder] for limit in (20, 15)]
     assert counts[1] == counts[0] + 5
     assert 0 < counts[0] < 80
+
+
+@pytest.mark.parametrize("name", ["kandinsky-2.2", "sdxl", "flux"])
+def test_the_size_that_is_stated_is_that_of_the_images(
+    name: str, toy_family: Callable[[str], dict[str, Any]]
+) -> None:
+    from gandiff.models.diffusion.pipeline import DiffusersGenerator
+    from gandiff.models.diffusion.settings import DiffusersSettings
+
+    settings = DiffusersSettings(**toy_family(name), num_inference_steps=1)
+    generator = DiffusersGenerator(name=name, settings=settings)
+    generator.load()
+    (made,) = generator.generate([GenerationRequest(prompt=PROMPT, seed=1)])
+    assert made.image is not None
+    assert made.image.shape == (generator.info.resolution, generator.info.resolution, 3)
