@@ -51,13 +51,15 @@ def finish(
     nfe_by_network: Mapping[str, int] | None = None,
     truncated_tokens: Mapping[str, int] | None = None,
     note: str | None = None,
+    blanked: bool = False,
 ) -> Generation:
     """Turn one computed image, float in [0, 1] or uint8, into a ``Generation``.
 
     An unusable image becomes a failed generation with its reason: what ``fault`` says, or that it
     has a single colour. Safety checkers and overflows in half precision leave such images, and they
     would be scored as if the model had drawn them. ``note`` is kept as the reason of a good image:
-    something that the reader of the run should know, such as a setting without effect.
+    something that the reader of the run should know, such as a setting without effect. ``blanked``
+    says that a safety checker has taken offence: a single colour then is a filtered generation.
     """
     counts: dict[str, Any] = {
         "nfe": nfe,
@@ -71,4 +73,7 @@ def finish(
             return Generation(image=np.ascontiguousarray(pixels), reason=note, **counts)
         colour = ", ".join(str(level) for level in pixels[0, 0])
         reason = f"black or constant image, every pixel is ({colour})"
+        if blanked:
+            reason = "the pipeline's safety checker blanked the image"
+            return Generation(image=None, status="filtered", reason=reason, **counts)
     return Generation(image=None, status="failed", reason=reason, **counts)

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
+from gandiff.common.hub_cache import quick_hub
 from gandiff.common.words import agree, counted
 from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize
 from gandiff.models.weights import check_text_parts
@@ -154,7 +155,8 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
     import transformers
 
     try:
-        with _no_bars():
+        on_disk = Path(model).is_dir() and Path(tokenizer).is_dir()
+        with _no_bars(), contextlib.nullcontext() if on_disk else quick_hub():
             kind = transformers.AutoConfig.from_pretrained(model).model_type
             if kind not in _KINDS:
                 raise GeneratorError(

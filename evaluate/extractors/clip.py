@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -12,6 +13,7 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256, read_json
+from gandiff.common.hub_cache import quick_hub
 from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.extractors.published import missing_file, missing_of_hub
@@ -49,11 +51,13 @@ class Clip(ImageTextExtractor):
         self._model_name = model
         self._device = device
         chosen, options, weights = _resolve(model, source)
+        on_disk = chosen.startswith("local-dir:")
         try:
-            self._network, _, self._preprocess = open_clip.create_model_and_transforms(
-                chosen, device=device, **options
-            )
-            self._tokenizer = open_clip.get_tokenizer(chosen)
+            with contextlib.nullcontext() if on_disk else quick_hub():
+                self._network, _, self._preprocess = open_clip.create_model_and_transforms(
+                    chosen, device=device, **options
+                )
+                self._tokenizer = open_clip.get_tokenizer(chosen)
         except Exception as error:  # every file format has errors of its own
             raise MetricError(
                 f"open_clip cannot load {chosen!r} from {weights}: {brief(error)}"
@@ -185,7 +189,8 @@ def _published(model: str, source: str | None) -> tuple[str, dict[str, Any], Pat
         kept = {f"image_{key}": settings[key] for key in _PREPROCESS if settings.get(key)}
         return name, {"pretrained": source, **kept, **quick}, Path(source)
     try:
-        weights = Path(open_clip.download_pretrained(settings))
+        with quick_hub():
+            weights = Path(open_clip.download_pretrained(settings))
     except Exception as error:  # the hub client has a tree of errors of its own
         lacking = missing(variant=model, source=None)
         if lacking is None:

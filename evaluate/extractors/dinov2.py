@@ -16,6 +16,7 @@ from PIL import Image
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
+from gandiff.common.hub_cache import quick_hub
 from gandiff.evaluate.extractors.published import missing_of_hub
 from gandiff.evaluate.extractors.torch_inference import brief, exact_inference, read_files
 from gandiff.evaluate.features.encoders import FeatureExtractor
@@ -97,5 +98,7 @@ def _load(source: str) -> tuple[Any, Path]:
     else:
         from huggingface_hub import hf_hub_download
 
-        weights = Path(hf_hub_download(source, _FILE))
+        with quick_hub():
+            weights = Path(hf_hub_download(source, _FILE))
+            return Dinov2Model.from_pretrained(source, use_safetensors=True), weights
     return Dinov2Model.from_pretrained(source, use_safetensors=True), weights

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.hub_cache import quick_hub
 from gandiff.models.diffusion.index import PipelineIndex, read_index
 from gandiff.models.diffusion.parts import INDEX
 
@@ -37,10 +38,11 @@ def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool)
     here = f"the hub pipeline {repo!r}" if name == INDEX else f"the hub repository {repo!r}"
     advice = (
         "give the path of a directory that holds the pipeline, or run "
-        f"'hf download {repo}' once where there is a network"
+        f"'hf download {repo}' once where there is a network{_as_path(repo)}"
     )
     try:
-        path = hf_hub_download(repo, name, revision=revision, local_files_only=local_files_only)
+        with quick_hub():
+            path = hf_hub_download(repo, name, revision=revision, local_files_only=local_files_only)
     except errors.GatedRepoError as error:
         raise GeneratorError(
             f"{here} is gated: accept its licence on its page and log in with 'hf auth login'"
@@ -64,6 +66,16 @@ def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool)
     return Path(path)
 
 
+def _as_path(repo: str) -> str:
+    """What to say of an id that may be meant as a path: its first part is a folder here."""
+    folder = Path(repo).parent
+    if not folder.is_dir():
+        return ""
+    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
+    holds = f"has {', '.join(names[:5])}" if names else "has no folders"
+    return f" (taken as a path: {folder.absolute()} {holds})"
+
+
 def fetch_small_files(
     repo: str, names: Sequence[str], revision: str | None, local_files_only: bool
 ) -> None:
@@ -71,7 +83,10 @@ def fetch_small_files(
     from huggingface_hub import errors, hf_hub_download
 
     for name in names:
-        with contextlib.suppress(errors.HfHubHTTPError, errors.EntryNotFoundError, OSError):
+        with (
+            quick_hub(),
+            contextlib.suppress(errors.HfHubHTTPError, errors.EntryNotFoundError, OSError),
+        ):
             hf_hub_download(repo, name, revision=revision, local_files_only=local_files_only)
 
 

@@ -14,6 +14,7 @@ import torch
 
 from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
+from gandiff.common.hub_cache import quick_hub
 from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.loras import add_loras
@@ -44,8 +45,9 @@ def load_pipeline(source: Source, settings: DiffusersSettings, device: str, dtyp
         "local_files_only": settings.local_files_only,
         **quantized(settings.quantization, source),
     }
+    asking = contextlib.nullcontext() if source.page is None else quick_hub()
     with quiet(), torch.random.fork_rng(devices=[]), _clear_errors(source.name):
-        with _no_gaps(source.name):
+        with asking, _no_gaps(source.name):
             pipe = read_pipeline(source, options)
         if not source.as_saved:
             _check_call(pipe, source.name)
@@ -70,6 +72,14 @@ def _put_parts(pipe: Any, source: Source, settings: DiffusersSettings) -> None:
 def images_of(output: Any) -> Any:
     """The images that a call gave; some pipelines name the field in the singular."""
     return output.images if hasattr(output, "images") else output.image
+
+
+def flags_of(output: Any, count: int) -> list[bool]:
+    """Which of the images a safety checker has found fault with; none where there is no checker."""
+    for field in ("nsfw_content_detected", "nsfw_detected"):
+        if (flags := getattr(output, field, None)) is not None:
+            return [bool(flag) for flag in flags]
+    return [False] * count
 
 
 @contextlib.contextmanager

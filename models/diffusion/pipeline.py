@@ -215,12 +215,13 @@ class DiffusersGenerator(Generator):
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
-        from gandiff.models.diffusion.loading import images_of, quiet
+        from gandiff.models.diffusion.loading import flags_of, images_of, quiet
         from gandiff.models.diffusion.reading import ReadingRecorder
 
         call = self._arguments(pipe, requests)
         with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
-            images = images_of(pipe(**call))
+            output = pipe(**call)
+        images = images_of(output)
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
@@ -238,8 +239,11 @@ class DiffusersGenerator(Generator):
                 nfe_by_network=counter.per_image(len(requests)),
                 truncated_tokens=tokens,
                 note=self._note(pipe, request),
+                blanked=flag,
             )
-            for request, image, tokens in zip(requests, images, unread, strict=True)
+            for request, image, tokens, flag in zip(
+                requests, images, unread, flags_of(output, len(images)), strict=True
+            )
         ]
 
     def _note_facts(self, image: np.ndarray) -> None:

@@ -21,6 +21,7 @@ from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
+from gandiff.common.hub_cache import quick_hub
 from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
 from gandiff.models.gan.synthesis import GeneratorNetwork
 from gandiff.models.pixels import to_uint8
@@ -210,7 +211,8 @@ def _fetch(name: str, **options: Any) -> Path:
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
-        return Path(huggingface_hub.snapshot_download(name, **options))
+        with quick_hub():
+            return Path(huggingface_hub.snapshot_download(name, **options))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise GeneratorError(
             f"{missing_weights(name)}. On the hub it cannot be fetched either: "

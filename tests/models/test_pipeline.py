@@ -216,3 +216,20 @@ def test_devices_and_dtypes_that_are_not_there(toy_pipeline: Path) -> None:
         generator.load("gpu")
     with pytest.raises(GeneratorError, match="device 'cuda:99' is not on this machine"):
         generator.load("cuda:99")
+
+
+def test_what_a_safety_checker_blanks_is_filtered(
+    toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    def check(self: Any, image: torch.Tensor, *rest: Any) -> Any:
+        blank = torch.zeros_like(image[:1]) - 1
+        return torch.cat([blank, image[1:]]), [True, *[False] * (len(image) - 1)]
+
+    monkeypatch.setattr(StableDiffusionPipeline, "run_safety_checker", check)
+    generator = loaded(toy_pipeline)
+    first, second = generator.generate(toys.requests(2))
+    assert (first.status, first.image) == ("filtered", None)
+    assert first.reason == "the pipeline's safety checker blanked the image"
+    assert second.status == "ok"
