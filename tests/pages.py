@@ -18,7 +18,10 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ruamel.yaml import YAML
+
 from gandiff.experiments.cli import app, main
+from gandiff.experiments.plugins.registry import check_settings
 
 ROOT = Path(__file__).parents[1]
 PAGES = {
@@ -179,9 +182,15 @@ WAYS: Mapping[str, Callable[[str], None]] = {
 
 
 def parse(block: Block) -> None:
-    """Read a block without running it: command lines by the program's own parser."""
+    """Read a block without running it: command lines by the program's own parser, the settings of
+    generators by their types.
+    """
     if block.language == "toml":
         assert tomllib.loads(block.text)
+        return
+    if block.language == "yaml":
+        for settings in YAML(typ="safe").load(block.text)["generators"].values():
+            check_settings(settings.pop("type"), settings)
         return
     assert block.language == "sh"
     for line in block.lines:

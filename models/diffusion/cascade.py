@@ -67,8 +67,7 @@ class Cascade:
 class CascadeGenerator(DiffusersGenerator):
     """The stages of a cascade behind the contract of a generator.
 
-    The noise of every stage comes from the generator of its image, which goes on from stage to
-    stage.
+    The noise of every stage comes from the generator of its image, one stage after the other.
     """
 
     def __init__(self, name: str, settings: DiffusersSettings) -> None:
@@ -100,7 +99,6 @@ class CascadeGenerator(DiffusersGenerator):
             resolution=last.resolution,
             parameters=None if None in counts else sum(c for c in counts if c is not None),
             weights_sha256=self._source.checksum(),
-            abilities=frozenset({"text"}),
             settings={
                 **dataclasses.asdict(self._settings),
                 "stages": stages,

@@ -17,6 +17,7 @@ from gandiff.models.diffusion.evidence import evidence_of_pipe
 from gandiff.models.diffusion.facts import check_call, describe, resolution
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.operation import resolve
+from gandiff.models.diffusion.placing import remarks
 from gandiff.models.diffusion.planned import evidence_of_source, planned_operation
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
 from gandiff.models.diffusion.signatures import call_defaults
@@ -83,7 +84,7 @@ class DiffusersGenerator(Generator):
                 **self._facts.get("settings", {}),
             },
             "off_native": operation.off_native,
-            "remarks": (*operation.remarks, *self._remarks),
+            "remarks": (*operation.remarks, *remarks(self._settings), *self._remarks),
         }
         return GeneratorInfo(
             name=self._name,

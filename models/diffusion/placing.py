@@ -8,6 +8,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.hub import first_line
+from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Offload, Quantization
 
@@ -31,6 +32,20 @@ def put_on(pipe: Any, device: str, offload: Offload | None) -> Any:
         start = pipe.enable_sequential_cpu_offload
     start(device=device)
     return pipe
+
+
+def remarks(settings: DiffusersSettings) -> tuple[str, ...]:
+    """What the reader of a run should know of how the weights were kept."""
+    offload, quantization, lines = settings.offload, settings.quantization, list[str]()
+    if offload not in (None, "none"):
+        lines.append(
+            f"its weights move to the accelerator within each call (offload: {offload}), which its "
+            "times include"
+        )
+    if quantization is not None:
+        parts = f" of {', '.join(quantization.components)}" if quantization.components else ""
+        lines.append(f"its weights{parts} are kept in fewer bits ({quantization.backend})")
+    return tuple(lines)
 
 
 def quantized(settings: Quantization | None, source: Source) -> dict[str, Any]:

@@ -31,6 +31,7 @@ ALONE = (
 TESTED = (
     "docs/index.md",
     "docs/extending.md",
+    "docs/pipelines.md",
     "docs/gan-health.md",
     "docs/recipes.md",
     "docs/benchmarks.md",

@@ -242,7 +242,11 @@ def test_a_number_format_of_its_own(toy_pipeline: Path) -> None:
 def test_offload_needs_an_accelerator(toy_pipeline: Path, offload: str) -> None:
     with pytest.raises(GeneratorError, match=f"offload: {offload} .* and the device is the CPU"):
         make(toy_pipeline, offload=offload).load()
-    assert image(make(toy_pipeline, offload="none")).std() > 1
+    remarks = make(toy_pipeline, offload=offload).info.remarks
+    assert any(f"(offload: {offload}), which its times include" in line for line in remarks)
+    none = make(toy_pipeline, offload="none")
+    assert image(none).std() > 1
+    assert not any("offload" in line for line in none.info.remarks)
 
 
 @pytest.mark.parametrize(
