@@ -13,6 +13,8 @@ import functools
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
@@ -175,9 +177,11 @@ class CascadeGenerator(DiffusersGenerator):
             call["generator"] = calls[0]["generator"]
         return {"calls": calls}
 
-    def _note_solver(self) -> None:
-        for stage in self._stages:
-            stage._note_solver()
+    def _note_facts(self, image: np.ndarray | None) -> None:
+        *before, last = self._stages
+        for stage in before:
+            stage._note_facts(None)
+        last._note_facts(image)
 
     def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
         return self._stages[0]._note(pipe.stages[0], request)

@@ -247,11 +247,11 @@ class DiffusersGenerator(Generator):
             )
         ]
 
-    def _note_facts(self, image: np.ndarray) -> None:
+    def _note_facts(self, image: np.ndarray | None) -> None:
         """Keep what the calls so far have used, and the size that the images really have."""
         ran = {} if self._solver is None else self._solver.used()
-        height, width, *_ = image.shape
-        size = {"resolution": height if height == width else None}
+        height, width, *_ = (None, None) if image is None else image.shape
+        size = {} if image is None else {"resolution": height if height == width else None}
         settings = {**self._facts["settings"], **ran}
         self._facts = {**self._facts, **size, "settings": settings}
 
