@@ -44,8 +44,8 @@ def make_traces(run: Run, *, quiet: bool = False) -> None:
             for job in (j for j in waiting if j.generator == name):
                 done[name, job.prompt.id] = _trace(run, generator, job)
     ordered = [done[place] for place in wanted if place in done]
-    shown = {trace["generator"] for trace in ordered if trace["frames"]}
-    for name in {trace["generator"] for trace in ordered} - shown:
+    pictured = {trace["generator"] for trace in ordered if trace["frames"]}
+    for name in {trace["generator"] for trace in ordered} - pictured:
         reasons.setdefault(name, "it gave no pictures of them")
     ordered += [{"generator": name, "reason": reason} for name, reason in reasons.items()]
     if ordered != known:

@@ -42,7 +42,7 @@ def frames(pipe: Any, call: Call, moments: Sequence[float]) -> list[TraceFrame]:
         call()
     if not recorder.stages:
         raise NotImplementedError(f"{name} makes no steps with its scheduler")
-    shown = []
+    shown: list[TraceFrame] = []
     for number, stage in enumerate(recorder.stages, start=1):
         last = number == len(recorder.stages)
         if last or _in_pixels(pipe, stage):
