@@ -83,7 +83,7 @@ def test_operating_points_give_what_each_gives_alone_in_any_order(
             np.testing.assert_array_equal(pixels(generators[name]), alone[name])
         loads.clear()
         for generator in generators.values():
-            assert generator.trace(toys.requests(1)[0], [-1])
+            assert generator.trace(toys.requests(1)[0], [1.0])
     assert not loads
 
 
@@ -92,8 +92,15 @@ def test_a_call_that_fails_leaves_the_pipe_as_it_was_loaded(toy_pipeline: Path) 
     second.load()
     expected = pixels(second)
     first.load()
-    with pytest.raises(ValueError, match="step 99 was asked for"):
-        first.trace(toys.requests(1)[0], [99])
+
+    def fail(*given: Any, **more: Any) -> Any:
+        raise RuntimeError("no more")
+
+    with first._ready() as pipe:
+        hook = pipe.unet.register_forward_hook(fail)
+    with pytest.raises(RuntimeError, match="no more"):
+        first.generate(toys.requests(1))
+    hook.remove()
     np.testing.assert_array_equal(pixels(second), expected)
     with pytest.raises(GeneratorError, match="cannot make 5000 steps"):
         diffusers(toy_pipeline, scheduler="lcm", num_inference_steps=5000).load()
