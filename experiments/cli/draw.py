@@ -104,7 +104,8 @@ def draw(
 
 
 def _warn(drawing: Drawing) -> None:
-    """Say on stderr what is missing, and whose prompt was not read to its end."""
+    """Say on stderr how models were run, what is missing, whose prompt was not read to its end."""
+    echo_warnings(drawing.remarks)
     missing = Counter((p.model, p.reason) for p in drawing.pictures if p.image is None)
     for (model, reason), count in missing.items():
         several = f" ({count} pictures)" if count > 1 else ""

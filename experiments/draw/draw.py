@@ -50,6 +50,7 @@ class Drawing:
     grid: Path
     pictures: list[Picture]
     seconds: dict[str, float]
+    remarks: list[str] = dataclasses.field(default_factory=list)  # on how the models were run
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the pixels."""
@@ -103,6 +104,7 @@ def draw(
                 bar.update()
             animate(drawing.pictures, name, folders[name])
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
+            drawing.remarks.extend(f"{name}: {one}" for one in generator.info.remarks)
         heads = [_head(name, generator) for name, generator in generators.items()]
         write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
     return drawing

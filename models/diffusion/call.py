@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gandiff.models.diffusion.facts import call_parameters
 from gandiff.models.diffusion.native import is_on
-from gandiff.models.diffusion.operation import STAGE_SCALES, Operation
+from gandiff.models.diffusion.operation import STAGE_SCALES, TEXT, Operation
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import GenerationRequest
-
-# Texts for further text encoders: diffusers wants as many of them as there are prompts.
-_TEXT = re.compile(r"(negative_)?prompt_\d+")
 
 
 def arguments(
@@ -116,7 +112,8 @@ def _stages_guide(operation: Operation, settings: DiffusersSettings) -> bool:
 
 def _repeated(extra: Mapping[str, Any], count: int) -> dict[str, Any]:
     """``extra`` for a batch: a text beside the prompt is that of every image."""
-    return {
-        key: [value] * count if _TEXT.fullmatch(key) and isinstance(value, str) else value
-        for key, value in extra.items()
-    }
+    repeated = dict(extra)
+    for key, value in extra.items():
+        if TEXT.fullmatch(key) and isinstance(value, (str, list)):
+            repeated[key] = [value] * count if isinstance(value, str) else value * count
+    return repeated

@@ -38,18 +38,23 @@ def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> 
 
 def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> int | None:
     """Return the side in px of the square images to come, None if unknown or not square."""
-    size = None
     if settings.height is not None and settings.width is not None:
-        size = (settings.height, settings.width)
-    elif directory is not None:
-        size = default_size(directory)
+        size: tuple[int, int] | None = (settings.height, settings.width)
+    else:
+        size = own_size(directory, pipe)
+    return size[0] if size is not None and size[0] == size[1] else None
+
+
+def own_size(directory: Path | None, pipe: Any = None) -> tuple[int, int] | None:
+    """Return the (height, width) in px that a pipeline makes by itself, None if unknown."""
+    size = None if directory is None else default_size(directory)
     if size is None and hasattr(pipe, "vae_scale_factor"):
         denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
         stated = getattr(getattr(denoiser, "config", None), "sample_size", None)
         latents = getattr(pipe, "default_sample_size", stated)
         if isinstance(latents, int):
             size = (latents * pipe.vae_scale_factor,) * 2
-    return size[0] if size is not None and size[0] == size[1] else None
+    return size
 
 
 def call_parameters(pipe: Any) -> list[str]:

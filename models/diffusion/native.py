@@ -76,6 +76,17 @@ def off_native(
         yield f"guidance {guidance:g}, made for {made_for}"
 
 
+def off_size(
+    native: Native, asked: tuple[int | None, int | None], own: tuple[int, int] | None
+) -> Iterator[str]:
+    """Say so where images have less than half or more than twice the pixels that are its own."""
+    height, width = asked
+    if native.unknown is not None or height is None or width is None or own is None:
+        return
+    if not 0.5 <= height * width / (own[0] * own[1]) <= 2:
+        yield f"{width}x{height} px, made for {own[1]}x{own[0]}"
+
+
 def is_on(meaning: Guidance, guidance: float) -> bool:
     """Whether a scale guides at all."""
     return guidance > (0 if meaning in ("above_zero", "embedded") else 1)

@@ -6,6 +6,7 @@ All of it is known without the weights, because plans and keys of images go by i
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,11 +14,20 @@ from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.classes import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.families import REWRITING, Guidance
-from gandiff.models.diffusion.native import Native, default, is_on, native_point, off_native
+from gandiff.models.diffusion.native import (
+    Native,
+    default,
+    is_on,
+    native_point,
+    off_native,
+    off_size,
+)
 from gandiff.models.diffusion.settings import DiffusersSettings
 
 STEPS, SCALE = "num_inference_steps", "guidance_scale"
 STAGE_SCALES = ("prior_guidance_scale", "decoder_guidance_scale")
+# Texts for further text encoders: diffusers wants as many of them as there are prompts.
+TEXT = re.compile(r"(negative_)?prompt_\d+")
 # What Qwen-Image takes for no negative prompt; without any it does not guide at all.
 _NOTHING = " "
 _GUIDER = "guider"  # a component, not an argument
@@ -49,6 +59,8 @@ class Operation:
     negative_prompt: str | None = None  # in place of none
     rewriting: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     stages: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # scales of their own
+    size: tuple[int | None, int | None] = (None, None)  # height and width that were set, in px
+    own_size: tuple[int, int] | None = None  # where that is known
 
     @property
     def guides(self) -> bool:
@@ -75,7 +87,8 @@ class Operation:
     def off_native(self) -> tuple[str, ...]:
         """Which settings are far from what it was made for."""
         point = self.steps.value, self.guidance.value
-        return tuple(off_native(self.native, self.meaning, *point))
+        size = off_size(self.native, self.size, self.own_size)
+        return (*off_native(self.native, self.meaning, *point), *size)
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -133,6 +146,7 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
     guider = sent.pop(_GUIDER, None)
     needs_negative = meaning == "true_cfg" and is_on(meaning, guidance.value or 0)
     _check_size(settings, seen, taken)
+    _check_texts(settings)
     return Operation(
         class_name=seen.class_name,
         meaning=meaning,
@@ -142,6 +156,7 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
         arguments=sent,
         guider=guider,
         negative_prompt=_NOTHING if needs_negative else None,
+        size=(settings.height, settings.width),
         rewriting=_rewriting(settings, taken, sent),
         stages={k: v for k, v in taken.items() if k in STAGE_SCALES and v is not OPAQUE},
     )
@@ -274,6 +289,15 @@ def _rewriting(
 def _check_size(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]) -> None:
     if settings.height is not None and taken and not {"height", "width"} <= taken.keys():
         raise _not_taken("height", seen, taken)
+
+
+def _check_texts(settings: DiffusersSettings) -> None:
+    """A list of texts would belong to places in a batch, not to prompts."""
+    for key, value in settings.extra.items():
+        if TEXT.fullmatch(key) and isinstance(value, list) and len(value) != 1:
+            raise GeneratorError(
+                f"extra.{key} must be one text, which is that of every image, got {len(value)}"
+            )
 
 
 def _not_taken(setting: str, seen: Evidence, taken: Mapping[str, Any]) -> GeneratorError:

@@ -14,7 +14,7 @@ import numpy as np
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import arguments, guiding, max_sequence_length, note
 from gandiff.models.diffusion.evidence import evidence_of_pipe
-from gandiff.models.diffusion.facts import check_call, describe, resolution
+from gandiff.models.diffusion.facts import check_call, describe, own_size, resolution
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.operation import resolve
 from gandiff.models.diffusion.placing import remarks
@@ -265,7 +265,9 @@ class DiffusersGenerator(Generator):
         """Check that the pipeline is called as was planned from its small files."""
         seen, planned = self._evidence, self._operation
         seen = evidence_of_pipe(pipe) if seen is None else seen.of_class(type(pipe).__name__)
-        self._operation = resolve(self._settings, seen, call_defaults(type(pipe)))
+        own = None if self._source.as_saved else own_size(self._source.directory, pipe)
+        resolved = resolve(self._settings, seen, call_defaults(type(pipe)))
+        self._operation = dataclasses.replace(resolved, own_size=own)
         if self._evidence is not None and self._operation.point != planned.point:
             raise GeneratorError(
                 f"{planned.class_name} was planned to run with {planned.point} and would run with "

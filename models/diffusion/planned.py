@@ -14,8 +14,8 @@ from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.diffusion.places import is_single_file
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.signatures import class_defaults
+from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
-from gandiff.models.diffusion.sources import Source
 from gandiff.models.weights import find_weights
 
 # What a file says about a pipeline, which changes nothing in what is made.
