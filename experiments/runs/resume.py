@@ -16,7 +16,7 @@ from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_pla
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.identity import COMMIT, UNKNOWN_CODE, Identity, changed_source
-from gandiff.models.diffusion.operation import SCALE, STEPS
+from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.planned import LABELS
 
 # Fields that decide the pixels of all generators or which images share a batch.

@@ -8,12 +8,23 @@ from __future__ import annotations
 import dataclasses
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.classes import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.families import REWRITING, Guidance
+from gandiff.models.diffusion.guidance import (
+    GUIDER,
+    SCALE,
+    STEPS,
+    Chosen,
+    choose_guidance,
+    guider_scale,
+    not_taken,
+    number,
+    scale_name,
+)
 from gandiff.models.diffusion.native import (
     Native,
     default,
@@ -24,20 +35,11 @@ from gandiff.models.diffusion.native import (
 )
 from gandiff.models.diffusion.settings import DiffusersSettings
 
-STEPS, SCALE = "num_inference_steps", "guidance_scale"
 STAGE_SCALES = ("prior_guidance_scale", "decoder_guidance_scale")
 # Texts for further text encoders: diffusers wants as many of them as there are prompts.
 TEXT = re.compile(r"(negative_)?prompt_\d+")
 # What Qwen-Image takes for no negative prompt; without any it does not guide at all.
 _NOTHING = " "
-_GUIDER = "guider"  # a component, not an argument
-
-
-class Chosen(NamedTuple):
-    """A value and where it is from: set, extra, or a source of ``Native``; None is not known."""
-
-    value: Any
-    source: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -137,13 +139,13 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
     together.
     """
     meaning = seen.guidance
-    scale_name = _scale_name(seen, taken)
-    own_scale = _guider(seen) if scale_name == _GUIDER else _number(default(taken, scale_name))
+    name = scale_name(seen, taken)
+    own_scale = guider_scale(seen) if name == GUIDER else number(default(taken, name))
     native = native_point(settings, seen, default(taken, STEPS), own_scale)
     sent: dict[str, Any] = {}
     steps = _steps(settings, seen, taken, native, sent)
-    guidance = _guidance(settings, seen, taken, native, (scale_name, own_scale), sent)
-    guider = sent.pop(_GUIDER, None)
+    guidance = choose_guidance(settings, seen, taken, native, (name, own_scale), sent)
+    guider = sent.pop(GUIDER, None)
     needs_negative = meaning == "true_cfg" and is_on(meaning, guidance.value or 0)
     _check_size(settings, seen, taken)
     _check_texts(settings)
@@ -172,7 +174,7 @@ def _steps(
     schedule = _schedule(settings, seen, taken)
     if taken and STEPS not in taken:
         if settings.num_inference_steps is not None:
-            raise _not_taken(STEPS, seen, taken)
+            raise not_taken(STEPS, seen, taken)
         return Chosen(None, "signature")
     chosen = Chosen(settings.num_inference_steps, "set")
     if chosen.value is None:
@@ -189,52 +191,6 @@ def _steps(
     else:
         chosen = Chosen(chosen.value, "signature")
     return chosen
-
-
-def _guidance(
-    settings: DiffusersSettings,
-    seen: Evidence,
-    taken: Mapping[str, Any],
-    native: Native,
-    scale: tuple[str, float | None],
-    sent: dict[str, Any],
-) -> Chosen:
-    (name, own), wanted = scale, settings.guidance_scale
-    if name in settings.extra:
-        if wanted is not None:
-            raise GeneratorError(
-                f"give guidance_scale or {name} (in extra), not both: they are the same for "
-                f"{seen.class_name}"
-            )
-        return Chosen(_number(settings.extra[name]), "extra")
-    if taken and name not in (*taken, _GUIDER):
-        if wanted is not None:
-            raise _not_taken(SCALE, seen, taken)
-        return Chosen(None, "signature")
-    if seen.guidance == "schedule":
-        return _scheduled(wanted, sent)
-    if wanted is not None:
-        sent[name] = wanted
-        return Chosen(wanted, "set")
-    if seen.guidance == "ignored":
-        return Chosen(None, "signature")
-    if native.guidance is not None and native.guidance != own:
-        sent[name] = native.guidance
-        return Chosen(native.guidance, native.source)
-    if own is None and seen.denoiser.get("guidance_embeds"):
-        raise GeneratorError(
-            f"this {seen.class_name} was distilled with its guidance and has no default; set "
-            "guidance_scale"
-        )
-    return Chosen(own, "config" if name == _GUIDER else "signature")
-
-
-def _scheduled(wanted: float | None, sent: dict[str, Any]) -> Chosen:
-    """A constant scale takes the place of the schedule; both together are an error of the call."""
-    if wanted is None:
-        return Chosen(None, "signature")
-    sent.update({SCALE: wanted, "guidance_schedule": None})
-    return Chosen(wanted, "set")
 
 
 def _schedule(
@@ -260,19 +216,6 @@ def _schedule(
     return given if isinstance(given, list) else None
 
 
-def _scale_name(seen: Evidence, taken: Mapping[str, Any]) -> str:
-    """The argument of the call, or the component, that takes the scale."""
-    if seen.guidance == "true_cfg":
-        return "true_cfg_scale"
-    if seen.guidance == "embedded" and "distilled_guidance_scale" in taken:
-        return "distilled_guidance_scale"
-    return _GUIDER if seen.guidance == "guider" and _guider(seen) is not None else SCALE
-
-
-def _guider(seen: Evidence) -> float | None:
-    return _number(seen.guider.get(SCALE)) if seen.guider.get("enabled", True) else None
-
-
 def _rewriting(
     settings: DiffusersSettings, taken: Mapping[str, Any], sent: dict[str, Any]
 ) -> dict[str, Any]:
@@ -288,7 +231,7 @@ def _rewriting(
 
 def _check_size(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]) -> None:
     if settings.height is not None and taken and not {"height", "width"} <= taken.keys():
-        raise _not_taken("height", seen, taken)
+        raise not_taken("height", seen, taken)
 
 
 def _check_texts(settings: DiffusersSettings) -> None:
@@ -298,13 +241,3 @@ def _check_texts(settings: DiffusersSettings) -> None:
             raise GeneratorError(
                 f"extra.{key} must be one text, which is that of every image, got {len(value)}"
             )
-
-
-def _not_taken(setting: str, seen: Evidence, taken: Mapping[str, Any]) -> GeneratorError:
-    own = [name for name in taken if name.endswith(setting)]
-    instead = f" and give {' or '.join(own)} (in extra)" if own else ""
-    return GeneratorError(f"{seen.class_name} takes no {setting}; leave it out{instead}")
-
-
-def _number(value: Any) -> float | None:
-    return None if value in (None, OPAQUE) else float(value)

@@ -9,7 +9,8 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID, cached_snapshot
 from gandiff.common.validation import validate
 from gandiff.models.diffusion.evidence import SMALL_FILES, Evidence, read_evidence
-from gandiff.models.diffusion.operation import SCALE, STEPS, Operation, resolve
+from gandiff.models.diffusion.guidance import SCALE, STEPS
+from gandiff.models.diffusion.operation import Operation, resolve
 from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.diffusion.places import is_single_file
 from gandiff.models.diffusion.settings import DiffusersSettings
