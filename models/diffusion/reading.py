@@ -50,7 +50,7 @@ class ReadingRecorder:
         for name, tokenizer in self._tokenizers.items():
             self._calls[name] = vars(tokenizer)[_CALLS] = []
             self._stack.callback(vars(tokenizer).pop, _CALLS)
-            self._stack.enter_context(of_class(tokenizer, _recording(type(tokenizer))))
+            self._stack.enter_context(of_class(tokenizer, _recording(tokenizer.__class__)))
         networks = denoisers(self._pipe)
         hooked = {n: m for n, m in modules(self._pipe).items() if n not in networks} | networks
         for name, module in hooked.items():

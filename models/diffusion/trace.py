@@ -111,7 +111,7 @@ def estimated_x0(
 
     ``seen`` is x_t as the network was given it. Call it after the step.
     """
-    if _says_x0(type(scheduler)):
+    if _says_x0(scheduler.__class__):
         second = result[1] if len(result) > 1 else None
         if isinstance(second, torch.Tensor):
             return second
