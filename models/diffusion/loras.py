@@ -55,7 +55,7 @@ def _load(pipe: Any, name: str, file: Path) -> None:
             )
     except Exception as error:  # each format has errors of its own
         raise GeneratorError(
-            f"the LoRA {file} does not fit {type(pipe).__name__}: {_reason(error)}"
+            f"the LoRA {file} cannot be put into this {type(pipe).__name__}: {_reason(error)}"
         ) from error
     finally:
         del pipe.lora_state_dict

@@ -114,9 +114,9 @@ MISFITS: dict[str, tuple[Change, str]] = {
     "a block too many": (renamed("down_blocks.1", "down_blocks.7"), "unet.down_blocks.7.att"),
     "another width": (
         lambda weights: {k: torch.cat([t, t], dim=1) for k, t in weights.items()},
-        "does not fit StableDiffusionPipeline: size mismatch for",
+        "cannot be put into this StableDiffusionPipeline: size mismatch for",
     ),
-    "no LoRA": (lambda weights: {"a.weight": torch.zeros(3)}, "does not fit StableDiffusionPipe"),
+    "no LoRA": (lambda weights: {"a.weight": torch.zeros(3)}, "cannot be put into this Stable"),
     "nothing": (lambda weights: {}, "changes no layer of this StableDiffusionPipeline"),
 }
 
