@@ -6,6 +6,7 @@ import dataclasses
 import gc
 import itertools
 import weakref
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,10 @@ import pytest
 import toys
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.validation import validate
 from gandiff.models import shared as sharing
 from gandiff.models.diffusion import loading
+from gandiff.models.diffusion.cascade import open_generator
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
 from gandiff.models.gan.generator import GanGenerator
@@ -202,3 +205,29 @@ def test_a_file_that_a_setting_names_is_part_of_the_key(tmp_path: Path) -> None:
     assert key(other=1) != key(other="1") != before
     lora.write_bytes(b"two")
     assert key() != before
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "family",
+    ["sdxl", "lcm", "sd3", "flux", "kandinsky-2.2", "if", "sd-zero-snr", "qwen-image", "sana"],
+)
+def test_no_family_passes_anything_on(
+    toy_family: Callable[[str], dict[str, Any]], family: str
+) -> None:
+    base = toy_family(family)
+    points = [{**base, "num_inference_steps": steps} for steps in (2, 3)]
+    if "stages" not in base:
+        points[1]["guidance_scale"] = 2.5
+
+    def build(point: dict[str, Any]) -> Generator:
+        made = open_generator("toy", validate(DiffusersSettings, point))
+        made.load()
+        return made
+
+    alone = [pixels(build(point)) for point in points]
+    assert (alone[0] != alone[1]).any()
+    for order in ((0, 1), (1, 0)):
+        together = {i: build(points[i]) for i in order}
+        for i in (*order, order[0]):
+            np.testing.assert_array_equal(pixels(together[i]), alone[i])
