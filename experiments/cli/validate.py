@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import typer
 
 from gandiff.experiments.cli.options import Overrides, Target, Weights, read_weights
@@ -20,7 +22,7 @@ app = typer.Typer()
 @app.command(
     epilog=examples(
         "gandiff validate scenes",
-        "gandiff validate runs/scenes",
+        "gandiff validate runs/scenes --deep",
         "gandiff validate mine.yaml --set samples_per_prompt=2 --json",
     )
 )
@@ -28,23 +30,30 @@ def validate(
     target: Target,
     overrides: Overrides = None,
     weights: Weights = None,
+    deep: Annotated[
+        bool,
+        typer.Option("--deep", help="Load the pipelines of diffusers and try them, too."),
+    ] = False,
     quiet: Quiet = False,
     as_json: Json = False,
 ) -> None:
     """Check a comparison file, or that of a run, without running it.
 
     Its shape, its names and its settings are checked, and all that can be looked up without making
-    or fetching anything: prompts, files of folders, reference images, weights of encoders, whether
-    there are enough images for each metric.
+    or fetching anything: prompts, files of folders and pipelines, reference images, weights of
+    encoders, whether there are enough images for each metric.
     """
     from gandiff.common.errors import RequestError
     from gandiff.experiments import api
     from gandiff.experiments.config.types import comparison_to_dict
+    from gandiff.experiments.runs.trial import try_comparison
 
     comparison, seen = api.validate(target, overrides or [], read_weights(weights))
     echo_warnings(seen.remarks)
     if seen.problems:
         raise RequestError("; ".join(seen.problems))
+    if deep:
+        try_comparison(comparison, quiet=quiet)
     if as_json:
         checks = {"facts": seen.facts, "warnings": seen.remarks}
         echo_json({**comparison_to_dict(comparison), "checks": checks})

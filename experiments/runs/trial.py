@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import itertools
 import sys
+import tempfile
 import time
+import uuid
 from collections.abc import Sequence
+from pathlib import Path
 
 from gandiff.common.errors import RequestError, reason_of
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.runs.fence import machine_failure
 from gandiff.experiments.runs.loading import in_turn, loaded
+from gandiff.experiments.runs.open import open_configured
+from gandiff.experiments.runs.planning import planned_run
 from gandiff.experiments.runs.retry import work_of
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.store import RunStore
 from gandiff.models.generator import GenerationRequest, Generator
 from gandiff.models.shared import shared
 
@@ -39,6 +46,13 @@ def try_generators(run: Run, *, quiet: bool = False, retry: bool | None = None) 
                 problems[name] = problem
     if problems:
         raise RequestError("; ".join(problems[name] for name in order if name in problems))
+
+
+def try_comparison(comparison: Comparison, *, quiet: bool = False) -> None:
+    """The same for a comparison that is not run; see ``try_generators``."""
+    nowhere = RunStore(Path(tempfile.gettempdir()) / f"gandiff-{uuid.uuid4().hex}")
+    suite = open_configured(comparison.suite, comparison.folder)
+    try_generators(planned_run(comparison, suite, nowhere, {}), quiet=quiet)
 
 
 def _problem(run: Run, name: str, quiet: bool) -> str | None:

@@ -36,7 +36,7 @@ def look(comparison: Comparison) -> Findings:
     suite = open_configured(comparison.suite, comparison.folder)
     seen = check_sizes(comparison, suite)
     seen.facts.insert(0, f"prompts: {len(suite.prompts)} of {suite.name}")
-    _look_at_folders(comparison, suite, seen)
+    _look_at_generators(comparison, suite, seen)
     _look_at_weights(comparison, seen)
     return seen
 
@@ -107,9 +107,9 @@ def _metrics(comparison: Comparison) -> Iterator[tuple[str, Metric]]:
         yield f"metrics.{place}", make_metric(MetricSpec.parse(text))
 
 
-def _look_at_folders(comparison: Comparison, suite: PromptSuite, seen: Findings) -> None:
+def _look_at_generators(comparison: Comparison, suite: PromptSuite, seen: Findings) -> None:
     for name, config in comparison.generators.items():
-        if config.type != "folder":  # what others can say needs their weights
+        if config.type not in ("folder", "diffusers"):  # what others say needs their weights
             continue
         try:
             made = make_generator(name, config.type, config.settings, comparison.folder)

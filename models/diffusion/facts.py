@@ -77,3 +77,17 @@ def check_call(cls: type, extra: Mapping[str, Any]) -> None:
         check_values(call, extra)
     except SettingError as error:
         raise GeneratorError(f"extra.{error} (an argument of {cls.__name__})") from None
+
+
+def summary(class_name: str, settings: Mapping[str, Any]) -> str:
+    """How a pipeline will be run, for people, from the ``settings`` of its ``GeneratorInfo``."""
+    if stages := settings.get("stages"):
+        return " -> ".join(summary(str(stage.get("pipeline")), stage) for stage in stages)
+    steps, scale = settings.get("num_inference_steps"), settings.get("guidance_scale")
+    solver = settings.get("scheduler") or "its own solver"
+    size = f", {settings['width']}x{settings['height']} px" if settings.get("height") else ""
+    return (
+        f"{class_name or 'a pipeline'} with {solver}, "
+        f"{'its own' if steps is None else steps} steps, "
+        f"{'no guidance scale' if scale is None else f'guidance {scale:g}'}{size}"
+    )

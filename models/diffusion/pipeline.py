@@ -6,7 +6,7 @@ import contextlib
 import copy
 import dataclasses
 import weakref
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ import numpy as np
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import arguments, guiding, max_sequence_length, note
 from gandiff.models.diffusion.evidence import evidence_of_pipe
-from gandiff.models.diffusion.facts import check_call, describe, own_size, resolution
+from gandiff.models.diffusion.facts import check_call, describe, own_size, resolution, summary
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.operation import resolve
 from gandiff.models.diffusion.placing import remarks
@@ -24,11 +24,13 @@ from gandiff.models.diffusion.signatures import call_defaults
 from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.sources import find_source
+from gandiff.models.diffusion.trial import try_settings
 from gandiff.models.generator import (
     Generation,
     GenerationRequest,
     Generator,
     GeneratorInfo,
+    Preview,
     TraceFrame,
 )
 from gandiff.models.pixels import finish
@@ -104,6 +106,12 @@ class DiffusersGenerator(Generator):
         per_call = {*PER_CALL, "pipeline"}
         return sharing_key("diffusers", settings, per_call, self._source.places, device, dtype)
 
+    def preview(
+        self, requests: Iterable[GenerationRequest], suite: Iterable[GenerationRequest] = ()
+    ) -> Preview:
+        """Say how it will be run; see ``Generator.preview``."""
+        return Preview(summary=summary(self._source.class_name, self.info.settings))
+
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights, unless another generator has; see ``Generator.load``."""
         held = shared(self.sharing_key(device, dtype))
@@ -151,17 +159,14 @@ class DiffusersGenerator(Generator):
 
     def try_out(self, requests: Sequence[GenerationRequest], *, batch_size: int = 1) -> None:
         """Make a few images of few steps; see ``Generator.try_out``."""
-        from gandiff.models.diffusion.trial import try_settings
-
-        seen = try_settings(
-            lambda settings, chosen: self._with(settings).generate(chosen),
-            self._settings,
-            requests,
-            steps=self.info.settings.get("num_inference_steps"),
-            together=batch_size > 1,
-            exact=self._is_exact(),
-        )
-        if seen.problem is not None:
+        steps = self.info.settings.get("num_inference_steps")
+        how: dict[str, Any] = {
+            "steps": steps,
+            "together": batch_size > 1,
+            "exact": self._is_exact(),
+        }
+        seen = try_settings(self._with, self._settings, requests, **how)
+        if seen.problem:
             raise GeneratorError(seen.problem)
         self.one_by_one = seen.batch_dependent
         self._remarks = (seen.remark,) if seen.remark else ()
@@ -171,9 +176,8 @@ class DiffusersGenerator(Generator):
         other = copy.copy(self)
         other._settings, other.one_by_one = settings, False
         other._operation = planned_operation(settings, self._evidence)
-        held = self._held()
-        with held.lock:
-            other._prepare(held.value)
+        with self._held().lock:
+            other._prepare(self._held().value)
         return other
 
     def _is_exact(self) -> bool:
@@ -201,18 +205,17 @@ class DiffusersGenerator(Generator):
     @contextlib.contextmanager
     def _ready(self) -> Iterator[Any]:
         """The pipeline with this generator's solver in place, which no other generator sees."""
-        held = self._held()
-        if self._solver is None:
-            raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        with held.lock, self._solver.in_place():
+        held, solver = self._held(), self._solver
+        assert solver is not None  # which it has since it was loaded
+        with held.lock, solver.in_place():
             pipe = held.value
             with guiding(pipe, self._operation):
                 yield pipe
 
     def _held(self) -> Shared[Any]:
-        if self._shared is None:
-            raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        return self._shared
+        if self._shared is not None:
+            return self._shared
+        raise GeneratorError(f"{self._name} is not loaded; call load() first")
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter

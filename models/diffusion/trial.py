@@ -9,11 +9,11 @@ from typing import Any, TypeVar
 from gandiff.common.errors import GeneratorError, environment_failure
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.generator import Generation, GenerationRequest
+from gandiff.models.generator import Generation, GenerationRequest, Generator
 from gandiff.models.independence import Independence, check_independence
 
 T = TypeVar("T")
-Make = Callable[[DiffusersSettings, Sequence[GenerationRequest]], Sequence[Generation]]
+Make = Callable[[DiffusersSettings], Generator]
 _FEW = 2  # steps; one is too few for some solvers
 # What can be left out to see what is wrong; without them a pipeline takes its own.
 _SUSPECTS: dict[str, tuple[str, ...]] = {
@@ -37,10 +37,10 @@ def try_settings(
     """Make images of two requests with the fewest steps that the solver allows, and say what they
     show.
 
-    ``make`` makes images with settings; ``steps`` is how many the run makes, None if the pipeline
-    has none. ``together`` also makes both in one call, as a run does with batches. Raises
-    ``GeneratorError`` for settings with which every image fails, naming the setting that it is due
-    to where leaving it out helps. A machine that fails passes as it is.
+    ``make`` gives the generator with other settings; ``steps`` is how many the run makes, None if
+    the pipeline has none. ``together`` also makes both in one call, as a run does with batches.
+    Raises ``GeneratorError`` for settings with which every image fails, naming the setting that it
+    is due to where leaving it out helps. A machine that fails passes as it is.
     """
     problem = ""
     for fewer in _steps(settings, steps):
@@ -70,7 +70,7 @@ def _calls(
     make: Make, settings: DiffusersSettings, requests: Sequence[GenerationRequest], together: bool
 ) -> list[Generation]:
     calls = [requests] if together else [[request] for request in requests]
-    return [one for call in calls for one in make(settings, call)]
+    return [one for call in calls for one in make(settings).generate(call)]
 
 
 def _steps(settings: DiffusersSettings, steps: int | None) -> Iterator[DiffusersSettings]:
@@ -119,5 +119,5 @@ def _default(field: dataclasses.Field[Any]) -> Any:
 
 
 def _works(make: Make, settings: DiffusersSettings, requests: Sequence[GenerationRequest]) -> bool:
-    made, _ = _attempt(lambda: make(settings, requests))
+    made, _ = _attempt(lambda: make(settings).generate(requests))
     return made is not None and all(one.status != "failed" for one in made)

@@ -249,3 +249,28 @@ def test_randomness_from_outside_is_refused(
     monkeypatch.setattr(UNet2DConditionModel, "forward", noisy)
     said = refusal(comparison(tmp_path, {"pipeline": str(toy_pipeline)}))
     assert "the same prompt and seed give different images" in said
+
+
+def test_validate_says_what_will_run_and_tries_it_if_asked(
+    tmp_path: Path, toy_pipeline: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = comparison(tmp_path, {"pipeline": str(toy_pipeline), "scheduler": "euler"})
+    assert main(["validate", str(file)]) == 0
+    said = capsys.readouterr().out
+    assert "model: StableDiffusionPipeline with euler, 3 steps, guidance 2" in said
+    before = sorted(tmp_path.iterdir())
+    assert main(["validate", str(file), "--deep"]) == 0
+    assert "model: its settings work" in capsys.readouterr().err
+    wrong = ["--set", "generators.model.extra={clip_skip: 99}"]
+    assert main(["validate", str(file), *wrong]) == 0
+    assert main(["validate", str(file), *wrong, "--deep"]) == 2
+    assert "without extra.clip_skip it works" in capsys.readouterr().err
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_validate_names_a_pipeline_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = comparison(tmp_path, {"pipeline": "some-org/some-model"})
+    assert main(["validate", str(file)]) == 2
+    assert "hub pipeline 'some-org/some-model'" in capsys.readouterr().err
