@@ -36,6 +36,7 @@ TINY = ["--minutes", "0.005", "--batch-size", "4", "--quiet"]
 # What a benchmark is asked for in place of what takes minutes.
 BENCHMARKS = {
     "overhead": ["--pairs", "1", "--prompts", "2", "--batch-size", "2"],
+    "pipeline_overhead": ["--steps", "2", "--pairs", "1", "--batch-size", "1"],
     "folder_speed": ["--images", "7", "--side", "32", "--only", "gandiff"],
     "gan_speed": ["--resolutions", "8", "--batch", "2", "--pairs", "1"],
     "interval_coverage": ["--simulations", "2", "--prompts", "24"],

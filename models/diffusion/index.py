@@ -52,7 +52,7 @@ def read_index(
     parts = {
         name: (str(value[0]), str(value[1]))
         for name, value in raw.items()
-        if isinstance(value, list) and len(value) == 2 and None not in value
+        if isinstance(value, list) and [type(word) for word in value] == [str, str]
     }
     index = PipelineIndex(class_name=class_name, parts=parts, named=frozenset(raw))
     known = pipeline_class(class_name)

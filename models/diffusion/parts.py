@@ -67,7 +67,8 @@ def pickled(file: Path) -> GeneratorError:
 def _config_name(library: str, kind: str) -> str | None:
     """The file that a part is built from; None where it may have none, such as processors."""
     if library == "diffusers":
-        return "scheduler_config.json" if "Scheduler" in kind else "config.json"
+        own = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
+        return next((file for word, file in own.items() if word in kind), "config.json")
     is_network = library == "transformers" and re.search("Model|Encoder|For[A-Z]", kind)
     return "config.json" if is_network else None
 

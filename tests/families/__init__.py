@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from families import cascades, dits, flows, packed, unets
+from families import cascades, chats, dits, flows, packed, unets
 
 
 def _one_folder(folder: Path) -> dict[str, Any]:
@@ -86,6 +86,23 @@ FAMILIES: dict[str, Family] = {
     "chroma": Family(packed.chroma, SMALL),
     "lumina2": Family(dits.lumina2, SMALL),
     "cogview4": Family(dits.cogview4, SMALL),
+    "hidream": Family(packed.hidream),
+    "aura-flow": Family(dits.aura_flow, SMALL),
+    "hunyuan-dit": Family(dits.hunyuan_dit, {"height": 1024, "width": 1024}),
+    "hunyuan-image": Family(chats.hunyuan_image, {"height": 64, "width": 64}),
+    "kandinsky-3": Family(unets.kandinsky3, {"height": 64, "width": 64}),
+    "kandinsky-5": Family(chats.kandinsky5, {"height": 1024, "width": 1024}),
+    "bria": Family(packed.bria, SMALL),
+    "prx": Family(dits.prx, {"height": 256, "width": 256}),
+    "cogview3": Family(dits.cogview3, SMALL),
+    "lumina": Family(dits.lumina, SMALL),
+    "ernie-image": Family(chats.ernie, SMALL),
+    "longcat": Family(chats.longcat, SMALL),
+    "ovis": Family(chats.ovis, SMALL),
+    "krea2": Family(chats.krea2, SMALL),
+    "krea2-distilled": Family(lambda: chats.krea2(distilled=True), SMALL),
+    "ideogram4": Family(chats.ideogram4, SMALL),
+    "nucleus": Family(chats.nucleus, SMALL),
 }
 
 

@@ -16,11 +16,18 @@ def flow_scheduler(**options: Any) -> Any:
 
 
 def seeded(kind: Any, **settings: Any) -> Any:
-    """A network of random weights that are the same each time."""
+    """A network of random weights, the same each time; none of its layers is switched off, as some
+    are when training starts.
+    """
     import torch
 
     torch.manual_seed(0)
-    return kind(**settings).eval()
+    network = kind(**settings).eval()
+    with torch.no_grad():
+        for weight in network.parameters():
+            if weight.ndim > 1 and not weight.any():
+                weight.normal_(0, 0.1)
+    return network
 
 
 def sd3() -> Any:

@@ -198,3 +198,69 @@ def mistral3(layers: int = 2) -> tuple[Any, Any]:
         chat_template=CHAT_TEMPLATE,
     )
     return _with_large_embeddings(Mistral3ForConditionalGeneration(config)), processor
+
+
+def qwen3_vl(model: str, layers: int = 4) -> tuple[Any, Any]:
+    """Qwen3-VL (its bare model or with the head that writes) and its tokenizer."""
+    import torch
+    import transformers
+
+    tokenizer = chat_tokenizer()
+    config = transformers.Qwen3VLConfig(
+        text_config={
+            **decoder_sizes(len(tokenizer), layers),
+            "head_dim": 8,
+            "rope_parameters": {
+                "rope_type": "default",
+                "mrope_section": [2, 1, 1],
+                "mrope_interleaved": True,
+                "rope_theta": 10000.0,
+            },
+        },
+        vision_config={
+            "depth": 1,
+            "hidden_size": 16,
+            "intermediate_size": 16,
+            "num_heads": 2,
+            "out_hidden_size": WIDTH,
+            "num_position_embeddings": 16,
+            "deepstack_visual_indexes": [0],
+        },
+    )
+    torch.manual_seed(0)
+    return _with_large_embeddings(getattr(transformers, model)(config)), tokenizer
+
+
+def vision_processor(kind: str, tokenizer: Any) -> Any:
+    """A processor of images, videos and text around a tokenizer; ``kind`` is its class."""
+    import transformers
+
+    videos = {"Qwen3VLProcessor": "Qwen3VLVideoProcessor"}.get(kind, "Qwen2VLVideoProcessor")
+    return getattr(transformers, kind)(
+        image_processor=transformers.Qwen2VLImageProcessor(),
+        tokenizer=tokenizer,
+        video_processor=getattr(transformers, videos)(),
+        chat_template=CHAT_TEMPLATE,
+    )
+
+
+def seeded_model(model: Any, config: Any) -> Any:
+    """A model of transformers of this configuration, with random weights."""
+    import torch
+
+    torch.manual_seed(0)
+    return _with_large_embeddings(model(config))
+
+
+def bert_tokenizer(longest: int = 77) -> Any:
+    """BERT's tokenizer: the toys' words, and single letters for all others."""
+    from transformers import BertTokenizer
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    letters = [chr(code) for code in range(33, 127)]
+    words = [*special, *letters, *(f"##{letter}" for letter in letters), *texts.words()]
+    vocab = {
+        word: i
+        for i, word in enumerate(dict.fromkeys(w.lower() if w not in special else w for w in words))
+    }
+    return BertTokenizer(vocab=vocab, model_max_length=longest)

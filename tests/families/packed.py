@@ -101,11 +101,7 @@ def _flux2_transformer(*, guidance: bool) -> Any:
         axes_dims_rope=(4, 4, 4, 4),
         guidance_embeds=guidance,
     )
-    # Sharp attention, or the few words of a prompt are lost among 512 tokens of padding.
-    texts.strengthen(
-        network,
-        {"context_embedder": 4.0, "norm_q": 3.0, "norm_added_k": 3.0, "add_v_proj": 20.0},
-    )
+    texts.strengthen(network, {"context_embedder": 4.0, **texts.SHARP})
     return network
 
 
@@ -136,4 +132,70 @@ def flux2() -> Any:
         text_encoder=encoder,
         tokenizer=processor,
         transformer=_flux2_transformer(guidance=True),
+    )
+
+
+def bria() -> Any:
+    """Bria 3.2: T5 reads, real guidance."""
+    import diffusers
+
+    encoder, tokenizer = texts.t5(longest=128)
+    network = seeded(
+        diffusers.BriaTransformer2DModel,
+        in_channels=16,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        joint_attention_dim=texts.WIDTH,
+        axes_dims_rope=[4, 4, 8],
+    )
+    texts.strengthen(network, {"context_embedder": 4.0, **texts.SHARP})
+    return diffusers.BriaPipeline(
+        transformer=network,
+        scheduler=flow_scheduler(shift=3.0, use_dynamic_shifting=True),
+        vae=autoencoder(levels=4, scaling_factor=0.13025, shift_factor=0.0),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+    )
+
+
+def hidream() -> Any:
+    """HiDream: two CLIPs, T5 and Llama, whose layers go to different blocks."""
+    import diffusers
+
+    encoder, tokenizer = texts.clip(0, projection=True, max_position_embeddings=248)
+    encoder_2, tokenizer_2 = texts.clip(1, projection=True, max_position_embeddings=248)
+    encoder_3, tokenizer_3 = texts.t5()
+    tokenizer_4 = languages.plain_tokenizer()
+    network = seeded(
+        diffusers.HiDreamImageTransformer2DModel,
+        patch_size=2,
+        in_channels=4,
+        out_channels=4,
+        num_layers=1,
+        num_single_layers=1,
+        attention_head_dim=16,
+        num_attention_heads=2,
+        caption_channels=[texts.WIDTH, texts.WIDTH],
+        text_emb_dim=2 * texts.WIDTH,
+        num_routed_experts=2,
+        num_activated_experts=1,
+        axes_dims_rope=(8, 4, 4),
+        max_resolution=(32, 32),
+        llama_layers=[0, 1],
+        force_inference_output=True,
+    )
+    return diffusers.HiDreamImagePipeline(
+        scheduler=flow_scheduler(shift=3.0),
+        vae=autoencoder(levels=2, scaling_factor=0.3611, shift_factor=0.1159),
+        text_encoder=encoder,
+        tokenizer=tokenizer,
+        text_encoder_2=encoder_2,
+        tokenizer_2=tokenizer_2,
+        text_encoder_3=encoder_3,
+        tokenizer_3=tokenizer_3,
+        text_encoder_4=languages.language_model("LlamaForCausalLM", tokenizer_4),
+        tokenizer_4=tokenizer_4,
+        transformer=network,
     )

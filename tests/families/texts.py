@@ -27,15 +27,19 @@ CHAT_TOKENS = (
 
 
 def clip(seed: int = 0, *, projection: bool = False, **changes: Any) -> tuple[Any, Any]:
-    """A CLIP text model (with a projection where asked) and a tokenizer of 16 tokens."""
+    """A CLIP text model (with a projection where asked) and its tokenizer, of 16 tokens unless
+    ``changes`` give ``max_position_embeddings``.
+    """
     import torch
-    from transformers import CLIPTextConfig, CLIPTextModelWithProjection
+    from transformers import CLIPTextConfig, CLIPTextModel, CLIPTextModelWithProjection
 
     encoder, tokenizer = toys.build_text(seed)
+    tokenizer.model_max_length = changes.get("max_position_embeddings", CLIP_TOKENS)
     if projection or changes:
         torch.manual_seed(seed)
         kept = {**encoder.config.to_dict(), "projection_dim": WIDTH, **changes}
-        encoder = CLIPTextModelWithProjection(CLIPTextConfig(**kept))
+        kind = CLIPTextModelWithProjection if projection else CLIPTextModel
+        encoder = kind(CLIPTextConfig(**kept))
     return encoder.eval(), tokenizer
 
 
@@ -58,11 +62,12 @@ def _encoder(model: Any, config: Any, seed: int, **changes: Any) -> Any:
 
     torch.manual_seed(seed)
     sizes = {"d_model": WIDTH, "d_kv": 8, "d_ff": 64, "num_layers": 1, "num_heads": 4}
-    return model(config(vocab_size=384, **{**sizes, **changes})).eval()
+    return model(config(**{"vocab_size": 384, **sizes, **changes})).eval()
 
 
 @functools.cache
-def _words() -> tuple[str, ...]:
+def words() -> tuple[str, ...]:
+    """All words of the toys' prompts and of the templates."""
     texts = " ".join((*toys.PROMPTS, *TEMPLATES)).replace(",", " ").replace(":", " ")
     return tuple(dict.fromkeys(texts.split()))
 
@@ -73,7 +78,7 @@ def _pieces(longest: int) -> Any:
 
     printable = [chr(code) for code in range(33, 127)]
     pieces = [("<pad>", 0.0), ("</s>", 0.0), ("<unk>", 0.0), ("▁", -3.0)]
-    pieces += [("▁" + word, -4.0) for word in _words()]
+    pieces += [("▁" + word, -4.0) for word in words()]
     pieces += [(letter, -8.0) for letter in printable]
     return T5Tokenizer(vocab=pieces, extra_ids=4, model_max_length=longest)
 
@@ -113,3 +118,8 @@ def strengthen(network: Any, factors: dict[str, float]) -> None:
                 raise ValueError(f"no weight of {type(network).__name__} has {key!r} in its name")
             for weight in chosen:
                 weight.mul_(factor)
+
+
+# Attention of joint blocks that picks words out: random attention averages, and the few words of a
+# prompt are lost among hundreds of tokens of padding.
+SHARP = {"norm_q": 3.0, "norm_added_k": 3.0, "add_v_proj": 20.0}

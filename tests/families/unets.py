@@ -100,3 +100,46 @@ def sdxl(scheduler: str = "EulerDiscreteScheduler", **options: Any) -> Any:
         unet=network,
         scheduler=getattr(diffusers, scheduler)(**NOISE, **{"steps_offset": 1, **options}),
     )
+
+
+def kandinsky3() -> Any:
+    """Kandinsky 3: a U-Net of its own, T5 reads."""
+    import diffusers
+
+    from families.flows import seeded
+
+    encoder, tokenizer = texts.t5(longest=128)
+    network = seeded(
+        diffusers.Kandinsky3UNet,
+        time_embedding_dim=16,
+        groups=2,
+        attention_head_dim=8,
+        block_out_channels=(16, 32, 64, 128),
+        layers_per_block=2,
+        cross_attention_dim=texts.WIDTH,
+        encoder_hid_dim=texts.WIDTH,
+    )
+    movq = seeded(
+        diffusers.VQModel,
+        latent_channels=4,
+        block_out_channels=(32,) * 4,  # its spatial norm has 32 groups
+        down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
+        num_vq_embeddings=32,
+        vq_embed_dim=4,
+        norm_type="spatial",
+        mid_block_add_attention=False,
+    )
+    texts.strengthen(movq, {"decoder.conv_out": 0.4})
+    return diffusers.Kandinsky3Pipeline(
+        tokenizer=tokenizer,
+        text_encoder=encoder,
+        unet=network,
+        scheduler=diffusers.DDPMScheduler(
+            beta_schedule="squaredcos_cap_v2",
+            thresholding=False,
+            clip_sample=False,
+            variance_type="fixed_small",
+        ),
+        movq=movq,
+    )

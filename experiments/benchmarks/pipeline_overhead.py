@@ -1,0 +1,94 @@
+"""What a generator of diffusers costs beside the bare call of its pipeline on the same inputs.
+
+    python -m gandiff.experiments.benchmarks.pipeline_overhead
+
+Both sides make the same images (which is checked first), turn by turn (A B, B A, ...), so that a
+slow moment of the machine hits both. Printed are the median ratio with its interval and the
+milliseconds more for an image, for each number of steps.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from gandiff.experiments.benchmarks.overhead import Overhead
+from gandiff.experiments.benchmarks.turns import by_turns, seconds_of
+from gandiff.experiments.plugins.registry import make_generator
+from gandiff.experiments.scenes.suite import scene_suite
+from gandiff.models.generator import GenerationRequest, Generator
+from gandiff.models.weights import find_weights
+
+GUIDANCE = 2.0
+
+
+def measure(pipeline: str, steps: int, pairs: int, batch_size: int) -> Overhead:
+    """Time ``pairs`` pairs of calls that make ``batch_size`` images each.
+
+    Raises ``RuntimeError`` where the two sides do not make the same pixels.
+    """
+    settings = {"pipeline": pipeline, "num_inference_steps": steps, "guidance_scale": GUIDANCE}
+    generator = make_generator("timed", "diffusers", settings)
+    generator.load()
+    texts = [prompt["text"] for prompt in scene_suite("test", batch_size)]
+    requests = [GenerationRequest(prompt=text, seed=i) for i, text in enumerate(texts)]
+    bare = functools.partial(_bare, _bare_pipeline(pipeline), requests, steps)
+    ours = functools.partial(_ours, generator, requests)
+    if not np.array_equal(ours(), np.rint(np.asarray(bare()) * 255)):
+        raise RuntimeError("the generator and the bare pipeline made different images")
+    sides = [functools.partial(seconds_of, work) for work in (ours, bare)]
+    seconds = by_turns(sides, pairs, f"{steps} steps")
+    return Overhead(
+        ratios=tuple(seconds[0] / seconds[1]),
+        extra_milliseconds=tuple((seconds[0] - seconds[1]) / batch_size * 1000),
+    )
+
+
+def _ours(generator: Generator, requests: Sequence[GenerationRequest]) -> np.ndarray:
+    return np.stack([made.image for made in generator.generate(requests) if made.image is not None])
+
+
+def _bare_pipeline(pipeline: str) -> Any:
+    from diffusers import DiffusionPipeline
+
+    pipe = DiffusionPipeline.from_pretrained(str(find_weights(pipeline) or pipeline))
+    pipe.set_progress_bar_config(disable=True)
+    return pipe
+
+
+def _bare(pipe: Any, requests: Sequence[GenerationRequest], steps: int) -> Any:
+    import torch
+
+    return pipe(
+        prompt=[request.prompt for request in requests],
+        generator=[torch.Generator().manual_seed(request.seed) for request in requests],
+        num_inference_steps=steps,
+        guidance_scale=GUIDANCE,
+        output_type="np",
+    ).images
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Print a line for each number of steps."""
+    parser = argparse.ArgumentParser(description="What a generator costs beside its bare pipeline.")
+    parser.add_argument("--pipeline", default="diffusion-scenes", help="shipped name or directory")
+    parser.add_argument("--steps", type=int, nargs="+", default=[3, 20])
+    parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--batch-size", type=int, default=4)
+    chosen = parser.parse_args(arguments)
+    for steps in chosen.steps:
+        timed = measure(chosen.pipeline, steps, chosen.pairs, chosen.batch_size)
+        median, low, high = timed.interval()
+        more = np.median(timed.extra_milliseconds)
+        print(
+            f"{steps} steps: ratio {median:.3f} (95 % interval {low:.3f} to {high:.3f}), "
+            f"{more:+.3f} ms an image, {chosen.pairs} pairs at batch size {chosen.batch_size}"
+        )
+
+
+if __name__ == "__main__":
+    main()
