@@ -132,7 +132,7 @@ def originals() -> dict[str, Original]:
     return rows
 
 
-def levels_of(original: Any) -> Callable[[Any, Any], tuple[float, float]]:
+def levels_of(original: Any) -> Callable[[Any], tuple[float, float]]:
     """Return a function that says which alpha and sigma the network sees at a timestep."""
     name = type(original).__name__
     if name.startswith("EDM"):  # whose timestep is a quarter of the logarithm of sigma
@@ -180,7 +180,7 @@ def sample(scheduler: Any, original: Any, images: Images, steps: int, count: int
 def _preconditioned(images: Images, seen: torch.Tensor, alpha: float, sigma: float) -> torch.Tensor:
     """The answer F of a network that EDM wraps: image = c_skip x + c_out F(c_in x)."""
     ratio = sigma / alpha
-    both = (ratio**2 + SIGMA_DATA**2) ** 0.5
+    both: float = (ratio**2 + SIGMA_DATA**2) ** 0.5
     x = seen * both  # seen is c_in x
     image = images.estimate(alpha * x, alpha, sigma)
     return (image - SIGMA_DATA**2 / both**2 * x) * both / (ratio * SIGMA_DATA)

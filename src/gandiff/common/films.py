@@ -30,8 +30,10 @@ def strip(stages: Sequence[Sequence[Moment]]) -> Pixels:
         for stage in stages
     ]
     width = max(row.shape[1] for row in rows)
-    white = {"mode": "constant", "constant_values": 255}
-    padded = [np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), **white) for row in rows]
+    padded = [
+        np.pad(row, ((0, 0), (0, width - row.shape[1]), (0, 0)), constant_values=255)  # white
+        for row in rows
+    ]
     return np.concatenate(padded)
 
 
@@ -71,7 +73,7 @@ def is_our_animation(path: Path) -> bool:
 
 
 def _side(moments: Sequence[Moment]) -> int:
-    longest = max(max(noisy.shape[:2]) for noisy, _ in moments)
+    longest = max(int(max(noisy.shape[:2])) for noisy, _ in moments)
     return min(max(longest, _SMALLEST // longest * longest), _LARGEST)
 
 
