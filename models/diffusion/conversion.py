@@ -59,9 +59,14 @@ def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any
         preset |= {key: original.config[key] for key in _TRAINED if key in original.config}
         preset |= _clipping(name, cls, original, waived) | _final_level(original.config)
     given = {**{key: value for key, value in preset.items() if key in known}, **options}
-    config = dict(original.config)
     if kind == "noise":
-        return _with_the_schedule(cls, original, given, bool(set(_SCHEDULE) & set(options)))
+        changed = bool(set(_SCHEDULE) & set(options))
+        scheduler = _with_the_schedule(cls, original, given, changed)
+        if not _takes_variance(type(original).__name__, cls.__name__):
+            # Pipelines ask for it to know whether to pass on the variance that a network predicts.
+            scheduler.register_to_config(variance_type=None)
+        return scheduler
+    config = dict(original.config)
     config.pop("_use_default_values", None)  # what was a default holds as well
     return _built(cls, config, given)
 
@@ -86,9 +91,6 @@ def _built(cls: Any, config: Mapping[str, Any], options: Mapping[str, Any]) -> A
         raise GeneratorError(
             f"{cls.__name__} cannot be built with these options: {reason}"
         ) from error
-    if "variance_type" not in inspect.signature(cls).parameters:
-        # Pipelines ask for it to know whether to pass on the variance that the network predicts.
-        scheduler.register_to_config(variance_type=None)
     return scheduler
 
 
@@ -109,6 +111,13 @@ def _with_the_schedule(cls: Any, original: Any, options: dict[str, Any], changed
     return _built(cls, original.config, {**options, "trained_betas": betas.tolist()})
 
 
+def _takes_variance(own: str, new: str) -> bool:
+    """Whether the new class takes a predicted variance as the original does. Those of DPM-Solver
+    count on images of three channels, latents have more.
+    """
+    return new == "DDPMScheduler" or (own.startswith("DPMSolver") and new.startswith("DPMSolver"))
+
+
 def _clipping(name: str, cls: type, original: Any, waived: set[str]) -> dict[str, Any]:
     """Say how the solver clips its estimates of the image: as the original does, or not at all."""
     config, own = original.config, type(original).__name__
@@ -116,6 +125,7 @@ def _clipping(name: str, cls: type, original: Any, waived: set[str]) -> dict[str
         "thresholding": _short(own) in _THRESHOLD and bool(config.get("thresholding")),
         "clip_sample": _short(own) in _CLIP and bool(config.get("clip_sample")),
     }
+    asked["clip_sample"] &= not asked["thresholding"]  # which goes first, and alone
     field = next((key for key, on in asked.items() if on and key not in waived), None)
     if field is None:
         return {"clip_sample": False, "thresholding": False}

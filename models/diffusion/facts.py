@@ -64,7 +64,8 @@ def call_parameters(pipe: Any) -> list[str]:
 
 def check_call(cls: type, extra: Mapping[str, Any]) -> None:
     """Raise ``GeneratorError`` for an argument that the call of a pipeline class does not take, and
-    for a value of another type than its annotation says.
+    for a value of another type than its annotation says. Nothing (null) is left to the pipeline:
+    many take None where the annotation does not say so.
     """
     call: Any = cls.__call__
     taken = [name for name in inspect.signature(call).parameters if name != "self"]
@@ -74,7 +75,7 @@ def check_call(cls: type, extra: Mapping[str, Any]) -> None:
                 f"{cls.__name__} takes no argument {key!r} (in extra){did_you_mean(key, taken)}"
             )
     try:
-        check_values(call, extra)
+        check_values(call, {key: value for key, value in extra.items() if value is not None})
     except SettingError as error:
         raise GeneratorError(f"extra.{error} (an argument of {cls.__name__})") from None
 

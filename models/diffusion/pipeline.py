@@ -61,6 +61,7 @@ class DiffusersGenerator(Generator):
         self._settings = settings
         self._shared: Shared[Any] | None = None
         self._solver: ChosenSolver | None = None
+        self._solver_remarks: tuple[str, ...] = ()
         self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
@@ -86,7 +87,12 @@ class DiffusersGenerator(Generator):
                 **self._facts.get("settings", {}),
             },
             "off_native": operation.off_native,
-            "remarks": (*operation.remarks, *remarks(self._settings), *self._remarks),
+            "remarks": (
+                *operation.remarks,
+                *remarks(self._settings),
+                *self._solver_remarks,
+                *self._remarks,
+            ),
         }
         return GeneratorInfo(
             name=self._name,
@@ -137,6 +143,7 @@ class DiffusersGenerator(Generator):
         self._confirm(pipe)
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
+        self._solver_remarks = self._solver.remarks
         check_call(type(pipe), self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:

@@ -6,7 +6,9 @@ import contextlib
 import copy
 import functools
 import inspect
-from collections.abc import Iterator, Mapping
+import os
+import traceback
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,10 @@ from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.schedulers import check_options, kind_of, solver_class
 from gandiff.models.diffusion.settings import DiffusersSettings
 
+# What diffusers raises where a pipeline and a scheduler do not fit each other.
+_MISFITS = (TypeError, ValueError, AssertionError, AttributeError, KeyError, IndexError)
+_FAR = 0.08  # of the training's steps: where a solver starts or ends too far from the noise's level
+
 
 class ChosenSolver:
     """The scheduler of one generator for a pipeline that others may share, and what it did.
@@ -24,8 +30,11 @@ class ChosenSolver:
     ``scheduler`` is None where the pipeline has no single one.
     """
 
-    def __init__(self, pipe: Any, scheduler: Any, replaced: bool) -> None:
+    def __init__(
+        self, pipe: Any, scheduler: Any, replaced: bool, remarks: Sequence[str] = ()
+    ) -> None:
         self.scheduler = scheduler
+        self.remarks = tuple(remarks)
         self._replaced = replaced
         self._holders = holders(pipe)
         self._calls = 0
@@ -50,7 +59,16 @@ class ChosenSolver:
             places.enter_context(replaced(self.scheduler, "step", counted))
             for holder in self._holders:
                 places.enter_context(replaced(holder, "scheduler", self.scheduler))
-            yield
+            try:
+                yield
+            except _MISFITS as error:
+                if self._replaced and (reason := _misfit(error, self.scheduler)):
+                    cls, pipe = type(self.scheduler), type(self._holders[-1])
+                    raise GeneratorError(
+                        f"{cls.__name__} cannot drive {pipe.__name__} ({reason}); use another "
+                        "scheduler, or leave scheduler and scheduler_options out"
+                    ) from error
+                raise
 
     def used(self) -> dict[str, Any]:
         """Return what the calls so far have used: the class and how many timesteps it made.
@@ -70,6 +88,7 @@ class ChosenSolver:
         return {
             "scheduler_class": type(self.scheduler).__name__,
             "solver_steps": len(self.scheduler.timesteps),
+            "first_timestep": round(float(self.scheduler.timesteps[0]), 3),
         }
 
 
@@ -94,8 +113,11 @@ def choose_solver(pipe: Any, settings: DiffusersSettings) -> ChosenSolver:
     else:
         chosen = with_options(original, options) if options else copy.deepcopy(original)
     steps = settings.num_inference_steps
-    _try(copy.deepcopy(chosen), steps, settings.extra, drive=name is not None)
-    return ChosenSolver(pipe, chosen, replaced)
+    trial = copy.deepcopy(chosen)
+    remarks = []
+    if _try(trial, steps, settings.extra, drive=name is not None) and name is not None:
+        remarks = _remarks(name, trial, original)
+    return ChosenSolver(pipe, chosen, replaced, remarks)
 
 
 def check_solver(settings: DiffusersSettings, cls: str, directory: Path | None) -> None:
@@ -127,22 +149,39 @@ def holders(pipe: Any) -> list[Any]:
     return [one for one in (pipe, *inner) if getattr(one, "scheduler", None) is own]
 
 
-def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: bool) -> None:
-    """Find out now, not at the first image, whether the solver can make the steps.
+def _misfit(error: Exception, scheduler: Any) -> str | None:
+    """Say why a scheduler does not fit a pipeline, in one line; None where an error came from
+    something else.
+    """
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    asked = getattr(error, "obj", None) in (scheduler, scheduler.config)
+    inside = f"{os.sep}schedulers{os.sep}" in frame.filename
+    if not inside and not asked and frame.name not in ("retrieve_timesteps", "counted"):
+        return None
+    if "custom sigmas" in str(error) or "custom timestep" in str(error):
+        return "it takes no sigmas or timesteps from the pipeline, which gives its own"
+    return " ".join(str(error).split()) or frame.line or type(error).__name__
 
-    Those that a call sets itself (``timesteps`` or ``sigmas``) go before their number.
+
+def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: bool) -> bool:
+    """Find out now, not at the first image, whether the solver can make the steps; False where only
+    a call can tell.
+
+    What a call hands on to ``set_timesteps`` counts: ``timesteps`` or ``sigmas`` of one's own go
+    before the number of steps.
     """
     cls = type(scheduler).__name__
     taken = inspect.signature(scheduler.set_timesteps).parameters
-    given = {key: extra[key] for key in ("timesteps", "sigmas") if extra.get(key) is not None}
-    for key in given:
+    custom = [key for key in ("timesteps", "sigmas") if extra.get(key) is not None]
+    for key in custom:
         if key not in taken:
             raise GeneratorError(f"{cls} takes no {key} of one's own; leave extra.{key} out")
-    what = f"the {' and '.join(given)} of extra" if given else f"{steps} steps"
-    if not given and steps is None:
-        return
-    if not given:
-        given = {"num_inference_steps": steps}
+    if (custom and not drive) or (not custom and steps is None):
+        return False
+    given = {key: value for key, value in extra.items() if key in taken}
+    what = f"the {' and '.join(custom)} of extra" if custom else f"{steps} steps"
+    if not custom:
+        given["num_inference_steps"] = steps
     if scheduler.config.get("use_dynamic_shifting"):
         given["mu"] = 1.0  # which the pipeline computes from the size of the image
     try:
@@ -150,12 +189,49 @@ def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: boo
         finite = not drive or _drive(scheduler)
     except Exception as error:  # each solver checks its options in a way of its own
         reason = " ".join(str(error).split()) or type(error).__name__
+        if "intermediate_timesteps" in taken:
+            reason += " Set extra: {intermediate_timesteps: null}"
         raise GeneratorError(f"{cls} cannot make {what}: {reason}") from error
     if not finite:
         raise GeneratorError(
             f"{cls} makes numbers that are not finite with the noise schedule and the prediction "
             f"({scheduler.config.get('prediction_type')}) of this pipeline; use another scheduler"
         )
+    return True
+
+
+def _remarks(name: str, scheduler: Any, original: Any) -> list[str]:
+    """What the reader of a run should know of a solver that took the place of another."""
+    config, lines = scheduler.config, list[str]()
+    cls, total = type(scheduler).__name__, config.num_train_timesteps
+    if kind_of(cls, config) != "noise":
+        return lines
+    steps, first = scheduler.num_inference_steps, float(scheduler.timesteps[0])
+    with contextlib.suppress(Exception):  # the original may not make these steps
+        own = copy.deepcopy(original)
+        own.set_timesteps(steps)
+        if first < float(own.timesteps[0]) - _FAR * total:
+            lines.append(
+                f"{cls} starts at timestep {first:.0f} of {total} with these steps, the pipeline's "
+                f"own scheduler at {float(own.timesteps[0]):.0f}: its images are of another "
+                "brightness; scheduler_options: {timestep_spacing: trailing} starts at the end"
+            )
+    if (
+        name in ("ddim", "pndm")
+        and config.timestep_spacing != "leading"
+        and total - steps * (total // steps) > _FAR * total
+    ):
+        lines.append(
+            f"{cls} steps by {total // steps} of {total} timesteps where {steps} steps are "
+            f"{total / steps:.4g} apart, which leaves noise in the images; use a number of steps "
+            f"that divides {total}"
+        )
+    if name in ("lcm", "tcd") and not type(original).__name__.startswith(("LCM", "TCD")):
+        lines.append(
+            f"{name} is made for models that were distilled for it; of others it draws images that "
+            "differ less from each other than the model's own"
+        )
+    return lines
 
 
 def _drive(scheduler: Any) -> bool:
