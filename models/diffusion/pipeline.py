@@ -48,6 +48,7 @@ class DiffusersGenerator(Generator):
     """
 
     _remarks: tuple[str, ...] = ()
+    _on_solver: tuple[str, ...] = ()
 
     def __init__(
         self, name: str, settings: DiffusersSettings, source: Source | None = None
@@ -61,7 +62,6 @@ class DiffusersGenerator(Generator):
         self._settings = settings
         self._shared: Shared[Any] | None = None
         self._solver: ChosenSolver | None = None
-        self._solver_remarks: tuple[str, ...] = ()
         self.one_by_one = False  # where an image depends on the others of its batch
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
@@ -77,6 +77,7 @@ class DiffusersGenerator(Generator):
         """Facts about the pipeline; the networks' are known once it is loaded, and stay known."""
         training = self._card.training or {}
         operation = self._operation
+        said = (*operation.remarks, *remarks(self._settings), *self._on_solver, *self._remarks)
         facts = {
             "resolution": resolution(self._settings, self._source.directory),
             **self._facts,
@@ -87,12 +88,7 @@ class DiffusersGenerator(Generator):
                 **self._facts.get("settings", {}),
             },
             "off_native": operation.off_native,
-            "remarks": (
-                *operation.remarks,
-                *remarks(self._settings),
-                *self._solver_remarks,
-                *self._remarks,
-            ),
+            "remarks": said,
         }
         return GeneratorInfo(
             name=self._name,
@@ -143,7 +139,7 @@ class DiffusersGenerator(Generator):
         self._confirm(pipe)
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
-        self._solver_remarks = self._solver.remarks
+        self._on_solver = self._solver.remarks
         check_call(type(pipe), self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
