@@ -12,7 +12,13 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.call import arguments, guiding, max_sequence_length, note
+from gandiff.models.diffusion.call import (
+    arguments,
+    edit_refusal,
+    guiding,
+    max_sequence_length,
+    note,
+)
 from gandiff.models.diffusion.evidence import evidence_of_pipe
 from gandiff.models.diffusion.facts import check_call, describe, own_size, resolution, summary
 from gandiff.models.diffusion.index import PipelineIndex
@@ -147,7 +153,7 @@ class DiffusersGenerator(Generator):
         results: list[Generation | None] = [None] * len(requests)
         groups: dict[bool, list[int]] = {}
         for place, request in enumerate(requests):
-            refusal = _edit_refusal(request)
+            refusal = edit_refusal(request)
             if refusal is not None:
                 results[place] = Generation(image=None, status="failed", reason=refusal, nfe=0)
             else:
@@ -282,22 +288,12 @@ class DiffusersGenerator(Generator):
             )
 
     def _check_open(self, index: PipelineIndex) -> None:
-        """Check the solver, its options and ``extra``, whose names and types diffusers knows; it is
-        imported where there are any.
-        """
+        """Check solver, options and ``extra``; diffusers is imported where there are any."""
         settings = self._settings
         check_solver(settings, index.parts.get("scheduler", ("", ""))[1], self._source.directory)
         if not settings.extra:
             return
         import diffusers
 
-        pipeline = getattr(diffusers, index.called, None)
-        if pipeline is not None:
+        if (pipeline := getattr(diffusers, index.called, None)) is not None:
             check_call(pipeline, settings.extra)
-
-
-def _edit_refusal(request: GenerationRequest) -> str | None:
-    for field in ("init_image", "mask", "control_image"):
-        if getattr(request, field) is not None:
-            return f"the request has {field}, but this generator makes images from text alone"
-    return None
