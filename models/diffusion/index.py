@@ -156,7 +156,7 @@ def _check_variant(directory: Path, variant: str) -> None:
     """Refuse a variant that no part has; where one part lacks it, the plain weights are read."""
     files = sorted(p for p in directory.rglob("*") if p.suffix in (*WEIGHTS, *PICKLES))
     if not any(variant_of(file) == variant for file in files):
-        names = ", ".join(dict.fromkeys(file.name for file in files))
+        names = ", ".join(sorted({file.name for file in files}))
         raise GeneratorError(
             f"{directory} has no weights of the variant {variant!r}; it has {names}"
         )

@@ -164,7 +164,9 @@ def krea2(*, distilled: bool = False) -> Any:
         num_refiner_text_blocks=1,
         axes_dims_rope=(4, 6, 6),
     )
-    texts.strengthen(network, {"txt_in.linear_2": 8.0, "final_layer.linear": 3.0})
+    texts.strengthen(
+        network, {"txt_in.linear_2": 40.0, "attn.to_v": 4.0, "final_layer.linear": 6.0}
+    )
     return diffusers.Krea2Pipeline(
         scheduler=flow_scheduler(use_dynamic_shifting=True),
         vae=qwen_autoencoder(),
