@@ -55,7 +55,8 @@ def _ours(generator: Generator, requests: Sequence[GenerationRequest]) -> np.nda
 def _bare_pipeline(pipeline: str) -> Any:
     from diffusers import DiffusionPipeline
 
-    pipe = DiffusionPipeline.from_pretrained(str(find_weights(pipeline) or pipeline))
+    loader: Any = DiffusionPipeline
+    pipe = loader.from_pretrained(str(find_weights(pipeline) or pipeline))
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
