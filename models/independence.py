@@ -24,12 +24,19 @@ class Independence:
 
     ``outside``: the image of a seed depends on randomness that is drawn outside its own generator.
     ``batch_dependent``: it depends on what else is made in the same call. ``generations`` are all
-    that were made, with the reasons of those that failed.
+    that were made, with the reasons of those that failed. ``batch_failure`` says why both in one
+    call failed where each in a call of its own works.
     """
 
     outside: bool
     batch_dependent: bool
     generations: tuple[Generation, ...]
+    batch_failure: str | None = None
+
+    @property
+    def one_by_one(self) -> bool:
+        """Whether each image has to be made in a call of its own."""
+        return self.batch_dependent or self.batch_failure is not None
 
     @property
     def problem(self) -> str | None:
@@ -45,6 +52,11 @@ class Independence:
     @property
     def remark(self) -> str | None:
         """What a reader of the results should know, None where there is nothing."""
+        if self.batch_failure is not None:
+            return (
+                "several images in one call fail, so each is made in a call of its own "
+                f"({self.batch_failure})"
+            )
         if not self.batch_dependent:
             return None
         return "an image depends on the others in its batch, so each is made in a call of its own"

@@ -68,7 +68,7 @@ class DiffusersGenerator(Generator):
         self._settings = settings
         self._shared: Shared[Any] | None = None
         self._solver: ChosenSolver | None = None
-        self.one_by_one = False  # where an image depends on the others of its batch
+        self.one_by_one = False  # where images cannot be made together, or depend on each other
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
         self._evidence = evidence_of_source(settings, self._source)
@@ -177,7 +177,7 @@ class DiffusersGenerator(Generator):
         seen = try_settings(self._with, self._settings, requests, **how)
         if seen.problem:
             raise GeneratorError(seen.problem)
-        self.one_by_one = seen.batch_dependent
+        self.one_by_one = seen.one_by_one
         self._remarks = (seen.remark,) if seen.remark else ()
 
     def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:

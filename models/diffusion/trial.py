@@ -38,32 +38,49 @@ def try_settings(
     show.
 
     ``make`` gives the generator with other settings; ``steps`` is how many the run makes, None if
-    the pipeline has none. ``together`` also makes both in one call, as a run does with batches.
-    Raises ``GeneratorError`` for settings with which every image fails, naming the setting that it
-    is due to where leaving it out helps. A machine that fails passes as it is.
+    the pipeline has none. ``together`` also makes both in one call, as a run does with batches;
+    where that fails and a call for each works, the answer says so. Raises ``GeneratorError`` for
+    settings with which every image fails, naming the setting that it is due to where leaving it
+    out helps. A machine that fails passes as it is.
     """
     problem = ""
     for fewer in _steps(settings, steps):
-
-        def look(fewer: DiffusersSettings = fewer) -> Independence:
-            return check_independence(
-                lambda chosen: _calls(make, fewer, chosen, together),
-                requests[0],
-                requests[-1],
-                exact=exact,
-            )
-
-        seen, problem = _attempt(look)
+        seen, problem = _look(make, fewer, requests, together=together, exact=exact)
+        if seen is None and together:
+            batch_failure = problem
+            seen, problem = _look(make, fewer, requests, together=False, exact=exact)
+            if seen is not None:
+                seen = dataclasses.replace(seen, batch_failure=batch_failure)
         if seen is not None:
-            reasons = {one.reason for one in seen.generations if one.status == "failed"}
-            if len(reasons) != 1 or any(one.status != "failed" for one in seen.generations):
-                return seen
-            problem = str(reasons.pop())
+            return seen
     alone = [_works(make, settings, [request]) for request in requests]
     if any(alone) and not all(alone):  # a matter of one prompt, whose images will say so
         return Independence(outside=False, batch_dependent=False, generations=())
-    advice = _advice(make, settings, requests if all(alone) else requests[:1])
-    raise GeneratorError(f"{problem}{advice}")
+    raise GeneratorError(f"{problem}{_advice(make, settings, requests[:1])}")
+
+
+def _look(
+    make: Make,
+    settings: DiffusersSettings,
+    requests: Sequence[GenerationRequest],
+    *,
+    together: bool,
+    exact: bool,
+) -> tuple[Independence | None, str]:
+    """What two requests show, or one line on why all of their images fail."""
+
+    def look() -> Independence:
+        def generate(chosen: Sequence[GenerationRequest]) -> list[Generation]:
+            return _calls(make, settings, chosen, together)
+
+        return check_independence(generate, requests[0], requests[-1], exact=exact)
+
+    seen, problem = _attempt(look)
+    if seen is not None:
+        reasons = {one.reason for one in seen.generations if one.status == "failed"}
+        if len(reasons) == 1 and all(one.status == "failed" for one in seen.generations):
+            return None, str(reasons.pop())
+    return seen, problem
 
 
 def _calls(
@@ -105,8 +122,6 @@ def _advice(make: Make, settings: DiffusersSettings, requests: Sequence[Generati
         other = dataclasses.replace(settings, **own)
         if other != settings and _works(make, other, requests):
             return f"; without {words} it works: change that"
-    if len(requests) > 1:
-        return "; a single image works: set batch_size: 1"
     plain = [dataclasses.replace(request, negative_prompt=None) for request in requests]
     if requests[0].negative_prompt and _works(make, settings, plain):
         return "; without the negative prompt it works: leave it out of the prompts"
