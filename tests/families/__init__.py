@@ -33,6 +33,8 @@ def _stages(folder: Path) -> dict[str, Any]:
 class Family:
     """How a toy of a family is built and called."""
 
+    called: str
+    """The class whose call makes images; of a cascade, that of its first stage."""
     build: Callable[[], Any]
     """Returns a pipeline, or several by the folder that each is saved to."""
     size: Mapping[str, int] = dataclasses.field(default_factory=dict)
@@ -43,66 +45,86 @@ class Family:
 
 SMALL = {"height": 32, "width": 32}
 FAMILIES: dict[str, Family] = {
-    "sd": Family(lambda: unets.with_scheduler("PNDMScheduler", skip_prk_steps=True)),
+    "sd": Family(
+        "StableDiffusionPipeline",
+        lambda: unets.with_scheduler("PNDMScheduler", skip_prk_steps=True),
+    ),
     "sd-v": Family(
+        "StableDiffusionPipeline",
         lambda: unets.with_scheduler(
             "DDIMScheduler", prediction_type="v_prediction", clip_sample=False
-        )
+        ),
     ),
     "sd-zero-snr": Family(
+        "StableDiffusionPipeline",
         lambda: unets.with_scheduler(
             "DDIMScheduler",
             prediction_type="v_prediction",
             rescale_betas_zero_snr=True,
             timestep_spacing="trailing",
             clip_sample=False,
-        )
+        ),
     ),
     "sd-turbo": Family(
-        lambda: unets.with_scheduler("EulerDiscreteScheduler", timestep_spacing="trailing")
+        "StableDiffusionPipeline",
+        lambda: unets.with_scheduler("EulerDiscreteScheduler", timestep_spacing="trailing"),
     ),
-    "lcm": Family(unets.consistency),
-    "sdxl": Family(unets.sdxl),
+    "lcm": Family("LatentConsistencyModelPipeline", unets.consistency),
+    "sdxl": Family("StableDiffusionXLPipeline", unets.sdxl),
     "sdxl-turbo": Family(
-        lambda: unets.sdxl("EulerAncestralDiscreteScheduler", timestep_spacing="trailing")
+        "StableDiffusionXLPipeline",
+        lambda: unets.sdxl("EulerAncestralDiscreteScheduler", timestep_spacing="trailing"),
     ),
-    "sd3": Family(flows.sd3),
-    "flux": Family(flows.flux, SMALL),
-    "flux-schnell": Family(lambda: flows.flux(guidance=False), SMALL),
-    "qwen-image": Family(flows.qwen_image, SMALL),
-    "if": Family(cascades.deepfloyd, settings=_stages),
-    "kandinsky-2.2": Family(cascades.kandinsky22, SMALL, _with_prior),
-    "stable-cascade": Family(cascades.stable_cascade, {"height": 128, "width": 128}, _with_prior),
-    "unclip": Family(cascades.unclip),
-    "z-image": Family(packed.z_image, SMALL),
-    "z-image-turbo": Family(lambda: packed.z_image(turbo=True), SMALL),
-    "flux2": Family(packed.flux2, SMALL),
-    "klein": Family(packed.klein, SMALL),
-    "klein-base": Family(lambda: packed.klein(distilled=False), SMALL),
-    "pixart-alpha": Family(lambda: dits.pixart("PixArtAlphaPipeline")),
-    "pixart-sigma": Family(lambda: dits.pixart("PixArtSigmaPipeline")),
-    "sana": Family(dits.sana, {"height": 512, "width": 512}),
-    "sana-sprint": Family(lambda: dits.sana(sprint=True), {"height": 1024, "width": 1024}),
-    "chroma": Family(packed.chroma, SMALL),
-    "lumina2": Family(dits.lumina2, SMALL),
-    "cogview4": Family(dits.cogview4, SMALL),
-    "hidream": Family(packed.hidream),
-    "aura-flow": Family(dits.aura_flow, SMALL),
-    "hunyuan-dit": Family(dits.hunyuan_dit, {"height": 1024, "width": 1024}),
-    "hunyuan-image": Family(chats.hunyuan_image, {"height": 64, "width": 64}),
-    "kandinsky-3": Family(unets.kandinsky3, {"height": 64, "width": 64}),
-    "kandinsky-5": Family(chats.kandinsky5, {"height": 1024, "width": 1024}),
-    "bria": Family(packed.bria, SMALL),
-    "prx": Family(dits.prx, {"height": 256, "width": 256}),
-    "cogview3": Family(dits.cogview3, SMALL),
-    "lumina": Family(dits.lumina, SMALL),
-    "ernie-image": Family(chats.ernie, SMALL),
-    "longcat": Family(chats.longcat, SMALL),
-    "ovis": Family(chats.ovis, SMALL),
-    "krea2": Family(chats.krea2, SMALL),
-    "krea2-distilled": Family(lambda: chats.krea2(distilled=True), SMALL),
-    "ideogram4": Family(chats.ideogram4, SMALL),
-    "nucleus": Family(chats.nucleus, SMALL),
+    "sd3": Family("StableDiffusion3Pipeline", flows.sd3),
+    "flux": Family("FluxPipeline", flows.flux, SMALL),
+    "flux-schnell": Family("FluxPipeline", lambda: flows.flux(guidance=False), SMALL),
+    "qwen-image": Family("QwenImagePipeline", flows.qwen_image, SMALL),
+    "if": Family("IFPipeline", cascades.deepfloyd, settings=_stages),
+    "kandinsky-2.2": Family(
+        "KandinskyV22CombinedPipeline", cascades.kandinsky22, SMALL, _with_prior
+    ),
+    "stable-cascade": Family(
+        "StableCascadeCombinedPipeline",
+        cascades.stable_cascade,
+        {"height": 128, "width": 128},
+        _with_prior,
+    ),
+    "unclip": Family("UnCLIPPipeline", cascades.unclip),
+    "z-image": Family("ZImagePipeline", packed.z_image, SMALL),
+    "z-image-turbo": Family("ZImagePipeline", lambda: packed.z_image(turbo=True), SMALL),
+    "flux2": Family("Flux2Pipeline", packed.flux2, SMALL),
+    "klein": Family("Flux2KleinPipeline", packed.klein, SMALL),
+    "klein-base": Family("Flux2KleinPipeline", lambda: packed.klein(distilled=False), SMALL),
+    "pixart-alpha": Family("PixArtAlphaPipeline", lambda: dits.pixart("PixArtAlphaPipeline")),
+    "pixart-sigma": Family("PixArtSigmaPipeline", lambda: dits.pixart("PixArtSigmaPipeline")),
+    "sana": Family("SanaPipeline", dits.sana, {"height": 512, "width": 512}),
+    "sana-sprint": Family(
+        "SanaSprintPipeline", lambda: dits.sana(sprint=True), {"height": 1024, "width": 1024}
+    ),
+    "chroma": Family("ChromaPipeline", packed.chroma, SMALL),
+    "lumina2": Family("Lumina2Pipeline", dits.lumina2, SMALL),
+    "cogview4": Family("CogView4Pipeline", dits.cogview4, SMALL),
+    "hidream": Family("HiDreamImagePipeline", packed.hidream),
+    "aura-flow": Family("AuraFlowPipeline", dits.aura_flow, SMALL),
+    "hunyuan-dit": Family("HunyuanDiTPipeline", dits.hunyuan_dit, {"height": 1024, "width": 1024}),
+    "hunyuan-image": Family(
+        "HunyuanImagePipeline", chats.hunyuan_image, {"height": 64, "width": 64}
+    ),
+    "kandinsky-3": Family("Kandinsky3Pipeline", unets.kandinsky3, {"height": 64, "width": 64}),
+    "kandinsky-5": Family(
+        "Kandinsky5T2IPipeline", chats.kandinsky5, {"height": 1024, "width": 1024}
+    ),
+    "bria": Family("BriaPipeline", packed.bria, SMALL),
+    "prx": Family("PRXPipeline", dits.prx, {"height": 256, "width": 256}),
+    "cogview3": Family("CogView3PlusPipeline", dits.cogview3, SMALL),
+    "lumina": Family("LuminaPipeline", dits.lumina, SMALL),
+    "ernie-image": Family("ErnieImagePipeline", chats.ernie, SMALL),
+    "longcat": Family("LongCatImagePipeline", chats.longcat, SMALL),
+    "ovis": Family("OvisImagePipeline", chats.ovis, SMALL),
+    "krea2": Family("Krea2Pipeline", chats.krea2, SMALL),
+    "krea2-distilled": Family("Krea2Pipeline", lambda: chats.krea2(distilled=True), SMALL),
+    "ideogram4": Family("Ideogram4Pipeline", chats.ideogram4, SMALL),
+    "nucleus": Family("NucleusMoEImagePipeline", chats.nucleus, SMALL),
 }
 
 

@@ -137,6 +137,9 @@ def test_pixels_and_evaluations_are_those_of_plain_diffusers(
         )
     np.testing.assert_array_equal(levels(made), expected)
     assert [g.nfe for g in made] == [rows.total() / 2] * 2
+    facts = family.ours.info.settings
+    first = facts["stages"][0] if facts.get("stages") else facts
+    assert first["pipeline_class"] == families.FAMILIES[name].called
 
 
 @each("sd")
