@@ -28,8 +28,8 @@ _SCHEDULE = ("beta_start", "beta_end", "beta_schedule", "trained_betas", "rescal
 _TRAINED = ("num_train_timesteps", "prediction_type", *_SCHEDULE)
 _SPACED = ("use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas")
 # Classes that clip their estimates of the image where the configuration says so. Others may carry
-# the field, from a conversion or from a copied signature, and do nothing.
-_CLIP = ("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "HeunDiscrete", "LCM", "CogVideoXDDIM")
+# the field, from a conversion or from a copied signature (CogVideoX's), and do nothing.
+_CLIP = ("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "HeunDiscrete", "LCM")
 _THRESHOLD = (
     *("DDIM", "DDIMParallel", "DDPM", "DDPMParallel", "LCM", "DEISMultistep", "UniPCMultistep"),
     *("DPMSolverMultistep", "DPMSolverSinglestep", "SASolver"),

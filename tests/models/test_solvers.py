@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +13,7 @@ import pytest
 import toys
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.diffusion import conversion, schedulers
 from gandiff.models.diffusion.conversion import build_scheduler
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
@@ -99,6 +102,34 @@ def test_what_a_reader_should_know_of_a_solver_is_remarked(toy_family: Toys) -> 
     for steps in (20, 50, 100):
         said = remarks(scheduler="ddim", num_inference_steps=steps)
         assert "timestep" not in said
+
+
+def test_only_classes_whose_code_clips_are_said_to_clip() -> None:
+    """By the attributes that their code reads; docstrings speak of clipping that nobody does."""
+    import diffusers
+
+    for field, classes in (
+        ("clip_sample", conversion._CLIP),
+        ("thresholding", conversion._THRESHOLD),
+    ):
+        for name in schedulers._NOISE:
+            source = inspect.getsource(getattr(diffusers, f"{name}Scheduler"))
+            read = any(
+                isinstance(node, ast.Attribute) and node.attr == field
+                for node in ast.walk(ast.parse(source))
+            )
+            assert read == (name in classes), (name, field)
+
+
+def test_a_field_that_the_own_class_does_not_read_is_not_carried_over() -> None:
+    from diffusers import CogVideoXDDIMScheduler
+
+    own = CogVideoXDDIMScheduler(prediction_type="v_prediction")
+    assert own.config.clip_sample
+    for name in ("ddim", "heun", "dpmsolver++"):
+        config = build_scheduler(name, own, {}).config
+        assert not config.get("clip_sample")
+        assert not config.get("thresholding")
 
 
 def test_conversion_leaves_defaults_of_the_new_class_aside() -> None:
