@@ -69,7 +69,9 @@ def _config_name(library: str, kind: str) -> str | None:
     if library == "diffusers":
         own = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
         return next((file for word, file in own.items() if word in kind), "config.json")
-    is_network = library == "transformers" and re.search("Model|Encoder|For[A-Z]", kind)
+    # Elsewhere: networks in modules of diffusers' pipelines, such as Wuerstchen's PaellaVQModel.
+    networks = "Model|Encoder|For[A-Z]" if library == "transformers" else "Model$"
+    is_network = re.search(networks, kind)
     return "config.json" if is_network else None
 
 

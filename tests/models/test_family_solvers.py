@@ -1,0 +1,133 @@
+"""Every solver on every family of pipelines: it draws, or it is refused in one line.
+
+The whole matrix is ``slow``. ``python -m pytest -m slow -s tests/models/test_family_solvers.py -k
+matrix`` prints the table of docs/solvers.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import families
+import numpy as np
+import pytest
+import toys
+
+from gandiff.common.errors import GandiffError
+from gandiff.experiments.plugins.registry import make_generator
+from gandiff.models.diffusion.schedulers import SOLVERS
+from gandiff.models.generator import Generator
+
+Settings = dict[str, Any]
+Toys = Callable[[str], Settings]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
+]
+STANDING_FOR_ALL = ("flux",)
+# Beside the number of steps, what few or many of them need.
+PRIOR = {"prior_num_inference_steps": 4}
+EXTRA: Mapping[str, Callable[[int], Settings]] = {
+    "kandinsky-2.2": lambda steps: PRIOR,
+    "stable-cascade": lambda steps: PRIOR,
+    "sana-sprint": lambda steps: {"intermediate_timesteps": None},
+    "ideogram4": lambda steps: {"guidance_schedule": [3.0] * steps},
+}
+OWN_STEPS = ("unclip",)  # which has no number of steps but those of its stages
+
+
+def settings_of(family: Settings, name: str, steps: int, **more: Any) -> Settings:
+    extra = EXTRA.get(name, lambda steps: {})(steps)
+    given = {} if name in OWN_STEPS else {"num_inference_steps": steps}
+    return {**family, **given, **({"extra": extra} if extra else {}), **more}
+
+
+def loaded(settings: Settings) -> Generator:
+    generator = make_generator("toy", "diffusers", settings)
+    generator.load("cpu", "float32")
+    return generator
+
+
+def image(generator: Generator) -> np.ndarray:
+    made = generator.generate(toys.requests(1))[0]
+    assert made.image is not None, made.reason
+    return made.image.astype(float)
+
+
+def ran(settings: Settings) -> str:
+    """The class that drew an image, or nothing where the settings are refused."""
+    refusal = ""
+    try:
+        generator = loaded(settings)
+        generator.try_out(toys.requests(2), batch_size=1)
+    except GandiffError as refused:
+        refusal = str(refused)
+    if refusal:
+        assert "\n" not in refusal
+        assert "scheduler" in refusal.lower(), refusal
+        return ""
+    assert image(generator).std() > 0
+    facts = generator.info.settings
+    last = facts["stages"][-1] if facts.get("stages") else facts
+    assert last["solver_steps"] > 0
+    return str(last["scheduler_class"])
+
+
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=() if name in STANDING_FOR_ALL else pytest.mark.slow)
+        for name in families.FAMILIES
+    ],
+)
+def test_matrix_of_families_and_solvers(toy_family: Toys, name: str) -> None:
+    family = toy_family(name)
+    held = loaded(family)  # so that the weights are read once
+    cells = {solver: ran(settings_of(family, name, 4, scheduler=solver)) for solver in SOLVERS}
+    print(f"\n| {name} | " + " | ".join(cls and "yes" for cls in cells.values()) + " |")
+    for solver, cls in cells.items():
+        known = SOLVERS[solver]
+        assert cls in ("", known.cls, known.flow, known.edm)
+    held.unload()
+
+
+CONVERGING = ("ddim", "euler", "heun", "dpmsolver++", "unipc")
+# With diffusers' ``leading`` spacing these start below the end of the schedule (docs/solvers.md).
+STARTING_LOW = {
+    *(("sd", "dpmsolver++"), ("sd", "unipc"), ("sd-v", "dpmsolver++"), ("sd-v", "unipc")),
+}
+# Noise without guidance, which would magnify differences.
+OFF: Settings = {"guidance_scale": 1.0}
+NOISE = ("sd", "sd-v", "sd-zero-snr", "sdxl", "pixart-alpha", "cogview3")
+FLOW = ("sd3", "flux-schnell", "lumina2", "aura-flow", "z-image", "qwen-image")
+KINDS: Mapping[str, Settings] = {
+    **{name: OFF for name in NOISE},
+    **{name: {} for name in FLOW},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("name", KINDS)
+def test_many_steps_of_any_solver_lead_to_the_same_image(toy_family: Toys, name: str) -> None:
+    """Within one level of 255 in the mean."""
+    family, kind = toy_family(name), KINDS[name]
+    held = loaded(family)  # so that the weights are read once
+    expected = image(loaded(settings_of(family, name, 100, **kind)))
+    drawn = []
+    for solver in CONVERGING:
+        settings = settings_of(family, name, 100, **{**kind, "scheduler": solver})
+        if not ran(settings_of(family, name, 4, scheduler=solver)):
+            continue
+        generator = loaded(settings)
+        apart = float(np.abs(image(generator) - expected).mean())
+        print(f"{name} {solver}: {apart:.3f}")
+        if (name, solver) in STARTING_LOW:
+            assert any("starts at timestep" in remark for remark in generator.info.remarks)
+        else:
+            assert apart < 1.1  # the own solver may be of first order
+        drawn.append(solver)
+    held.unload()
+    assert "euler" in drawn
