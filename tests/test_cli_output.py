@@ -51,6 +51,7 @@ def test_a_run_prints_its_verdict_and_where_the_report_lies(
             "until": "score",
             "retry": None,
             "overrides": ["seed=1", "batch_size=2"],
+            "encoders": {},
             "drop_changed": False,
             "quiet": True,
             "command": shlex.join(["gandiff", *line, "batch_size=2", "--quiet"]),

@@ -78,7 +78,7 @@ def assert_ends_as(whole: Path, file: Path, folder: Path) -> None:
     assert all(frame.equals(tables(whole)[name]) for name, frame in tables(folder).items())
 
 
-@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.97])
+@pytest.mark.parametrize("share", [0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.95])
 def test_a_disk_that_fills_up(
     share: float, disk: Path, file: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

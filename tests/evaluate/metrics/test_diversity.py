@@ -182,7 +182,7 @@ def test_without_real_images_the_raw_mean_is_said_to_be_raw(make_input: Make) ->
     )
     row = output.results[0]
     assert (row.direction, row.target, row.unit) == ("higher", None, "cosine distance")
-    assert "no real images" in row.note
+    assert "without real images to compare with" in row.note
     assert row.metric == "diversity(distance=cosine,encoder=scenes)"
     assert row.value == pytest.approx(np.mean(output.per_image[row.metric]))
 

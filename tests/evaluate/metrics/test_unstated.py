@@ -206,7 +206,7 @@ def test_per_image_values_average_to_the_row(make_input: Make) -> None:
 def test_few_prompts_have_no_interval_rather_than_a_wrong_one(make_input: Make) -> None:
     rows = measure(make_input, paint_real, prompts=25, samples=2)
     assert rows["reverse_kl"].low is None
-    assert "no interval: it takes 50 prompts, there are" in rows["reverse_kl"].note
+    assert "no interval: it takes 50 prompts, and there are" in rows["reverse_kl"].note
     assert "; without " in rows["reverse_kl"].note
     assert rows["reverse_kl_relation"].value is None
     assert "fewer than 10 prompts have images that show" in rows["reverse_kl_relation"].note

@@ -76,8 +76,10 @@ def test_overrides_find_names_with_dots(tmp_path: Path) -> None:
     assert comparison.generators["toy-1.5"].settings["shade"] == 8
 
 
-def test_the_last_override_counts(tmp_path: Path) -> None:
-    assert load_text(tmp_path, GOOD, "seed=1", "seed=2").seed == 2
+def test_overrides_of_one_field_must_agree(tmp_path: Path) -> None:
+    assert load_text(tmp_path, GOOD, "seed=2", "seed=2").seed == 2
+    with pytest.raises(RequestError, match="--set seed=1 and --set seed=2 contradict each other"):
+        load_text(tmp_path, GOOD, "seed=1", "seed=2")
 
 
 @pytest.mark.parametrize(

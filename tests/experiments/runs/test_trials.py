@@ -165,17 +165,17 @@ def test_a_trial_costs_two_calls_and_no_second_load(
 
 
 def test_one_pipeline_is_loaded_at_a_time_and_the_first_is_kept(
-    tmp_path: Path, toy_pipeline: Path, toy_family: Family, loads: list[str]
+    tmp_path: Path, toy_pipeline_copy: Path, toy_family: Family, loads: list[str]
 ) -> None:
-    generators = {
-        "sd": {"type": "diffusers", "pipeline": str(toy_pipeline), **STEPS},
+    generators = {  # a copy, which no other test has loaded
+        "sd": {"type": "diffusers", "pipeline": str(toy_pipeline_copy), **STEPS},
         "xl": {"type": "diffusers", **toy_family("sdxl"), **STEPS},
     }
     file = write_comparison(
         tmp_path, toys.PROMPTS[:2], generators=generators, report={"trace_prompts": 0}
     )
     api.run(file, out=tmp_path / "run", until="generate", quiet=True)
-    assert loads == ["sdxl", toy_pipeline.name, "sdxl"]
+    assert loads == ["sdxl", toy_pipeline_copy.name, "sdxl"]
 
 
 def test_a_machine_that_fails_is_no_wrong_request(

@@ -181,5 +181,7 @@ def test_the_setting_is_written_and_read_back() -> None:
     assert plain["timing"] == {"warmup": 2, "repeats": 10, "batch_sizes": [1, 8, 32]}
     with pytest.raises(RequestError, match=r"generators\.a\.timing: must be one of on, off"):
         comparison_from_dict({**data, "generators": {"a": {"type": "gan", "timing": "of"}}})
-    with pytest.raises(RequestError, match="timing: must be a mapping"):
+    with pytest.raises(
+        RequestError, match="timing: must be on, off or a mapping, got 'of'; did you"
+    ):
         comparison_from_dict({**data, "timing": "of"})
