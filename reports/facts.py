@@ -76,12 +76,22 @@ def settings_text(facts: GeneratorFacts) -> str:
     settings = dict(facts.info.get("settings") or {})
     resolved = settings.pop("resolved", None)
     resolved = resolved if isinstance(resolved, Mapping) else {}
+    stages = settings.pop("stages", None) or []
     lines = [
         f"{key} = {value}{_origin(resolved.get(key))}"
         for key, value in settings.items()
         if value is not None and value != {}
     ]
-    return ", ".join([*lines, *_operating_point(resolved)])
+    shown = [f"stage {n}: {_stage(stage)}" for n, stage in enumerate(stages, 1)]
+    return "; ".join([", ".join([*lines, *_operating_point(resolved)]), *shown])
+
+
+def _stage(stage: Any) -> str:
+    """The settings of a stage of a cascade on one line."""
+    if not isinstance(stage, Mapping):
+        return str(stage)
+    given = {k: v for k, v in stage.items() if k != "resolved" and v not in (None, {}, False, [])}
+    return ", ".join(f"{key} = {value}" for key, value in given.items())
 
 
 _ORIGINS = {

@@ -6,6 +6,7 @@ import contextlib
 import inspect
 import logging
 import os
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from gandiff.models.diffusion.loras import add_loras
 from gandiff.models.diffusion.parts import pipelines
 from gandiff.models.diffusion.placing import put_on, quantized
 from gandiff.models.diffusion.readers import read_pipeline
-from gandiff.models.diffusion.replacements import put_weights
+from gandiff.models.diffusion.replacements import check_has_network, put_weights
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.tokenizer import check_tokenizer
@@ -62,6 +63,8 @@ def _put_parts(pipe: Any, source: Source, settings: DiffusersSettings) -> None:
     """Put the weights of single networks and the LoRAs into a pipeline."""
     for name in ("unet", "transformer"):
         part = source.more.get(name)
+        if part is not None:
+            check_has_network(pipe, name)
         if part is not None and part.file is not None:
             put_weights(pipe, name, part.file, allow_pickle=settings.allow_pickle)
     if settings.loras:
@@ -94,7 +97,9 @@ def quiet() -> Iterator[None]:
         module.set_verbosity_error()
         module.disable_progress_bar()
     try:
-        yield
+        with warnings.catch_warnings():  # that an argument of theirs will go one day
+            warnings.simplefilter("ignore", FutureWarning)
+            yield
     finally:
         for module, level, bar in zip((ours, theirs), levels, bars, strict=True):
             module.set_verbosity(level)

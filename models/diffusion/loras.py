@@ -63,9 +63,15 @@ def _load(pipe: Any, name: str, file: Path) -> None:
     changed = set(_changed_modules(pipe, name))
     if unused := sorted(asked - changed):
         which = "none" if not asked & changed else f"{len(asked & changed)}"
+        peft = any("base_model.model." in layer for layer in unused)
+        why = (
+            "has the names of peft; save it with save_lora_weights of diffusers"
+            if peft
+            else ("is for another model")
+        )
         raise GeneratorError(
             f"{which} of the {len(asked)} layers that the LoRA {file} changes are in this "
-            f"{type(pipe).__name__}, {unused[0]} is not: it is for another model"
+            f"{type(pipe).__name__}, {unused[0]} is not: it {why}"
         )
     if not changed:
         raise GeneratorError(f"the LoRA {file} changes no layer of this {type(pipe).__name__}")

@@ -15,6 +15,8 @@ from gandiff.models.diffusion.settings import DiffusersSettings
 
 # A plain diffusion model is marked below this share of its steps, a scale above this multiple.
 _FEWEST, _STRONGEST = 0.2, 2.0
+# What was made for no more steps than this was distilled, whatever its family is said to be.
+_FEW_STEPS = 8
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,7 +68,8 @@ def off_native(
         return
     if steps is not None and native.steps is not None and not _fits_steps(native, steps):
         most = native.most_steps or native.steps
-        span = f"1 to {most}" if native.family != "diffusion" and most > 1 else f"{native.steps}"
+        few = native.family != "diffusion" or native.steps <= _FEW_STEPS
+        span = f"1 to {most}" if few and most > 1 else f"{native.steps}"
         yield f"{steps} steps, made for {span}"
     own = native.guidance
     if guidance is None or own is None or meaning in ("ignored", "stages"):
@@ -100,7 +103,7 @@ def default(taken: Mapping[str, Any], name: str) -> Any:
 
 def _fits_steps(native: Native, steps: int) -> bool:
     assert native.steps is not None
-    if native.family == "diffusion":
+    if native.family == "diffusion" and native.steps > _FEW_STEPS:
         return steps >= native.steps * _FEWEST
     return steps <= (native.most_steps or native.steps)
 

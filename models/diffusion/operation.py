@@ -98,10 +98,16 @@ class Operation:
         native, lines = self.native, list[str]()
         if off := self.off_native:
             lines.append(f"runs off its native point: {'; '.join(off)}")
-        if native.unknown and "set" not in (self.steps.source, self.guidance.source):
+        unset = [
+            k
+            for k, v in ((STEPS, self.steps), (SCALE, self.guidance))
+            if v.value is not None and v.source not in ("set", "extra")
+        ]
+        if native.unknown and unset:
             lines.append(
-                f"its native steps and guidance are not known ({native.unknown}); it runs with "
-                f"those of the call of {self.class_name}; the comparison file can say them: "
+                f"its native steps and guidance are not known ({native.unknown}); it runs with the "
+                f"{' and '.join(unset)} of the call of {self.class_name}; the comparison file can "
+                "say them: "
                 "native: {num_inference_steps: ..., guidance_scale: ...}"
             )
         if self.meaning == "ignored" and self.guidance.source == "set" and self.guidance.value:

@@ -38,11 +38,8 @@ def put_weights(pipe: Any, name: str, file: Path, *, allow_pickle: bool) -> None
 
     Raises ``GeneratorError`` unless each weight of the network is in the file and the reverse.
     """
-    network = pipe.components.get(name)
-    if not isinstance(network, torch.nn.Module):
-        others = [n for n in ("unet", "transformer") if pipe.components.get(n) is not None]
-        instead = f"; its network is the {others[0]}" if others else ""
-        raise GeneratorError(f"{type(pipe).__name__} has no {name}{instead}")
+    check_has_network(pipe, name)
+    network = pipe.components[name]
     state = _read(file, allow_pickle)
     own = network.state_dict()
     if not own.keys() & state.keys() and hasattr(type(network), "from_single_file"):
@@ -62,6 +59,17 @@ def put_weights(pipe: Any, name: str, file: Path, *, allow_pickle: bool) -> None
                 f"{tuple(state[key].shape)} and must have {tuple(weight.shape)}"
             )
     network.load_state_dict(state)
+
+
+def check_has_network(pipe: Any, name: str) -> None:
+    """Raise ``GeneratorError`` unless a pipeline has a network called ``name``: diffusers drops a
+    network that it is given for another name without a word.
+    """
+    if isinstance(pipe.components.get(name), torch.nn.Module):
+        return
+    others = [n for n in ("unet", "transformer") if pipe.components.get(n) is not None]
+    instead = f"; its network is the {others[0]}" if others else ""
+    raise GeneratorError(f"{type(pipe).__name__} has no {name}{instead}")
 
 
 def _read(file: Path, allow_pickle: bool) -> dict[str, torch.Tensor]:

@@ -22,6 +22,7 @@ from gandiff.models.diffusion.settings import DiffusersSettings
 # What diffusers raises where a pipeline and a scheduler do not fit each other.
 _MISFITS = (TypeError, ValueError, AssertionError, AttributeError, KeyError, IndexError)
 _FAR = 0.08  # of the training's steps: where a solver starts or ends too far from the noise's level
+_MANY = 0.1  # of them; that few steps are coarse is said of every solver's native point
 
 
 class ChosenSolver:
@@ -115,8 +116,15 @@ def choose_solver(pipe: Any, settings: DiffusersSettings) -> ChosenSolver:
     steps = settings.num_inference_steps
     trial = copy.deepcopy(chosen)
     remarks = []
-    if _try(trial, steps, settings.extra, drive=name is not None) and name is not None:
-        remarks = _remarks(name, trial, original)
+    if settings.extra.get("eta") and "eta" not in inspect.signature(chosen.step).parameters:
+        raise GeneratorError(
+            f"extra.eta has no effect with {type(chosen).__name__}: DDIM alone takes it; leave it "
+            "out, or set scheduler: ddim"
+        )
+    if _try(trial, steps, settings.extra, drive=name is not None):
+        remarks = _starts_low(trial)
+        if name is not None:
+            remarks = _remarks(name, trial, original) or remarks
     return ChosenSolver(pipe, chosen, replaced, remarks)
 
 
@@ -198,6 +206,29 @@ def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: boo
             f"({scheduler.config.get('prediction_type')}) of this pipeline; use another scheduler"
         )
     return True
+
+
+def _starts_low(scheduler: Any) -> list[str]:
+    """Mind a number of steps that does not divide that of the training: spaced from the beginning,
+    the first one is then far below the noise that it is given. Raises ``GeneratorError`` where
+    so many steps leave nothing of the way.
+    """
+    cls, config = type(scheduler).__name__, scheduler.config
+    if kind_of(cls, config) != "noise":
+        return []
+    total, steps = config.num_train_timesteps, scheduler.num_inference_steps
+    first = float(scheduler.timesteps[0])
+    if steps > total and first < total / 2:
+        raise GeneratorError(
+            f"{cls} cannot make {steps} steps: the network was trained with {total}"
+        )
+    if steps < _MANY * total or first >= (1 - _FAR) * total:
+        return []
+    return [
+        f"{cls} starts at timestep {first:.0f} of {total} with {steps} steps, far below the noise "
+        f"that it is given; use a number of steps that divides {total}, or scheduler_options: "
+        "{timestep_spacing: trailing}"
+    ]
 
 
 def _remarks(name: str, scheduler: Any, original: Any) -> list[str]:

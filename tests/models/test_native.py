@@ -13,7 +13,7 @@ from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.evidence import read_evidence
 from gandiff.models.diffusion.operation import Operation
 from gandiff.models.diffusion.planned import decisive_settings, planned_operation
-from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.settings import DiffusersSettings, NativePoint
 from gandiff.models.diffusion.signatures import call_defaults, class_defaults
 
 
@@ -168,6 +168,20 @@ def test_the_file_may_say_what_nothing_else_does(tmp_path: Path) -> None:
     decisive = decisive_settings(settings, settings)
     assert (decisive["num_inference_steps"], decisive["guidance_scale"]) == (2, 0.0)
     assert not {"family", "native"} & decisive.keys()
+
+
+def test_a_native_point_of_few_steps_is_marked_whatever_the_family(tmp_path: Path) -> None:
+    folder = small_files(tmp_path / "x", "StableDiffusionXLPipeline")
+    native = NativePoint(num_inference_steps=4, guidance_scale=0.0)
+    off = operation(folder, native=native, num_inference_steps=25).off_native
+    assert off == ("25 steps, made for 1 to 4",)
+
+
+def test_one_unknown_value_that_is_left_out_is_said(tmp_path: Path) -> None:
+    folder = small_files(tmp_path / "x", "StableDiffusionXLPipeline", scheduler=EULER_TRAILING)
+    (said,) = operation(folder, num_inference_steps=4).remarks
+    assert "it runs with the guidance_scale of the call" in said
+    assert not operation(folder, num_inference_steps=4, guidance_scale=0.0).remarks
 
 
 OFF = [

@@ -102,6 +102,18 @@ def test_what_a_reader_should_know_of_a_solver_is_remarked(toy_family: Toys) -> 
     for steps in (20, 50, 100):
         said = remarks(scheduler="ddim", num_inference_steps=steps)
         assert "timestep" not in said
+    for solver in ({}, {"scheduler": "ddim"}):  # its own one, too
+        assert "starts at timestep 600 of 1000 with 600" in remarks(
+            num_inference_steps=600, **solver
+        )
+
+
+def test_what_a_solver_would_drop_is_refused(toy_family: Toys) -> None:
+    with pytest.raises(GeneratorError, match=r"extra\.eta has no effect with EulerDiscrete"):
+        loaded(toy_family("sd"), scheduler="euler", extra={"eta": 0.5})
+    assert image(loaded(toy_family("sd"), scheduler="ddim", extra={"eta": 0.5})).any()
+    with pytest.raises(GeneratorError, match="cannot make 1001 steps: the network was trained"):
+        loaded(toy_family("sd"), num_inference_steps=1001)
 
 
 def test_only_classes_whose_code_clips_are_said_to_clip() -> None:
