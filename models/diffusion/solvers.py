@@ -8,7 +8,7 @@ import functools
 import inspect
 import os
 import traceback
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +18,10 @@ from gandiff.models.diffusion.conversion import build_scheduler, with_options
 from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.schedulers import check_options, kind_of, solver_class
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.solver_remarks import changed_solver, low_start
 
 # What diffusers raises where a pipeline and a scheduler do not fit each other.
 _MISFITS = (TypeError, ValueError, AssertionError, AttributeError, KeyError, IndexError)
-_FAR = 0.08  # of the training's steps: where a solver starts or ends too far from the noise's level
-_MANY = 0.1  # of them; that few steps are coarse is said of every solver's native point
 
 
 class ChosenSolver:
@@ -38,7 +37,7 @@ class ChosenSolver:
         self.remarks = tuple(remarks)
         self._replaced = replaced
         self._holders = holders(pipe)
-        self._calls = 0
+        self._counts = {"step": 0, "scale_model_input": 0}
 
     @contextlib.contextmanager
     def in_place(self) -> Iterator[None]:
@@ -49,19 +48,15 @@ class ChosenSolver:
         if self.scheduler is None:
             yield
             return
-        step = self.scheduler.step
-
-        @functools.wraps(step)  # pipelines look at its signature
-        def counted(*args: Any, **kwargs: Any) -> Any:
-            self._calls += 1
-            return step(*args, **kwargs)
-
         with contextlib.ExitStack() as places:
-            places.enter_context(replaced(self.scheduler, "step", counted))
+            for name in ("step", "scale_model_input"):
+                if hasattr(self.scheduler, name):
+                    places.enter_context(replaced(self.scheduler, name, self._counted(name)))
             for holder in self._holders:
                 places.enter_context(replaced(holder, "scheduler", self.scheduler))
             try:
                 yield
+                self._check_scaled()
             except _MISFITS as error:
                 if self._replaced and (reason := _misfit(error, self.scheduler)):
                     cls, pipe = type(self.scheduler), type(self._holders[-1])
@@ -71,6 +66,29 @@ class ChosenSolver:
                     ) from error
                 raise
 
+    def _counted(self, name: str) -> Callable[..., Any]:
+        method = getattr(self.scheduler, name)
+
+        @functools.wraps(method)  # pipelines look at its signature
+        def counted(*args: Any, **kwargs: Any) -> Any:
+            self._counts[name] += 1
+            return method(*args, **kwargs)
+
+        return counted
+
+    def _check_scaled(self) -> None:
+        """Refuse a solver that lets x_t grow with the noise where the pipeline's code, written for
+        its own solver, gives that to the network as it is.
+        """
+        grows = float(getattr(self.scheduler, "init_noise_sigma", 1.0)) > 1
+        used = self._counts["step"] > 0
+        if self._replaced and grows and used and not self._counts["scale_model_input"]:
+            cls, pipe = type(self.scheduler), type(self._holders[-1])
+            raise GeneratorError(
+                f"{cls.__name__} cannot drive {pipe.__name__}, whose code does not scale what the "
+                "network is given; use ddim, ddpm or dpmsolver++, or leave scheduler out"
+            )
+
     def used(self) -> dict[str, Any]:
         """Return what the calls so far have used: the class and how many timesteps it made.
 
@@ -79,7 +97,7 @@ class ChosenSolver:
         """
         if self.scheduler is None:
             return {}
-        if self._calls == 0:
+        if not self._counts["step"]:
             if self._replaced:
                 raise GeneratorError(
                     f"the pipeline never called the {type(self.scheduler).__name__} that was put "
@@ -122,9 +140,9 @@ def choose_solver(pipe: Any, settings: DiffusersSettings) -> ChosenSolver:
             "out, or set scheduler: ddim"
         )
     if _try(trial, steps, settings.extra, drive=name is not None):
-        remarks = _starts_low(trial)
+        remarks = low_start(trial)
         if name is not None:
-            remarks = _remarks(name, trial, original) or remarks
+            remarks = changed_solver(name, trial, original) or remarks
     return ChosenSolver(pipe, chosen, replaced, remarks)
 
 
@@ -206,63 +224,6 @@ def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: boo
             f"({scheduler.config.get('prediction_type')}) of this pipeline; use another scheduler"
         )
     return True
-
-
-def _starts_low(scheduler: Any) -> list[str]:
-    """Mind a number of steps that does not divide that of the training: spaced from the beginning,
-    the first one is then far below the noise that it is given. Raises ``GeneratorError`` where
-    so many steps leave nothing of the way.
-    """
-    cls, config = type(scheduler).__name__, scheduler.config
-    if kind_of(cls, config) != "noise":
-        return []
-    total, steps = config.num_train_timesteps, scheduler.num_inference_steps
-    first = float(scheduler.timesteps[0])
-    if steps > total and first < total / 2:
-        raise GeneratorError(
-            f"{cls} cannot make {steps} steps: the network was trained with {total}"
-        )
-    if steps < _MANY * total or first >= (1 - _FAR) * total:
-        return []
-    return [
-        f"{cls} starts at timestep {first:.0f} of {total} with {steps} steps, far below the noise "
-        f"that it is given; use a number of steps that divides {total}, or scheduler_options: "
-        "{timestep_spacing: trailing}"
-    ]
-
-
-def _remarks(name: str, scheduler: Any, original: Any) -> list[str]:
-    """What the reader of a run should know of a solver that took the place of another."""
-    config, lines = scheduler.config, list[str]()
-    cls, total = type(scheduler).__name__, config.num_train_timesteps
-    if kind_of(cls, config) != "noise":
-        return lines
-    steps, first = scheduler.num_inference_steps, float(scheduler.timesteps[0])
-    with contextlib.suppress(Exception):  # the original may not make these steps
-        own = copy.deepcopy(original)
-        own.set_timesteps(steps)
-        if first < float(own.timesteps[0]) - _FAR * total:
-            lines.append(
-                f"{cls} starts at timestep {first:.0f} of {total} with these steps, the pipeline's "
-                f"own scheduler at {float(own.timesteps[0]):.0f}: its images are of another "
-                "brightness; scheduler_options: {timestep_spacing: trailing} starts at the end"
-            )
-    if (
-        name in ("ddim", "pndm")
-        and config.timestep_spacing != "leading"
-        and total - steps * (total // steps) > _FAR * total
-    ):
-        lines.append(
-            f"{cls} steps by {total // steps} of {total} timesteps where {steps} steps are "
-            f"{total / steps:.4g} apart, which leaves noise in the images; use a number of steps "
-            f"that divides {total}"
-        )
-    if name in ("lcm", "tcd") and not type(original).__name__.startswith(("LCM", "TCD")):
-        lines.append(
-            f"{name} is made for models that were distilled for it; of others it draws images that "
-            "differ less from each other than the model's own"
-        )
-    return lines
 
 
 def _drive(scheduler: Any) -> bool:
