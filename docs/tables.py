@@ -6,9 +6,12 @@ import ast
 import dataclasses
 import inspect
 import textwrap
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cells import code, table
+from pipelines import pipeline_tables
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import About
@@ -16,24 +19,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[1]
 _LOGGED = ("loss", "share of pairs", "penalty, gradient norm")  # the rest is measured at ticks
 _NESTED = ("suite", "reference", "timing", "report")
-
-
-def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table; a column of numbers is up to the reader."""
-    lines = [list(head), ["---"] * len(head), *([_cell(text) for text in row] for row in rows)]
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
-
-
-def _cell(text: str) -> str:
-    cell = " ".join(text.split()).replace("|", "\\|")
-    # A tag in the text, such as runs/<name>, is shown and not taken for HTML; code shows it anyway.
-    parts = cell.split("`")
-    parts[::2] = [part.replace("<", "&lt;") for part in parts[::2]]
-    return "`".join(parts)
-
-
-def _code(value: object) -> str:
-    return f"`{value}`"
 
 
 def comparison_tables() -> dict[str, str]:
@@ -55,7 +40,7 @@ def _fields(schema: Mapping[str, Any], leave_out: Sequence[str] = ()) -> str:
     required = schema.get("required", ())
     rows = [
         (
-            _code(name),
+            code(name),
             _kind(field),
             "required" if name in required else _default(field),
             field.get("description", ""),
@@ -71,8 +56,8 @@ def _default(field: Mapping[str, Any]) -> str:
     if default is None or isinstance(default, dict):
         return ""
     if isinstance(default, list):
-        return _code("[" + ", ".join(map(str, default)) + "]")
-    return _code(str(default).lower() if isinstance(default, bool) else default)
+        return code("[" + ", ".join(map(str, default)) + "]")
+    return code(str(default).lower() if isinstance(default, bool) else default)
 
 
 def _kind(field: Mapping[str, Any]) -> str:
@@ -81,7 +66,7 @@ def _kind(field: Mapping[str, Any]) -> str:
         kinds = [_kind(one) for one in field["anyOf"] if one.get("type") != "null"]
         return " or ".join(dict.fromkeys(kinds))
     if "enum" in field:
-        return ", ".join(_code(value) for value in field["enum"])
+        return ", ".join(code(value) for value in field["enum"])
     if "$ref" in field:
         return "mapping"
     if field.get("type") == "array":
@@ -112,7 +97,7 @@ def recipe_table() -> dict[str, str]:
     recipes = [recipe_of(name) for name in RECIPES]
     rows = [
         (
-            _code(field.name),
+            code(field.name),
             *(_number(getattr(recipe, field.name)) for recipe in recipes),
             meanings.get(field.name, ""),
         )
@@ -137,7 +122,7 @@ def command_pages() -> dict[str, str]:
 
 def _called(parameter: Any) -> str:
     is_option = parameter.param_type_name == "option"
-    return _code(", ".join(parameter.opts) if is_option else parameter.name.upper())
+    return code(", ".join(parameter.opts) if is_option else parameter.name.upper())
 
 
 def _commands(words: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -151,7 +136,7 @@ def _given(parameter: Any) -> str:
     if parameter.required:
         return "required"
     nothing = any(parameter.default is one for one in (None, False))
-    return "" if nothing else _code(_number(parameter.default))
+    return "" if nothing else code(_number(parameter.default))
 
 
 def _number(value: object) -> str:
@@ -184,7 +169,7 @@ def name_tables() -> dict[str, str]:
 
     ways = {"resize": encoders.RESIZES, "crop": encoders.CROPS, "alpha": encoders.ALPHAS}
     rows = [
-        (_code(name), _code(first), ", ".join(map(_code, rest)))
+        (code(name), code(first), ", ".join(map(code, rest)))
         for name, (first, *rest) in ways.items()
     ]
     return {
@@ -192,38 +177,6 @@ def name_tables() -> dict[str, str]:
         "encoders": _named("encoder", encoders.encoder_names()),
         "encoder-parameters": table(("parameter", "default", "or"), rows),
     }
-
-
-# Classes of which random-weight toys are held to plain diffusers (tests/models/test_families.py).
-TRIED = (
-    *("AuraFlow", "Bria", "Chroma", "CogView3Plus", "CogView4", "ErnieImage", "Flux", "Flux2"),
-    *("Flux2Klein", "HiDreamImage", "HunyuanDiT", "HunyuanImage", "Ideogram4", "IF"),
-    *("Kandinsky3", "Kandinsky5T2I", "KandinskyV22Combined", "Krea2", "LatentConsistencyModel"),
-    *("LongCatImage", "Lumina", "Lumina2", "NucleusMoEImage", "OvisImage", "PixArtAlpha"),
-    *("PixArtSigma", "PRX", "QwenImage", "Sana", "SanaSprint", "StableCascadeCombined"),
-    *("StableDiffusion", "StableDiffusion3", "StableDiffusionXL", "UnCLIP", "ZImage"),
-)
-
-
-def pipeline_tables() -> dict[str, str]:
-    """What classes of pipelines do without settings, and what a guidance scale means to them."""
-    from gandiff.models.diffusion.families import BY_CLASS, GUIDANCE_OF
-    from gandiff.models.diffusion.signatures import class_defaults
-
-    rows = []
-    for name in sorted(f"{short}Pipeline" for short in TRIED):
-        defaults = class_defaults(name)
-        meaning = GUIDANCE_OF.get(name, "cfg")
-        scale = {"true_cfg": "true_cfg_scale"}.get(meaning, "guidance_scale")
-        family = BY_CLASS[name].family if name in BY_CLASS else "diffusion"
-        numbers = (defaults.get("num_inference_steps"), defaults.get(scale))
-        rows.append((_code(name), family, *map(_plain_number, numbers), _code(meaning)))
-    head = ("class", "family", "steps", "guidance", "meaning of guidance")
-    return {"pipelines": table(head, rows)}
-
-
-def _plain_number(value: object) -> str:
-    return f"{value:g}" if isinstance(value, (int, float)) else "-"
 
 
 def metric_tables() -> dict[str, str]:
@@ -235,8 +188,8 @@ def metric_tables() -> dict[str, str]:
     rows = []
     for name in METRICS:
         metric: Any = metric_class(MetricSpec(name))
-        rows.append((_code(name), metric.about.meaning, _parameters(metric), _better(metric.about)))
-    costs = [(_code(name), about.meaning, _better(about)) for name, about in COSTS.items()]
+        rows.append((code(name), metric.about.meaning, _parameters(metric), _better(metric.about)))
+    costs = [(code(name), about.meaning, _better(about)) for name, about in COSTS.items()]
     return {
         "metrics": table(("metric", "what it says", "parameters", "better"), rows),
         "costs": table(("cost", "what it says", "better"), costs),
@@ -249,7 +202,7 @@ def measurement_tables() -> dict[str, str]:
 
     def rows(at_ticks: bool) -> list[tuple[str, ...]]:
         return [
-            (_code(one.name), one.meaning, one.healthy, ", ".join(one.alarms))
+            (code(one.name), one.meaning, one.healthy, ", ".join(one.alarms))
             for one in MEASUREMENTS.values()
             if (one.panel in _LOGGED) is not at_ticks
         ]
@@ -264,7 +217,7 @@ def measurement_tables() -> dict[str, str]:
 def _parameters(metric: Callable[..., Any]) -> str:
     parameters = inspect.signature(metric).parameters.values()
     return ", ".join(
-        _code(one.name if one.default in (None, "") else f"{one.name}={_number(one.default)}")
+        code(one.name if one.default in (None, "") else f"{one.name}={_number(one.default)}")
         for one in parameters
         if one.kind is one.KEYWORD_ONLY
     )
@@ -277,7 +230,7 @@ def _better(about: About) -> str:
 
 
 def _named(kind: str, names: Mapping[str, str]) -> str:
-    return table((kind, "what it is"), [(_code(name), says) for name, says in names.items()])
+    return table((kind, "what it is"), [(code(name), says) for name, says in names.items()])
 
 
 _ROOMS = ("experiments", "evaluate", "models", "reports", "src/gandiff/common")
@@ -296,7 +249,7 @@ def rooms() -> dict[str, str]:
         says = ast.get_docstring(ast.parse(package.read_text(encoding="utf-8"))) or ""
         files = sorted(path.stem for path in package.parent.glob("*.py") if path != package)
         folder = package.parent.relative_to(ROOT).as_posix()
-        rows.append((_code(f"{folder}/"), says.split("\n\n")[0], " ".join(files)))
+        rows.append((code(f"{folder}/"), says.split("\n\n")[0], " ".join(files)))
     return {"rooms": table(("folder", "what it does", "files"), rows)}
 
 

@@ -112,7 +112,7 @@ def test_what_a_reader_should_know_of_a_solver_is_remarked(toy_family: Toys) -> 
 def test_a_solver_that_scales_where_the_pipeline_does_not_is_refused(
     toy_family: Toys, solver: str
 ) -> None:
-    # Kandinsky 2.2 never calls scale_model_input: images were 21 levels off.
+    # Kandinsky 2.2 never calls scale_model_input: images came out wrong.
     generator = loaded(toy_family("kandinsky-2.2"), scheduler=solver, num_inference_steps=3)
     with pytest.raises(GeneratorError, match="whose code does not scale what the network is"):
         image(generator)
