@@ -1,19 +1,22 @@
-"""The networks of the small latent diffusion model, built from diffusers' own classes.
+"""The networks of the small diffusion model, built from diffusers' own classes.
 
-Together they make a genuine ``StableDiffusionPipeline``: a KL autoencoder that halves the picture
-twice, a CLIP text encoder with a small vocabulary and a U-Net with cross-attention (Rombach et al.
-2022, sections 3.1 to 3.3).
+Together they make a genuine ``StableDiffusionPipeline``: a KL autoencoder, a CLIP text encoder with
+a small vocabulary and a U-Net with cross-attention (Rombach et al. 2022, sections 3.1 to 3.3). In
+pixel space an autoencoder that changes nothing stands in the place of the first.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.models.text import TextEncoder, rename_weights
 
-LATENT_CHANNELS = 4
-FACTOR = 4  # px to a latent cell
+_GROUPS, _HEADS = 8, 4
+# Channels of the autoencoder at full size, at half of it and below: most of its work is at the
+# first, and pictures of flat colour need little there.
+_FIRST, _SECOND, _LATER = 24, 48, 64
 
 
 def _diffusers() -> Any:
@@ -23,48 +26,52 @@ def _diffusers() -> Any:
     return diffusers
 
 
-def build_vae(resolution: int = 32) -> Any:
-    """A fresh autoencoder: 3 x r x r to 4 x r/4 x r/4."""
+def build_vae(resolution: int = 32, factor: int = 2, latent_channels: int = 4) -> Any:
+    """A fresh autoencoder: 3 x r x r to c x r/f x r/f; ``factor`` is a power of two."""
+    widths = (_FIRST, _SECOND, *[_LATER] * factor.bit_length())[: factor.bit_length()]
     return _diffusers().AutoencoderKL(
         in_channels=3,
         out_channels=3,
         sample_size=resolution,
-        latent_channels=LATENT_CHANNELS,
+        latent_channels=latent_channels,
         layers_per_block=1,
-        block_out_channels=(16, 24, 32),
-        norm_num_groups=8,
+        block_out_channels=widths,
+        norm_num_groups=_GROUPS,
         mid_block_add_attention=False,
-        down_block_types=("DownEncoderBlock2D",) * 3,
-        up_block_types=("UpDecoderBlock2D",) * 3,
+        down_block_types=("DownEncoderBlock2D",) * len(widths),
+        up_block_types=("UpDecoderBlock2D",) * len(widths),
     )
 
 
-def build_unet(resolution: int, text_width: int) -> Any:
-    """A fresh denoiser of latents, with cross-attention to the caption's tokens at both sizes."""
+def build_unet(
+    side: int,
+    text_width: int,
+    *,
+    depth: int = 4,
+    widths: Sequence[int] = (32, 64, 96),
+    attention: int = 8,
+) -> Any:
+    """A fresh denoiser of ``depth`` numbers in each of side x side cells.
+
+    Levels of at most ``attention`` cells a side look at themselves and at the caption's tokens, and
+    so does the middle. What the caption says as a whole also goes into the embedding of the noise
+    level, which scales and shifts the features of every block.
+    """
+    looks = [side >> level <= attention for level in range(len(widths))]
     return _diffusers().UNet2DConditionModel(
-        sample_size=resolution // FACTOR,
-        in_channels=LATENT_CHANNELS,
-        out_channels=LATENT_CHANNELS,
+        sample_size=side,
+        in_channels=depth,
+        out_channels=depth,
         layers_per_block=1,
-        norm_num_groups=8,
-        block_out_channels=(48, 64),
+        norm_num_groups=_GROUPS,
+        block_out_channels=tuple(widths),
         cross_attention_dim=text_width,
-        attention_head_dim=4,  # diffusers reads this as the number of heads
-        down_block_types=("CrossAttnDownBlock2D", "CrossAttnDownBlock2D"),
-        up_block_types=("CrossAttnUpBlock2D", "CrossAttnUpBlock2D"),
-    )
-
-
-def build_noise_schedule() -> Any:
-    """The forward process of Stable Diffusion: 1,000 steps, betas linear in their square root."""
-    return _diffusers().DDPMScheduler(
-        num_train_timesteps=1000,
-        beta_start=0.00085,
-        beta_end=0.012,
-        beta_schedule="scaled_linear",
-        clip_sample=False,
-        steps_offset=1,
-        prediction_type="epsilon",
+        attention_head_dim=_HEADS,  # diffusers reads this as the number of heads
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in looks),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in looks[::-1]),
+        resnet_time_scale_shift="scale_shift",
+        addition_embed_type="text",
+        addition_embed_type_num_heads=_HEADS,
     )
 
 
@@ -84,13 +91,9 @@ def centre_latents(vae: Any, mean: Any, std: float) -> None:
     vae.register_to_config(scaling_factor=1.0 / std)
 
 
-def save_pipeline(folder: Path, vae: Any, unet: Any, text: TextEncoder) -> None:
-    """Write a directory that plain diffusers loads as a ``StableDiffusionPipeline``."""
-    diffusers = _diffusers()
-    scheduler = diffusers.DDIMScheduler.from_config(
-        build_noise_schedule().config, set_alpha_to_one=False
-    )
-    pipe = diffusers.StableDiffusionPipeline(
+def build_pipeline(vae: Any, unet: Any, text: TextEncoder, scheduler: Any) -> Any:
+    """A ``StableDiffusionPipeline`` of these parts, which stay the same objects."""
+    return _diffusers().StableDiffusionPipeline(
         vae=vae,
         text_encoder=text.model,
         tokenizer=text.tokenizer,
@@ -100,6 +103,10 @@ def save_pipeline(folder: Path, vae: Any, unet: Any, text: TextEncoder) -> None:
         feature_extractor=None,
         requires_safety_checker=False,
     )
+
+
+def save_pipeline(folder: Path, pipe: Any) -> None:
+    """Write a directory that plain diffusers loads as a ``StableDiffusionPipeline``."""
     from gandiff.models.diffusion.loading import quiet
 
     with quiet():  # it has progress bars of its own

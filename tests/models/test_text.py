@@ -8,13 +8,19 @@ from pathlib import Path
 import pytest
 import torch
 import toys
+from diffusers import DDIMScheduler
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from tokenizers import pre_tokenizers
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.networks import build_unet, build_vae, save_pipeline
+from gandiff.models.diffusion.networks import (
+    build_pipeline,
+    build_unet,
+    build_vae,
+    save_pipeline,
+)
 from gandiff.models.text import TextEncoder, parameter_count
 from gandiff.models.tokenizer import END, START, build_tokenizer
 from gandiff.models.weights import PRETRAINED, shipped_names
@@ -143,7 +149,10 @@ def test_an_incomplete_folder_is_refused(saved: Path, tmp_path: Path, part: str)
 def test_weights_are_saved_under_the_names_that_every_transformers_reads(
     encoder: TextEncoder, saved: Path, tmp_path: Path
 ) -> None:
-    save_pipeline(tmp_path, build_vae(), build_unet(32, 32), encoder)
+    pipe = build_pipeline(
+        build_vae(), build_unet(16, 32), encoder, DDIMScheduler(clip_sample=False, steps_offset=1)
+    )
+    save_pipeline(tmp_path, pipe)
     for folder in (saved, tmp_path, *(PRETRAINED / name for name in shipped_names())):
         names = load_file(folder / "text_encoder" / "model.safetensors")
         assert names

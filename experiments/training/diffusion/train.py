@@ -17,13 +17,15 @@ from gandiff.experiments.training.averaging import Ema, anneal, descend, noise_a
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
 from gandiff.experiments.training.checks import check_request, open_checked
 from gandiff.experiments.training.claim import claim
+from gandiff.experiments.training.diffusion.noise import Noising, build_scheduler
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 from gandiff.experiments.training.text.record import captions_digest, text_summary
 from gandiff.models.diffusion.networks import (
-    build_noise_schedule,
+    build_pipeline,
     build_unet,
     build_vae,
     centre_latents,
@@ -33,8 +35,8 @@ from gandiff.models.text import TextEncoder, parameter_count
 
 VAE_SHARE = 0.25  # of the budget
 CAPTION_DROPOUT = 0.1  # for classifier-free guidance (Ho & Salimans 2022)
-SNR_GAMMA = 5.0  # Hang et al. 2023, equation 8
 CACHED = 60_000  # pictures whose latents are kept; 61 MB at 32 px
+_RECIPE = DiffusionRecipe()
 _WORK = "state"  # checkpoints of the phases, not part of the model
 _PHASES = ("vae", "unet")
 
@@ -46,10 +48,10 @@ def train(request: TrainingRequest) -> Path:
     the request cannot work.
     """
     check_request(request, *(f"{_WORK}/{phase}/{CHECKPOINT}" for phase in _PHASES), CHECKPOINT)
-    if request.resolution < 8 or request.resolution % 8:
-        raise RequestError(
-            f"--resolution {request.resolution}: a diffusion model needs a multiple of 8"
-        )
+    try:
+        fits(_RECIPE, request.resolution)
+    except ValueError as error:
+        raise RequestError(f"--resolution {request.resolution}: {error}") from error
     with claim(request.out, overwrite=True):
         _train_phases(request)
     return request.out
@@ -64,7 +66,7 @@ def _train_phases(request: TrainingRequest) -> None:
             clear_training(request.out / _WORK / phase)
     vae, vae_record = train_vae(request, data)
     unet, unet_record = train_unet(request, data, encoder, vae)
-    save_pipeline(request.out, vae, unet, encoder)
+    save_pipeline(request.out, build_pipeline(vae, unet, encoder, build_scheduler(_RECIPE)))
     unet_record |= data.facts()
     _save_records(request, encoder, vae, unet, vae_record, unet_record)
 
@@ -154,21 +156,18 @@ def cache_latents(vae: Any, data: CaptionedImages, request: TrainingRequest, n: 
 def train_unet(
     request: TrainingRequest, data: CaptionedImages, encoder: TextEncoder, vae: Any
 ) -> tuple[Any, dict[str, Any]]:
-    """Squared error on the noise (Ho et al. 2020, equation 14), weighted by min-SNR."""
+    """Squared error of the velocity, weighted by min-SNR."""
     part = _phase(request, "unet", 1 - VAE_SHARE)
     # No more pictures than there are, nor than the budget allows.
     count = min(CACHED, round(2000 * request.minutes), data.count or CACHED)
     latents = cache_latents(vae, data, request, max(count, request.batch_size))
     torch.manual_seed(request.seed + 1)
-    unet = build_unet(request.resolution, encoder.width).to(request.device)
+    unet = build_unet(request.resolution // _RECIPE.cell, encoder.width).to(request.device)
     optimizer = torch.optim.AdamW(unet.parameters(), lr=1e-3, weight_decay=1e-3)
     ema = Ema(unet, 8000.0)
     state = {"unet": unet, "ema": ema.module, "optimizer": optimizer}
     loop = Loop(part, "denoiser", state, captions_sha256=captions_digest(data))
-    schedule = build_noise_schedule()
-    alphas = schedule.alphas_cumprod
-    snr = alphas / (1 - alphas)
-    weights = (snr.clamp(max=SNR_GAMMA) / snr).to(request.device)
+    noising = Noising(_RECIPE, request.device)
 
     def step() -> tuple[int, dict[str, float]]:
         n = request.batch_size
@@ -181,11 +180,11 @@ def train_unet(
         pairs = zip(chosen.tolist(), dropped.tolist(), strict=True)
         captions = ["" if drop else latents.captions[i] for i, drop in pairs]  # for guidance
         noise = torch.randn(x.shape, generator=draw).to(request.device)
-        t = torch.randint(len(alphas), (n,), generator=draw).to(request.device)
-        noisy = schedule.add_noise(x, noise, t)
+        t = noising.draw(n, draw)
+        noisy = noising.add(x, noise, t)
         guess = unet(noisy, t, encoder_hidden_states=encoder(captions).tokens).sample
-        error = (guess - noise).square().mean((1, 2, 3))
-        loss = (error * weights[t]).mean()
+        error = (guess - noising.target(x, noise, t)).square().mean((1, 2, 3))
+        loss = (error * noising.weights[t]).mean()
         descend(optimizer, loss, clip=unet.parameters())
         ema.update(unet, n, loop.progress.images + n)
         return n, {"loss": float(loss.detach()), "mse": float(error.detach().mean())}
@@ -220,7 +219,7 @@ def _save_records(
         f"{parameter_count(vae):,} in the\n"
         f"autoencoder (mean PSNR of reconstructions {psnr:.1f} dB) and "
         f"{parameter_count(encoder.model):,} in the text encoder.\n"
-        "The U-Net predicts the noise; the loss is its squared error with min-SNR weights."
+        "The U-Net predicts the velocity; the loss is its squared error with min-SNR weights."
     )
     card = generator_card(request.out.name, summary, record, PIPELINE_USE)
     write_card(request.out, card)

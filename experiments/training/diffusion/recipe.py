@@ -1,0 +1,174 @@
+"""The numbers of a diffusion model's training, and the named recipes to start from."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from annotated_types import Ge, Gt, Interval, Lt
+
+from gandiff.common.validation import settings_class
+
+Positive = Annotated[float, Gt(0)]
+Weight = Annotated[float, Ge(0)]
+Fraction = Annotated[float, Ge(0), Lt(1)]
+Channels = Annotated[int, Interval(ge=8)]
+Space = Literal["latent", "pixel"]
+Prediction = Literal["epsilon", "v", "flow"]
+Schedule = Literal["linear", "scaled_linear", "cosine", "zero_terminal", "straight"]
+Solver = Literal["ddim", "euler", "dpmsolver++", "unipc"]
+Timesteps = Literal["uniform", "logit-normal"]
+ENDS: Final = {name: f"{name}_end" for name in ("autoencoder_lr", "lr")}
+
+_CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
+    "latent": (32, 64, 96),
+    # One level more, so that attention is at 8 and 4 px, too; as many parameters as the other.
+    "pixel": (24, 48, 72, 88),
+}
+_GROUP = 8  # channels are normalised in so many groups
+
+
+@settings_class
+class DiffusionRecipe:
+    """How autoencoder and denoiser are trained; raises ``SettingError`` for what cannot work.
+
+    The autoencoder gets ``autoencoder_share`` of the budget. Then the pictures are encoded once and
+    the denoiser learns among their latents; in pixel space it learns among the pictures themselves.
+    """
+
+    space: Space = "latent"
+    """What is denoised: `latent`, the cells of an autoencoder, or `pixel`; `--space` sets it."""
+    factor: Annotated[int, Ge(1)] = 2
+    """Side of a latent cell in px: a power of two that divides the resolution."""
+    latent_channels: Annotated[int, Ge(1)] = 4
+    """Numbers in a latent cell."""
+    autoencoder_share: Annotated[float, Gt(0), Lt(1)] = 0.15
+    """Fraction of the budget that the autoencoder gets; nothing in pixel space."""
+    autoencoder_lr: Positive = 2e-3
+    """Learning rate of the autoencoder at the start, ..."""
+    autoencoder_lr_end: Positive = 5e-5
+    """... and at the end; a cosine lies between."""
+    kl: Weight = 1e-5
+    """Weight of the pull of latents to the unit Gaussian."""
+    absolute: Weight = 0.5
+    """Weight of the absolute error of reconstructions beside the squared one."""
+    cached_images: Annotated[int, Ge(1)] = 60_000
+    """Pictures that are encoded once and learned from, at most, where data are endless."""
+    channels: tuple[Channels, ...] | None = None
+    """Channels of the U-Net's levels, multiples of 8, each level at half the side of the one
+    before: 32,64,96 if omitted, or 24,48,72,88 in pixel space, which is as many parameters.
+    """
+    attention: Annotated[int, Ge(1)] = 8
+    """Levels whose side is at most so many cells look at the caption and at themselves."""
+    prediction: Prediction = "v"
+    """What the U-Net predicts: the noise (`epsilon`), the velocity of the angle between picture
+    and noise (`v`, Salimans & Ho 2022), or that of straight lines (`flow`, Lipman et al. 2023).
+    """
+    schedule: Schedule = "cosine"
+    """How signal turns into noise: `linear`, `scaled_linear` (Stable Diffusion's), `cosine`,
+    `zero_terminal` (scaled_linear, stretched to end in pure noise: Lin et al. 2024), or
+    `straight`, which is that of `flow`.
+    """
+    min_snr: Weight = 5.0
+    """The error in the picture is weighted by the signal-to-noise ratio, by this at most (min-SNR,
+    Hang et al. 2023); 0 leaves errors of the prediction as they are.
+    """
+    timesteps: Timesteps = "uniform"
+    """Density of the noise levels that are trained: `uniform`, or `logit-normal` (Esser et al.
+    2024), which has more in the middle.
+    """
+    lr: Positive = 1.5e-3
+    """Learning rate of AdamW at the start, ..."""
+    lr_end: Positive = 3e-5
+    """... and at the end; a cosine lies between."""
+    betas: tuple[Fraction, Fraction] = (0.9, 0.999)
+    """Of AdamW, for both networks."""
+    weight_decay: Weight = 1e-3
+    """Of AdamW, for the denoiser."""
+    caption_dropout: Fraction = 0.1
+    """Fraction of captions that are emptied, for classifier-free guidance (Ho & Salimans 2022)."""
+    ema_halflife_images: Positive = 8000.0
+    """After so many images a weight counts half in the average that is measured and saved."""
+    train_text: Weight = 0.0
+    """The text encoder is trained along at this times `lr`; 0 leaves it as it is."""
+    solver: Solver = "dpmsolver++"
+    """What samples at ticks, and with the saved pipeline."""
+    sampling_steps: Annotated[int, Interval(ge=1, le=1000)] = 10
+    """Steps of the solver at ticks."""
+    guidance: Weight = 2.0
+    """Guidance scale at ticks; 1 is none."""
+
+    def __post_init__(self) -> None:
+        """Check what numbers must be to each other."""
+        if self.factor & (self.factor - 1):
+            raise ValueError(f"factor must be a power of two, got {self.factor}")
+        if any(width % _GROUP for width in self.channels or ()):
+            raise ValueError(
+                f"channels must be multiples of {_GROUP}, got {','.join(map(str, self.widths))}"
+            )
+        if self.channels == ():
+            raise ValueError("channels must name one level at least")
+        if (self.prediction == "flow") != (self.schedule == "straight"):
+            raise ValueError(
+                f"prediction={self.prediction} does not go with schedule={self.schedule}: flow is "
+                "along straight lines, and they have no other prediction; set both"
+            )
+        if self.prediction == "epsilon" and self.schedule == "zero_terminal":
+            raise ValueError(
+                "prediction=epsilon does not go with schedule=zero_terminal: its last step holds "
+                "nothing of the picture, which cannot be computed from the noise there; use "
+                "prediction=v, or another schedule"
+            )
+        if self.prediction == "flow" and self.solver not in ("dpmsolver++", "unipc"):
+            raise ValueError(
+                f"solver={self.solver} does not go with prediction=flow; use dpmsolver++ or unipc"
+            )
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """Channels of the U-Net's levels."""
+        return _CHANNELS[self.space] if self.channels is None else self.channels
+
+    @property
+    def cell(self) -> int:
+        """Side of what is denoised, in px to a cell."""
+        return 1 if self.space == "pixel" else self.factor
+
+    @property
+    def depth(self) -> int:
+        """Numbers in a cell of what is denoised."""
+        return 3 if self.space == "pixel" else self.latent_channels
+
+
+# Changes to the defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Lipman et al. 2023 with the density of Esser et al. 2024, section 3.1.
+    "flow": {
+        "prediction": "flow",
+        "schedule": "straight",
+        "timesteps": "logit-normal",
+        "min_snr": 0.0,
+    },
+    # Stable Diffusion's (Rombach et al. 2022) with min-SNR weights.
+    "epsilon": {"prediction": "epsilon", "schedule": "scaled_linear"},
+    "pixel": {"space": "pixel"},
+}
+
+
+def fits(recipe: DiffusionRecipe, resolution: int) -> None:
+    """Raise ``ValueError`` if the recipe cannot make pictures of this size."""
+    if resolution < 8 or resolution % 8:
+        raise ValueError("a diffusion model needs a multiple of 8")
+    if resolution % recipe.cell:
+        raise ValueError(f"factor={recipe.factor} does not divide it; set a power of two that does")
+    side, levels = resolution // recipe.cell, len(recipe.widths)
+    lowest = side >> (levels - 1)
+    if lowest == 0:
+        raise ValueError(
+            f"{levels} levels of channels halve {side} cells a side too often; set fewer channels, "
+            "or a smaller factor"
+        )
+    if lowest == 1 and recipe.widths[-1] == _GROUP:  # normalised, one number says nothing
+        raise ValueError(
+            f"the last level has one cell, so it must have {2 * _GROUP} channels at least"
+        )
