@@ -264,7 +264,7 @@ def test_a_sweep_goes_on_once_a_trial_has_begun(
         trial = dataclasses.replace(request, out=request.out / "gamma=2")
         training(KeyboardInterrupt(), saves=begun)(trial)
 
-    monkeypatch.setattr("gandiff.experiments.training.gan.sweep.sweep_recipes", sweep)
+    monkeypatch.setattr("gandiff.experiments.training.sweep.sweep_recipes", sweep)
     assert main(["train", "gan", "--sweep", "gamma=1,2"]) == 130
     resume = " --resume" if begun else ""
     said = capsys.readouterr().err

@@ -179,9 +179,9 @@ def _sweep(
     as_json: bool,
 ) -> None:
     """Train several values; what is not finished is trained again without a question."""
-    from gandiff.experiments.training.gan.sweep import read_sweep, sweep_recipes
+    from gandiff.experiments.training.sweep import read_sweep, sweep_recipes
 
-    name, values = read_sweep(sweep)
+    name, values = read_sweep(GanRecipe, sweep)
     trials = [f"{name}={value}" for value in values]
     with _claimed("gan", given, trials) as request:
         leaves_checkpoints([request.out / trial / "checkpoint.pt" for trial in trials])

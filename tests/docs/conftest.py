@@ -14,7 +14,7 @@ import pages
 import pytest
 import toys
 
-from gandiff.experiments.training.gan import monitor_scenes
+from gandiff.experiments.training.monitors import scenes as monitor_scenes
 
 sys.path.append(str(Path(__file__).parent))  # for "import small"
 

@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from gandiff.experiments.training.diffusion import train as diffusion
-from gandiff.experiments.training.gan import monitor_scenes as gan_watch_scenes
 from gandiff.experiments.training.judges import scene_clip
 from gandiff.experiments.training.judges import train as judges
+from gandiff.experiments.training.monitors import scenes as scene_monitor
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 
@@ -25,7 +25,7 @@ def little_to_check(pictures: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (text, scene_clip):
             patch.setattr(module, "_CAPTIONS", 500)
-        patch.setattr(gan_watch_scenes, "_PROMPTS", pictures)
+        patch.setattr(scene_monitor, "_PROMPTS", pictures)
         checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
         for module, name in (*checks, (diffusion, "check_vae")):
             patch.setattr(module, name, functools.partial(getattr(module, name), n=pictures))

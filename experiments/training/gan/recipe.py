@@ -2,31 +2,53 @@
 
 from __future__ import annotations
 
-import dataclasses
-from collections.abc import Container, Mapping, Sequence
-from typing import Annotated, Any, Final, Literal
+import functools
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import Ge, Gt, Lt
 
-from gandiff.common.errors import RequestError
-from gandiff.common.names import did_you_mean
-from gandiff.common.renamed import RECIPE_FIELDS
-from gandiff.common.validation import read_assignments, read_value, settings_class
+from gandiff.common.validation import settings_class
+from gandiff.experiments.training import recipes
 
 Loss = Literal["relativistic", "non-saturating"]
 Positive = Annotated[float, Gt(0)]
 Weight = Annotated[float, Ge(0)]
 Fraction = Annotated[float, Ge(0), Lt(1)]
-ENDS: Final = {name: f"{name}_end" for name in ("d_warmup_lr", "lr", "gamma", "energy")}
+
+_PLAIN: dict[str, Any] = dict.fromkeys(
+    ("d_warmup", "g_warmup", "energy", "energy_end", "caption_dropout"), 0.0
+)
+_PLAIN["g_lr_scale"] = 1.0
+
+# Changes to the defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Huang et al. 2024, as they write it: both penalties at every step.
+    "relativistic": {"penalty_interval": 1, "lr": 2e-3, **_PLAIN},
+    # Karras et al. 2020, with mismatched captions: lazy R1, minibatch deviation.
+    "non-saturating": {
+        "loss": "non-saturating",
+        "lr": 2.5e-3,
+        "penalty_interval": 16,
+        "gamma": 0.01,
+        "gamma_end": 0.01,
+        "minibatch_std": True,
+        **_PLAIN,
+    },
+}
 
 
 @settings_class
-class GanRecipe:
+class GanRecipe(recipes.Recipe):
     """How both networks are trained; raises ``SettingError`` for numbers that cannot work.
 
     A training has three phases: for a fraction ``d_warmup`` of the budget only the discriminator
     is trained, for a fraction ``g_warmup`` the generator alone, then both compete by ``loss``.
     """
+
+    family: ClassVar[str] = "gan"
+    named: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
 
     loss: Loss = "relativistic"
     """What the networks compete by: `relativistic` or `non-saturating`."""
@@ -103,82 +125,6 @@ class GanRecipe:
         return self.energy > 0 or self.energy_end > 0
 
 
-_PLAIN: dict[str, Any] = dict.fromkeys(
-    ("d_warmup", "g_warmup", "energy", "energy_end", "caption_dropout"), 0.0
-)
-_PLAIN["g_lr_scale"] = 1.0
-
-# Changes to the defaults.
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    # Huang et al. 2024, as they write it: both penalties at every step.
-    "relativistic": {"penalty_interval": 1, "lr": 2e-3, **_PLAIN},
-    # Karras et al. 2020, with mismatched captions: lazy R1, minibatch deviation.
-    "non-saturating": {
-        "loss": "non-saturating",
-        "lr": 2.5e-3,
-        "penalty_interval": 16,
-        "gamma": 0.01,
-        "gamma_end": 0.01,
-        "minibatch_std": True,
-        **_PLAIN,
-    },
-}
-
-
-def recipe_of(name: str = "default", **changes: object) -> GanRecipe:
-    """A named recipe with some numbers changed, as ``changed`` does; None changes nothing.
-
-    Raises ``RequestError`` for an unknown name and for numbers that cannot work.
-    """
-    if name not in RECIPES:
-        raise RequestError(f"unknown recipe {name!r}{did_you_mean(name, RECIPES)}")
-    return changed(GanRecipe(**RECIPES[name]), changes)
-
-
-def changed(
-    recipe: GanRecipe, changes: Mapping[str, object], fixed: Container[str] = ()
-) -> GanRecipe:
-    """A recipe with some numbers changed; None changes nothing.
-
-    ``d_warmup_lr``, ``lr``, ``gamma`` and ``energy`` are where a schedule starts; its end
-    (``lr_end`` and so on) is scaled by the same factor unless it is among the changes, or named in
-    ``fixed``. Where both were 0 the end becomes the new start, where the start alone was, the end
-    stays. Raises ``RequestError`` for unknown names and for numbers that cannot work.
-    """
-    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-    for key in given:
-        _refuse_unknown(key)
-    for name, end in ENDS.items():
-        if name in given and end not in given and end not in fixed:
-            start, last = getattr(recipe, name), getattr(recipe, end)
-            given[end] = _scaled(last, start, given[name])
-    return dataclasses.replace(recipe, **given)
-
-
-def _scaled(end: float, start: float, new: float) -> float:
-    if start:
-        return end if new == start else new * (end / start)
-    return end or new
-
-
-def _refuse_unknown(name: str) -> None:
-    if name in RECIPE_FIELDS:
-        raise RequestError(f"{name} is now {RECIPE_FIELDS[name]}; use that name")
-    known = [field.name for field in dataclasses.fields(GanRecipe)]
-    if name not in known:
-        raise RequestError(f"a recipe has no field {name!r}{did_you_mean(name, known)}")
-
-
-def read_numbers(assignments: Sequence[str]) -> dict[str, Any]:
-    """``gamma=0.5`` and the like, by the type that the field has."""
-    for assignment in assignments:
-        if "=" in assignment:
-            _refuse_unknown(assignment.partition("=")[0].strip())
-    return read_assignments(GanRecipe, assignments)
-
-
-def read_number(name: str, value: str) -> Any:
-    """One field's value from text; raises ``SettingError`` for a value of another type."""
-    _refuse_unknown(name)
-    return read_value(GanRecipe, name, value)
+ENDS: Final = recipes.schedule_ends(GanRecipe)
+recipe_of = functools.partial(recipes.recipe_of, GanRecipe)
+read_numbers = functools.partial(recipes.read_numbers, GanRecipe)

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from gandiff.common.errors import RequestError
 from gandiff.common.lock import HOLDER, LOCK
 from gandiff.experiments.cli import main
+from gandiff.experiments.training import sweep
 from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training, write_checkpoint
 from gandiff.experiments.training.claim import claim, is_training
-from gandiff.experiments.training.gan import sweep
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 

@@ -24,6 +24,7 @@ from gandiff.experiments.training.checks import (
 )
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.generators.ticks import no_tick
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import chosen_device
 
@@ -239,7 +240,7 @@ def test_of_several_processes_the_first_alone_measures_and_reads(
             gan.train_networks(asked, Ranks(rank, 2), GanRecipe())
         assert len(measured) == watches
     with pytest.raises(AssertionError, match="only the first process measures"):
-        gan._no_tick()
+        no_tick()
 
 
 def test_the_others_learn_that_the_first_failed(

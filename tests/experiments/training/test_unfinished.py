@@ -134,7 +134,7 @@ def test_the_command_refuses_unless_it_goes_on(
     nothing = types.SimpleNamespace(text="")
     monkeypatch.setattr(gan, "train", lambda *_: None)
     monkeypatch.setattr(
-        "gandiff.experiments.training.gan.sweep.sweep_recipes", lambda *_, **__: nothing
+        "gandiff.experiments.training.sweep.sweep_recipes", lambda *_, **__: nothing
     )
     save(Path("out"), 412_000)
     save(Path("out/gamma=1"), 412_000)

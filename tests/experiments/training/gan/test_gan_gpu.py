@@ -10,9 +10,10 @@ import pytest
 import torch
 from gan_helpers import RECIPE, SMALL_STEPS, run, states, trainer
 
-from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan.train import Ticks, open_monitor
+from gandiff.experiments.training.generators import saving
+from gandiff.experiments.training.generators.ticks import Ticks
+from gandiff.experiments.training.monitors.choice import open_monitor
 
 pytestmark = pytest.mark.gpu
 
@@ -30,7 +31,7 @@ TRIED = {
 def test_it_trains_and_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, dtype: Any
 ) -> None:
-    monkeypatch.setattr(gan, "text_summary", lambda _: {})
+    monkeypatch.setattr(saving, "text_summary", lambda _: {})
     asked: dict[str, Any] = {"device": "cuda", "dtype": dtype}
     one = trainer(tmp_path, TRIED[name], **asked)
     losses = run(one, 6)

@@ -12,10 +12,10 @@ from jaxtyping import UInt8
 from training_helpers import request
 
 from gandiff.experiments.data.captioned import FileImages
-from gandiff.experiments.training.gan import inspect as gan_inspect
-from gandiff.experiments.training.gan.inspect import nearest_neighbours
-from gandiff.experiments.training.gan.monitor import Monitor
 from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.generators import neighbours
+from gandiff.experiments.training.generators.neighbours import nearest_neighbours
+from gandiff.experiments.training.monitors.base import Monitor
 
 COUNT = 19
 
@@ -26,9 +26,7 @@ class Twice(Monitor):
     def __init__(self) -> None:
         self.captions, self.per_prompt = ["a star", "a ring"], 1
 
-    def measure(
-        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
-    ) -> tuple[float, dict[str, float]]:
+    def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         return 0.0, {}
 
 
@@ -45,13 +43,13 @@ def photos(tmp_path: Path) -> FileImages:
 def seen(monkeypatch: pytest.MonkeyPatch) -> list[UInt8[np.ndarray, "n h w 3"]]:
     """Whatever is made into thumbnails: pictures that were painted, then those searched."""
     found: list[UInt8[np.ndarray, "n h w 3"]] = []
-    usual = gan_inspect.thumbnails
+    usual = neighbours.thumbnails
 
     def noted(pictures: UInt8[np.ndarray, "n h w 3"]) -> np.ndarray:
         found.append(pictures)
         return usual(pictures)
 
-    monkeypatch.setattr(gan_inspect, "thumbnails", noted)
+    monkeypatch.setattr(neighbours, "thumbnails", noted)
     return found
 
 
@@ -72,7 +70,7 @@ def test_each_picture_of_a_folder_is_searched_once(
 def test_of_an_endless_stream_the_latest_are_searched(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seen: list[np.ndarray]
 ) -> None:
-    monkeypatch.setattr(gan_inspect, "_SEARCHED", 12)
+    monkeypatch.setattr(neighbours, "_SEARCHED", 12)
     one = trainer(tmp_path)
     one.loop.progress.images = 40
     facts, _ = nearest_neighbours(one, Twice())

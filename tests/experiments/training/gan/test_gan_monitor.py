@@ -20,18 +20,16 @@ from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
-from gandiff.experiments.training.gan import monitor as monitor_module
-from gandiff.experiments.training.gan import monitor_scenes
-from gandiff.experiments.training.gan import train as gan
-from gandiff.experiments.training.gan.monitor import Monitor, discriminator_facts, grid, sample
-from gandiff.experiments.training.gan.monitor_files import FileMonitor
-from gandiff.experiments.training.gan.monitor_scenes import SceneMonitor
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan.train import Ticks
 from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.updates import Phase
+from gandiff.experiments.training.generators import sampling, saving
+from gandiff.experiments.training.generators.ticks import Ticks, grid
+from gandiff.experiments.training.monitors import scenes as monitor_scenes
+from gandiff.experiments.training.monitors.base import SEED, Monitor
+from gandiff.experiments.training.monitors.files import FileMonitor
+from gandiff.experiments.training.monitors.scenes import SceneMonitor
 from gandiff.models.gan.layers import GROUP
-
-NOBODY = object.__new__(GanTrainer)  # these measurements do not ask the trainer
 
 
 @pytest.fixture
@@ -50,7 +48,7 @@ def right(monitor: SceneMonitor, seed: int = 1000) -> UInt8[np.ndarray, "n 32 32
 
 
 def test_real_scenes_are_as_good_as_can_be(scenes: SceneMonitor) -> None:
-    score, found = scenes.measure(NOBODY, right(scenes))
+    score, found = scenes.measure(right(scenes))
     assert found["all"] >= 0.99
     assert found["held_out_all"] >= 0.95
     assert found["diversity"] == pytest.approx(1, abs=0.07)
@@ -63,7 +61,7 @@ def test_real_scenes_are_as_good_as_can_be(scenes: SceneMonitor) -> None:
 def test_one_picture_for_each_prompt_is_found_out(scenes: SceneMonitor) -> None:
     pictures = right(scenes)
     repeated = np.repeat(pictures[:: scenes.per_prompt], scenes.per_prompt, 0)
-    good, bad = scenes.measure(NOBODY, pictures), scenes.measure(NOBODY, repeated)
+    good, bad = scenes.measure(pictures), scenes.measure(repeated)
     assert bad[1]["all"] >= 0.98
     assert bad[1]["diversity"] == pytest.approx(0, abs=1e-3)
     assert bad[1]["unstated_coverage"] < 0.1
@@ -72,10 +70,10 @@ def test_one_picture_for_each_prompt_is_found_out(scenes: SceneMonitor) -> None:
 
 def test_pictures_of_other_prompts_are_wrong(scenes: SceneMonitor) -> None:
     pictures = right(scenes)
-    score, found = scenes.measure(NOBODY, np.roll(pictures, scenes.per_prompt, 0))
+    score, found = scenes.measure(np.roll(pictures, scenes.per_prompt, 0))
     assert found["all"] < 0.2
     assert score < 0.2
-    assert found["fd"] == pytest.approx(scenes.measure(NOBODY, pictures)[1]["fd"])
+    assert found["fd"] == pytest.approx(scenes.measure(pictures)[1]["fd"])
 
 
 def folder(path: Path, count: int, *, same: bool = False) -> FileImages:
@@ -92,12 +90,12 @@ def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
     data = folder(tmp_path / "photos", 32)
     monitor = FileMonitor(data, None)
     pictures = data.batch(0, 32).images
-    score, found = monitor.measure(NOBODY, pictures)
+    score, found = monitor.measure(pictures)
     assert found["fd"] == pytest.approx(0, abs=1e-3)
     assert score == -found["fd"]
     assert min(found["precision"], found["recall"], found["coverage"]) > 0.9
     alike = np.repeat(pictures[:8], monitor.per_prompt, 0)
-    worse, other = monitor.measure(NOBODY, alike)
+    worse, other = monitor.measure(alike)
     assert other["variation"] == pytest.approx(0, abs=1e-3)
     assert worse < score
 
@@ -105,7 +103,7 @@ def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
 def test_pictures_that_are_all_the_same_have_no_variation_to_compare_with(tmp_path: Path) -> None:
     data = folder(tmp_path / "photos", 20, same=True)
     pictures = data.batch(0, 20).images
-    assert "variation" not in FileMonitor(data, None).measure(NOBODY, pictures)[1]
+    assert "variation" not in FileMonitor(data, None).measure(pictures)[1]
 
 
 def test_one_picture_cannot_be_measured_against(tmp_path: Path) -> None:
@@ -120,7 +118,7 @@ def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
     """Real pictures that were seen get 4 and fakes 1, up to a number for each caption."""
     one = trainer(tmp_path)
     unseen = one.data.held_out(256)
-    made = {sample(one, some, monitor_module._SEED + 1).tobytes() for some in captions(one)}
+    made = {one.sample(some, SEED + 1).tobytes() for some in captions(one)}
 
     def logits(_: Any, images: np.ndarray, captions: list[str]) -> torch.Tensor:
         free = torch.tensor([float(len(caption)) for caption in captions])
@@ -128,8 +126,9 @@ def test_r_v_is_the_share_of_the_gap_that_unseen_pictures_lose(
             return free + 1
         return free + (held if images.tobytes() == unseen.images.tobytes() else 4.0)
 
-    monkeypatch.setattr(monitor_module, "_logits", logits)
-    found = discriminator_facts(one)
+    monkeypatch.setattr(GanTrainer, "_logits", logits)
+    one.phase.now = Phase.ADVERSARIAL
+    found = one.tick_facts()
     assert found["r_v"] == pytest.approx(r_v, abs=1e-5)
     assert found["p_held_out_above_fake"] == float(held > 1)
 
@@ -148,10 +147,11 @@ def test_r_v_compares_whole_groups_of_minibatch_deviation(
         return features(self, images)
 
     monkeypatch.setattr(type(one.d), "features", spy)
-    assert discriminator_facts(one).keys() == {"r_v", "p_held_out_above_fake"}
+    one.phase.now = Phase.ADVERSARIAL
+    assert one.tick_facts().keys() == {"r_v", "p_held_out_above_fake"}
     assert sizes
     assert all(size % GROUP == 0 for size in sizes)
-    assert all(size % GROUP == 0 for size in (monitor_module._CHUNK, monitor_module._LIGHTER))
+    assert all(size % GROUP == 0 for size in (sampling.CHUNK, sampling.LIGHTER))
 
 
 def test_there_is_no_r_v_before_the_competition(tmp_path: Path) -> None:
@@ -199,9 +199,7 @@ class Sorted(Monitor):
         self.captions, self.per_prompt, self.score = ["a star", "a ring"], 1, 0.0
         self.facts = facts
 
-    def measure(
-        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
-    ) -> tuple[float, dict[str, float]]:
+    def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         self.score += 1
         return self.score, self.facts(self.score)
 
@@ -210,7 +208,7 @@ def test_a_tick_says_what_it_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     one = trainer(tmp_path, quiet=False, ticks=2)
-    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    monkeypatch.setattr(GanTrainer, "save", lambda *_, **__: None)
     one.loop.run(one.step, Ticks(one, Sorted()))
     said = capsys.readouterr().err
     assert "GAN: measured 1 of 2: fd 12.3, recall 0.5" in said
@@ -222,7 +220,7 @@ def test_grids_of_ticks_that_are_close_have_names_of_their_own(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = trainer(tmp_path, ticks=8)
-    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    monkeypatch.setattr(GanTrainer, "save", lambda *_, **__: None)
     one.loop.run(one.step, Ticks(one, Sorted()))
     names = sorted(path.name for path in (tmp_path / "samples").glob("kimg-*.png"))
     assert names == [f"kimg-000000.{images:03d}.png" for images in range(4, 33, 4)]
@@ -232,7 +230,7 @@ def test_the_best_model_has_a_card_of_its_own_tick(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one = trainer(tmp_path / "stars", ticks=2)
-    monkeypatch.setattr(gan, "text_summary", lambda _: {})
+    monkeypatch.setattr(saving, "text_summary", lambda _: {})
     one.loop.run(one.step, Ticks(one, Sorted(lambda score: {"fd": 100 - score})))
     card = (tmp_path / "stars" / "best" / "README.md").read_text()
     assert "# stars at its best tick\n" in card
@@ -248,11 +246,11 @@ def test_an_alarm_that_nobody_heard_rings_after_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What went wrong between the last tick and the interruption was not told yet."""
-    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    monkeypatch.setattr(GanTrainer, "save", lambda *_, **__: None)
 
     one = trainer(tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(gan, "alarms", lambda *_: [])
+        patch.setattr(GanTrainer, "alarms", lambda *_: [])
         one.loop.run(one.step, Ticks(one, alike()))
     assert one.loop.events == []
     other = trainer(tmp_path, kimg=0.064, resume=True)
@@ -263,7 +261,7 @@ def test_an_alarm_that_nobody_heard_rings_after_resume(
 def test_an_alarm_that_rang_does_not_ring_again_on_resume(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(gan, "save", lambda *_, **__: None)
+    monkeypatch.setattr(GanTrainer, "save", lambda *_, **__: None)
 
     one = trainer(tmp_path)
     one.loop.run(one.step, Ticks(one, alike()))
@@ -305,7 +303,7 @@ def test_pictures_are_made_in_pieces_that_fit_and_captions_read_once(
     monkeypatch.setattr(type(light.g), "forward", spy)
     monkeypatch.setattr(type(light.encoder), "encode", reading)
     light.ema.module.load_state_dict(usual.ema.module.state_dict())
-    pictures = [sample(one, texts).astype(int) for one in (usual, light)]
+    pictures = [one.sample(texts).astype(int) for one in (usual, light)]
     assert sizes == [16, 2, 4, 4, 4, 4, 2]
     assert np.abs(pictures[0] - pictures[1]).max() <= 1
     assert all(len(set(some)) == len(some) for some in read)
@@ -316,8 +314,8 @@ def test_a_full_disk_at_a_tick_keeps_the_best_model(
 ) -> None:
     one = trainer(tmp_path)
     best = tmp_path / "best"
-    monkeypatch.setattr(gan, "text_summary", lambda _: {})
-    gan.save(best, one)
+    monkeypatch.setattr(saving, "text_summary", lambda _: {})
+    one.save(best)
     before = {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()}
     assert {"model.safetensors", "config.json", "training.json"} <= before.keys()
     torch.nn.init.zeros_(one.ema.module.start.weight)
@@ -330,9 +328,9 @@ def test_a_full_disk_at_a_tick_keeps_the_best_model(
     with monkeypatch.context() as patch:
         patch.setattr(files, "open", Full, raising=False)
         with pytest.raises(OSError, match="No space left"):
-            gan.save(best, one)
+            one.save(best)
     assert {path.name: path.read_bytes() for path in best.iterdir() if path.is_file()} == before
-    gan.save(best, one)
+    one.save(best)
     assert (best / "model.safetensors").read_bytes() != before["model.safetensors"]
 
 
@@ -348,9 +346,9 @@ def test_a_text_encoder_has_its_name_once_it_is_whole(
     with monkeypatch.context() as patch:
         patch.setattr(type(one.encoder), "save_pretrained", broken)
         with pytest.raises(OSError, match="No space left"):
-            gan._save_text(tmp_path, one.encoder)
+            saving.save_text(tmp_path, one.encoder)
     assert not (tmp_path / "text_encoder").exists()
-    gan._save_text(tmp_path, one.encoder)
+    saving.save_text(tmp_path, one.encoder)
     assert (tmp_path / "text_encoder" / "model.safetensors").is_file()
     assert (tmp_path / "tokenizer").is_dir()
     assert not list(tmp_path.glob(".text-*"))

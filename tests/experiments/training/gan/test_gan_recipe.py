@@ -16,10 +16,10 @@ from gandiff.experiments.training.gan.recipe import (
     ENDS,
     RECIPES,
     GanRecipe,
-    changed,
     read_numbers,
     recipe_of,
 )
+from gandiff.experiments.training.recipes import changed
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

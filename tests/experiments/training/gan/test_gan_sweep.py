@@ -18,9 +18,9 @@ from gandiff.experiments.cli import main
 from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
-from gandiff.experiments.training.gan.sweep import Sweep, read_sweep, sweep_recipes
 from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.sweep import Sweep, read_sweep, sweep_recipes
 from gandiff.experiments.training.text.record import captions_digest
 
 VALUES = ["0.25", "1", "4"]
@@ -58,8 +58,8 @@ def test_values_that_cannot_work_are_refused_before_training(
     tmp_path: Path, training: FakeTraining
 ) -> None:
     with pytest.raises(RequestError, match=r"loss: must be one of .*, got 'hinge'"):
-        read_sweep("loss=relativistic,hinge")
-    name, values = read_sweep("d_warmup=0.1,0.95")
+        read_sweep(GanRecipe, "loss=relativistic,hinge")
+    name, values = read_sweep(GanRecipe, "d_warmup=0.1,0.95")
     with pytest.raises(RequestError, match="must leave a part of the budget"):
         sweep_recipes(request(tmp_path), GanRecipe(), name, values)
     assert training.calls == []
@@ -76,7 +76,7 @@ def test_less_than_two_different_values_are_no_sweep(
 
 
 def test_equal_values_are_tried_once() -> None:
-    assert read_sweep("gamma=1, 1.0,4,04") == ("gamma", ["1", "4"])
+    assert read_sweep(GanRecipe, "gamma=1, 1.0,4,04") == ("gamma", ["1", "4"])
 
 
 def test_a_trial_that_diverges_loses_and_is_not_repeated(
@@ -328,10 +328,10 @@ def small_sweep(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrainingRequ
     """A request for real trainings of three steps, whose text encoder is there."""
     from gan_helpers import encoder
 
-    from gandiff.experiments.training.gan import monitor_files as gan_watch_files
+    from gandiff.experiments.training.monitors import files as file_monitor
     from gandiff.experiments.training.records import write_json
 
-    monkeypatch.setattr(gan_watch_files, "_REAL", 40)
+    monkeypatch.setattr(file_monitor, "_REAL", 40)
     first = tmp_path / "gamma=1"
     first.mkdir()
     encoder().save_pretrained(first)

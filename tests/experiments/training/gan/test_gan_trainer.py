@@ -23,7 +23,8 @@ from gandiff.experiments.training.gan.recipe import (
     GanRecipe,
     recipe_of,
 )
-from gandiff.experiments.training.gan.trainer import GanTrainer, Phase
+from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.gan.updates import Phase
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.models.gan.config import GanConfig, gan_config
 from gandiff.models.text import TextEncoder

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.training.gan.over_seeds import last_alarms, main, over_seeds
+from gandiff.experiments.training.over_seeds import last_alarms, main, over_seeds
 
 
 def write(folder: Path, seed: int, score: float, changes: dict[str, Any] | None = None) -> Path:

@@ -1,4 +1,4 @@
-"""What ticks measure of a GAN that is trained on the pictures in a folder."""
+"""What ticks measure of a generator that is trained on the pictures in a folder."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from gandiff.evaluate.features.encoders import check_encoder, open_extractor
 from gandiff.evaluate.metrics.manifold import manifold_values
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.data.captioned import CaptionedImages
-from gandiff.experiments.training.gan.monitor import Monitor, spread
-from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.monitors.base import Monitor, spread
 
 _REAL, _PER_PROMPT = 1000, 4  # pictures, at most
 _THUMBNAIL = 8  # px
@@ -42,9 +41,7 @@ class FileMonitor(Monitor):
         self._rounding = 1e-5 * float(np.abs(self._real).max())
         self._stats = GaussianStats.of(self._real)
 
-    def measure(
-        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
-    ) -> tuple[float, dict[str, float]]:
+    def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         """``variation`` is that within prompts relative to that among all real pictures."""
         features = self._features(pictures)
         fd = frechet_distance(GaussianStats.of(features), self._stats)

@@ -1,4 +1,4 @@
-"""What is looked at once a GAN is trained: truncation, and the nearest training pictures."""
+"""Whether a finished generator copies: how near its pictures lie to those it was trained on."""
 
 from __future__ import annotations
 
@@ -9,34 +9,17 @@ from jaxtyping import UInt8
 from scipy.spatial.distance import cdist
 
 from gandiff.common.grids import tile
-from gandiff.experiments.training.gan.monitor import Monitor, sample
-from gandiff.experiments.training.gan.monitor_files import thumbnails
-from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.generators.trainer import GeneratorTrainer
+from gandiff.experiments.training.monitors.base import SEED, Monitor
+from gandiff.experiments.training.monitors.files import thumbnails
 
-PSIS = (0.0, 0.25, 0.5, 0.7, 1.0)
 _SHOWN, _NEAREST = 8, 5
 _SEARCHED = 4096  # training pictures that are searched; all of a smaller set
 _QUERIES = 200
 
 
-def truncation_sweep(trainer: GanTrainer, monitor: Monitor) -> list[dict[str, float]]:
-    """What the monitor measures at several psi, on validation captions."""
-    rows = []
-    for psi in PSIS:
-        score, measured = monitor.measure(trainer, sample(trainer, monitor.captions, psi=psi))
-        rows.append({"truncation_psi": psi, "score": score, **measured})
-    return [{name: round(value, 4) for name, value in row.items()} for row in rows]
-
-
-def truncation_grid(trainer: GanTrainer, prompts: list[str]) -> UInt8[np.ndarray, "h w 3"]:
-    """Rows are prompts, columns psi from 0 to 1, with one noise."""
-    columns = [sample(trainer, prompts, psi=psi) for psi in PSIS]
-    pictures = np.stack(columns, 1).reshape(-1, *columns[0].shape[1:])
-    return tile(pictures, len(PSIS))
-
-
 def nearest_neighbours(
-    trainer: GanTrainer, monitor: Monitor
+    trainer: GeneratorTrainer, monitor: Monitor
 ) -> tuple[dict[str, Any], UInt8[np.ndarray, "h w 3"]]:
     """How near generated pictures lie to training pictures, beside held-out ones; and a picture.
 
@@ -45,7 +28,7 @@ def nearest_neighbours(
     is memorising. The picture has generated pictures in its first column, their nearest training
     pictures beside them.
     """
-    made = sample(trainer, monitor.prompts[:_QUERIES])
+    made = trainer.sample(monitor.prompts[:_QUERIES], SEED)
     train = _searched(trainer)
     distances = cdist(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {
@@ -62,7 +45,7 @@ def nearest_neighbours(
     return facts, tile(rows.reshape(-1, *made.shape[1:]), rows.shape[1])
 
 
-def _searched(trainer: GanTrainer) -> UInt8[np.ndarray, "n h w 3"]:
+def _searched(trainer: GeneratorTrainer) -> UInt8[np.ndarray, "n h w 3"]:
     """Training pictures, each of them once: the latest of an endless stream, else those of a pass.
 
     Finite data are drawn pass by pass in new orders, so a stretch that spans two passes would have

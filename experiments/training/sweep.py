@@ -7,6 +7,7 @@ import math
 import shutil
 import sys
 from collections.abc import Container, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,8 +16,8 @@ from gandiff.common.measurements import shown_in
 from gandiff.experiments.data.record import read_data_record
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import open_checked
-from gandiff.experiments.training.gan.recipe import GanRecipe, changed, read_number
 from gandiff.experiments.training.identity import recorded_digest, training_digest
+from gandiff.experiments.training.recipes import Recipe, changed, read_number
 from gandiff.experiments.training.records import (
     RECORD,
     TEXT_RECORD,
@@ -72,12 +73,12 @@ class _Lead(NamedTuple):
     why: str
 
 
-def read_sweep(text: str) -> tuple[str, list[str]]:
+def read_sweep(cls: type[Recipe], text: str) -> tuple[str, list[str]]:
     """``gamma=0.25,1,4``: the name and at least two different values; raises ``RequestError``."""
     name, _, values = text.partition("=")
     name, different = name.strip(), dict[object, str]()
     for value in filter(None, map(str.strip, values.split(","))):
-        different.setdefault(read_number(name, value), value)
+        different.setdefault(read_number(cls, name, value), value)
     if len(different) < 2:
         raise RequestError(
             f"--sweep {text}: expected NAME=VALUE,VALUE,... with at least two different values, "
@@ -88,7 +89,7 @@ def read_sweep(text: str) -> tuple[str, list[str]]:
 
 def sweep_recipes(
     request: TrainingRequest,
-    recipe: GanRecipe,
+    recipe: Recipe,
     name: str,
     values: Sequence[str],
     fixed: Container[str] = (),
@@ -104,7 +105,7 @@ def sweep_recipes(
     before anything is trained for values that cannot work, and for nothing to resume; and in the
     end if all of them diverged.
     """
-    recipes = [changed(recipe, {name: read_number(name, v)}, fixed) for v in values]
+    recipes = [changed(recipe, {name: read_number(type(recipe), name, v)}, fixed) for v in values]
     folders = [request.out / f"{name}={value}" for value in values]
     if request.resume and not any(map(_begun, folders)):
         raise RequestError(
@@ -131,7 +132,7 @@ class _Asked(NamedTuple):
     """What one trial is to be."""
 
     request: TrainingRequest
-    recipe: GanRecipe
+    recipe: Recipe
     captions_sha256: str | None
     data_facts: Mapping[str, Any]
 
@@ -162,8 +163,6 @@ class _Asked(NamedTuple):
 
 def _trial(asked: _Asked, value: str, source: Path) -> Trial:
     """Train one value unless that was done; ``source`` has the sweep's text encoder."""
-    from gandiff.experiments.training.gan.train import train
-
     request, done = asked.request, _ended(asked)
     if done is None:
         resume = _can_resume(asked)
@@ -171,7 +170,8 @@ def _trial(asked: _Asked, value: str, source: Path) -> Trial:
         if not resume and request.out != source:
             _copy_text(source, request.out)
         try:
-            train(dataclasses.replace(request, resume=resume), asked.recipe)
+            family = import_module(f"gandiff.experiments.training.{asked.recipe.family}.train")
+            family.train(dataclasses.replace(request, resume=resume), asked.recipe)
         except Diverged as error:
             if not (request.out / TEXT_RECORD).is_file():  # the text encoder: no value changes it
                 raise

@@ -1,4 +1,4 @@
-"""What ticks measure of a GAN that is trained on scenes: a frozen judge reads every picture."""
+"""What ticks measure of a generator that is trained on scenes: a frozen judge reads pictures."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from gandiff.evaluate.numerics.variation import further_values, reverse_kl
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
-from gandiff.experiments.training.gan.monitor import Monitor, spread
-from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.monitors.base import Monitor, spread
 
 _PROMPTS, _PER_PROMPT = 250, 4
 _NEAREST = 5
@@ -48,9 +47,7 @@ class SceneMonitor(Monitor):
         self._features = self._judge.features(real)
         self._spread = spread(self._features, per_prompt)
 
-    def measure(
-        self, trainer: GanTrainer, pictures: UInt8[np.ndarray, "n h w 3"]
-    ) -> tuple[float, dict[str, float]]:
+    def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         """Everything that the report shows against kimg."""
         seen, features = self._judge.predict(pictures), self._judge.features(pictures)
         shares = accuracy(self.expected, seen, self.per_prompt)

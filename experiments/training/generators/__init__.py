@@ -1,0 +1,1 @@
+"""What the trainings of all generators share: the contract, ticks, alarms, near training images."""

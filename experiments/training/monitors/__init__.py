@@ -1,0 +1,1 @@
+"""How good a generator is while it trains, by pictures of validation captions alone."""
