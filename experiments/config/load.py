@@ -115,7 +115,7 @@ def change_comparison(
     if comparison.encoders != recorded.encoders:
         comparison = check_encoders(document, comparison, base)
     if (comparison.reference, comparison.metrics) != (recorded.reference, recorded.metrics):
-        comparison = check_metrics(document, comparison)
+        comparison = check_metrics(document, comparison, base)
     _check_headline(document, comparison)
     return comparison
 
@@ -153,7 +153,7 @@ def _check(
     comparison = _check_generators(document, comparison, base, objects)
     comparison = _check_reference(document, comparison, base)
     comparison = check_encoders(document, comparison, base)
-    comparison = check_metrics(document, comparison)
+    comparison = check_metrics(document, comparison, base)
     _check_headline(document, comparison)
     return dataclasses.replace(comparison, base=str(base.resolve()), text=text)
 

@@ -15,15 +15,17 @@ from gandiff.experiments.config.yaml_source import Document
 from gandiff.experiments.plugins.registry import make_metric, with_encoder
 
 
-def check_metrics(document: Document, comparison: Comparison) -> Comparison:
+def check_metrics(document: Document, comparison: Comparison, base: Path) -> Comparison:
     """The comparison with metrics that can be built and name their encoders: what is recorded
-    means the same later. Raises the document's error with the field.
+    means the same later. Their paths start from ``base``. Raises the document's error with the
+    field.
     """
     resolved: list[str] = []
     seen: set[str] = set()
     for i, text in enumerate(comparison.metrics):
         field = ("metrics", i)
         try:
+            text = _with_paths(text, base)
             resolved.append(with_encoder(text, scenes=comparison.is_on_scenes))
             spec = MetricSpec.parse(resolved[-1])
             metric = make_metric(spec)
@@ -43,6 +45,35 @@ def check_metrics(document: Document, comparison: Comparison) -> Comparison:
                 f"{spec} compares with real images; add 'reference:' (type: scenes, or a folder)",
             )
     return dataclasses.replace(comparison, metrics=tuple(resolved))
+
+
+def _with_paths(text: str, base: Path) -> str:
+    """A metric whose paths start from ``base``: absolute ones where that is not the working
+    directory.
+
+    Raises ``MetricError`` for a path that is there below the working directory alone.
+    """
+    spec = MetricSpec.parse(text)
+    changed = {}
+    for name, value in spec.params:
+        prefix, path = _path_in(str(value))
+        here, there = Path(path).expanduser(), (base / Path(path).expanduser()).resolve()
+        if not path or here.resolve() == there or not (here.exists() or there.exists()):
+            continue
+        if not there.exists():
+            raise MetricError(
+                f"{spec}: {name}: paths of a comparison file start from its own folder, and there "
+                f"is nothing at {there}; write {here.absolute()}"
+            )
+        changed[name] = f"{prefix}{there}"
+    return str(MetricSpec.of(spec.name, **{**dict(spec.params), **changed})) if changed else text
+
+
+def _path_in(value: str) -> tuple[str, str]:
+    """What stands before a path in a parameter, and the path; nothing where it can be none."""
+    prefix = next((one for one in ("clip:local-dir:", "dinov2:") if value.startswith(one)), "")
+    path = value.removeprefix(prefix)
+    return prefix, path if prefix or "/" in path else ""
 
 
 def check_encoders(document: Document, comparison: Comparison, base: Path) -> Comparison:

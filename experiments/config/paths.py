@@ -10,7 +10,7 @@ from typing import Any
 from gandiff.common.errors import SettingError
 from gandiff.common.files import PACKAGE
 from gandiff.common.names import did_you_mean
-from gandiff.models.diffusion.places import is_single_file, weight_places
+from gandiff.models.diffusion.places import is_single_file, local_path, weight_places
 
 WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
 PATHS = (*WEIGHTS, "folder")
@@ -92,6 +92,8 @@ def local_weights(settings: Mapping[str, Any]) -> Path | None:
     """Where the weights that settings name lie on this machine; None for a hub id or none."""
     for key in WEIGHTS:
         value = settings.get(key)
+        if isinstance(value, str) and key == "pipeline":
+            return local_path(value)
         if isinstance(value, str):
             path = shipped_weights().get(value, Path(value).expanduser())
             return path if path.exists() else None

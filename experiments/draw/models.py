@@ -7,11 +7,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import RequestError, SettingError
 from gandiff.common.names import did_you_mean
-from gandiff.experiments.config.paths import WEIGHTS, shipped_comparisons, shipped_weights
+from gandiff.experiments.config.paths import (
+    WEIGHTS,
+    resolve_settings,
+    shipped_comparisons,
+    shipped_weights,
+)
 from gandiff.experiments.config.yaml_source import parse_document
 from gandiff.experiments.plugins.registry import generator_types, make_generator
+from gandiff.models.diffusion.folders import holds_gan, holds_models
 from gandiff.models.generator import Generator
 
 Models = Sequence[str] | Mapping[str, Generator]
@@ -32,7 +38,15 @@ def open_models(models: Models) -> dict[str, Generator]:
     twice = next((text for i, text in enumerate(models) if text in models[:i]), None)
     if twice is not None:
         raise RequestError(f"the model {twice} is given twice")
-    return {text: open_model(text) for text in models}
+    opened, wrong = dict[str, Generator](), list[str]()
+    for text in models:
+        try:
+            opened[text] = open_model(text)
+        except RequestError as error:
+            wrong.append(str(error))
+    if wrong:
+        raise RequestError("; ".join(wrong))
+    return opened
 
 
 def open_model(text: str) -> Generator:
@@ -48,6 +62,10 @@ def open_model(text: str) -> Generator:
         name, _, value = assignment.partition("=")
         field = parse_document(f"value: {value.strip()}", f"model {text!r}: {name.strip()}")
         settings[name.strip()] = field.data["value"]
+    try:
+        settings = resolve_settings(type_, settings, Path())
+    except SettingError as error:
+        raise RequestError(f"model {text!r}: {error}") from None
     return make_generator(text, type_, settings)
 
 
@@ -81,8 +99,8 @@ def _shipped(name: str, folder: Path) -> tuple[str, dict[str, Any]]:
 
 
 def _of_folder(folder: Path, name: str) -> tuple[str, dict[str, Any]]:
-    if (folder / "model_index.json").is_file():
-        return "diffusers", {"pipeline": name}
-    if any((part / "config.json").is_file() for part in (folder, folder / "best")):
+    if holds_gan(folder) or holds_gan(folder / "best"):
         return "gan", {"weights": name}
+    if holds_models(folder):  # which says what it is where it is no pipeline
+        return "diffusers", {"pipeline": name}
     return "folder", {"folder": name}

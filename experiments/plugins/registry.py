@@ -29,6 +29,7 @@ from gandiff.common.names import did_you_mean
 from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import check_factory, load_target, wants
+from gandiff.models.diffusion.places import hub_ids_as_paths
 from gandiff.models.generator import Generator
 
 if TYPE_CHECKING:
@@ -156,7 +157,8 @@ def make_generator(
     except SettingError as error:
         raise RequestError(f"generator {name!r}: {error}") from None
     except (GeneratorError, ImportError, ValueError, TypeError, OSError) as error:
-        raise RequestError(f"generator {name!r} cannot be built: {error}") from error
+        hint = hub_ids_as_paths(settings, base) if type_ == "diffusers" else ""
+        raise RequestError(f"generator {name!r} cannot be built: {error}{hint}") from error
     except Exception as error:  # whatever a plugin raises is a reason, but for a full memory
         if environment_failure(error):
             raise

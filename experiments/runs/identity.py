@@ -143,7 +143,9 @@ def _files(
         if named in ("", "..") or place in WEIGHTS or (type_ == "folder" and place == "folder"):
             continue
         given = os.path.expanduser(value)
-        path = next((p for p in (given, os.path.join(base, given)) if os.path.exists(p)), "")
+        below = os.path.join(base, given)
+        places = (below,) if type_ in GENERATORS else (given, below)
+        path = next((place for place in places if os.path.exists(place)), "")
         digest = None
         if os.path.isdir(path):
             endings = DATA_ENDINGS if place in PATHS else _WEIGHT_ENDINGS

@@ -134,13 +134,16 @@ def _check_generators(run: Run) -> None:
     """Build every generator that has images to make; see whether the device is here, and whether
     the disk has room for them.
     """
-    if any(run.missing(name) for name in run.batches):
-        check_device(run.device)
     needed, wrong = 0.0, list[str]()
     for name in run.batches:
-        images = sum(len(batch.jobs) for batch in run.missing(name))
+        try:
+            images = sum(len(batch.jobs) for batch in run.missing(name))
+            side = run.generator(name).info.resolution if images else 0
+        except RequestError as error:
+            wrong.append(str(error))
+            continue
         if images:
-            side = run.generator(name).info.resolution
+            check_device(run.device)
             wrong += wrong_settings(name, run.previews[name])
             needed += images * (side or 0) ** 2 * _BYTES_A_PIXEL
     if wrong:

@@ -9,11 +9,10 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.intact import check_intact
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, pickled
-from gandiff.models.diffusion.places import is_single_file
+from gandiff.models.diffusion.places import is_single_file, local_folder
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Lora
-from gandiff.models.weights import find_weights
 
 _LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
 # What quantisation needs: the module that is imported and the package that has it.
@@ -53,7 +52,7 @@ def additions(settings: DiffusersSettings) -> dict[str, Source]:
 
 
 def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
-    directory = find_weights(value)
+    directory = local_folder(value)
     if directory is not None:
         if (directory / INDEX).is_file():
             raise GeneratorError(
@@ -66,12 +65,12 @@ def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
         return Source(name=str(file), file=file)
     from gandiff.models.diffusion.hub import hub_file
 
-    path = hub_file(value, "config.json", None, settings.local_files_only)
+    path = hub_file(value, "config.json", None, settings.local_files_only, "network")
     return Source(name=value, commit=path.parent.name)
 
 
 def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
-    directory = find_weights(lora.path)
+    directory = local_folder(lora.path)
     if directory is not None:
         files = sorted(f.name for f in directory.iterdir() if f.suffix in WEIGHTS)
         chosen = lora.file or (files[0] if len(files) == 1 else _LORA_FILE)
@@ -87,7 +86,7 @@ def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
         from gandiff.models.diffusion.hub import hub_file
 
         name = lora.file or _LORA_FILE
-        file = hub_file(lora.path, name, lora.revision, settings.local_files_only)
+        file = hub_file(lora.path, name, lora.revision, settings.local_files_only, "LoRA")
     return Source(name=str(file), file=file)
 
 

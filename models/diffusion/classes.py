@@ -1,19 +1,21 @@
-"""What the pipeline classes of the installed diffusers take and make, read from its source.
-
-Importing diffusers takes seconds and torch; its source says the same in a tenth of a second, also
-of classes whose own requirements are not installed.
-"""
+"""What the pipeline classes of the installed diffusers take and make, read from its source."""
 
 from __future__ import annotations
 
 import ast
 import dataclasses
 import functools
-import importlib.util
 import re
 from collections.abc import Container, Iterable, Iterator, Mapping
-from pathlib import Path
-from typing import Any
+
+from gandiff.models.diffusion.class_source import (
+    Argument,
+    arguments_of,
+    class_files,
+    class_node,
+    literal,
+    method,
+)
 
 # What a call takes that is no text, where it cannot do without.
 _INPUT = re.compile(r"(^|_)(image|mask|video|frames|hint|boxes|depth_map|conditions)(_|$)")
@@ -59,34 +61,23 @@ _EDITS = {
     "Refiner": "refines an image",
     "Onnx": "runs in ONNX Runtime, not in PyTorch",
 }
-OPAQUE: Any = ...  # a default that is computed, and where there is none
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Argument:
-    """An argument of a call: ``default`` is plain data, ``required`` says that there is none."""
-
-    annotation: str
-    default: Any
-    required: bool
-
-    @property
-    def is_needed(self) -> bool:
-        """Whether the call cannot do without: many have None as a default that they do not take."""
-        may_be_none = "None" in self.annotation or "Optional" in self.annotation
-        return self.required or (self.default is None and not may_be_none)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PipelineClass:
     """A pipeline class: arguments of its call, its parts with whether it needs them, what the
     output of its call holds (nothing where another pipeline makes it).
+
+    ``heights`` are the expressions that its call takes where no height is given, and ``assigned``
+    those that it keeps under a name when it is built.
     """
 
     name: str
     arguments: Mapping[str, Argument]
     parts: Mapping[str, bool]
     output: frozenset[str]
+    heights: tuple[str, ...] = ()
+    assigned: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @property
     def is_decoder(self) -> bool:
@@ -97,17 +88,19 @@ class PipelineClass:
 @functools.cache
 def pipeline_class(name: str) -> PipelineClass | None:
     """The pipeline class of this name, None if the installed diffusers has no such class."""
-    node = _class_node(name) if "Pipeline" in name and not name.endswith("Output") else None
+    node = class_node(name) if "Pipeline" in name and not name.endswith("Output") else None
     if node is None:
         return None
-    call, build = _method(node, "__call__"), _method(node, "__init__")
-    parts = _arguments(build) if build else {}
+    call, build = method(node, "__call__"), method(node, "__init__")
+    parts = arguments_of(build)
     optional = _optional(node)
     return PipelineClass(
         name=name,
-        arguments=_arguments(call) if call else {},
+        arguments=arguments_of(call),
         parts={part: a.required and part not in optional for part, a in parts.items()},
         output=frozenset(_output(name, call) if call else ()),
+        heights=tuple(_heights(call) if call else ()),
+        assigned=dict(reversed([*_assigned(build)]) if build else ()),  # the first counts
     )
 
 
@@ -158,85 +151,36 @@ def task_problem(known: PipelineClass, given: Iterable[str] = ()) -> str | None:
     return f"needs {missing[0]!r}" if missing else None
 
 
-@functools.cache
-def _files() -> Mapping[str, list[Path]]:
-    """Where the classes of diffusers' pipelines stand, by their names."""
-    found = importlib.util.find_spec("diffusers")
-    if found is None or found.origin is None:
-        return {}
-    places: dict[str, list[Path]] = {}
-    for path in sorted((Path(found.origin).parent / "pipelines").rglob("*.py")):
-        for match in re.finditer(r"^class (\w+)", path.read_text(encoding="utf-8"), re.MULTILINE):
-            places.setdefault(match[1], []).append(path)
-    return places
-
-
-def _class_node(name: str, near: Path | None = None) -> ast.ClassDef | None:
-    """The class of this name; of several that in the nearest file."""
-    paths = _files().get(name, [])
-    if near is not None:
-        paths = sorted(paths, key=lambda path: (path != near, path.parent != near.parent))
-    return _classes(paths[0]).get(name) if paths else None
-
-
-@functools.cache
-def _classes(path: Path) -> Mapping[str, ast.ClassDef]:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
-
-
-def _method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
-    """A method of a class or of the first base that has it."""
-    own = (part for part in node.body if isinstance(part, ast.FunctionDef) and part.name == name)
-    if (found := next(own, None)) is not None:
-        return found
-    for base in node.bases:
-        parent = _class_node(base.id) if isinstance(base, ast.Name) else None
-        if parent is not None and (found := _method(parent, name)) is not None:
-            return found
-    return None
-
-
 def _optional(node: ast.ClassDef) -> Container[str]:
     """The parts that a class names as optional."""
     for part in node.body:
         if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "_optional_components":
-            value = _plain(part.value)
+            value = literal(part.value)
             return value if isinstance(value, list) else ()
     return ()
 
 
-def _arguments(function: ast.FunctionDef) -> dict[str, Argument]:
-    listed = function.args
-    places = [*listed.posonlyargs, *listed.args]
-    padding = [None] * (len(places) - len(listed.defaults))
-    pairs = [*zip(places, [*padding, *listed.defaults], strict=True)]
-    pairs += zip(listed.kwonlyargs, listed.kw_defaults, strict=True)
-    return {
-        place.arg: Argument(
-            annotation=ast.unparse(place.annotation) if place.annotation else "",
-            default=_plain(default),
-            required=default is None,
-        )
-        for place, default in pairs
-        if place.arg != "self"
-    }
+def _heights(call: ast.FunctionDef) -> Iterator[str]:
+    """``height or THIS`` in a call."""
+    for node in ast.walk(call):
+        if isinstance(node, ast.BoolOp) and ast.unparse(node.values[0]) == "height":
+            yield ast.unparse(node.values[-1])
 
 
-def _plain(default: ast.expr | None) -> Any:
-    try:
-        return ast.literal_eval(default) if default is not None else OPAQUE
-    except ValueError:
-        return OPAQUE
+def _assigned(build: ast.FunctionDef) -> Iterator[tuple[str, str]]:
+    """``self.NAME = THIS`` where a class is built."""
+    for node in ast.walk(build):
+        if isinstance(node, ast.Assign) and isinstance(target := node.targets[0], ast.Attribute):
+            yield target.attr, ast.unparse(node.value)
 
 
 def _output(name: str, call: ast.FunctionDef) -> Iterator[str]:
     """The fields of the output classes that a call makes."""
-    near = _files()[name][0]
+    near = class_files()[name][0]
     for node in ast.walk(call):
         made = node.func if isinstance(node, ast.Call) else None
         if isinstance(made, ast.Name) and made.id.endswith("Output"):
-            known = _class_node(made.id, near)
+            known = class_node(made.id, near)
             for field in known.body if known else ():
                 if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
                     yield field.target.id

@@ -50,7 +50,7 @@ def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any
     cls = _class(name, original)
     known = set(inspect.signature(cls).parameters)
     waived = {field for field in CLIPPING if options.get(field) is False}
-    options = check_options(cls, options)
+    options = check_options(cls.__name__, options)
     kind = kind_of(type(original).__name__, original.config)
     preset: dict[str, Any] = dict(SOLVERS[name].options)
     if kind == "flow":
@@ -73,7 +73,7 @@ def build_scheduler(name: str, original: Any, options: Mapping[str, Any]) -> Any
 
 def with_options(original: Any, options: Mapping[str, Any]) -> Any:
     """Return the pipeline's own solver with some options changed."""
-    check_options(type(original), options)
+    check_options(type(original).__name__, options)
     return _built(type(original), original.config, options)
 
 

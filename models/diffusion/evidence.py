@@ -10,6 +10,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.models.diffusion.card import StatedPoint, stated_point
 from gandiff.models.diffusion.classes import called_class
 from gandiff.models.diffusion.families import (
     BY_CLASS,
@@ -30,10 +31,11 @@ from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.weights import front_matter
 
 CARD = "README.md"
-_PARTS = ("unet", "transformer", "scheduler", "guider")
+_PARTS = ("unet", "transformer", "vae", "scheduler", "guider")
 SMALL_FILES = (
     "unet/config.json",
     "transformer/config.json",
+    "vae/config.json",
     "scheduler/scheduler_config.json",
     "guider/guider_config.json",
     CARD,
@@ -52,9 +54,12 @@ class Evidence:
     hub_id: str | None = None
     config: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     denoiser: Mapping[str, Any] = dataclasses.field(default_factory=dict)
+    vae: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     scheduler: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     guider: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     bases: tuple[str, ...] = ()  # the models that its card says it was made from
+    stated: StatedPoint = dataclasses.field(default_factory=StatedPoint)  # by its card
+    card_problem: str | None = None
     words: str = ""  # title and tags of its card, and the hub id
     changed: bool = False
 
@@ -85,15 +90,19 @@ def read_evidence(
     config = _json(folder / INDEX)
     saved = str(config.get("_class_name"))
     title, front = _card(folder / CARD)
+    stated, card_problem = stated_point(front)
     tags = [str(tag) for tag in _list(front.get("tags"))]
     return Evidence(
         class_name=saved if as_saved else called_class(saved, config.keys()),
         hub_id=hub_id or _known_origin(config),
         config=config,
         denoiser=_json(folder / "unet/config.json") or _json(folder / "transformer/config.json"),
+        vae=_json(folder / "vae/config.json"),
         scheduler=_json(folder / "scheduler/scheduler_config.json"),
         guider=_json(folder / "guider/guider_config.json"),
         bases=tuple(str(base) for base in _list(front.get("base_model"))),
+        stated=stated,
+        card_problem=card_problem,
         words=" ; ".join([title, *tags, (hub_id or "").partition("/")[2]]),
         changed=changed,
     )
@@ -110,6 +119,7 @@ def evidence_of_pipe(pipe: Any) -> Evidence:
         class_name=type(pipe).__name__,
         config=dict(pipe.config),
         denoiser=known.get("unet") or known.get("transformer") or {},
+        vae=known.get("vae", {}),
         scheduler=scheduler,
         guider=known.get("guider", {}),
     )
@@ -122,6 +132,20 @@ def published(seen: Evidence) -> tuple[Published, str] | None:
     """
     if seen.hub_id is not None and seen.hub_id in BY_ID:
         return BY_ID[seen.hub_id], "table"
+    known, stated = _known(seen), seen.stated
+    if stated == StatedPoint():
+        return known
+    made = known[0] if known is not None else Published()
+    steps = made.steps if stated.num_inference_steps is None else stated.num_inference_steps
+    scale = made.guidance if stated.guidance_scale is None else stated.guidance_scale
+    own = {"steps": steps, "guidance": scale}
+    most = {f"most_{k}": max(v, getattr(made, f"most_{k}") or v) for k, v in own.items() if v}
+    known = {k: v for k, v in most.items() if getattr(made, k) is not None}
+    return dataclasses.replace(made, steps=steps, guidance=scale, **known), "card"
+
+
+def _known(seen: Evidence) -> tuple[Published, str] | None:
+    """What everything but its own words on steps and guidance says."""
     if (made := _by_config(seen)) is not None:
         return made, "config"
     for base in seen.bases:

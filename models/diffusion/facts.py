@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
-from gandiff.models.diffusion.index import default_size
-from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.classes import pipeline_class
+from gandiff.models.diffusion.settings import OURS
 from gandiff.models.generator import Ability
 
 
-def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> dict[str, Any]:
+def describe(pipe: Any) -> dict[str, Any]:
     """Return the fields of ``GeneratorInfo`` that only a loaded pipeline knows."""
     from gandiff.models.diffusion.counting import modules
     from gandiff.models.diffusion.trace import schedulers
@@ -25,7 +24,6 @@ def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> 
     abilities: set[Ability] = {"text", "trace"} if schedulers(pipe) else {"text"}
     scheduler = getattr(pipe, "scheduler", None)
     return {
-        "resolution": resolution(settings, directory, pipe),
         "parameters": sum(p.numel() for m in networks.values() for p in m.parameters()),
         "conditioning": " + ".join(encoders) or None,
         "abilities": frozenset(abilities),
@@ -36,48 +34,35 @@ def describe(pipe: Any, settings: DiffusersSettings, directory: Path | None) -> 
     }
 
 
-def resolution(settings: DiffusersSettings, directory: Path | None, pipe: Any = None) -> int | None:
-    """Return the side in px of the square images to come, None if unknown or not square."""
-    if settings.height is not None and settings.width is not None:
-        size: tuple[int, int] | None = (settings.height, settings.width)
-    else:
-        size = own_size(directory, pipe)
-    return size[0] if size is not None and size[0] == size[1] else None
-
-
-def own_size(directory: Path | None, pipe: Any = None) -> tuple[int, int] | None:
-    """Return the (height, width) in px that a pipeline makes by itself, None if unknown."""
-    size = None if directory is None else default_size(directory)
-    if size is None and hasattr(pipe, "vae_scale_factor"):
-        denoiser = getattr(pipe, "unet", None) or getattr(pipe, "transformer", None)
-        stated = getattr(getattr(denoiser, "config", None), "sample_size", None)
-        latents = getattr(pipe, "default_sample_size", stated)
-        if isinstance(latents, int):
-            size = (latents * pipe.vae_scale_factor,) * 2
-    return size
-
-
 def call_parameters(pipe: Any) -> list[str]:
     """Return the names of the arguments that a pipeline's call takes."""
     return [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
 
 
-def check_call(cls: type, extra: Mapping[str, Any]) -> None:
+def check_call(name: str, extra: Mapping[str, Any]) -> None:
     """Raise ``GeneratorError`` for an argument that the call of a pipeline class does not take, and
     for a value of another type than its annotation says. Nothing (null) is left to the pipeline:
     many take None where the annotation does not say so.
     """
-    call: Any = cls.__call__
-    taken = [name for name in inspect.signature(call).parameters if name != "self"]
+    known = pipeline_class(name)
+    if known is None:
+        return
+    taken = known.arguments
     for key in extra:
         if key not in taken:
+            free = [
+                one
+                for one in taken
+                if one not in OURS and taken[one].is_plain and not one.startswith("callback")
+            ]
             raise GeneratorError(
-                f"{cls.__name__} takes no argument {key!r} (in extra){did_you_mean(key, taken)}"
+                f"{name} takes no argument {key!r} (in extra){did_you_mean(key, free)}"
             )
+    hints = {key: taken[key].hint for key, value in extra.items() if value is not None}
     try:
-        check_values(call, {key: value for key, value in extra.items() if value is not None})
+        check_values(hints, {key: extra[key] for key in hints})
     except SettingError as error:
-        raise GeneratorError(f"extra.{error} (an argument of {cls.__name__})") from None
+        raise GeneratorError(f"extra.{error} (an argument of {name})") from None
 
 
 def summary(class_name: str, settings: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS
 
+GAN = "gandiff.gan"  # what the configuration of one says
 _WHOLE = "give the folder of the whole pipeline"
 # What a class of diffusers is, by the start or a part of its name, and what to do.
 _NETWORKS = {
@@ -30,6 +31,16 @@ def no_pipeline(directory: Path) -> GeneratorError:
     return GeneratorError(f"{directory} has no {INDEX}{held if held[0] == ':' else f'; {held}'}")
 
 
+def holds_gan(directory: Path) -> bool:
+    """Whether it holds a GAN of gandiff."""
+    return _read(directory / "config.json").get("model") == GAN
+
+
+def holds_models(directory: Path) -> bool:
+    """Whether it holds a pipeline, or other weights that have nothing to do with pictures."""
+    return (directory / INDEX).is_file() or next(_descriptions(directory), None) is not None
+
+
 def _descriptions(directory: Path) -> Iterator[str]:
     """What the directory is, the surest first."""
     if (directory / f"modular_{INDEX}").is_file():
@@ -41,7 +52,10 @@ def _descriptions(directory: Path) -> Iterator[str]:
     if inside:
         yield f": the pipeline lies further inside; give {inside[-1].parent}"
     config = _read(directory / "config.json") or _read(directory / "scheduler_config.json")
-    weights = [p for p in sorted(directory.iterdir()) if p.suffix in (*WEIGHTS, *PICKLES)]
+    files = sorted(directory.iterdir())
+    weights = [
+        p for p in files if p.suffix in (*WEIGHTS, *PICKLES) and not p.name.startswith("checkpoint")
+    ]
     lora = next((p for p in weights if _is_lora(p)), None)
     if lora is not None or (directory / "adapter_config.json").is_file():
         name = f"a LoRA ({lora.name})" if lora else "a LoRA (adapter_config.json)"
@@ -61,7 +75,7 @@ def _descriptions(directory: Path) -> Iterator[str]:
 
 def _of_config(config: dict[str, Any]) -> Iterator[str]:
     """What the configuration of a network says of it."""
-    if config.get("model") == "gandiff.gan":
+    if config.get("model") == GAN:
         yield ": it holds a GAN of gandiff; write type: gan and weights: in place of pipeline"
     kind = str(config.get("_class_name", ""))
     for word, (what, advice) in _NETWORKS.items():

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.classes import OPAQUE
+from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.native import Native
 from gandiff.models.diffusion.settings import DiffusersSettings

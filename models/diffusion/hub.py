@@ -31,14 +31,23 @@ def hub_index(
     return path.parent.name, index  # the cache keeps snapshots/<commit>/model_index.json
 
 
-def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool) -> Path:
-    """Fetch a file of a hub repository, or find it in the cache; raises ``GeneratorError``."""
+def hub_file(
+    repo: str,
+    name: str,
+    revision: str | None,
+    local_files_only: bool,
+    kind: str = "pipeline",
+) -> Path:
+    """Fetch a file of a hub repository, or find it in the cache; raises ``GeneratorError``.
+
+    ``kind`` is what the repository is expected to hold, for the message.
+    """
     from huggingface_hub import errors, hf_hub_download
 
-    here = f"the hub pipeline {repo!r}" if name == INDEX else f"the hub repository {repo!r}"
+    here = f"the hub {kind} {repo!r}"
     advice = (
-        "give the path of a directory that holds the pipeline, or run "
-        f"'hf download {repo}' once where there is a network{_as_path(repo)}"
+        f"give the path of a directory that holds the {kind}, or run "
+        f"'hf download {repo}' once where there is a network"
     )
     try:
         with quick_hub():
@@ -64,16 +73,6 @@ def hub_file(repo: str, name: str, revision: str | None, local_files_only: bool)
             f"cannot get {name} of {here}: {first_line(error)}; {advice}"
         ) from error
     return Path(path)
-
-
-def _as_path(repo: str) -> str:
-    """What to say of an id that may be meant as a path: its first part is a folder here."""
-    folder = Path(repo).parent
-    if not folder.is_dir():
-        return ""
-    names = sorted(path.name for path in folder.iterdir() if path.is_dir())
-    holds = f"has {', '.join(names[:5])}" if names else "has no folders"
-    return f" (taken as a path: {folder.absolute()} {holds})"
 
 
 def fetch_small_files(

@@ -102,22 +102,6 @@ def check_directory(
     return index
 
 
-def default_size(directory: Path) -> tuple[int, int] | None:
-    """Return the default (height, width) of the pipeline in px, or None if it does not say."""
-    sample = denoiser_config(directory).get("sample_size")
-    blocks = _config(directory / "vae").get("block_out_channels")
-    if sample is None or not isinstance(blocks, list):
-        return None
-    scale = 2 ** (len(blocks) - 1)  # every block but the last halves the side
-    sides = sample if isinstance(sample, list) else [sample, sample]
-    return (int(sides[0]) * scale, int(sides[1]) * scale)
-
-
-def denoiser_config(directory: Path) -> dict[str, Any]:
-    """Return the configuration of the U-Net or transformer, empty if it has none."""
-    return _config(directory / "unet") or _config(directory / "transformer")
-
-
 def _own_code(where: str, what: str) -> GeneratorError:
     return GeneratorError(
         f"{where} brings its own Python code ({what}), which gandiff does not run; "

@@ -5,10 +5,10 @@ it a setting is.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gandiff.models.diffusion.classes import OPAQUE
+from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence, is_doubtful, published
 from gandiff.models.diffusion.families import DiffusionFamily, Guidance, Published
 from gandiff.models.diffusion.settings import DiffusersSettings
@@ -64,6 +64,8 @@ def off_native(
     native: Native, meaning: Guidance, steps: int | None, guidance: float | None
 ) -> Iterator[str]:
     """Say which settings are far from what the pipeline was made for, each in a few words."""
+    if meaning == "ignored" and guidance is not None and is_on("cfg", guidance):
+        yield f"guidance {guidance:g} has no effect (distilled without)"
     if native.unknown is not None:
         return
     if steps is not None and native.steps is not None and not _fits_steps(native, steps):
@@ -79,15 +81,13 @@ def off_native(
         yield f"guidance {guidance:g}, made for {made_for}"
 
 
-def off_size(
-    native: Native, asked: tuple[int | None, int | None], own: tuple[int, int] | None
-) -> Iterator[str]:
+def off_size(asked: tuple[int | None, int | None], own: Sequence[tuple[int, int]]) -> Iterator[str]:
     """Say so where images have less than half or more than twice the pixels that are its own."""
     height, width = asked
-    if native.unknown is not None or height is None or width is None or own is None:
+    if height is None or width is None or not own:
         return
-    if not 0.5 <= height * width / (own[0] * own[1]) <= 2:
-        yield f"{width}x{height} px, made for {own[1]}x{own[0]}"
+    if not any(0.5 <= height * width / (h * w) <= 2 for h, w in own):
+        yield f"{width}x{height} px, made for {' or '.join(f'{w}x{h}' for h, w in own)}"
 
 
 def is_on(meaning: Guidance, guidance: float) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.classes import OPAQUE
+from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.families import REWRITING, Guidance
 from gandiff.models.diffusion.guidance import (
@@ -34,6 +34,7 @@ from gandiff.models.diffusion.native import (
     off_size,
 )
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.size import Size, own_sizes
 
 STAGE_SCALES = ("prior_guidance_scale", "decoder_guidance_scale")
 # Texts for further text encoders: diffusers wants as many of them as there are prompts.
@@ -62,7 +63,10 @@ class Operation:
     rewriting: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     stages: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # scales of their own
     size: tuple[int | None, int | None] = (None, None)  # height and width that were set, in px
-    own_size: tuple[int, int] | None = None  # where that is known
+    said: str | None = None  # of the files of the pipeline
+    unused: tuple[str, ...] = ()  # settings without an effect, each with the reason
+    own_sizes: tuple[Size, ...] = ()  # that it was made for, first the default of its call
+    size_unjudged: bool = False  # whether one was set and its own is not known
 
     @property
     def guides(self) -> bool:
@@ -89,8 +93,16 @@ class Operation:
     def off_native(self) -> tuple[str, ...]:
         """Which settings are far from what it was made for."""
         point = self.steps.value, self.guidance.value
-        size = off_size(self.native, self.size, self.own_size)
-        return (*off_native(self.native, self.meaning, *point), *size)
+        size = off_size(self.size, self.own_sizes)
+        return (*self.unused, *off_native(self.native, self.meaning, *point), *size)
+
+    @property
+    def resolution(self) -> int | None:
+        """The side in px of the square images to come, None if unknown or not square."""
+        height, width = self.size
+        if None in self.size and self.own_sizes:
+            height, width = self.own_sizes[0]
+        return height if height == width else None
 
     @property
     def remarks(self) -> tuple[str, ...]:
@@ -110,10 +122,12 @@ class Operation:
                 "say them: "
                 "native: {num_inference_steps: ..., guidance_scale: ...}"
             )
-        if self.meaning == "ignored" and self.guidance.source == "set" and self.guidance.value:
+        if self.said is not None:
+            lines.append(self.said)
+        if self.size_unjudged:
             lines.append(
-                f"guidance_scale {self.guidance.value:g} has no effect: this {self.class_name} was "
-                "distilled without guidance"
+                f"the size that this {self.class_name} was made for is not known, so whether "
+                f"{self.size[1]}x{self.size[0]} px suits it is not judged"
             )
         rewriting = [name for name, value in self.rewriting.items() if value]
         if rewriting:
@@ -155,6 +169,7 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
     needs_negative = meaning == "true_cfg" and is_on(meaning, guidance.value or 0)
     _check_size(settings, seen, taken)
     _check_texts(settings)
+    own = own_sizes(seen, taken)
     return Operation(
         class_name=seen.class_name,
         meaning=meaning,
@@ -165,6 +180,10 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
         guider=guider,
         negative_prompt=_NOTHING if needs_negative else None,
         size=(settings.height, settings.width),
+        said=seen.card_problem,
+        unused=_unused(settings, steps),
+        own_sizes=own,
+        size_unjudged=bool(taken) and settings.height is not None and not own,
         rewriting=_rewriting(settings, taken, sent),
         stages={k: v for k, v in taken.items() if k in STAGE_SCALES and v is not OPAQUE},
     )
@@ -183,13 +202,11 @@ def _steps(
             raise not_taken(STEPS, seen, taken)
         return Chosen(None, "signature")
     chosen = Chosen(settings.num_inference_steps, "set")
+    if (listed := _own_times(settings)) is not None:  # which go before any number of steps
+        return Chosen(listed, "extra")
     if chosen.value is None:
-        times = [settings.extra.get(name) for name in ("timesteps", "sigmas")]
-        listed = next((one for one in times if isinstance(one, list)), None)
         if schedule is not None:
             chosen = Chosen(len(schedule), "extra")
-        elif listed is not None:
-            return Chosen(len(listed), "extra")
         else:
             chosen = Chosen(native.steps, native.source)
     if chosen.source == "set" or chosen.value != default(taken, STEPS):
@@ -197,6 +214,12 @@ def _steps(
     else:
         chosen = Chosen(chosen.value, "signature")
     return chosen
+
+
+def _own_times(settings: DiffusersSettings) -> int | None:
+    """How many steps the timesteps or sigmas in ``extra`` make; None if there are none."""
+    times = [settings.extra.get(name) for name in ("timesteps", "sigmas")]
+    return next((len(one) for one in times if isinstance(one, list)), None)
 
 
 def _schedule(
@@ -220,6 +243,13 @@ def _schedule(
             f"extra.guidance_schedule must have a scale for each of {steps} steps, got {len(given)}"
         )
     return given if isinstance(given, list) else None
+
+
+def _unused(settings: DiffusersSettings, steps: Chosen) -> tuple[str, ...]:
+    asked = settings.num_inference_steps
+    if asked in (None, steps.value):
+        return ()
+    return (f"num_inference_steps {asked} has no effect, extra makes {steps.value}",)
 
 
 def _rewriting(

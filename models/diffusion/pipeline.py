@@ -20,7 +20,7 @@ from gandiff.models.diffusion.call import (
     note,
 )
 from gandiff.models.diffusion.evidence import evidence_of_pipe
-from gandiff.models.diffusion.facts import check_call, describe, own_size, resolution, summary
+from gandiff.models.diffusion.facts import check_call, describe, summary
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.operation import resolve
 from gandiff.models.diffusion.placing import remarks
@@ -85,7 +85,7 @@ class DiffusersGenerator(Generator):
         operation = self._operation
         said = (*operation.remarks, *remarks(self._settings), *self._on_solver, *self._remarks)
         facts = {
-            "resolution": resolution(self._settings, self._source.directory),
+            "resolution": operation.resolution,
             **self._facts,
             "family": operation.native.family,
             "settings": {
@@ -138,7 +138,7 @@ class DiffusersGenerator(Generator):
             self._prepare(held.value)
         self._shared = held
         with self._ready() as pipe:
-            self._facts = describe(pipe, self._settings, self._source.directory)
+            self._facts = describe(pipe)
 
     def _prepare(self, pipe: Any) -> None:
         """Find the arguments and the solver of this generator's calls of a loaded pipeline."""
@@ -146,7 +146,7 @@ class DiffusersGenerator(Generator):
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
         self._on_solver = self._solver.remarks
-        check_call(type(pipe), self._settings.extra)
+        check_call(type(pipe).__name__, self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
@@ -277,9 +277,7 @@ class DiffusersGenerator(Generator):
         """Check that the pipeline is called as was planned from its small files."""
         seen, planned = self._evidence, self._operation
         seen = evidence_of_pipe(pipe) if seen is None else seen.of_class(type(pipe).__name__)
-        own = None if self._source.as_saved else own_size(self._source.directory, pipe)
-        resolved = resolve(self._settings, seen, call_defaults(type(pipe)))
-        self._operation = dataclasses.replace(resolved, own_size=own)
+        self._operation = resolve(self._settings, seen, call_defaults(type(pipe)))
         if self._evidence is not None and self._operation.point != planned.point:
             raise GeneratorError(
                 f"{planned.class_name} was planned to run with {planned.point} and would run with "
@@ -288,12 +286,7 @@ class DiffusersGenerator(Generator):
             )
 
     def _check_open(self, index: PipelineIndex) -> None:
-        """Check solver, options and ``extra``; diffusers is imported where there are any."""
-        settings = self._settings
-        check_solver(settings, index.parts.get("scheduler", ("", ""))[1], self._source.directory)
-        if not settings.extra:
-            return
-        import diffusers
-
-        if (pipeline := getattr(diffusers, index.called, None)) is not None:
-            check_call(pipeline, settings.extra)
+        """Check solver, options and ``extra``."""
+        settings, source = self._settings, self._source
+        check_solver(settings, index.parts.get("scheduler", ("", ""))[1], source.directory)
+        check_call(index.class_name if source.as_saved else index.called, settings.extra)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.hub_cache import HUB_ID
 from gandiff.models.weights import find_weights, front_matter
 
 FILE_ENDINGS = (".safetensors", ".ckpt", ".pt", ".pth", ".bin")  # of weights in one file
@@ -36,7 +37,7 @@ def prior_of(pipeline: str | None, prior: str | None) -> str | None:
     """
     if prior is not None or pipeline is None:
         return prior
-    directory = find_weights(pipeline)
+    directory = local_folder(pipeline)
     return None if directory is None else prior_in(directory / "README.md")
 
 
@@ -47,7 +48,34 @@ def prior_in(card: Path) -> str | None:
     return first if isinstance(first, str) else None
 
 
+def local_folder(name: str) -> Path | None:
+    """The directory on this machine that a setting names; None for any other.
+
+    ``org/name`` is a hub id, whatever the working directory holds: the paths of a comparison file
+    are absolute by the time that they are looked for.
+    """
+    return None if HUB_ID.fullmatch(name) else find_weights(name)
+
+
 def local_path(name: str) -> Path | None:
-    """The file or directory on this machine that a setting names; None if there is none."""
-    path = find_weights(name) or Path(name).expanduser()
-    return path if path.exists() else None
+    """The same, or a file."""
+    path = None if HUB_ID.fullmatch(name) else find_weights(name) or Path(name).expanduser()
+    return path if path is not None and path.exists() else None
+
+
+def hub_ids_as_paths(settings: Mapping[str, Any], base: Path) -> str:
+    """What to say of hub ids that may be meant as paths, where ``base`` is the folder that paths
+    start from: it has a folder of the first name, or the working directory has them.
+    """
+    said = []
+    for place, name in weight_places(settings):
+        path, here = (base / name).absolute(), Path(name).absolute()
+        if not HUB_ID.fullmatch(name) or path.exists():
+            continue
+        if here.exists():
+            said.append(f"{place} as a path starts from {base.absolute()}; write {here}")
+        elif path.parent.is_dir():
+            names = sorted(one.name for one in path.parent.iterdir() if one.is_dir())
+            holds = f"has {', '.join(names[:5])}" if names else "has no folders"
+            said.append(f"{place} as a path: {path.parent} {holds}")
+    return f" ({'; '.join(said)})" if said else ""

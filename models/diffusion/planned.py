@@ -12,12 +12,11 @@ from gandiff.models.diffusion.evidence import SMALL_FILES, Evidence, read_eviden
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.operation import Operation, resolve
 from gandiff.models.diffusion.parts import INDEX
-from gandiff.models.diffusion.places import is_single_file
+from gandiff.models.diffusion.places import is_single_file, local_folder
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.signatures import class_defaults
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
-from gandiff.models.weights import find_weights
 
 # What a file says about a pipeline, which changes nothing in what is made.
 LABELS = ("family", "native")
@@ -39,7 +38,7 @@ def evidence_of(
     alone = is_single_file(settings.pipeline)
     name = (settings.config if alone else settings.pipeline) or ""
     changed = alone or any(getattr(settings, field) is not None for field in _OTHER_WEIGHTS)
-    folder, hub_id = find_weights(name), None
+    folder, hub_id = local_folder(name), None
     if folder is None and HUB_ID.fullmatch(name):
         hub_id, revision = name, None if alone else commit or settings.revision
         if asks_hub:

@@ -10,13 +10,13 @@ solvers are younger and better.
 from __future__ import annotations
 
 import dataclasses
-import inspect
 from collections.abc import Mapping
 from typing import Any, Literal
 
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
+from gandiff.models.diffusion.class_source import built_with
 
 Kind = Literal["noise", "flow", "edm"]
 CLIPPING = ("clip_sample", "thresholding")
@@ -134,20 +134,20 @@ def check_scheduler_name(name: str) -> str:
     return name
 
 
-def check_options(cls: type, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options to build ``cls`` with.
+def check_options(cls: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options to build the scheduler class of this name with.
 
     Clipping may be switched off for a class that could not do it: that gives up what the
     pipeline's own class does. Raises ``GeneratorError`` with the nearest name for an option that
     the class does not have, and for a value of a type that it does not take.
     """
-    known = [key for key in inspect.signature(cls).parameters if key not in ("args", "kwargs")]
+    known = built_with(cls) or {}
     kept = {k: v for k, v in options.items() if k in known or k not in CLIPPING or v is not False}
     for key in kept:
         if key not in known:
-            raise GeneratorError(f"{cls.__name__} has no option {key!r}{did_you_mean(key, known)}")
+            raise GeneratorError(f"{cls} has no option {key!r}{did_you_mean(key, known)}")
     try:
-        check_values(cls, kept)
+        check_values({key: known[key].hint for key in kept}, kept)
     except SettingError as error:
-        raise GeneratorError(f"scheduler_options.{error} (of {cls.__name__})") from None
+        raise GeneratorError(f"scheduler_options.{error} (of {cls})") from None
     return kept

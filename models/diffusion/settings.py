@@ -26,7 +26,7 @@ Pixels = Annotated[int, Ge(8), MultipleOf(8)]
 
 # Arguments of a pipeline call that gandiff gives itself; changing them would break the contract of
 # the generator (one image a request, its own seed, pixels back).
-_OURS = frozenset(
+OURS = frozenset(
     {
         *("prompt", "negative_prompt", "generator", "latents", "image", "mask_image"),
         *("height", "width", "num_inference_steps", "guidance_scale", "num_images_per_prompt"),
@@ -44,7 +44,7 @@ PER_CALL = frozenset(
 
 
 def _check_extra(extra: Mapping[str, Any]) -> Mapping[str, Any]:
-    clash = sorted(_OURS & set(extra))
+    clash = sorted(OURS & set(extra))
     if clash:
         raise ValueError(f"must not hold {clash[0]!r}: gandiff gives that argument itself")
     return extra

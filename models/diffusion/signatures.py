@@ -8,7 +8,8 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from gandiff.models.diffusion.classes import OPAQUE, pipeline_class
+from gandiff.models.diffusion.class_source import OPAQUE
+from gandiff.models.diffusion.classes import pipeline_class
 
 
 def class_defaults(name: str) -> Mapping[str, Any]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.models.diffusion.class_source import built_with
 from gandiff.models.diffusion.conversion import build_scheduler, with_options
 from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.schedulers import check_options, kind_of, solver_class
@@ -159,11 +160,8 @@ def check_solver(settings: DiffusersSettings, cls: str, directory: Path | None) 
         if not cls or (config is None and kind_of(cls, {}) == "noise"):
             return  # that class may drive several kinds of models
         cls = solver_class(name, cls, config or {})
-    if options:
-        import diffusers
-
-        if (solver := getattr(diffusers, cls, None)) is not None:
-            check_options(solver, options)
+    if options and built_with(cls) is not None:
+        check_options(cls, options)
 
 
 def holders(pipe: Any) -> list[Any]:

@@ -33,10 +33,16 @@ def _whole(least: int) -> AfterValidator:
 
 def _or_bare(kind: Any, key: str) -> BeforeValidator:
     """Take a bare text for the setting ``key`` of a mapping."""
-    return BeforeValidator(
-        lambda item: kind(**{key: item}) if isinstance(item, str) else item,
-        json_schema_input_type=str | kind,
-    )
+
+    def read(item: Any) -> Any:
+        if isinstance(item, str):
+            return kind(**{key: item})
+        if not isinstance(item, Mapping):
+            return item
+        # Behind a function pydantic no longer knows that lists are those of JSON.
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in item.items()}
+
+    return BeforeValidator(read, json_schema_input_type=str | kind)
 
 
 # Settings of one pipeline that say nothing where there are several stages.

@@ -10,11 +10,11 @@ from gandiff.models.diffusion.additions import additions, check_installed, weigh
 from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.index import check_directory, read_index
 from gandiff.models.diffusion.parts import INDEX
-from gandiff.models.diffusion.places import is_single_file, prior_in, prior_of
+from gandiff.models.diffusion.places import is_single_file, local_folder, prior_in, prior_of
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
-from gandiff.models.weights import find_weights, missing_weights
+from gandiff.models.weights import missing_weights
 
 # What a stage of IF need not have: the features of the text come from the first.
 _TEXT_PARTS = ("text_encoder", "tokenizer")
@@ -52,7 +52,7 @@ def find_source(settings: DiffusersSettings) -> Source:
 def _pipeline(
     settings: DiffusersSettings, name: str, *, any_task: bool = False, without: tuple[str, ...] = ()
 ) -> Source:
-    directory = find_weights(name)
+    directory = local_folder(name)
     if directory is not None:
         index = check_directory(
             directory,
@@ -144,7 +144,7 @@ def _single_file(settings: DiffusersSettings) -> Source:
             "the directory or hub id of a pipeline of the same model, of which the small files "
             "alone are read"
         )
-    directory = find_weights(settings.config)
+    directory = local_folder(settings.config)
     if directory is None and HUB_ID.fullmatch(settings.config):
         from gandiff.models.diffusion.hub import hub_index
 

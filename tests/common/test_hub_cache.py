@@ -12,9 +12,8 @@ import pytest
 from huggingface_hub import constants, utils
 
 from gandiff.common import hub_cache
-from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.pipeline import DiffusersGenerator
-from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.common.errors import RequestError
+from gandiff.experiments.plugins.registry import make_generator
 
 
 @pytest.fixture
@@ -75,11 +74,10 @@ def test_a_hub_id_offline_is_refused_at_once_and_taken_for_a_path(
     online: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "models" / "sdxl").mkdir(parents=True)
-    monkeypatch.chdir(tmp_path)
     start = time.perf_counter()
-    with pytest.raises(GeneratorError) as caught:
-        DiffusersGenerator(name="toy", settings=DiffusersSettings(pipeline="models/sd15"))
+    with pytest.raises(RequestError) as caught:
+        make_generator("toy", "diffusers", {"pipeline": "models/sd15"}, tmp_path)
     assert time.perf_counter() - start < 10
     said = str(caught.value)
     assert "it is not in the local cache, and the hub is not reachable" in said
-    assert f"taken as a path: {tmp_path / 'models'} has sdxl" in said
+    assert f"pipeline as a path: {tmp_path / 'models'} has sdxl" in said

@@ -8,7 +8,9 @@ from typing import Any
 
 import pytest
 
-from gandiff.common.errors import GeneratorError
+from gandiff.common.errors import GeneratorError, SettingError
+from gandiff.experiments.plugins.registry import make_generator
+from gandiff.models.diffusion.card import native_front_matter
 from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.evidence import read_evidence
 from gandiff.models.diffusion.operation import Operation
@@ -159,6 +161,81 @@ def test_how_it_was_distilled_is_told_by_id_card_and_config(
         assert "the comparison file can say them: native:" in run.remarks[0]
 
 
+def card(text: str) -> str:
+    return f"---\nlicense: mit\n{text}---\n# A model\n"
+
+
+CARDS = [
+    (native_front_matter(20, 2.0), (20, 2.0, "card")),
+    (native_front_matter(8, 0.0), (8, 0.0, "card")),
+    ("inference: {num_inference_steps: 12, guidance_scale: 3}\n", (12, 3.0, "card")),
+    ("inference: {parameters: {num_inference_steps: 12, strength: 1}}\n", (12, 7.5, "card")),
+    ("inference: {guidance_scale: 3.5}\n", (50, 3.5, "signature")),
+    ("inference: true\n", (50, 7.5, "signature")),
+    ("inference: {parameters: [1]}\n", (50, 7.5, "signature")),
+]
+
+
+@pytest.mark.parametrize(("text", "expected"), CARDS)
+def test_a_card_says_what_the_model_was_made_for(
+    tmp_path: Path, text: str, expected: tuple[Any, ...]
+) -> None:
+    folder = small_files(tmp_path / "sd", "StableDiffusionPipeline", card=card(text))
+    run = operation(folder)
+    assert (run.steps.value, run.guidance.value, run.steps.source) == expected
+    assert (run.off_native, run.remarks) == ((), ())
+    unset = {"pipeline": str(folder), "num_inference_steps": None, "guidance_scale": None}
+    decisive = decisive_settings(unset, unset)
+    assert (decisive["num_inference_steps"], decisive["guidance_scale"]) == expected[:2]
+    # What is set decides, and the keys of images do not see the card.
+    asked = {**unset, "num_inference_steps": 50, "guidance_scale": 7.5}
+    assert decisive_settings(asked, asked) == asked
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("num_inference_steps: 0", "num_inference_steps: must be between 1 and 10000, got 0"),
+        ("num_inference_steps: 2.5", "num_inference_steps: must be a whole number, got 2.5"),
+        ("num_inference_steps: many", "num_inference_steps: must be a whole number, got 'many'"),
+        ("guidance_scale: -1", "guidance_scale: must be between 0 and 1000, got -1"),
+        ("guidance_scale: .nan", "guidance_scale: must be a"),
+        ("num_inference_steps: 2026-11-29", "Object of type date is not JSON serializable"),
+    ],
+)
+def test_a_card_that_says_something_wrong_is_not_followed(
+    tmp_path: Path, text: str, says: str
+) -> None:
+    made = card(f"inference:\n  {text}\n  strength: 1\n")
+    run = operation(small_files(tmp_path / "sd", "StableDiffusionPipeline", card=made))
+    assert (run.steps.value, run.guidance.value) == (50, 7.5)
+    (remark,) = run.remarks
+    assert remark.startswith("its model card is not followed: inference.")
+    assert says in remark
+
+
+def test_a_card_does_not_overrule_the_table_and_keeps_the_family(tmp_path: Path) -> None:
+    made = card(native_front_matter(12, 2.0))
+    folder = small_files(tmp_path / "xl", "StableDiffusionXLPipeline", card=made)
+    assert operation(folder, "stabilityai/sdxl-turbo").steps == (1, "table")
+    lcm = small_files(tmp_path / "lcm", "LatentConsistencyModelPipeline", card=made)
+    run = operation(lcm)
+    assert (run.native.family, run.steps, run.guidance.value) == ("distilled", (12, "card"), 2.0)
+    assert run.off_native == ()
+    assert operation(lcm, num_inference_steps=13).off_native == ("13 steps, made for 1 to 12",)
+
+
+def test_the_shipped_diffusion_model_runs_as_its_card_says() -> None:
+    made = make_generator("shipped", "diffusers", {"pipeline": "diffusion-scenes"})
+    settings = made.info.settings
+    assert (settings["num_inference_steps"], settings["guidance_scale"]) == (20, 2.0)
+
+
+def test_numbers_that_no_pipeline_has_are_not_written() -> None:
+    with pytest.raises(SettingError, match="num_inference_steps: must be between 1 and 10000"):
+        native_front_matter(0, 2.0)
+
+
 def test_the_file_may_say_what_nothing_else_does(tmp_path: Path) -> None:
     folder = small_files(tmp_path / "x", "StableDiffusionXLPipeline", scheduler=EULER_TRAILING)
     assert "whether it was distilled" in (operation(folder).native.unknown or "")
@@ -211,6 +288,36 @@ def test_plain_and_guided_models_off_their_native_point(tmp_path: Path) -> None:
     assert off == ("4 steps, made for 50", "guidance 1, made for 7.5")
     dev = small_files(tmp_path / "dev", "FluxPipeline", transformer={"guidance_embeds": True})
     assert operation(dev, guidance_scale=7.5).off_native == ("guidance 7.5, made for 3.5",)
+
+
+IGNORED = {
+    "FluxPipeline": {
+        "transformer": {"guidance_embeds": False},
+        "scheduler": {"use_dynamic_shifting": False},
+    },
+    "Flux2KleinPipeline": {"index": {"is_distilled": True}},
+    "DreamLiteMobilePipeline": {},
+}
+
+
+@pytest.mark.parametrize("cls", IGNORED)
+def test_settings_without_effect_are_marked(tmp_path: Path, cls: str) -> None:
+    files: dict[str, Any] = IGNORED[cls]
+    folder = small_files(tmp_path / "x", cls, **files)
+    marked = operation(folder, guidance_scale=4.0)
+    assert marked.off_native == ("guidance 4 has no effect (distilled without)",)
+    assert marked.remarks == (f"runs off its native point: {marked.off_native[0]}",)
+    for none in (0.0, 1.0):  # which is what ran
+        assert operation(folder, guidance_scale=none).off_native == ()
+
+
+def test_steps_that_extra_decides_are_those_that_count(tmp_path: Path) -> None:
+    folder = small_files(tmp_path / "sd", "StableDiffusionPipeline")
+    for name, times in (("timesteps", [900] * 20), ("sigmas", [0.5] * 20)):
+        run = operation(folder, num_inference_steps=30, extra={name: times})
+        assert run.steps == (20, "extra")
+        assert run.off_native == ("num_inference_steps 30 has no effect, extra makes 20",)
+        assert operation(folder, num_inference_steps=20, extra={name: times}).off_native == ()
 
 
 def test_settings_that_a_pipeline_does_not_take_are_refused(tmp_path: Path) -> None:

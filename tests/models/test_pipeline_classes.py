@@ -7,8 +7,8 @@ import inspect
 
 import pytest
 
+from gandiff.models.diffusion.class_source import Argument
 from gandiff.models.diffusion.classes import (
-    Argument,
     PipelineClass,
     called_class,
     pipeline_class,

@@ -136,10 +136,9 @@ def check_arguments(
     return known
 
 
-def check_values(function: Callable[..., Any], arguments: Mapping[str, Any]) -> None:
-    """Check plain data against the annotations of a callable's parameters of these names."""
-    hints = _hints(function.__init__ if inspect.isclass(function) else function)
-    fields = [(name, _checkable(hints.get(name, Any))) for name in arguments]
+def check_values(hints: Mapping[str, Any], arguments: Mapping[str, Any]) -> None:
+    """Check plain data against annotations by name; one that cannot be checked takes anything."""
+    fields = [(name, _checkable(hints[name])) for name in arguments]
     namespace = {"__pydantic_config__": PYDANTIC}
     validate(dataclasses.make_dataclass("Values", fields, namespace=namespace), arguments)
 

@@ -320,7 +320,7 @@ def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
             "generator 'gan-scenes,psi=1': psi: unknown field; there is truncation_psi, weights",
         ),
         ([STAR, "--model", "nobody/nothing"], "the hub pipeline 'nobody/nothing'"),
-        ([STAR, "--model", "here"], "the folder here holds no image files"),
+        ([STAR, "--model", "here"], "here holds no image files"),
         ([STAR, "--model", "gone.py:build"], "there is no file"),
         ([STAR, "--model", "gan-scenes,truncation_psi={"], "truncation_psi"),
         ([STAR, "--model", TOY, "--model", TOY], f"the model {TOY} is given twice"),
