@@ -21,7 +21,8 @@ def to_uint8(
     metrics see.
     """
     scaled = (np.asarray(values, dtype=np.float32) - low) * (255.0 / (high - low))
-    return np.asarray(np.clip(np.rint(np.nan_to_num(scaled)), 0, 255).astype(np.uint8))
+    # fmax and fmin take the number where the other is NaN.
+    return np.asarray(np.fmin(np.fmax(np.rint(scaled), 0), 255).astype(np.uint8))
 
 
 def fault(image: npt.NDArray[Any], size: tuple[int, int] | None = None) -> str | None:
@@ -37,8 +38,8 @@ def fault(image: npt.NDArray[Any], size: tuple[int, int] | None = None) -> str |
         return f"wrong size {width}x{height} px, expected {size[1]}x{size[0]} px"
     if image.size == 0:
         return "empty image, no pixels"
-    bad = 0 if image.dtype == np.uint8 else int(np.size(image) - np.isfinite(image).sum())
-    if bad:
+    if not np.isfinite(image).all():
+        bad = image.size - np.isfinite(image).sum()
         return f"{bad} of {image.size} values are NaN or infinite"
     return None
 
@@ -69,7 +70,7 @@ def finish(
     reason = fault(image, size)
     if reason is None:
         pixels = image if image.dtype == np.uint8 else to_uint8(image)
-        if np.ptp(pixels, axis=(0, 1)).any():
+        if (pixels != pixels[0, 0]).any():
             return Generation(image=np.ascontiguousarray(pixels), reason=note, **counts)
         colour = ", ".join(str(level) for level in pixels[0, 0])
         reason = f"black or constant image, every pixel is ({colour})"

@@ -4,14 +4,16 @@
 
 Both sides make the same images (which is checked first), turn by turn (A B, B A, ...), so that a
 slow moment of the machine hits both. Printed are the median ratio with its interval and the
-milliseconds more for an image, for each number of steps.
+milliseconds more for an image, for each number of steps, and the same ratio of processor time,
+which other work on the machine disturbs less.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,9 @@ from gandiff.models.weights import find_weights
 GUIDANCE = 2.0
 
 
-def measure(pipeline: str, steps: int, pairs: int, batch_size: int) -> Overhead:
-    """Time ``pairs`` pairs of calls that make ``batch_size`` images each.
+def measure(pipeline: str, steps: int, pairs: int, batch_size: int) -> list[Overhead]:
+    """Time ``pairs`` pairs of calls that make ``batch_size`` images each, by the clock and by the
+    time of the processor.
 
     Raises ``RuntimeError`` where the two sides do not make the same pixels.
     """
@@ -40,12 +43,21 @@ def measure(pipeline: str, steps: int, pairs: int, batch_size: int) -> Overhead:
     ours = functools.partial(_ours, generator, requests)
     if not np.array_equal(ours(), np.rint(np.asarray(bare()) * 255)):
         raise RuntimeError("the generator and the bare pipeline made different images")
-    sides = [functools.partial(seconds_of, work) for work in (ours, bare)]
+    busy: list[list[float]] = [[], []]
+    sides = [functools.partial(_timed, *side) for side in zip((ours, bare), busy, strict=True)]
     seconds = by_turns(sides, pairs, f"{steps} steps")
-    return Overhead(
-        ratios=tuple(seconds[0] / seconds[1]),
-        extra_milliseconds=tuple((seconds[0] - seconds[1]) / batch_size * 1000),
-    )
+    return [
+        Overhead(ratios=tuple(a / b), extra_milliseconds=tuple((a - b) / batch_size * 1000))
+        for a, b in (seconds, np.array(busy)[:, -pairs:])
+    ]
+
+
+def _timed(work: Callable[[], object], busy: list[float]) -> float:
+    """How long a call takes; the processor's share is added to ``busy``."""
+    start = time.process_time()
+    seconds = seconds_of(work)
+    busy.append(time.process_time() - start)
+    return seconds
 
 
 def _ours(generator: Generator, requests: Sequence[GenerationRequest]) -> np.ndarray:
@@ -83,11 +95,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser.parse_args(arguments)
     for steps in chosen.steps:
         timed = measure(chosen.pipeline, steps, chosen.pairs, chosen.batch_size)
-        median, low, high = timed.interval()
-        more = np.median(timed.extra_milliseconds)
+        ratios = ["{:.3f} (95 % interval {:.3f} to {:.3f})".format(*t.interval()) for t in timed]
+        more = np.median(timed[0].extra_milliseconds)
         print(
-            f"{steps} steps: ratio {median:.3f} (95 % interval {low:.3f} to {high:.3f}), "
-            f"{more:+.3f} ms an image, {chosen.pairs} pairs at batch size {chosen.batch_size}"
+            f"{steps} steps: ratio {ratios[0]}, {more:+.3f} ms an image, {chosen.pairs} pairs at "
+            f"batch size {chosen.batch_size}; of processor time {ratios[1]}"
         )
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from gandiff.models.diffusion.facts import call_parameters
 from gandiff.models.diffusion.native import is_on
 from gandiff.models.diffusion.operation import STAGE_SCALES, TEXT, Operation
 from gandiff.models.diffusion.settings import DiffusersSettings
+from gandiff.models.diffusion.signatures import call_defaults
 from gandiff.models.generator import GenerationRequest
 
 
@@ -33,7 +32,7 @@ def arguments(
     negative = requests[0].negative_prompt or operation.negative_prompt
     if negative:
         contract["negative_prompt"] = [r.negative_prompt or negative for r in requests]
-    taken = call_parameters(pipe)
+    taken = call_defaults(type(pipe))
     call = {key: value for key, value in contract.items() if key in taken}
     if settings.height is not None:
         call |= {"height": settings.height, "width": settings.width}
@@ -44,9 +43,7 @@ def max_sequence_length(pipe: Any, call: Mapping[str, Any]) -> int | None:
     """Return how much text a call lets through, in tokens, None if the pipeline has no such limit
     among its arguments.
     """
-    parameter = inspect.signature(type(pipe).__call__).parameters.get("max_sequence_length")
-    default = None if parameter is None else parameter.default
-    length = call.get("max_sequence_length", default)
+    length = {**call_defaults(type(pipe)), **call}.get("max_sequence_length")
     return length if isinstance(length, int) else None
 
 
@@ -74,13 +71,13 @@ def note(
     if not request.negative_prompt:
         return None
     name = operation.class_name
-    if "negative_prompt" not in call_parameters(pipe):
+    if "negative_prompt" not in call_defaults(type(pipe)):
         return f"negative prompt not used: {name} takes none"
     if _reads_negative(pipe, operation, settings):
         return None
     if operation.meaning == "embedded":
         more = "; true_cfg_scale (in extra) above 1 would use it"
-        own_scale = more if "true_cfg_scale" in call_parameters(pipe) else ""
+        own_scale = more if "true_cfg_scale" in call_defaults(type(pipe)) else ""
         return f"negative prompt not used: this {name} has its guidance built in{own_scale}"
     if operation.meaning == "ignored":
         return f"negative prompt not used: this {name} was distilled without guidance"

@@ -132,7 +132,7 @@ class CascadeGenerator(DiffusersGenerator):
             held.load(lambda: self._read(device, dtype))
         for stage, part in zip(self._stages, held.value.parts, strict=True):
             stage._attach(part)
-        self._shared = held
+        self._shared, self._recorders = held, None
 
     def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:
         other = copy.copy(self)

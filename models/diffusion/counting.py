@@ -20,7 +20,7 @@ _HELPERS = ("ControlNet", "Adapter")  # run beside a denoiser and are part of it
 
 
 class DenoiserCounter:
-    """Counts the images that pass through the denoisers of a pipeline while it is entered.
+    """Counts the images that pass through the denoisers of a pipeline each time it is entered.
 
     Rows of the batch, not calls: classifier-free guidance doubles the batch, some pipelines call
     twice instead, and solvers of second order call nearly twice per step. ``rows / batch size`` is
@@ -32,19 +32,20 @@ class DenoiserCounter:
     def __init__(self, pipe: Any) -> None:
         self.rows: Counter[str] = Counter()
         self.written: Counter[str] = Counter()
-        self._networks = denoisers(pipe)
-        self._writers = {n: m for n, m in modules(pipe).items() if _writes(m, self._networks)}
+        networks = denoisers(pipe)
+        self._networks = [
+            (n, m, next(iter(inspect.signature(m.forward).parameters))) for n, m in networks.items()
+        ]
+        self._writers = {n: m for n, m in modules(pipe).items() if _writes(m, networks)}
         self._writing: set[str] = set()
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> DenoiserCounter:
-        for name, network in self._networks.items():
-            first = next(iter(inspect.signature(network.forward).parameters))
-            count = functools.partial(self._count, name, first)
-            self._watch(network, count)
+        self.rows, self.written = Counter(), Counter()
+        for name, network, first in self._networks:
+            self._watch(network, functools.partial(self._count, name, first))
         for name, writer in self._writers.items():
-            count = functools.partial(self._count_written, name)
-            self._watch(writer, count)
+            self._watch(writer, functools.partial(self._count_written, name))
             generate = self._marked(name, writer.generate)
             self._stack.enter_context(replaced(writer, "generate", generate))
         return self
@@ -65,8 +66,7 @@ class DenoiserCounter:
         return {name: round(rows / images) for name, rows in counts.items() if several}
 
     def _watch(self, module: Any, see: Any) -> None:
-        hook = module.register_forward_pre_hook(see, with_kwargs=True)
-        self._stack.callback(hook.remove)
+        self._stack.callback(module.register_forward_pre_hook(see, with_kwargs=True).remove)
 
     def _count(
         self, name: str, first: str, module: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]

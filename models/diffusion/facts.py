@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 
@@ -32,11 +31,6 @@ def describe(pipe: Any) -> dict[str, Any]:
             "scheduler_class": None if scheduler is None else type(scheduler).__name__,
         },
     }
-
-
-def call_parameters(pipe: Any) -> list[str]:
-    """Return the names of the arguments that a pipeline's call takes."""
-    return [name for name in inspect.signature(type(pipe).__call__).parameters if name != "self"]
 
 
 def check_call(name: str, extra: Mapping[str, Any]) -> None:

@@ -20,6 +20,7 @@ from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.loras import add_loras
 from gandiff.models.diffusion.parts import pipelines
+from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.placing import put_on, quantized
 from gandiff.models.diffusion.readers import read_pipeline
 from gandiff.models.diffusion.replacements import check_has_network, put_weights
@@ -91,20 +92,18 @@ def quiet() -> Iterator[None]:
     import diffusers.utils.logging as ours
     import transformers.utils.logging as theirs
 
-    levels = ours.get_verbosity(), theirs.get_verbosity()
-    bars = ours.is_progress_bar_enabled(), theirs.is_progress_bar_enabled()
-    for module in (ours, theirs):
-        module.set_verbosity_error()
-        module.disable_progress_bar()
-    try:
-        with warnings.catch_warnings():  # that an argument of theirs will go one day
-            warnings.simplefilter("ignore", FutureWarning)
-            yield
-    finally:
-        for module, level, bar in zip((ours, theirs), levels, bars, strict=True):
-            module.set_verbosity(level)
-            if bar:
-                module.enable_progress_bar()
+    with contextlib.ExitStack() as stack:
+        for module in (ours, theirs):
+            if module.is_progress_bar_enabled():
+                module.disable_progress_bar()
+                stack.callback(module.enable_progress_bar)
+            # Not the level of the logger: to change that makes every logger forget what it knows.
+            for handler in module.get_logger().handlers:
+                level = max(handler.level, logging.ERROR)
+                stack.enter_context(replaced(handler, "level", level))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore", FutureWarning)  # that an argument of theirs will go one day
+        yield
 
 
 class _Gaps(logging.Handler):

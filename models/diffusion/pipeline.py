@@ -55,6 +55,7 @@ class DiffusersGenerator(Generator):
 
     _remarks: tuple[str, ...] = ()
     _on_solver: tuple[str, ...] = ()
+    _recorders: tuple[Any, Any] | None = None  # of evaluations and of tokens, since the first call
 
     def __init__(
         self, name: str, settings: DiffusersSettings, source: Source | None = None
@@ -136,7 +137,7 @@ class DiffusersGenerator(Generator):
         """Call what is loaded from now on, with a solver of this generator's own."""
         with held.lock:
             self._prepare(held.value)
-        self._shared = held
+        self._shared, self._recorders = held, None
         with self._ready() as pipe:
             self._facts = describe(pipe)
 
@@ -168,12 +169,8 @@ class DiffusersGenerator(Generator):
 
     def try_out(self, requests: Sequence[GenerationRequest], *, batch_size: int = 1) -> None:
         """Make a few images of few steps; see ``Generator.try_out``."""
-        steps = self.info.settings.get("num_inference_steps")
-        how: dict[str, Any] = {
-            "steps": steps,
-            "together": batch_size > 1,
-            "exact": self._is_exact(),
-        }
+        how: dict[str, Any] = {"together": batch_size > 1, "exact": self._is_exact()}
+        how["steps"] = self.info.settings.get("num_inference_steps")
         seen = try_settings(self._with, self._settings, requests, **how)
         if seen.problem:
             raise GeneratorError(seen.problem)
@@ -208,7 +205,7 @@ class DiffusersGenerator(Generator):
         """Let go of the pipeline; the last generator that does so gives its memory back."""
         if self._shared is not None:
             held = weakref.ref(self._shared)
-            self._shared = self._solver = None
+            self._shared = self._solver = self._recorders = None
             free_memory(held)
 
     @contextlib.contextmanager
@@ -232,7 +229,9 @@ class DiffusersGenerator(Generator):
         from gandiff.models.diffusion.reading import ReadingRecorder
 
         call = self._arguments(pipe, requests)
-        with quiet(), DenoiserCounter(pipe) as counter, ReadingRecorder(pipe) as reading:
+        counter, reading = self._recorders or (DenoiserCounter(pipe), ReadingRecorder(pipe))
+        self._recorders = counter, reading  # to build them takes longer than to use them
+        with quiet(), counter, reading:
             output = pipe(**call)
         images = images_of(output)
         if len(images) != len(requests):

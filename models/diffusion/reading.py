@@ -6,9 +6,11 @@ length of their own, or after the encoder, and put it into templates that use up
 
 from __future__ import annotations
 
+import bisect
 import contextlib
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -18,45 +20,40 @@ from gandiff.models.diffusion.patching import of_class
 from gandiff.models.generator import GenerationRequest
 
 _CALLS = "_calls_for_gandiff"
-Tokens = Sequence[int]
-
-
-class _Call(NamedTuple):
-    """One call of a tokenizer."""
-
-    texts: list[str]
-    rows: Any  # token ids, one row for each text
+_SCALARS = 0x110000  # characters that there can be; no vocabulary has as many tokens
+Tokens = str  # a character for each, so that Python finds a run of them fast
 
 
 class _Row(NamedTuple):
-    """A text and the token ids that a tokenizer made of it."""
+    """A text, the request whose place it has, and the tokens that a tokenizer made of it."""
 
     text: str
+    place: int | None
     tokens: Tokens
 
 
 class ReadingRecorder:
-    """Keeps what a pipeline's tokenizers and text encoders are given while it is entered."""
+    """Keeps what a pipeline's tokenizers and text encoders are given each time it is entered."""
 
     def __init__(self, pipe: Any) -> None:
-        self._pipe = pipe
         self._tokenizers = tokenizers(pipe)
-        self._calls: dict[str, list[_Call]] = {}
+        self._denoisers = denoisers(pipe)
+        self._others = {n: m for n, m in modules(pipe).items() if n not in self._denoisers}
+        self._calls: dict[str, list[tuple[list[str], Any]]] = {}  # texts and their token ids
         self._given: dict[str, list[torch.Tensor]] = {}
         self._width = 0  # in tokens, of the text that the denoiser is given
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> ReadingRecorder:
+        self._given, self._width = {}, 0
         for name, tokenizer in self._tokenizers.items():
             self._calls[name] = vars(tokenizer)[_CALLS] = []
             self._stack.callback(vars(tokenizer).pop, _CALLS)
             self._stack.enter_context(of_class(tokenizer, _recording(tokenizer.__class__)))
-        networks = denoisers(self._pipe)
-        hooked = {n: m for n, m in modules(self._pipe).items() if n not in networks} | networks
-        for name, module in hooked.items():
-            see = self._measure if name in networks else functools.partial(self._keep, name)
-            hook = module.register_forward_pre_hook(see, with_kwargs=True)
-            self._stack.callback(hook.remove)
+        hooks: list[tuple[Any, Any]] = [(m, self._measure) for m in self._denoisers.values()]
+        hooks += [(m, functools.partial(self._keep, n)) for n, m in self._others.items()]
+        for module, see in hooks:
+            self._stack.callback(module.register_forward_pre_hook(see, with_kwargs=True).remove)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -71,13 +68,16 @@ class ReadingRecorder:
         that did has 0. ``max_sequence_length`` is that of the call: some pipelines cut there what
         the encoder gave.
         """
-        rows = {n: [r for ids in given for r in ids.tolist()] for n, given in self._given.items()}
+        given = {n: {row for ids in own for row in _packed(ids)} for n, own in self._given.items()}
+        reads = [dict[str, tuple[int, int]]() for _ in requests]
+        for name, tokenizer in self._tokenizers.items():
+            rows = _rows(self._calls[name], len(requests))
+            seen = [_about(request, place, rows) for place, request in enumerate(requests)]
+            whole = _tokens(tokenizer, [text for text, *_ in seen], [r.prompt for r in requests])
+            for read, prompt, (_, pieces, made) in zip(reads, whole, seen, strict=True):
+                read |= _read_by(name, prompt or pieces, made, given)
         results = []
-        for place in range(len(requests)):
-            read: dict[str, tuple[int, int]] = {}
-            for name, tokenizer in self._tokenizers.items():
-                prompt, given = _about(requests, place, tokenizer, self._calls[name])
-                read |= _read_by(name, prompt, given, rows)
+        for read in reads:
             if len(read) == 1 and self._width == max_sequence_length:
                 read = {n: (min(seen, self._width), total) for n, (seen, total) in read.items()}
             cut = {name: total - seen for name, (seen, total) in read.items()}
@@ -105,45 +105,51 @@ def _recording(cls: Any) -> Any:
         encoded = cls.__call__(self, text, *args, **kwargs)
         texts = [text] if isinstance(text, str) else list(text or ())
         if texts and all(isinstance(one, str) for one in texts):
-            vars(self)[_CALLS].append(_Call(texts, _rows(encoded["input_ids"])))
+            vars(self)[_CALLS].append((texts, encoded["input_ids"]))
         return encoded
 
     named = {"__call__": functools.wraps(cls.__call__)(call), "__module__": cls.__module__}
     return type(cls.__name__, (cls,), named)
 
 
-def _rows(ids: Any) -> Any:
-    """Token ids as rows, also those of a single text, which may come without a batch."""
-    flat = ids.ndim == 1 if hasattr(ids, "ndim") else not any(isinstance(i, list) for i in ids)
-    return [ids] if flat else ids
+def _packed(ids: Any) -> list[Tokens]:
+    """Token ids by rows, also those of a single text, which may come without a batch."""
+    rows = ids.tolist() if hasattr(ids, "tolist") else ids
+    if not any(isinstance(row, list) for row in rows):
+        rows = [rows]
+    return ["".join([chr(token % _SCALARS) for token in row]) for row in rows]
+
+
+def _rows(calls: Iterable[tuple[list[str], Any]], requests: int) -> list[_Row]:
+    return [
+        _Row(text, place if len(texts) == requests else None, tokens)
+        for texts, ids in calls
+        for place, (text, tokens) in enumerate(zip(texts, _packed(ids), strict=False))
+    ]
 
 
 def _about(
-    requests: Sequence[GenerationRequest], place: int, tokenizer: Any, calls: Iterable[_Call]
-) -> tuple[Tokens, list[Tokens]]:
-    """The tokens of a prompt as this tokenizer makes them, and the rows that it gave for it.
+    request: GenerationRequest, place: int, rows: Iterable[_Row]
+) -> tuple[str, Tokens, list[Tokens]]:
+    """A text that holds a prompt, else the tokens of its pieces; and what was made of it.
 
     A text is of a prompt that it contains (a template around it) or that it is a piece of (text in
     quotation marks, taken apart); or by its place among as many texts as there are requests (a
     prompt that the pipeline has cleaned, or cut itself).
     """
-    prompt, negative = requests[place].prompt, requests[place].negative_prompt
+    prompt, negative = request.prompt, request.negative_prompt or ""
     whole, pieces, others = list[_Row](), list[_Row](), list[_Row]()
-    for call in calls:
-        for number, (text, row) in enumerate(zip(call.texts, call.rows, strict=False)):
-            kept = _Row(text, [int(token) for token in row])
-            if _span(text, prompt) is not None:
-                whole.append(kept)
-            elif text and text in prompt and text != negative:
-                pieces.append(kept)
-            elif len(call.texts) == len(requests) and number == place and text != (negative or ""):
-                others.append(kept)
+    for row in rows:
+        if _span(row.text, prompt) is not None:
+            whole.append(row)
+        elif row.text and row.text in prompt and row.text != negative:
+            pieces.append(row)
+        elif row.place == place and row.text != negative:
+            others.append(row)
     if pieces and not whole:
-        return [token for piece in pieces for token in piece.tokens], []
-    if not whole and not others:
-        return [], []
-    longest = max((row.text for row in whole or others), key=len)
-    return _tokens(tokenizer, longest, prompt), [row.tokens for row in whole + pieces + others]
+        return "", "".join(piece.tokens for piece in pieces), []
+    longest = max((row.text for row in whole or others), key=len, default="")
+    return longest, "", [row.tokens for row in whole + pieces + others]
 
 
 def _span(text: str, prompt: str) -> tuple[int, int] | None:
@@ -153,20 +159,27 @@ def _span(text: str, prompt: str) -> tuple[int, int] | None:
     return None if start < 0 or not wanted else (start, start + len(wanted))
 
 
-def _tokens(tokenizer: Any, text: str, prompt: str) -> Tokens:
-    """The tokens of a text that belong to the prompt in it, of all where it holds no prompt."""
-    start, end = _span(text, prompt) or (0, len(text))
+def _tokens(tokenizer: Any, texts: list[str], prompts: Sequence[str]) -> list[Tokens]:
+    """The tokens of each text that belong to the prompt in it, of all where it holds no prompt."""
+    spans = [_span(*pair) or (0, len(pair[0])) for pair in zip(texts, prompts, strict=True)]
+    if not any(texts):
+        return texts
     whole = {"add_special_tokens": False, "truncation": False, "verbose": False}
     try:
-        encoded = tokenizer(text, return_offsets_mapping=True, **whole)
+        encoded = tokenizer(texts, return_offsets_mapping=True, **whole)
     except (NotImplementedError, ValueError):  # tokenizers in Python do not know the places
-        return list(tokenizer(text[start:end], **whole)["input_ids"])
-    places = zip(encoded["input_ids"], encoded["offset_mapping"], strict=True)
-    return [token for token, (first, last) in places if max(first, start) < min(last, end)]
+        parts = [text[start:end] for text, (start, end) in zip(texts, spans, strict=True)]
+        return _packed(tokenizer(parts, **whole)["input_ids"])
+    kept = []
+    each = zip(encoded["input_ids"], encoded["offset_mapping"], spans, strict=True)
+    for ids, places, (start, end) in each:
+        inside = [max(first, start) < min(last, end) for first, last in places]
+        kept.append(list(itertools.compress(ids, inside)))
+    return _packed(kept)
 
 
 def _read_by(
-    name: str, prompt: Tokens, given: Iterable[Tokens], rows: Mapping[str, list[Tokens]]
+    name: str, prompt: Tokens, made: Iterable[Tokens], given: Mapping[str, Collection[Tokens]]
 ) -> dict[str, tuple[int, int]]:
     """How many tokens of a prompt each encoder read, and of how many.
 
@@ -175,26 +188,19 @@ def _read_by(
     """
     if not prompt:
         return {}
-    shortest = min((n for row in given if (n := _match(prompt, row))), default=0)
-    reached = {
-        encoder: max((_match(prompt, row) for row in own), default=0)
-        for encoder, own in rows.items()
-    }
+    shortest = min((n for row in made if (n := _match(prompt, [row]))), default=0)
+    reached = {encoder: _match(prompt, rows) for encoder, rows in given.items()}
     read = {e: (n, len(prompt)) for e, n in reached.items() if n and n >= shortest}
     return read or ({name: (shortest, len(prompt))} if shortest else {})
 
 
-def _match(prompt: Tokens, row: Tokens) -> int:
+def _match(prompt: Tokens, rows: Collection[Tokens]) -> int:
     """How many tokens of the beginning, or of the end, of a prompt stand in a row one by one."""
-    forward = _run(prompt, row)
-    return forward if forward == len(prompt) else max(forward, _run(prompt[::-1], row[::-1]))
 
+    def longest(part: Callable[[int], Tokens]) -> int:
+        lengths = range(1, len(prompt) + 1)
+        return bisect.bisect(lengths, 0, key=lambda n: not any(part(n) in row for row in rows))
 
-def _run(wanted: Tokens, row: Tokens) -> int:
-    best = 0
-    for start in (i for i, token in enumerate(row) if token == wanted[0]):
-        length = 0
-        while length < min(len(wanted), len(row) - start) and row[start + length] == wanted[length]:
-            length += 1
-        best = max(best, length)
-    return best
+    if any(prompt in row for row in rows):
+        return len(prompt)
+    return max(longest(lambda n: prompt[:n]), longest(lambda n: prompt[-n:]))

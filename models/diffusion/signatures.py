@@ -4,6 +4,7 @@ is loaded.
 
 from __future__ import annotations
 
+import functools
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -23,6 +24,11 @@ def class_defaults(name: str) -> Mapping[str, Any]:
 def call_defaults(cls: type) -> Mapping[str, Any]:
     """The same of a class that is loaded."""
     call: Any = cls.__call__
+    return _defaults(call)
+
+
+@functools.cache  # every batch asks
+def _defaults(call: Any) -> Mapping[str, Any]:
     return {
         name: OPAQUE if parameter.default is parameter.empty else parameter.default
         for name, parameter in inspect.signature(call).parameters.items()

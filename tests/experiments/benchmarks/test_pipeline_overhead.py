@@ -11,7 +11,7 @@ from gandiff.experiments.benchmarks import pipeline_overhead
 
 LINE = re.compile(
     r"2 steps: ratio [\d.]+ \(95 % interval [\d.]+ to [\d.]+\), [+-][\d.]+ ms an image, "
-    r"2 pairs at batch size 2\n"
+    r"2 pairs at batch size 2; of processor time [\d.]+ \(95 % interval [\d.]+ to [\d.]+\)\n"
 )
 
 
