@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, NamedTuple
 
 import typer
 
@@ -15,13 +15,9 @@ from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
 from gandiff.experiments.training.claim import claim
-from gandiff.experiments.training.gan.recipe import (
-    ENDS,
-    RECIPES,
-    GanRecipe,
-    read_numbers,
-    recipe_of,
-)
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.experiments.training.recipes import Recipe, read_numbers, recipe_of, schedule_ends
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 app = typer.Typer(
@@ -36,16 +32,14 @@ app = typer.Typer(
 )
 
 _HELP = {
-    "diffusion": "Train the latent diffusion model: its VAE first, then the U-Net.",
     "judges": "Train the judges of scenes: two classifiers and a scene CLIP.",
     "text": "Train the text encoder that conditions the generators.",
 }
 
 _PARTS = {"judges": ("scene-classifier-a", "scene-classifier-b", "scene-clip")}  # folders
 _CHECKPOINTS = {  # below --out; where one is, --resume can continue
-    "gan": ("checkpoint.pt",),
+    **{cls.family: cls.checkpoints for cls in (GanRecipe, DiffusionRecipe)},
     "text": ("checkpoint.pt",),
-    "diffusion": ("checkpoint.pt", "state/vae/checkpoint.pt", "state/unet/checkpoint.pt"),
     "judges": tuple(f"{part}/checkpoint.pt" for part in _PARTS["judges"]),
 }
 
@@ -88,7 +82,7 @@ def _refuse_unfinished(kind: str, request: TrainingRequest) -> None:
         refuse_unfinished(own, "checkpoint.pt")
 
 
-def _train(kind: str, request: TrainingRequest, as_json: bool, *recipe: GanRecipe) -> None:
+def _train(kind: str, request: TrainingRequest, as_json: bool, *recipe: Recipe) -> None:
     _refuse_unfinished(kind, request)
     import_module(f"gandiff.experiments.training.{kind}.train").train(request, *recipe)
     if as_json:
@@ -105,11 +99,32 @@ def _add(kind: str, about: str) -> None:
             _train(kind, request, as_json)
 
 
-_SETTABLE = [
-    field.name
-    for field in dataclasses.fields(GanRecipe)
-    if field.name not in {"augment", "guidance", *ENDS.values()}  # which have another way
-]
+_OWN = {GanRecipe: ("augment", "guidance"), DiffusionRecipe: ("space",)}  # options of their own
+
+
+def _recipe(cls: type[Recipe]) -> Any:
+    return typer.Option(help=f"One of {', '.join(cls.named)}; --set changes its numbers.")
+
+
+def _numbers(cls: type[Recipe]) -> Any:
+    ends = schedule_ends(cls).values()
+    names = (field.name for field in dataclasses.fields(cls))
+    settable = ", ".join(name for name in names if name not in {*_OWN[cls], *ends})
+    start, _, values = cls.example.partition("=")
+    return typer.Option(
+        "--set",
+        help=f"Change a number of the recipe: --set {start}={values.partition(',')[0]}; "
+        f"{start}_end and other ends move along unless they are set, too. Repeatable. "
+        f"Numbers: {settable}.",
+    )
+
+
+def _swept(cls: type[Recipe]) -> Any:
+    return typer.Option(
+        help=f"Train with each of several values ({cls.example}), each for the whole budget, and "
+        "recommend one if it leads by more than the sampling noise of its pictures. Seeds add to "
+        "that noise: confirm a winner with several."
+    )
 
 
 @app.command(
@@ -125,25 +140,9 @@ _SETTABLE = [
 def gan(
     given: Given,
     *,
-    recipe: Annotated[
-        str, typer.Option(help=f"One of {', '.join(RECIPES)}; --set changes its numbers.")
-    ] = "default",
-    numbers: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--set",
-            help="Change a number of the recipe: --set gamma=0.5; gamma_end and other ends move "
-            "along unless they are set, too. Repeatable. Numbers: " + ", ".join(_SETTABLE) + ".",
-        ),
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(
-            help="Train with each of several values (gamma=0.25,1,4), each for the whole budget, "
-            "and recommend one if it leads by more than the sampling noise of its pictures. Seeds "
-            "add to that noise: confirm a winner with several."
-        ),
-    ] = None,
+    recipe: Annotated[str, _recipe(GanRecipe)] = "default",
+    numbers: Annotated[list[str] | None, _numbers(GanRecipe)] = None,
+    sweep: Annotated[str | None, _swept(GanRecipe)] = None,
     augment: Annotated[
         bool,
         typer.Option(
@@ -160,32 +159,77 @@ def gan(
     as_json: Json = False,
 ) -> None:
     """Train the text-conditioned GAN."""
-    changes = read_numbers(numbers or [])
-    given_otherwise = {"augment": augment or None, "guidance": guidance}
-    changes |= {name: value for name, value in given_otherwise.items() if value is not None}
-    chosen = recipe_of(recipe, **changes)
-    if sweep is None:
-        with _claimed("gan", given) as request:
-            _train("gan", request, as_json, chosen)
-    else:
-        _sweep(given, chosen, sweep, changes, as_json)
+    own = {"augment": augment or None, "guidance": guidance}
+    _generator(given, _chosen(GanRecipe, recipe, numbers, own), sweep, as_json)
 
 
-def _sweep(
+@app.command(
+    "diffusion",
+    epilog=_epilog(
+        "diffusion",
+        "gandiff train diffusion --data photos --resolution 64 --minutes 60",
+        "gandiff train diffusion --recipe flow --set lr=1e-3",
+        "gandiff train diffusion --space pixel --minutes 60",
+        "gandiff train diffusion --sweep guidance=1,2,4 --minutes 15",
+    ),
+)
+@takes(TrainingRequest, "diffusion", out=None, device="auto")
+def diffusion(
     given: Given,
-    recipe: GanRecipe,
-    sweep: str,
-    fixed: Collection[str],
-    as_json: bool,
+    *,
+    recipe: Annotated[str, _recipe(DiffusionRecipe)] = "default",
+    numbers: Annotated[list[str] | None, _numbers(DiffusionRecipe)] = None,
+    sweep: Annotated[str | None, _swept(DiffusionRecipe)] = None,
+    space: Annotated[
+        str | None,
+        typer.Option(
+            help="What is denoised: latent, the cells of an autoencoder that is trained first, or "
+            "pixel (default: what the recipe says)."
+        ),
+    ] = None,
+    as_json: Json = False,
 ) -> None:
+    """Train the diffusion model: its autoencoder first, then the U-Net among its latents."""
+    chosen = _chosen(DiffusionRecipe, recipe, numbers, {"space": space})
+    _generator(given, chosen, sweep, as_json)
+
+
+class _Chosen(NamedTuple):
+    """A recipe, and which of its numbers were given."""
+
+    recipe: Recipe
+    given: Collection[str]
+
+
+def _chosen(
+    cls: type[Recipe], name: str, numbers: list[str] | None, own: Mapping[str, object]
+) -> _Chosen:
+    changes = read_numbers(cls, numbers or [])
+    changes |= {option: value for option, value in own.items() if value is not None}
+    return _Chosen(recipe_of(cls, name, **changes), changes.keys())
+
+
+def _generator(given: Given, chosen: _Chosen, sweep: str | None, as_json: bool) -> None:
+    """Train with one recipe, or with several values of one of its numbers."""
+    kind = chosen.recipe.family
+    if sweep is None:
+        with _claimed(kind, given) as request:
+            _train(kind, request, as_json, chosen.recipe)
+    else:
+        _sweep(given, chosen, sweep, as_json)
+
+
+def _sweep(given: Given, chosen: _Chosen, sweep: str, as_json: bool) -> None:
     """Train several values; what is not finished is trained again without a question."""
     from gandiff.experiments.training.sweep import read_sweep, sweep_recipes
 
-    name, values = read_sweep(GanRecipe, sweep)
+    recipe = chosen.recipe
+    name, values = read_sweep(type(recipe), sweep)
     trials = [f"{name}={value}" for value in values]
-    with _claimed("gan", given, trials) as request:
-        leaves_checkpoints([request.out / trial / "checkpoint.pt" for trial in trials])
-        swept = sweep_recipes(request, recipe, name, values, fixed=fixed)
+    with _claimed(recipe.family, given, trials) as request:
+        states = [Path(trial, state) for trial in trials for state in recipe.checkpoints]
+        leaves_checkpoints([request.out / state for state in states])
+        swept = sweep_recipes(request, recipe, name, values, fixed=chosen.given)
     if as_json:
         echo_json(swept)
     else:

@@ -153,7 +153,7 @@ def clear_model(folder: Path) -> None:
     for name in _MODEL:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / BEST_FOLDER, ignore_errors=True)
-    for pattern in ("kimg-*.png", "reals.png", "neighbours.png", "truncation.png"):
+    for pattern in ("kimg-*.png", "reals.png", "neighbours.png", "truncation.png", "guidance.png"):
         for picture in (folder / SAMPLES).glob(pattern):  # others are somebody's
             picture.unlink()
     with contextlib.suppress(OSError):  # if nothing is left in it

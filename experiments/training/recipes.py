@@ -24,6 +24,10 @@ class Recipe:
     """The package in ``experiments/training/`` and what follows ``gandiff train``."""
     named: ClassVar[Mapping[str, Mapping[str, Any]]]
     """Recipes to start from, ``default`` among them, by what they change in the defaults."""
+    example: ClassVar[str]
+    """A sweep, as an example."""
+    checkpoints: ClassVar[tuple[str, ...]] = ("checkpoint.pt",)
+    """The files below the output folder that ``--resume`` can continue from, the main one first."""
 
 
 R = TypeVar("R", bound=Recipe)

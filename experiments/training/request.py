@@ -15,7 +15,7 @@ from gandiff.common.devices import resolve_device
 from gandiff.common.options import described, option
 
 Precision = Literal["auto", "float32", "bfloat16"]
-_GAN = ("gan",)
+GENERATORS = ("gan", "diffusion")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,7 @@ class TrainingRequest:
     kimg: Annotated[float, Gt(0)] | None = option(
         None,
         "Thousands of images to train on, in place of --minutes: the same CPU repeats it.",
-        only=_GAN,
+        only=GENERATORS,
     )
     seed: Annotated[int, Interval(ge=0, le=(1 << 32) - 1)] = option(
         0, "Random seed; of scenes from 0 to 2047."
@@ -65,41 +65,40 @@ class TrainingRequest:
         None,
         "A frozen CLIP or T5 text encoder, such as openai/clip-vit-large-patch14, "
         "google/flan-t5-base or a folder; if omitted, a small one is trained on the captions.",
-        only=_GAN,
+        only=GENERATORS,
     )
     monitor: str | None = option(
         None,
         "Encoder for the measurements at each tick, one of 'gandiff list encoders' (default: "
         "thumbnails of 8 px). Scenes at 32 px are always measured by their judge.",
-        only=_GAN,
+        only=GENERATORS,
     )
     batch_size: Annotated[int, Ge(1)] = option(
         32,
-        "Images in one step; of a GAN over all processes, divisible by --processes times "
-        "--accumulate.",
+        "Images in one step, over all processes; divisible by --processes times --accumulate.",
     )
     accumulate: Annotated[int, Ge(1)] = option(
         1,
         "Gradient accumulation: split each batch into this many parts, to save memory.",
-        only=_GAN,
+        only=GENERATORS,
     )
     processes: Annotated[int, Ge(1)] = option(
         1,
         "Data-parallel processes that share each batch: one for each GPU, or several on a CPU.",
-        only=_GAN,
+        only=GENERATORS,
     )
     device: str = option("cpu", "cpu, cuda or mps; auto is CUDA if there is one, else the CPU.")
     dtype: Precision = option(
-        "auto", "What to compute in; auto is bfloat16 where that is fast.", only=_GAN
+        "auto", "What to compute in; auto is bfloat16 where that is fast.", only=GENERATORS
     )
     ticks: Annotated[int, Ge(1)] = option(
-        24, "Measurements and sample grids over the whole run, at most.", only=_GAN
+        24, "Measurements and sample grids over the whole run, at most.", only=GENERATORS
     )
     keep: Annotated[int, Ge(1)] = option(
-        1, "How many checkpoints to keep beside the best one.", only=_GAN
+        1, "How many checkpoints to keep beside the best one.", only=GENERATORS
     )
     tensorboard: bool = option(
-        False, "Also write the log for TensorBoard; needs the package tensorboard.", only=_GAN
+        False, "Also write the log for TensorBoard; needs the package tensorboard.", only=GENERATORS
     )
     quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
     command: str = "gandiff train"

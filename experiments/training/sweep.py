@@ -4,54 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import shutil
-import sys
-from collections.abc import Container, Mapping, Sequence
-from importlib import import_module
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Container, Sequence
+from typing import NamedTuple
 
-from gandiff.common.errors import Diverged, RequestError
+from gandiff.common.errors import RequestError
 from gandiff.common.measurements import shown_in
-from gandiff.experiments.data.record import read_data_record
-from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import open_checked
-from gandiff.experiments.training.identity import recorded_digest, training_digest
 from gandiff.experiments.training.recipes import Recipe, changed, read_number
-from gandiff.experiments.training.records import (
-    RECORD,
-    TEXT_RECORD,
-    read_record,
-    write_json,
-)
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_PARTS, captions_digest, clear
+from gandiff.experiments.training.text.record import captions_digest
+from gandiff.experiments.training.trials import Asked, Trial, begun, ended, run_trial
 
 _PICTURES = 1000  # that a score of scenes is measured on
 # Of a Fréchet distance. That of thumbnails of 1000 pictures had a standard deviation of 4 to 20 %
 # over draws of the same distribution, the larger the nearer the distribution was to the real one.
 _CLOSER = 0.25
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Trial:
-    """One value, and what its training reached at its last tick.
-
-    One that ``diverged`` reached nothing: its ``last`` is empty, its score -inf.
-    """
-
-    value: str
-    out: Path
-    last: dict[str, float]
-    kimg: float
-    minutes: float
-    diverged: bool = False
-
-    @property
-    def score(self) -> float:
-        """The score; -inf where there is none, or no number."""
-        found = self.last.get("score", -math.inf)
-        return found if math.isfinite(found) else -math.inf
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -82,7 +49,7 @@ def read_sweep(cls: type[Recipe], text: str) -> tuple[str, list[str]]:
     if len(different) < 2:
         raise RequestError(
             f"--sweep {text}: expected NAME=VALUE,VALUE,... with at least two different values, "
-            "such as gamma=0.25,1,4"
+            f"such as {cls.example}"
         )
     return name, list(different.values())
 
@@ -107,17 +74,17 @@ def sweep_recipes(
     """
     recipes = [changed(recipe, {name: read_number(type(recipe), name, v)}, fixed) for v in values]
     folders = [request.out / f"{name}={value}" for value in values]
-    if request.resume and not any(map(_begun, folders)):
+    if request.resume and not any(begun(out, recipe) for out in folders):
         raise RequestError(
             f"--resume found no trial of {name} in {request.out}; start without --resume"
         )
     data = open_checked(request)
     asked = [
-        _Asked(dataclasses.replace(request, out=out), own, captions_digest(data), data.facts())
+        Asked(dataclasses.replace(request, out=out), own, captions_digest(data), data.facts())
         for out, own in zip(folders, recipes, strict=True)
     ]
-    source = next((one.request.out for one in asked if _ended(one)), folders[0])
-    trials = [_trial(one, value, source) for one, value in zip(asked, values, strict=True)]
+    source = next((one.request.out for one in asked if ended(one)), folders[0])
+    trials = [run_trial(one, value, source) for one, value in zip(asked, values, strict=True)]
     if all(trial.diverged for trial in trials):
         raise RequestError(
             f"--sweep: training diverged with every value of {name} ({', '.join(values)}); "
@@ -126,130 +93,6 @@ def sweep_recipes(
     lead = _lead(trials)
     recommended = lead.best.value if lead.ahead > lead.needed else None
     return Sweep(name=name, trials=trials, recommended=recommended, text=_text(name, trials, lead))
-
-
-class _Asked(NamedTuple):
-    """What one trial is to be."""
-
-    request: TrainingRequest
-    recipe: Recipe
-    captions_sha256: str | None
-    data_facts: Mapping[str, Any]
-
-    @property
-    def digest(self) -> str:
-        recipe = dataclasses.asdict(self.recipe)
-        return training_digest(self.request, recipe, self.captions_sha256)
-
-    @property
-    def recorded_digest(self) -> str | None:
-        """That of the training in the trial's folder, as far as it says."""
-        start = _last_start(self.request.out)
-        if start is None:
-            return None
-        return recorded_digest(start, self.request, self.captions_sha256)
-
-    @property
-    def is_there(self) -> bool:
-        """Whether the training in the trial's folder is this one, of these pictures.
-
-        Older ones did not record their pictures, only the captions.
-        """
-        if self.recorded_digest != self.digest:
-            return False
-        before = read_data_record(self.request.out)
-        return before is None or {"pictures": before.summary()} == self.data_facts
-
-
-def _trial(asked: _Asked, value: str, source: Path) -> Trial:
-    """Train one value unless that was done; ``source`` has the sweep's text encoder."""
-    request, done = asked.request, _ended(asked)
-    if done is None:
-        resume = _can_resume(asked)
-        _warn_of_another(asked)
-        if not resume and request.out != source:
-            _copy_text(source, request.out)
-        try:
-            family = import_module(f"gandiff.experiments.training.{asked.recipe.family}.train")
-            family.train(dataclasses.replace(request, resume=resume), asked.recipe)
-        except Diverged as error:
-            if not (request.out / TEXT_RECORD).is_file():  # the text encoder: no value changes it
-                raise
-            _keep_diverged(asked, error)
-        done = _ended(asked)
-    assert done is not None
-    return Trial(
-        value=value,
-        out=request.out,
-        last=done["ticks"][-1] if done["ticks"] else {},
-        kimg=done["images"] / 1000,
-        minutes=done["seconds"] / 60,
-        diverged="diverged" in done,
-    )
-
-
-def _ended(asked: _Asked) -> dict[str, Any] | None:
-    """The record of a trial that is behind us, well or not."""
-    record = read_record(asked.request.out / RECORD)
-    ended = record.get("finished") or "diverged" in record
-    return record if ended and asked.is_there else None
-
-
-def _keep_diverged(asked: _Asked, error: Diverged) -> None:
-    """Leave a record, so that nobody waits for the same end again."""
-    path = asked.request.out / CHECKPOINT
-    progress = read_checkpoint(path)["progress"] if path.is_file() else {}
-    record = {
-        "command": asked.request.command,
-        "recipe": dataclasses.asdict(asked.recipe),
-        "digest": asked.digest,
-        "finished": False,
-        "diverged": str(error),
-        "images": progress.get("images", 0),  # that were of use
-        "seconds": progress.get("seconds", 0.0),
-        "ticks": [],
-    }
-    write_json(asked.request.out / RECORD, record)
-
-
-def _begun(out: Path) -> bool:
-    return any((out / name).is_file() for name in (CHECKPOINT, RECORD, TEXT_RECORD))
-
-
-def _can_resume(asked: _Asked) -> bool:
-    """Whether a checkpoint is there and of this trial: others may have used the folder before."""
-    there = asked.request.resume and (asked.request.out / CHECKPOINT).is_file()
-    return there and asked.is_there
-
-
-def _warn_of_another(asked: _Asked) -> None:
-    out, before = asked.request.out, _last_start(asked.request.out)
-    if before is None or asked.is_there:
-        return
-    why = "was asked for with other options or data"
-    if asked.recorded_digest is None:
-        why = "does not say what it was asked for with"
-    print(
-        f"warning: the training in {out} {why} ({before.get('command')}); it starts again",
-        file=sys.stderr,
-    )
-
-
-def _last_start(out: Path) -> Mapping[str, Any] | None:
-    """What was asked for last of the training in a folder."""
-    record = read_record(out / RECORD)
-    if not record and (out / CHECKPOINT).is_file():
-        record = read_checkpoint(out / CHECKPOINT)["progress"]
-    start: Mapping[str, Any] | None = (record.get("commands") or [record or None])[-1]
-    return start
-
-
-def _copy_text(source: Path, out: Path) -> None:
-    """Give a trial that begins the text encoder of this sweep, whatever was there before."""
-    clear(out)
-    for name in TEXT_PARTS:
-        shutil.copytree(source / name, out / name)
-    shutil.copy2(source / TEXT_RECORD, out)
 
 
 def _lead(trials: Sequence[Trial]) -> _Lead:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Final, Literal
 
 from annotated_types import Ge, Gt, Interval, Lt
 
 from gandiff.common.validation import settings_class
+from gandiff.experiments.training import recipes
 
 Positive = Annotated[float, Gt(0)]
 Weight = Annotated[float, Ge(0)]
@@ -17,7 +19,6 @@ Prediction = Literal["epsilon", "v", "flow"]
 Schedule = Literal["linear", "scaled_linear", "cosine", "zero_terminal", "straight"]
 Solver = Literal["ddim", "euler", "dpmsolver++", "unipc"]
 Timesteps = Literal["uniform", "logit-normal"]
-ENDS: Final = {name: f"{name}_end" for name in ("autoencoder_lr", "lr")}
 
 _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
     "latent": (32, 64, 96),
@@ -27,13 +28,40 @@ _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
 _GROUP = 8  # channels are normalised in so many groups
 
 
+# Changes to the defaults.
+RECIPES: dict[str, dict[str, Any]] = {
+    "default": {},
+    # Lipman et al. 2023 with the density of Esser et al. 2024, section 3.1.
+    "flow": {
+        "prediction": "flow",
+        "schedule": "straight",
+        "timesteps": "logit-normal",
+        "min_snr": 0.0,
+    },
+    # Stable Diffusion's (Rombach et al. 2022) with min-SNR weights.
+    "epsilon": {"prediction": "epsilon", "schedule": "scaled_linear"},
+    "pixel": {"space": "pixel"},
+}
+
+
 @settings_class
-class DiffusionRecipe:
+class DiffusionRecipe(recipes.Recipe):
     """How autoencoder and denoiser are trained; raises ``SettingError`` for what cannot work.
 
     The autoencoder gets ``autoencoder_share`` of the budget. Then the pictures are encoded once and
     the denoiser learns among their latents; in pixel space it learns among the pictures themselves.
     """
+
+    family: ClassVar[str] = "diffusion"
+    named: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
+    example: ClassVar[str] = "lr=5e-4,1.5e-3,4e-3"
+    checkpoints: ClassVar[tuple[str, ...]] = (
+        "checkpoint.pt",
+        "state/autoencoder/checkpoint.pt",
+        # Of earlier versions, which had phases like these.
+        "state/vae/checkpoint.pt",
+        "state/unet/checkpoint.pt",
+    )
 
     space: Space = "latent"
     """What is denoised: `latent`, the cells of an autoencoder, or `pixel`; `--space` sets it."""
@@ -137,22 +165,6 @@ class DiffusionRecipe:
     def depth(self) -> int:
         """Numbers in a cell of what is denoised."""
         return 3 if self.space == "pixel" else self.latent_channels
-
-
-# Changes to the defaults.
-RECIPES: dict[str, dict[str, Any]] = {
-    "default": {},
-    # Lipman et al. 2023 with the density of Esser et al. 2024, section 3.1.
-    "flow": {
-        "prediction": "flow",
-        "schedule": "straight",
-        "timesteps": "logit-normal",
-        "min_snr": 0.0,
-    },
-    # Stable Diffusion's (Rombach et al. 2022) with min-SNR weights.
-    "epsilon": {"prediction": "epsilon", "schedule": "scaled_linear"},
-    "pixel": {"space": "pixel"},
-}
 
 
 def fits(recipe: DiffusionRecipe, resolution: int) -> None:

@@ -49,6 +49,7 @@ class GanRecipe(recipes.Recipe):
 
     family: ClassVar[str] = "gan"
     named: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
+    example: ClassVar[str] = "gamma=0.25,1,4"
 
     loss: Loss = "relativistic"
     """What the networks compete by: `relativistic` or `non-saturating`."""
