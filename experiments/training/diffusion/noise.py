@@ -133,8 +133,7 @@ def build_scheduler(recipe: DiffusionRecipe) -> Any:
     return kind(
         num_train_timesteps=STEPS,
         prediction_type=_KINDS[recipe.prediction],
-        # Noise alone is where a schedule begins that ends in it; Stable Diffusion's begins below.
-        timestep_spacing="leading" if recipe.prediction == "epsilon" else "trailing",
+        timestep_spacing="trailing",  # solvers begin where nothing but noise is left
         steps_offset=1,
         **betas,
         **own,

@@ -140,11 +140,11 @@ class DiffusionRecipe(recipes.Recipe):
                 f"prediction={self.prediction} does not go with schedule={self.schedule}: flow is "
                 "along straight lines, and they have no other prediction; set both"
             )
-        if self.prediction == "epsilon" and self.schedule == "zero_terminal":
+        if self.prediction == "epsilon" and self.schedule in ("cosine", "zero_terminal"):
             raise ValueError(
-                "prediction=epsilon does not go with schedule=zero_terminal: its last step holds "
-                "nothing of the picture, which cannot be computed from the noise there; use "
-                "prediction=v, or another schedule"
+                f"prediction=epsilon does not go with schedule={self.schedule}: its last steps "
+                "hold next to nothing of the picture, which does not follow from the noise there; "
+                "use prediction=v, or schedule=scaled_linear"
             )
         if self.prediction == "flow" and self.solver not in ("dpmsolver++", "unipc"):
             raise ValueError(

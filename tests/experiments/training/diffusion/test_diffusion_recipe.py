@@ -39,7 +39,7 @@ POSSIBLE = possible()
 def test_what_goes_together() -> None:
     pairs = {(one["prediction"], one["schedule"]) for one in POSSIBLE}
     assert pairs == {
-        *itertools.product(["epsilon"], ["linear", "scaled_linear", "cosine"]),
+        *itertools.product(["epsilon"], ["linear", "scaled_linear"]),
         *itertools.product(["v"], ["linear", "scaled_linear", "cosine", "zero_terminal"]),
         ("flow", "straight"),
     }
@@ -50,6 +50,7 @@ def test_what_goes_together() -> None:
     ("changes", "says"),
     [
         ({"prediction": "epsilon", "schedule": "zero_terminal"}, "epsilon does not go with"),
+        ({"prediction": "epsilon"}, "epsilon does not go with schedule=cosine"),
         ({"prediction": "flow"}, "flow does not go with schedule=cosine"),
         ({"schedule": "straight"}, "v does not go with schedule=straight"),
         ({**RECIPES["flow"], "solver": "ddim"}, "solver=ddim does not go with prediction=flow"),
@@ -137,9 +138,7 @@ def test_solvers_paint_what_a_perfect_network_knows(asked: dict[str, Any]) -> No
         picture = mean + a * std**2 / (a**2 * std**2 + b**2) * (noisy - a * mean)
         predicted = noising.target(picture, (noisy - a * picture) / b, t)
         x = solver.step(predicted, step, x).prev_sample
-    # Stable Diffusion's way of beginning (epsilon) holds a little less than noise alone.
-    near = 0.03 if recipe.prediction == "epsilon" else 0.02
-    assert float(x.mean()) == pytest.approx(mean, abs=near)
+    assert float(x.mean()) == pytest.approx(mean, abs=0.03)  # scaled_linear keeps a rest
     assert float(x.std()) == pytest.approx(std, abs=0.03)
 
 
