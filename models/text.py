@@ -124,14 +124,17 @@ class TextEncoder:
     @torch.no_grad()
     def __call__(self, captions: Sequence[str]) -> TextFeatures:
         """Features of captions; each depends on its own caption alone."""
-        return self._features(captions, "max_length", self.truncated(captions))
+        return self.features(captions, "max_length", self.truncated(captions))
 
     @torch.no_grad()
     def encode(self, captions: Sequence[str]) -> TextFeatures:
         """The same features, padded to the longest caption only: faster, for training."""
-        return self._features(captions, "longest", [0] * len(captions))
+        return self.features(captions, "longest", [0] * len(captions))
 
-    def _features(self, captions: Sequence[str], padding: str, unread: list[int]) -> TextFeatures:
+    def features(
+        self, captions: Sequence[str], padding: str = "max_length", unread: Sequence[int] = ()
+    ) -> TextFeatures:
+        """Features with their gradients, for training; ``unread`` is what ``truncated`` says."""
         batch = tokenize(self.tokenizer, captions, padding)
         ids, mask = (batch[key].to(self.model.device) for key in ("input_ids", "attention_mask"))
         if self.model.config.model_type == "t5":
@@ -142,7 +145,7 @@ class TextEncoder:
         else:  # CLIP looks back only, so padding at the end changes nothing
             out = self.model(ids)
             hidden, pooled = out.last_hidden_state, out.pooler_output
-        return TextFeatures(hidden, pooled, mask.bool(), unread)
+        return TextFeatures(hidden, pooled, mask.bool(), list(unread) or [0] * len(captions))
 
     def to(self, device: str, dtype: torch.dtype) -> TextEncoder:
         """Move the weights."""

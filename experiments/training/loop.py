@@ -47,7 +47,8 @@ class Loop:
     ``networks`` describes what is trained; a checkpoint of anything else is refused by name.
     ``recipe`` goes into the record of the start, since a training may be resumed with another one,
     with a digest of all that was asked for; ``captions_sha256`` stands for a folder of data there.
-    ``size`` is the images of a step where that is not the request's batch.
+    ``size`` is the images of a step where that is not the request's batch, ``share`` the part of
+    the request's budget that is this loop's.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Loop:
         recipe: Mapping[str, object] | None = None,
         size: int | None = None,
         captions_sha256: str | None = None,
+        share: float = 1.0,
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
@@ -72,7 +74,7 @@ class Loop:
         self.progress = TrainingProgress()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
-        self._size = size or request.batch_size
+        self._size, self._share = size or request.batch_size, share
         self._asked = self._stop = self._midway = self._slow = False
         check_options(request)
         self.log = TrainingLog(
@@ -97,9 +99,12 @@ class Loop:
     @property
     def fraction(self) -> float:
         """How much of the budget is spent."""
-        if self.request.kimg is not None:
-            return min(1.0, self.progress.images / (1000 * self.request.kimg))
-        return min(1.0, self.progress.seconds / (60 * self.request.minutes))
+        progress, request = self.progress, self.request
+        if request.kimg is not None:
+            spent = progress.images / (1000 * request.kimg)
+        else:
+            spent = progress.seconds / (60 * request.minutes)
+        return min(1.0, spent / self._share)
 
     def run(
         self,

@@ -19,17 +19,18 @@ _QUERIES = 200
 
 
 def nearest_neighbours(
-    trainer: GeneratorTrainer, monitor: Monitor
+    trainer: GeneratorTrainer, monitor: Monitor, seen: int | None = None
 ) -> tuple[dict[str, Any], UInt8[np.ndarray, "h w 3"]]:
     """How near generated pictures lie to training pictures, beside held-out ones; and a picture.
 
+    ``seen`` is how many pictures of an endless stream were learned from; all if omitted.
     Distances are Euclidean between thumbnails of 8 px. ``ratio`` is the median distance of
     generated pictures to their nearest training picture over that of held-out ones: far below 1
     is memorising. The picture has generated pictures in its first column, their nearest training
     pictures beside them.
     """
     made = trainer.sample(monitor.prompts[:_QUERIES], SEED)
-    train = _searched(trainer)
+    train = _searched(trainer, seen)
     distances = cdist(thumbnails(made), thumbnails(train))
     facts: dict[str, Any] = {
         "searched": len(train),
@@ -45,7 +46,7 @@ def nearest_neighbours(
     return facts, tile(rows.reshape(-1, *made.shape[1:]), rows.shape[1])
 
 
-def _searched(trainer: GeneratorTrainer) -> UInt8[np.ndarray, "n h w 3"]:
+def _searched(trainer: GeneratorTrainer, seen: int | None) -> UInt8[np.ndarray, "n h w 3"]:
     """Training pictures, each of them once: the latest of an endless stream, else those of a pass.
 
     Finite data are drawn pass by pass in new orders, so a stretch that spans two passes would have
@@ -53,6 +54,7 @@ def _searched(trainer: GeneratorTrainer) -> UInt8[np.ndarray, "n h w 3"]:
     """
     count, step = trainer.data.count, 256
     n = min(_SEARCHED, count or _SEARCHED)
-    start = max(0, trainer.loop.progress.position - n) if count is None else 0
+    passed = trainer.loop.progress.position if seen is None else seen
+    start = max(0, passed - n) if count is None else 0
     parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
     return np.concatenate(parts)

@@ -7,7 +7,8 @@ captions; test captions are for reports.
 from __future__ import annotations
 
 import abc
-from typing import Protocol, runtime_checkable
+import copy
+from typing import Protocol, Self, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -37,6 +38,12 @@ class Monitor(abc.ABC):
     def prompts(self) -> list[str]:
         """Each prompt once."""
         return self.captions[:: self.per_prompt]
+
+    def first(self, prompts: int) -> Self:
+        """The same measurements on the first prompts alone."""
+        fewer = copy.copy(self)
+        fewer.captions = self.captions[: prompts * self.per_prompt]
+        return fewer
 
     @abc.abstractmethod
     def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:

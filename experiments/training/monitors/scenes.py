@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from jaxtyping import UInt8
@@ -46,6 +46,14 @@ class SceneMonitor(Monitor):
         self._real = self._judge.predict(real)
         self._features = self._judge.features(real)
         self._spread = spread(self._features, per_prompt)
+
+    def first(self, prompts: int) -> Self:
+        """The same measurements on the first prompts, and on the real pictures of these."""
+        fewer, rows = super().first(prompts), prompts * self.per_prompt
+        fewer.expected = self.expected[:prompts]
+        fewer._real, fewer._features = self._real[:rows], self._features[:rows]
+        fewer._spread = spread(fewer._features, self.per_prompt)
+        return fewer
 
     def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         """Everything that the report shows against kimg."""

@@ -1,0 +1,161 @@
+"""One step of the denoiser: what it sees of pictures and captions, and what it minimises."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from gandiff.experiments.data.captioned import CaptionedImages
+from gandiff.experiments.training.averaging import Ema, anneal, noise_at
+from gandiff.experiments.training.diffusion import weights
+from gandiff.experiments.training.diffusion.conditioning import CaptionTokens
+from gandiff.experiments.training.diffusion.latents import Latents
+from gandiff.experiments.training.diffusion.noise import Noising
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.precision import autocast_context, resolve_precision
+from gandiff.experiments.training.ranks import Ranks
+from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.text.record import captions_digest
+from gandiff.models.diffusion.networks import build_unet
+from gandiff.models.text import TextEncoder
+
+LABEL = "denoiser"
+_WARMUP = 100  # steps
+
+
+class Parts(NamedTuple):
+    """What was there before the denoiser; ``facts`` is what its autoencoder cost and reached."""
+
+    vae: Any
+    latents: Latents
+    encoder: TextEncoder
+    facts: Mapping[str, Any]
+
+
+class Batch(NamedTuple):
+    """A whole batch, of which each process works on its rows."""
+
+    x: Float[Tensor, "n c h w"]
+    noise: Float[Tensor, "n c h w"]
+    t: Int[Tensor, " n"]
+    captions: list[str]
+
+
+class DenoiserUpdates:
+    """The U-Net, its average, its optimiser, and one step; the text encoder's with ``train_text``.
+
+    Which latents, captions, noise and noise levels a step works on follows from its position alone.
+    """
+
+    def __init__(
+        self,
+        request: TrainingRequest,
+        recipe: DiffusionRecipe,
+        parts: Parts,
+        data: CaptionedImages,
+        ranks: Ranks,
+    ) -> None:
+        torch.manual_seed(request.seed + 1)
+        self.request, self.recipe, self.data, self.ranks = request, recipe, data, ranks
+        self.vae, self.latents, self.encoder, self.autoencoder = parts
+        self.precision = resolve_precision(request.dtype, request.device)
+        self.autocast = functools.partial(autocast_context, self.precision, request.device)
+        self.noising = Noising(recipe, request.device)
+        networks = {
+            "depth": recipe.depth,
+            "widths": list(recipe.widths),
+            "attention": recipe.attention,
+        }
+        side = request.resolution // recipe.cell
+        unet = build_unet(side, self.encoder.width, **networks)
+        self.unet = unet.to(request.device, memory_format=torch.channels_last).train()
+        self.ema = Ema(self.unet, recipe.ema_halflife_images)
+        state: dict[str, Any] = {"unet": self.unet, "ema": self.ema.module}
+        groups: list[dict[str, Any]] = [{"params": list(self.unet.parameters())}]
+        self.text_ema: Ema | None = None
+        if recipe.train_text:
+            self.text_ema = Ema(self.encoder.model, recipe.ema_halflife_images)
+            model = self.encoder.model.requires_grad_(True)
+            groups.append({"params": list(model.parameters()), "scale": recipe.train_text})
+            state |= {"text": model, "text_ema": self.text_ema.module}
+        self.optimizer = torch.optim.AdamW(groups, fused=True)
+        self.parameters = [p for group in groups for p in group["params"]]
+        state["optimizer"] = self.optimizer
+        self.tokens = CaptionTokens(
+            self.encoder, self.latents.captions, trained=bool(recipe.train_text)
+        )
+        trains_text, known = bool(recipe.train_text), captions_digest(data)
+        self.loop = Loop(
+            request,
+            LABEL,
+            state,
+            ranks,
+            networks={
+                "prediction": recipe.prediction,
+                "side": side,
+                **networks,
+                "train_text": trains_text,
+                "autoencoder": None if self.vae is None else weights.digest(self.vae),
+            },
+            recipe=dataclasses.asdict(recipe),
+            captions_sha256=known,
+            share=1.0 if recipe.space == "pixel" else 1 - recipe.autoencoder_share,
+        )
+
+    def step(self) -> tuple[int, dict[str, float]]:
+        """One update: images shown over all processes, and what was measured."""
+        n, recipe, progress = self.request.batch_size, self.recipe, self.loop.progress
+        for group in self.optimizer.param_groups:
+            # Here and not once: a checkpoint may come from another recipe.
+            group.update(betas=recipe.betas, weight_decay=recipe.weight_decay)
+        self.optimizer.param_groups[-1]["scale"] = recipe.train_text or 1.0
+        start, end = recipe.lr, recipe.lr_end
+        fraction, steps = self.loop.fraction, progress.steps
+        anneal(self.optimizer, fraction, steps, start=start, end=end, warmup=_WARMUP)
+        batch = self.draw(progress.position)
+        sums = torch.zeros(2, device=self.request.device)
+        self.optimizer.zero_grad(set_to_none=True)
+        for part in weights.parts_of(self.request, self.ranks.shard(n)):
+            x, noise, t = (whole[part].to(self.request.device) for whole in batch[:3])
+            errors = self.errors(self.unet, x, noise, t, self.tokens(batch.captions[part]))
+            loss = (errors * self.noising.weights[t]).sum() / n
+            torch.autograd.backward(loss)
+            sums += torch.stack([loss.detach(), errors.detach().sum() / n])
+        size = weights.update(self.optimizer, self.parameters, self.ranks, LABEL)
+        self.ema.update(self.unet, n, progress.images + n)
+        if self.text_ema is not None:
+            self.text_ema.update(self.encoder.model, n, progress.images + n)
+        self.ranks.all_reduce([sums])
+        return n, {"loss": float(sums[0]), "mse": float(sums[1]), "grad_norm": size}
+
+    def draw(self, position: int) -> Batch:
+        """The batch at a position of the data."""
+        n, latents = self.request.batch_size, self.latents
+        draw = noise_at(self.request.seed, position)
+        which = torch.randint(len(latents.captions), (n,), generator=draw)
+        dropped = torch.rand(n, generator=draw) < self.recipe.caption_dropout
+        noise = torch.randn(n, *latents.values.shape[1:], generator=draw)
+        pairs = zip(which.tolist(), dropped.tolist(), strict=True)
+        captions = ["" if drop else latents.captions[i] for i, drop in pairs]
+        return Batch(latents.at(which), noise, self.noising.draw(n, draw), captions)
+
+    def errors(
+        self,
+        unet: Any,
+        x: Float[Tensor, "m c h w"],
+        noise: Float[Tensor, "m c h w"],
+        t: Int[Tensor, " m"],
+        tokens: Float[Tensor, "m l d"],
+    ) -> Float[Tensor, " m"]:
+        """Squared error of what a U-Net predicts for each row, not weighted."""
+        noisy = self.noising.add(x, noise, t).contiguous(memory_format=torch.channels_last)
+        with self.autocast():
+            guess = unet(noisy, t, encoder_hidden_states=tokens).sample
+        return (guess.float() - self.noising.target(x, noise, t)).square().mean((1, 2, 3))

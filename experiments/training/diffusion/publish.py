@@ -1,0 +1,33 @@
+"""How a pipeline gets into a folder that may hold an earlier one."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from gandiff.experiments.training.text.record import TEXT_PARTS
+from gandiff.models.diffusion.networks import save_pipeline
+
+_INDEX, _MADE = "model_index.json", ".pipeline-"
+
+
+def publish(folder: Path, pipe: Any, *, replace_text: bool = False) -> None:
+    """Write a pipeline; while its parts are exchanged there is no index that would load them.
+
+    The text encoder that is there stays unless it is trained along: a resumed training reads it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    for left in folder.glob(f"{_MADE}*"):  # by a process that was killed meanwhile
+        shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=_MADE, dir=folder) as name:
+        made = Path(name)
+        save_pipeline(made, pipe)
+        (folder / _INDEX).unlink(missing_ok=True)
+        for part in sorted(path for path in made.iterdir() if path.is_dir()):
+            if part.name in TEXT_PARTS and not replace_text and (folder / part.name).is_dir():
+                continue
+            shutil.rmtree(folder / part.name, ignore_errors=True)
+            part.rename(folder / part.name)
+        (made / _INDEX).rename(folder / _INDEX)
