@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from gandiff.common.measurements import in_panel, shown_in
 from gandiff.reports.curves import training_curves
@@ -21,16 +21,42 @@ _APART = in_panel("its own")  # each has a scale and a panel of its own
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 
 
+# What was varied at the end of a training, by the field of the record: its name, and the columns.
+_SWEEPS = {
+    "truncation": ("truncation", {"truncation_psi": "psi"}),
+    "operating_points": (
+        "steps and guidance",
+        {"num_inference_steps": "steps", "guidance_scale": "guidance"},
+    ),
+}
+
+
+class Sweep(NamedTuple):
+    """A table of what was measured at several settings of the finished model."""
+
+    about: str
+    head: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
 @dataclasses.dataclass(frozen=True)
 class Health:
-    """One model's training: measurements by kimg, alarms as they came, the truncation sweep."""
+    """One model's training: measurements by kimg, alarms as they came, what followed at the end."""
 
     title: str
     generator: str
     ticks: Sequence[Mapping[str, float]]
     events: Sequence[tuple[float, str]]
-    sweep: tuple[Sequence[str], Sequence[Sequence[str]]] | None
+    sweep: Sweep | None
     neighbours: str | None
+    ceiling: str | None
+
+    @property
+    def heading(self) -> str:
+        """What there is to read of it."""
+        parts = ["alarms", *([self.sweep.about] if self.sweep else [])]
+        parts += [name for name in ("neighbours", "ceiling") if getattr(self, name)]
+        return f"{self.title}: {', '.join(parts)}"
 
     def line(self, name: str) -> list[tuple[float, float]]:
         """(kimg, value) of one measurement."""
@@ -60,8 +86,9 @@ def training_health(run: RunData) -> list[Health]:
             generator=curve.generators[0],
             ticks=ticks,
             events=events,
-            sweep=_sweep(_rows(record.get("truncation"))),
+            sweep=_sweep(record),
             neighbours=_neighbours(record.get("neighbours")),
+            ceiling=_ceiling(record.get("autoencoder")),
         )
         if ticks or events or health.sweep:
             models.append(health)
@@ -77,18 +104,21 @@ def _rows(value: Any) -> list[dict[str, float]]:
     ]
 
 
-def _sweep(
-    rows: Sequence[Mapping[str, float]],
-) -> tuple[Sequence[str], Sequence[Sequence[str]]] | None:
-    rows = [row for row in rows if "truncation_psi" in row]
-    names = [name for name in shown_in("truncation") if any(name in row for row in rows)]
-    if not names:
-        return None
-    head = ["psi", *((_SHARES | _APART)[name] for name in names)]
-    return head, [
-        [f"{row['truncation_psi']:g}", *(f"{row[n]:.3g}" if n in row else "" for n in names)]
-        for row in rows
-    ]
+def _sweep(record: Mapping[str, Any]) -> Sweep | None:
+    for field, (about, varied) in _SWEEPS.items():
+        rows = [row for row in _rows(record.get(field)) if varied.keys() <= row.keys()]
+        names = [name for name in shown_in("truncation") if any(name in row for row in rows)]
+        if names:
+            head = [*varied.values(), *((_SHARES | _APART)[name] for name in names)]
+            cells = [
+                [
+                    *(f"{row[k]:g}" for k in varied),
+                    *(f"{row[n]:.3g}" if n in row else "" for n in names),
+                ]
+                for row in rows
+            ]
+            return Sweep(about, head, cells)
+    return None
 
 
 def _neighbours(facts: Any) -> str | None:
@@ -101,6 +131,20 @@ def _neighbours(facts: Any) -> str | None:
             f", {facts['ratio']} times that of held-out pictures (far below 1 would be memorising)"
         )
     return text + "."
+
+
+def _ceiling(facts: Any) -> str | None:
+    """What the autoencoder of a latent diffusion model lets through at best."""
+    seen = facts.get("reconstruction") if isinstance(facts, dict) else None
+    if not isinstance(seen, dict) or "psnr_db" not in seen:
+        return None
+    text = f"Pictures that only pass through its autoencoder: PSNR {seen['psnr_db']:.1f} dB"
+    if "same" in seen and "all" in seen:
+        text += (
+            f"; of scenes their judge sees {seen['same']:.1%} exactly as before, and "
+            f"{seen['all']:.1%} with every stated fact right"
+        )
+    return f"{text}. Nothing that is drawn among its latents is better than that."
 
 
 def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:

@@ -73,14 +73,13 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
 
 
 def _health(one: Health) -> str:
-    """Alarms of a training, its truncation sweep and its nearest neighbours."""
+    """Alarms of a training, what was measured at its end, its nearest neighbours."""
     lines = [f"- at {kimg:.0f} thousand images: {plain(text)}" for kimg, text in one.events]
-    parts = [f"### {plain(one.title)}: alarms, truncation, neighbours"]
+    parts = [f"### {plain(one.heading)}"]
     parts.append("\n".join(lines) or "No alarm rang in training.")
     if one.sweep:
-        parts.append(_table(*one.sweep))
-    if one.neighbours:
-        parts.append(one.neighbours)
+        parts.append(_table(one.sweep.head, one.sweep.rows))
+    parts += filter(None, (one.neighbours, one.ceiling))
     return "\n\n".join(parts)
 
 

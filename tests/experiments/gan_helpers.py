@@ -10,9 +10,10 @@ from typing import Any
 import torch
 from training_helpers import request
 
-from gandiff.experiments.data.captioned import SceneImages
+from gandiff.experiments.data.captioned import CaptionedImages, SceneImages
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.trainer import GanTrainer
+from gandiff.experiments.training.generators.trainer import GeneratorTrainer
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.models.gan.config import GanConfig
 from gandiff.models.text import TextEncoder, build_text_encoder
@@ -42,16 +43,21 @@ def encoder() -> TextEncoder:
 
 
 def trainer(
-    out: Path, recipe: GanRecipe = RECIPE, ranks: Ranks = SINGLE_PROCESS, **changes: Any
+    out: Path,
+    recipe: GanRecipe = RECIPE,
+    ranks: Ranks = SINGLE_PROCESS,
+    data: CaptionedImages | None = None,
+    **changes: Any,
 ) -> GanTrainer:
     """A trainer whose budget is 8 steps of 4 images."""
     defaults = {"resolution": 16, "seed": 3, "kimg": 0.032, "dtype": "float32", "ticks": 2}
     asked = request(out, **{**defaults, **changes})
     config = dataclasses.replace(CONFIG, minibatch_std=recipe.minibatch_std)
-    return GanTrainer(asked, recipe, config, encoder(), SceneImages(16, seed=3), ranks)
+    data = data or SceneImages(16, seed=3)
+    return GanTrainer(asked, recipe, config, encoder(), data, ranks)
 
 
-def run(one: GanTrainer, steps: int) -> list[dict[str, float]]:
+def run(one: GeneratorTrainer, steps: int) -> list[dict[str, float]]:
     """So many steps of the loop, and what each returned."""
     found: list[dict[str, float]] = []
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import toys
 
+from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.judges import scene_clip
 from gandiff.experiments.training.judges import train as judges
@@ -40,3 +42,14 @@ def request(out: Path, **changes: Any) -> TrainingRequest:
 
 def read(folder: Path, name: str = "training.json") -> dict[str, Any]:
     return dict(json.loads((folder / name).read_text(encoding="utf-8")))
+
+
+def captioned_folder(path: Path, count: int, *, same: bool = False) -> FileImages:
+    """Pictures of 16 px that all differ, unless they are the ``same``, with captions that do."""
+    names = [f"{i:03d}.png" for i in range(count)]
+    toys.save_toy_images(path, names)
+    for name in names:
+        (path / name).with_suffix(".txt").write_text(f"picture {name}", encoding="utf-8")
+        if same:
+            (path / name).write_bytes((path / names[0]).read_bytes())
+    return FileImages(path, 16)

@@ -29,7 +29,7 @@ def test_one_model_has_one_health_however_many_generators_use_it(run):
     assert health.line("fd")[:2] == [(14.5, 4000.0), (29.0, 2000.0)]
     assert health.line("nothing") == []
     assert health.events == [(130.5, "discriminator too strong: raise gamma & <b>wait</b>")]
-    head, rows = health.sweep
+    _, head, rows = health.sweep
     assert list(head) == ["psi", "all facts right", "Fréchet distance"]
     assert [row[0] for row in rows] == ["0", "0.5", "1"]
     assert "0.97 times that of held-out pictures" in health.neighbours
