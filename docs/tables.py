@@ -15,6 +15,7 @@ from pipelines import pipeline_tables
 
 if TYPE_CHECKING:
     from gandiff.evaluate.result import About
+    from gandiff.experiments.training.recipes import Recipe
 
 ROOT = Path(__file__).parents[1]
 _LOGGED = ("loss", "share of pairs", "penalty, gradient norm")  # the rest is measured at ticks
@@ -90,20 +91,27 @@ def _range(field: Mapping[str, Any]) -> str:
 
 
 def recipe_table() -> dict[str, str]:
-    """The numbers of the GAN's recipes; ``--set`` changes them."""
-    from gandiff.experiments.training.gan.recipe import RECIPES, GanRecipe, recipe_of
+    """The numbers of the recipes of both families; ``--set`` changes them."""
+    from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+    from gandiff.experiments.training.gan.recipe import GanRecipe
 
-    meanings = attribute_docstrings(GanRecipe)
-    recipes = [recipe_of(name) for name in RECIPES]
+    return {"recipe": _recipes(GanRecipe), "diffusion-recipe": _recipes(DiffusionRecipe)}
+
+
+def _recipes(cls: type[Recipe]) -> str:
+    from gandiff.experiments.training.recipes import recipe_of
+
+    meanings = attribute_docstrings(cls)
+    recipes = [recipe_of(cls, name) for name in cls.named]
     rows = [
         (
             code(field.name),
             *(_number(getattr(recipe, field.name)) for recipe in recipes),
             meanings.get(field.name, ""),
         )
-        for field in dataclasses.fields(GanRecipe)
+        for field in dataclasses.fields(cls)
     ]
-    return {"recipe": table(("name", *RECIPES, "meaning"), rows)}
+    return table(("name", *cls.named, "meaning"), rows)
 
 
 def command_pages() -> dict[str, str]:
@@ -197,7 +205,7 @@ def metric_tables() -> dict[str, str]:
 
 
 def measurement_tables() -> dict[str, str]:
-    """What a GAN's training logs and measures at ticks, and the alarms."""
+    """What a generator's training logs and measures at ticks, and the alarms."""
     from gandiff.common.measurements import MEASUREMENTS
 
     def rows(at_ticks: bool) -> list[tuple[str, ...]]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _SHARES = in_panel("share or ratio")  # values between 0 and about 1, in one panel
+_ERRORS = in_panel("squared error")  # of a denoiser, by how much noise there is
 _APART = in_panel("its own")  # each has a scale and a panel of its own
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 
@@ -64,8 +65,8 @@ class Health:
 
     @property
     def panels(self) -> list[dict[str, str]]:
-        """What to draw, as names and labels: shares together, then each of another scale alone."""
-        groups = [_SHARES, *({name: label} for name, label in _APART.items())]
+        """What to draw, as names and labels: what shares a scale is together."""
+        groups = [_SHARES, _ERRORS, *({name: label} for name, label in _APART.items())]
         drawn = [{n: t for n, t in group.items() if len(self.line(n)) > 1} for group in groups]
         return [group for group in drawn if group]
 
@@ -166,6 +167,6 @@ def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
             one.set_ylabel(label)
             log_if_wide(one, [value for _, value in health.line(name)], 10.0)
         else:
-            one.set_ylabel("share or ratio")
+            one.set_ylabel("squared error" if names.keys() <= _ERRORS.keys() else "share or ratio")
             legend_above(one)
     axes[-1].set_xlabel("thousand images shown")

@@ -32,7 +32,7 @@ TESTED = (
     "docs/index.md",
     "docs/extending.md",
     "docs/pipelines.md",
-    "docs/gan-health.md",
+    "docs/training-health.md",
     "docs/recipes.md",
     "docs/benchmarks.md",
 )

@@ -50,7 +50,7 @@ def test_every_public_name_is_documented() -> None:
 
 
 def test_every_alarm_is_explained() -> None:
-    page = (pages.ROOT / "docs" / "gan-health.md").read_text(encoding="utf-8")
+    page = (pages.ROOT / "docs" / "training-health.md").read_text(encoding="utf-8")
     explained = page.partition("## Alarms")[2].partition("##")[0]
     named = {name for one in MEASUREMENTS.values() for name in one.alarms}
     assert len(named) == 7

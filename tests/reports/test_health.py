@@ -67,3 +67,31 @@ def test_a_tick_alone_is_no_picture(run):
     (health,) = training_health(changed)
     assert health.ticks == [{"kimg": 3.0, "fd": 2.0}]
     assert draw_figures(changed) == []
+
+
+def test_a_diffusion_model_shows_its_errors_operating_points_and_ceiling(run):
+    ticks = [
+        {"kimg": 2.0 * k, "score": 0.1 * k, "mse_low": 0.9, "mse_high": 0.1, "caption_gain": 0.01}
+        for k in (1, 2, 3)
+    ]
+    points = [
+        {"num_inference_steps": n, "guidance_scale": 2.0, "all": 0.5 + n / 100, "fd": 9.0}
+        for n in (5, 10)
+    ]
+    seen = {"psnr_db": 30.84, "psnr_db_worst": 25.0, "same": 0.977, "all": 0.989, "images": 512.0}
+    record = {"ticks": ticks, "operating_points": points, "autoencoder": {"reconstruction": seen}}
+    changed = dataclasses.replace(run, generators=of(record), results=[], scores=[], categories=[])
+    (health,) = training_health(changed)
+    assert health.heading == "gan: alarms, steps and guidance, ceiling"
+    assert health.sweep.head == ["steps", "guidance", "all facts right", "Fréchet distance"]
+    assert health.sweep.rows == [["5", "2", "0.55", "9"], ["10", "2", "0.6", "9"]]
+    assert (
+        "30.8 dB; of scenes their judge sees 97.7% exactly as before, and 98.9%" in health.ceiling
+    )
+    assert health.panels == [
+        {"mse_low": "little noise", "mse_high": "much noise"},
+        {"caption_gain": "error saved by the caption"},
+    ]
+    (figure,) = draw_figures(changed)
+    assert figure.title == "Health of gan in training"
+    assert health.line("caption_gain")[0] == (2.0, 0.01)

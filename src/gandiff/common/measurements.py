@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple
 
-Panel = Literal["loss", "share of pairs", "penalty, gradient norm", "share or ratio", "its own"]
+Panel = Literal[
+    "loss", "share of pairs", "penalty, gradient norm", "share or ratio", "squared error", "its own"
+]
 _LOSS: Panel = "loss"
 _SHARE: Panel = "share of pairs"
 _SLOPE: Panel = "penalty, gradient norm"
 _RATIO: Panel = "share or ratio"
+_ERROR: Panel = "squared error"
 _OWN: Panel = "its own"
 
 TOO_STRONG, AT_CHANCE = "discriminator too strong", "discriminator at chance"
@@ -70,14 +73,14 @@ _ALL = (
                 "diffusion: squared error of what the denoiser predicts, not weighted", "falls"),
     Measurement("psnr_db", "PSNR (dB)", None, "bar",
                 "diffusion: how near the autoencoder's reconstructions are, in dB", "rises"),
-    Measurement("mse_low", "mse, little noise", None, "",
+    Measurement("mse_low", "little noise", _ERROR, "",
                 "diffusion: error for unseen pictures in the third of steps with the least noise",
                 "falls"),
-    Measurement("mse_middle", "mse, some noise", None, "", "diffusion: in the middle third",
+    Measurement("mse_middle", "some noise", _ERROR, "", "diffusion: in the middle third",
                 "falls"),
-    Measurement("mse_high", "mse, much noise", None, "",
+    Measurement("mse_high", "much noise", _ERROR, "",
                 "diffusion: in the third with most noise", "falls"),
-    Measurement("caption_gain", "error without the caption", None, "tick",
+    Measurement("caption_gain", "error saved by the caption", _OWN, "tick",
                 "diffusion: share of the error for unseen pictures with captions of others that "
                 "their own save", "above 0.005; rises", alarms=(CAPTIONS_IGNORED,), low=0.005),
     Measurement("r1", "R1", _SLOPE, "",
