@@ -10,8 +10,8 @@ from typing import Any
 
 from gandiff.common.errors import Diverged
 from gandiff.experiments.training.checkpoints import CHECKPOINT, write_checkpoint
-from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.identity import training_digest
+from gandiff.experiments.training.recipes import Recipe
 from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import TEXT_PARTS
@@ -32,17 +32,17 @@ class FakeTraining:
     ``calls`` are folder, whether it was to resume, and recipe; the one in ``interrupted`` is
     interrupted, those in ``diverging`` end as ``Diverged``: before there is a text encoder unless
     it ``reads``. ``captions`` is the sha256 of its data's. An ``old`` one leaves what older
-    versions left, which had no digests.
+    versions left, which had no digests. ``checkpoint`` is the one that is written.
     """
 
     def __init__(self, scores: Mapping[str, float], measured: str = "all") -> None:
         self.scores, self.measured = scores, measured
         self.interrupted, self.diverging, self.reads = "", set[str](), True
-        self.old = False
+        self.old, self.checkpoint = False, CHECKPOINT
         self.captions: str | None = None
-        self.calls: list[tuple[str, bool, GanRecipe]] = []
+        self.calls: list[tuple[str, bool, Recipe]] = []
 
-    def __call__(self, asked: TrainingRequest, recipe: GanRecipe) -> None:
+    def __call__(self, asked: TrainingRequest, recipe: Recipe) -> None:
         value = asked.out.name.partition("=")[2]
         self.calls.append((value, asked.resume, recipe))
         asked.out.mkdir(parents=True, exist_ok=True)
@@ -53,7 +53,8 @@ class FakeTraining:
             write_text_encoder(asked.out, f"made for {value}")
         progress = {"images": 10, "seconds": 6.0, "commands": [start]}
         content = {"label": "GAN", "progress": progress, "state": {}}
-        write_checkpoint(asked.out / CHECKPOINT, content)
+        (asked.out / self.checkpoint).parent.mkdir(parents=True, exist_ok=True)
+        write_checkpoint(asked.out / self.checkpoint, content)
         if self.interrupted == value:
             raise KeyboardInterrupt
         if value in self.diverging:

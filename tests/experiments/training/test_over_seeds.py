@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -121,3 +123,36 @@ def test_one_training_or_none_is_refused_in_one_line(
     assert "a spread needs two trainings or more, got 1" in capsys.readouterr().err
     assert main([str(tmp_path), str(tmp_path)]) == 2
     assert "has no training.json" in capsys.readouterr().err
+
+
+def test_folders_of_a_diffusion_model_have_a_table_and_their_own_alarms(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What rings for a GAN says nothing here, and the reverse."""
+    ticks = [
+        {"kimg": k, "score": 0.1, "caption_gain": 0.0, "r_v": 0.9} for k in (1.0, 2.0, 3.0, 4.0)
+    ]
+    facts: dict[str, Any] = {"family": "diffusion", "ticks": ticks}
+    folders = [write(tmp_path, i, 0.1, facts) for i in (1, 2)]
+    assert last_alarms(folders) == {folder: ["captions ignored"] for folder in folders}
+    assert main([str(folder) for folder in folders]) == 0
+    said = capsys.readouterr().out
+    assert "caption_gain" in said
+    assert "seed-1: captions ignored at the end" in said
+    gans = [write(tmp_path, i, 0.1, {"ticks": ticks}) for i in (1, 2)]
+    assert last_alarms(gans) == {folder: ["memorising"] for folder in gans}
+
+
+def test_families_do_not_mix(tmp_path: Path) -> None:
+    folders = [write(tmp_path, 1, 0.5), write(tmp_path, 2, 0.5, {"family": "diffusion"})]
+    with pytest.raises(RequestError, match=r"family is gan in .* and diffusion in"):
+        over_seeds(folders)
+
+
+def test_the_old_name_of_the_command_still_works(tmp_path: Path) -> None:
+    folders = [str(write(tmp_path, i, 0.5)) for i in (1, 2)]
+    for module in ("gan.over_seeds", "over_seeds"):
+        whole = [sys.executable, "-m", f"gandiff.experiments.training.{module}", *folders]
+        done = subprocess.run(whole, capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.splitlines()[0].split()[-2:] == ["mean", "sd"]

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
+from types import ModuleType
+from typing import Any, NamedTuple
 
 import pytest
 import sweep_helpers
@@ -16,8 +17,11 @@ from training_helpers import read, request
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.cli import main
 from gandiff.experiments.data.captioned import open_data
+from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
+from gandiff.experiments.training.recipes import Recipe
 from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.sweep import Sweep, read_sweep, sweep_recipes
@@ -321,6 +325,47 @@ def test_a_value_is_recommended_if_it_leads_by_more_than_the_noise_of_pictures(
         kind = "25% of its Fréchet distance" if measured == "fd" else "sampling noise of 1000 pict"
         assert any(kind in line for line in said)
     assert ("confirm with several --seed" in said[-1]) == (recommended is not None)
+
+
+class Swept(NamedTuple):
+    """A family's recipe, one of its numbers, and its training, which is replaced."""
+
+    recipe: Recipe
+    number: str
+    module: ModuleType
+
+    def sweep(self, out: Path, **changes: Any) -> Sweep:
+        return sweep_recipes(request(out, **changes), self.recipe, self.number, VALUES)
+
+
+SWEPT = {
+    "gan": Swept(GanRecipe(), "gamma", gan),
+    "diffusion": Swept(DiffusionRecipe(), "guidance", diffusion),
+}
+
+
+@pytest.mark.parametrize("family", SWEPT)
+def test_sweeps_of_every_family_go_on_and_are_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, family: str
+) -> None:
+    """Wherever the checkpoint of the trial that was interrupted lies."""
+    one = SWEPT[family]
+    for checkpoint in one.recipe.checkpoints:
+        fake = FakeTraining({"0.25": 0.1, "1": 0.5, "4": 0.3})
+        fake.checkpoint, fake.interrupted = checkpoint, "1"
+        monkeypatch.setattr(one.module, "train", fake)
+        out = tmp_path / checkpoint.replace("/", "-")
+        with pytest.raises(KeyboardInterrupt):
+            one.sweep(out)
+        assert fake.taken() == [("0.25", False), ("1", False)]
+        fake.interrupted, fake.diverging = "", {"4"}
+        swept = one.sweep(out, resume=True)
+        assert fake.taken() == [("1", True), ("4", False)]
+        assert (swept.recommended, swept.trials[2].diverged) == ("1", True)
+        assert one.sweep(out) == swept
+        assert fake.taken() == []
+        one.sweep(out, resume=True, minutes=0.01)  # another sweep
+        assert fake.taken() == [(value, False) for value in VALUES]
 
 
 @pytest.fixture
