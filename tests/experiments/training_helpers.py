@@ -14,6 +14,7 @@ import toys
 
 from gandiff.experiments.data.captioned import FileImages
 from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.judges import scene_clip
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.monitors import scenes as scene_monitor
@@ -29,7 +30,7 @@ def little_to_check(pictures: int) -> Iterator[None]:
             patch.setattr(module, "_CAPTIONS", 500)
         patch.setattr(scene_monitor, "_PROMPTS", pictures)
         checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
-        for module, name in (*checks, (diffusion, "check_vae")):
+        for module, name in (*checks, (diffusion, "check")):
             patch.setattr(module, name, functools.partial(getattr(module, name), n=pictures))
         yield
 
@@ -38,6 +39,12 @@ def request(out: Path, **changes: Any) -> TrainingRequest:
     return TrainingRequest(
         **{"out": out, "minutes": 0.005, "batch_size": 4, "ticks": 2, "quiet": True, **changes}
     )
+
+
+def small_diffusion(**changes: Any) -> DiffusionRecipe:
+    """A denoiser of some thousand weights that samples in one step."""
+    few = {"channels": (8, 16), "sampling_steps": 1, "guidance": 1.0, "factor": 4}
+    return DiffusionRecipe(**{**few, **changes})
 
 
 def read(folder: Path, name: str = "training.json") -> dict[str, Any]:

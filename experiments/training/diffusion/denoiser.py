@@ -68,7 +68,7 @@ class DenoiserUpdates:
         self.precision = resolve_precision(request.dtype, request.device)
         self.autocast = functools.partial(autocast_context, self.precision, request.device)
         self.noising = Noising(recipe, request.device)
-        networks = {
+        networks: dict[str, Any] = {
             "depth": recipe.depth,
             "widths": list(recipe.widths),
             "attention": recipe.attention,
@@ -158,4 +158,5 @@ class DenoiserUpdates:
         noisy = self.noising.add(x, noise, t).contiguous(memory_format=torch.channels_last)
         with self.autocast():
             guess = unet(noisy, t, encoder_hidden_states=tokens).sample
-        return (guess.float() - self.noising.target(x, noise, t)).square().mean((1, 2, 3))
+        apart: Tensor = guess.float() - self.noising.target(x, noise, t)
+        return apart.square().mean((1, 2, 3))

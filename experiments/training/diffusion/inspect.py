@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,7 +30,7 @@ class Sample(Protocol):
 
 def operating_points(
     sample: Sample, monitor: Monitor, recipe: DiffusionRecipe, seconds: float
-) -> list[dict[str, float]]:
+) -> list[dict[str, Any]]:
     """What the monitor measures at other guidance in the recipe's steps, and in other steps.
 
     ``seconds`` is how long was trained: on as many of the prompts as take a twentieth of that, or

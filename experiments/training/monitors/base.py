@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from typing import Protocol, Self, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -39,7 +39,7 @@ class Monitor(abc.ABC):
         """Each prompt once."""
         return self.captions[:: self.per_prompt]
 
-    def first(self, prompts: int) -> Self:
+    def first(self, prompts: int) -> Monitor:
         """The same measurements on the first prompts alone."""
         fewer = copy.copy(self)
         fewer.captions = self.captions[: prompts * self.per_prompt]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -47,9 +48,10 @@ class SceneMonitor(Monitor):
         self._features = self._judge.features(real)
         self._spread = spread(self._features, per_prompt)
 
-    def first(self, prompts: int) -> Self:
+    def first(self, prompts: int) -> SceneMonitor:
         """The same measurements on the first prompts, and on the real pictures of these."""
-        fewer, rows = super().first(prompts), prompts * self.per_prompt
+        fewer, rows = copy.copy(self), prompts * self.per_prompt
+        fewer.captions = self.captions[:rows]
         fewer.expected = self.expected[:prompts]
         fewer._real, fewer._features = self._real[:rows], self._features[:rows]
         fewer._spread = spread(fewer._features, self.per_prompt)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 import toys
-from training_helpers import little_to_check, read, request
+from training_helpers import little_to_check, read, request, small_diffusion
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.scenes.captions import caption_facts, captions
@@ -47,7 +47,8 @@ def gan_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def diffusion_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return diffusion.train(request(tmp_path_factory.mktemp("diffusion") / "out"))
+    out = tmp_path_factory.mktemp("diffusion") / "out"
+    return diffusion.train(request(out, kimg=0.04), small_diffusion())
 
 
 @pytest.fixture(scope="module")
@@ -117,13 +118,54 @@ def test_a_trained_diffusion_model_is_a_plain_pipeline(diffusion_folder: Path) -
 
 def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) -> None:
     facts = read(diffusion_folder)
-    vae = facts["autoencoder"]
+    vae, recipe = facts["autoencoder"], small_diffusion()
     assert facts["seconds"] >= vae["seconds"] > 0
-    assert facts["images"] > vae["images"] > 0
+    # The budget counts both networks: 15 % of 40 images, then the rest, in whole batches.
+    assert (vae["images"], facts["images"]) == (8, 8 + 36)
+    assert facts["recipe"] == json.loads(json.dumps(dataclasses.asdict(recipe)))
+    assert facts["finished"]
+    assert vae["reconstruction"].keys() >= {"psnr_db", "psnr_db_worst", "same", "all", "shape"}
     assert vae["reconstruction"]["images"] == 40
-    assert f"{vae['reconstruction']['psnr_db']:.1f} dB" in (
-        diffusion_folder / "README.md"
-    ).read_text(encoding="utf-8")
+    assert facts["ticks"][-1].keys() >= {
+        "score",
+        "all",
+        "fd",
+        "mse_low",
+        "mse_high",
+        "caption_gain",
+    }
+    points = [
+        (row["num_inference_steps"], row["guidance_scale"]) for row in facts["operating_points"]
+    ]
+    assert {(1, 1.0), (1, 5.0), (50, 1.0)} <= set(points)
+    assert facts["neighbours"]["searched"] == 40
+    pictures = {path.name for path in (diffusion_folder / "samples").iterdir()}
+    assert {"reals.png", "guidance.png", "neighbours.png"} < pictures
+    assert (diffusion_folder / "best" / "model_index.json").is_file()
+    card = (diffusion_folder / "README.md").read_text(encoding="utf-8")
+    assert f"{vae['reconstruction']['psnr_db']:.1f} dB" in card
+
+
+def test_pictures_at_ticks_are_those_of_the_saved_pipeline(diffusion_folder: Path) -> None:
+    """Plain diffusers, at the point and from the noise of the training's own sampling."""
+    from diffusers import StableDiffusionPipeline
+
+    asked, recipe = request(diffusion_folder, kimg=0.04, resume=True), small_diffusion()
+    with pytest.MonkeyPatch.context() as patch:
+        kept: list[Any] = []
+        patch.setattr(diffusion.DiffusionTrainer, "finish", lambda self, _: kept.append(self))
+        diffusion.train(asked, recipe)
+    captions = ["a red star", "a blue ring on white", ""]
+    mine = kept[0].sample(captions, seed=7)
+    pipe = StableDiffusionPipeline.from_pretrained(diffusion_folder)
+    pipe.set_progress_bar_config(disable=True)
+    noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(7))
+    call = {"num_inference_steps": recipe.sampling_steps, "guidance_scale": recipe.guidance}
+    theirs = pipe(captions, latents=noise, **call, output_type="pil").images
+    np.testing.assert_array_equal(mine, np.stack([np.array(one) for one in theirs]))
+    # One by one they are the same, up to the rounding of other sizes.
+    alone = np.concatenate([kept[0].sample(captions[:1], seed=7)])
+    assert np.abs(alone.astype(int) - mine[:1]).max() <= 1
 
 
 def test_trained_judges_load_and_name_what_they_see(judges_folder: Path) -> None:
@@ -176,7 +218,8 @@ def test_a_gan_from_a_folder_of_pictures(pictures: Path, tmp_path: Path) -> None
 def test_a_diffusion_model_from_a_folder_of_pictures(pictures: Path, tmp_path: Path) -> None:
     from diffusers import StableDiffusionPipeline
 
-    out = diffusion.train(request(tmp_path / "out", data=str(pictures), resolution=16))
+    asked = request(tmp_path / "out", data=str(pictures), resolution=16, kimg=0.02)
+    out = diffusion.train(asked, small_diffusion())
     assert StableDiffusionPipeline.from_pretrained(out).unet.config.sample_size == 4
     assert read(out)["autoencoder"]["reconstruction"]["images"] == 6
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from training_helpers import little_to_check, read, request
+from training_helpers import little_to_check, read, request, small_diffusion
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
@@ -18,6 +20,7 @@ from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.loop import Loop
 from gandiff.experiments.training.progress import LOG
+from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 
 
@@ -35,41 +38,72 @@ def assert_equal(a: dict[str, Any], b: dict[str, Any], where: str) -> None:
         assert torch.equal(value, b[key]), f"{where}/{key}: {apart} apart"
 
 
-@pytest.fixture
-def steps(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
-    """How many steps each loop makes, by its label; the schedule follows them, not the clock."""
-    wanted = {"denoiser": 4, "autoencoder": 2, "text encoder": 1}
-
-    def run(self: Loop, step: Any) -> None:
-        while self.progress.steps < wanted[self.label]:
-            self.progress.seconds = 60 * self.request.minutes * self.progress.steps / 5
-            shown, _ = step()
-            self.progress.images += shown
-            self.progress.steps += 1
-        self.save()
-
-    monkeypatch.setattr(Loop, "run", run)
-    return wanted
+PHASES = ("text encoder", "autoencoder", "denoiser")
 
 
-def test_a_diffusion_model_goes_on_exactly(tmp_path: Path, steps: dict[str, int]) -> None:
-    diffusion.train(request(tmp_path / "whole"))
-    steps["denoiser"] = 2
-    diffusion.train(request(tmp_path / "halves"))
-    steps.update({"denoiser": 4, "autoencoder": 9, "text encoder": 9})
-    diffusion.train(request(tmp_path / "halves", resume=True))
-    # The finished phases were left as they were: other latents would be of no use to the U-Net.
-    whole, halves = tmp_path / "whole", tmp_path / "halves"
+@pytest.mark.parametrize("label", PHASES)
+def test_a_diffusion_model_goes_on_exactly(
+    whole_diffusion: Path, tmp_path: Path, label: str
+) -> None:
+    """Stopped in any phase: the same weights, tensor for tensor."""
+    asked = diffusion_request(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, label, after=1)
+        with pytest.raises(KeyboardInterrupt):
+            diffusion.train(asked, small_diffusion())
+    assert not (tmp_path / "model_index.json").exists()
+    diffusion.train(dataclasses.replace(asked, resume=True), small_diffusion())
     for name in (
         "text_encoder/model",
         "vae/diffusion_pytorch_model",
         "unet/diffusion_pytorch_model",
     ):
-        assert_equal(*(load_file(out / f"{name}.safetensors") for out in (halves, whole)), name)
-    record = read(halves)
-    assert record["steps"] == 4
-    assert record["resumed"] == 1
-    assert read_checkpoint(halves / "state" / "vae" / CHECKPOINT)["progress"]["steps"] == 2
+        both = (load_file(out / f"{name}.safetensors") for out in (tmp_path, whole_diffusion))
+        assert_equal(*both, name)
+    record = read(tmp_path)
+    assert record["resumed"] == (label == "denoiser")
+    assert record["images"] == read(whole_diffusion)["images"]
+
+
+def test_a_finished_autoencoder_stays_as_it_is(whole_diffusion: Path, tmp_path: Path) -> None:
+    """Other latents would be of no use to the denoiser: a larger budget is all its own."""
+    out = tmp_path / "out"
+    shutil.copytree(whole_diffusion, out)
+    (out / "state" / "latents.safetensors").unlink()  # which are made again, alike
+    larger = dataclasses.replace(diffusion_request(out), kimg=0.08, resume=True)
+    diffusion.train(larger, small_diffusion())
+    record, before = read(out), read(whole_diffusion)
+    assert record["autoencoder"]["images"] == before["autoencoder"]["images"]
+    assert record["images"] > before["images"]
+
+
+def test_an_autoencoder_that_is_gone_is_not_made_again(
+    whole_diffusion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(whole_diffusion, out)
+    (out / "state" / "autoencoder" / CHECKPOINT).unlink()
+    with pytest.raises(RequestError, match="is missing, which holds the autoencoder"):
+        diffusion.train(dataclasses.replace(diffusion_request(out), resume=True), small_diffusion())
+
+
+def test_a_diffusion_model_of_an_earlier_version_is_refused_by_name(tmp_path: Path) -> None:
+    for name in ("vae", "unet"):
+        folder = tmp_path / "state" / name
+        folder.mkdir(parents=True)
+        (folder / CHECKPOINT).touch()
+    with pytest.raises(RequestError, match="unet is of a diffusion model of an earlier gandiff"):
+        diffusion.train(request(tmp_path, resume=True))
+
+
+def diffusion_request(out: Path) -> TrainingRequest:
+    return request(out, kimg=0.04, resolution=16, ticks=1)
+
+
+@pytest.fixture(scope="module")
+def whole_diffusion(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("diffusion") / "out"
+    return diffusion.train(diffusion_request(out), small_diffusion())
 
 
 def interrupt(patch: pytest.MonkeyPatch, label: str, after: int) -> None:
@@ -112,24 +146,6 @@ def test_ctrl_c_in_the_text_encoder_goes_on_there(tmp_path: Path) -> None:
     assert read(tmp_path, text.RECORD)["resumed"] == 1
     assert read(tmp_path)["resumed"] == 0
     assert read_checkpoint(tmp_path / CHECKPOINT)["label"] == "GAN"
-
-
-def test_ctrl_c_in_the_autoencoder_goes_on_there(tmp_path: Path, steps: dict[str, int]) -> None:
-    def run(self: Loop, step: Any, usual: Any = Loop.run) -> None:
-        if self.label == "autoencoder":
-            self.save()
-            raise KeyboardInterrupt
-        usual(self, step)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Loop, "run", run)
-        with pytest.raises(KeyboardInterrupt):
-            diffusion.train(request(tmp_path))
-    assert not (tmp_path / "state" / "unet").exists()
-    diffusion.train(request(tmp_path, resume=True))
-    record = read(tmp_path)
-    assert (record["steps"], record["resumed"]) == (steps["denoiser"], 0)
-    assert read_checkpoint(tmp_path / "state" / "vae" / CHECKPOINT)["progress"]["resumed"] == 1
 
 
 def test_judges_go_on_with_those_that_are_not_done(tmp_path: Path) -> None:

@@ -98,7 +98,7 @@ def test_judges_that_are_not_finished_are_not_overwritten(
 @pytest.mark.parametrize(
     ("kind", "first", "later"),
     [
-        (diffusion, "train_vae", ["state/vae/checkpoint.pt", "state/unet/checkpoint.pt"]),
+        (diffusion, "_autoencoder", ["state/autoencoder/checkpoint.pt"]),
         (judges, "train_classifier", ["scene-classifier-b/checkpoint.pt"]),
     ],
     ids=["diffusion", "judges"],
@@ -108,7 +108,7 @@ def test_parts_of_an_older_training_are_not_taken_for_parts_of_a_new_one(
 ) -> None:
     """Interrupted before it has its own, a fresh start would go on from theirs."""
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     for name in later:
