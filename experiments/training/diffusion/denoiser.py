@@ -91,21 +91,21 @@ class DenoiserUpdates:
         self.tokens = CaptionTokens(
             self.encoder, self.latents.captions, trained=bool(recipe.train_text)
         )
-        trains_text, known = bool(recipe.train_text), captions_digest(data)
-        self.loop = Loop(
-            request,
+        self.loop = self._loop(state, {"side": side, **networks})
+
+    def _loop(self, state: dict[str, Any], networks: dict[str, Any]) -> Loop:
+        """A checkpoint of other networks, or of other latents, is refused by name."""
+        recipe, vae = self.recipe, self.vae
+        networks |= {"prediction": recipe.prediction, "train_text": bool(recipe.train_text)}
+        networks["autoencoder"] = weights.digest(vae)
+        return Loop(
+            self.request,
             LABEL,
             state,
-            ranks,
-            networks={
-                "prediction": recipe.prediction,
-                "side": side,
-                **networks,
-                "train_text": trains_text,
-                "autoencoder": None if self.vae is None else weights.digest(self.vae),
-            },
+            self.ranks,
+            networks=networks,
             recipe=dataclasses.asdict(recipe),
-            captions_sha256=known,
+            captions_sha256=captions_digest(self.data),
             share=1.0 if recipe.space == "pixel" else 1 - recipe.autoencoder_share,
         )
 
