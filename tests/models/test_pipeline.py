@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import io
 import json
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -60,6 +62,13 @@ def test_evaluations_are_counted(toy_pipeline: Path, settings: dict[str, Any], n
     generator = loaded(toy_pipeline, **{"num_inference_steps": 6, **settings})
     found = generator.generate(toys.requests(3, negative=(1,)))  # a batch of two and one alone
     assert [generation.nfe for generation in found] == [nfe] * 3
+
+
+def test_networks_that_were_loaded_later_are_counted(toy_pipeline: Path) -> None:
+    generator = loaded(toy_pipeline, num_inference_steps=2, guidance_scale=0.0)
+    generator.generate(toys.requests(1))
+    generator.load(dtype="bfloat16")  # other networks than before
+    assert [one.nfe for one in generator.generate(toys.requests(2))] == [2, 2]
 
 
 def test_unread_tokens_are_counted(shared: DiffusersGenerator) -> None:
@@ -198,6 +207,22 @@ def test_loading_and_generating_say_nothing(
     assert out == ""
     assert "it/s" not in err
     assert "truncated" not in err
+
+
+@pytest.mark.parametrize("library", ["diffusers", "transformers"])
+def test_advice_is_silenced_and_errors_are_not(library: str) -> None:
+    from gandiff.models.diffusion.loading import quiet
+
+    logger, stream = logging.getLogger(f"{library}.models"), io.StringIO()
+    logging.getLogger(library).addHandler(handler := logging.StreamHandler(stream))
+    try:
+        with quiet():
+            logger.warning("advice")
+            logger.error("an error")
+        logger.warning("later advice")
+    finally:
+        logging.getLogger(library).removeHandler(handler)
+    assert stream.getvalue() == "an error\nlater advice\n"
 
 
 def test_extra_arguments_reach_the_pipeline(toy_pipeline: Path) -> None:
