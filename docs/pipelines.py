@@ -6,12 +6,21 @@ from cells import code, table
 
 # Classes of which random-weight toys are held to plain diffusers (tests/models/test_families.py).
 TRIED = (
-    *("AuraFlow", "Bria", "Chroma", "CogView3Plus", "CogView4", "ErnieImage", "Flux", "Flux2"),
-    *("Flux2Klein", "HiDreamImage", "HunyuanDiT", "HunyuanImage", "Ideogram4", "IF"),
-    *("Kandinsky3", "Kandinsky5T2I", "KandinskyV22Combined", "Krea2", "LatentConsistencyModel"),
-    *("LongCatImage", "Lumina", "Lumina2", "NucleusMoEImage", "OvisImage", "PixArtAlpha"),
-    *("PixArtSigma", "PRX", "QwenImage", "Sana", "SanaSprint", "StableCascadeCombined"),
-    *("StableDiffusion", "StableDiffusion3", "StableDiffusionXL", "UnCLIP", "ZImage"),
+    *("AltDiffusion", "Amused", "AuraFlow", "Bria", "BriaFibo", "BriaFibo2", "Chroma"),
+    *("CogView3Plus", "CogView4", "Cosmos2TextToImage", "DreamLite", "DreamLiteMobile"),
+    *("ErnieImage", "Flux", "Flux2", "Flux2Klein", "Flux2KleinKV", "FluxKontext", "GlmImage"),
+    *("HiDreamImage", "HunyuanDiT", "HunyuanDiTPAG", "HunyuanImage", "IF", "Ideogram4"),
+    *("Kandinsky3", "Kandinsky5T2I", "KandinskyCombined", "KandinskyV22Combined", "Kolors"),
+    *("KolorsPAG", "Krea2", "LDMTextToImage", "LatentConsistencyModel", "LongCatImage"),
+    *("Lumina", "Lumina2", "NucleusMoEImage", "OmniGen", "OvisImage", "PRX", "PRXPixel"),
+    *("PixArtAlpha", "PixArtSigma", "PixArtSigmaPAG", "QwenImage", "QwenImage21", "Sana"),
+    *("SanaPAG", "SanaSprint", "SemanticStableDiffusion", "StableCascadeCombined"),
+    *("StableDiffusion", "StableDiffusion3", "StableDiffusion3PAG"),
+    *("StableDiffusionModelEditing", "StableDiffusionPAG", "StableDiffusionPanorama"),
+    *("StableDiffusionParadigms", "StableDiffusionPipelineSafe", "StableDiffusionSAG"),
+    *("StableDiffusionXL",),
+    *("StableDiffusionXLPAG", "StableUnCLIP", "UnCLIP", "UniDiffuser", "VQDiffusion"),
+    *("VersatileDiffusionTextToImage", "WuerstchenCombined", "ZImage", "ZImageOmni"),
 )
 
 
@@ -21,7 +30,7 @@ def pipeline_tables() -> dict[str, str]:
     from gandiff.models.diffusion.signatures import class_defaults
 
     rows = []
-    for name in sorted(f"{short}Pipeline" for short in TRIED):
+    for name in sorted(map(_class, TRIED)):
         defaults = class_defaults(name)
         meaning = GUIDANCE_OF.get(name, "cfg")
         scale = {"true_cfg": "true_cfg_scale"}.get(meaning, "guidance_scale")
@@ -30,6 +39,10 @@ def pipeline_tables() -> dict[str, str]:
         rows.append((code(name), family, *map(_plain_number, numbers), code(meaning)))
     head = ("class", "family", "steps", "guidance", "meaning of guidance")
     return {"pipelines": table(head, rows)}
+
+
+def _class(short: str) -> str:
+    return short if "Pipeline" in short else f"{short}Pipeline"
 
 
 def _plain_number(value: object) -> str:

@@ -34,6 +34,8 @@ def arguments(
         contract["negative_prompt"] = [r.negative_prompt or negative for r in requests]
     taken = call_defaults(type(pipe))
     call = {key: value for key, value in contract.items() if key in taken}
+    if operation.one_a_call:  # some take a text and a generator, and no list with one
+        call |= {key: value[0] for key, value in call.items() if isinstance(value, list)}
     if settings.height is not None:
         call |= {"height": settings.height, "width": settings.width}
     return {**call, **operation.arguments, **_repeated(settings.extra, len(requests))}

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 OPAQUE: Any = ...  # a default that is computed, and where there is none
+_MODULES = {"opencv": "cv2"}  # of packages that are called otherwise
 _TYPES = {**vars(typing), **vars(collections.abc)}
 
 
@@ -105,12 +106,27 @@ def literal(default: ast.expr | None) -> Any:
 
 
 @functools.cache
+def missing_packages(name: str) -> tuple[str, ...]:
+    """The packages without which diffusers has a stand-in alone for a class of this name."""
+    for path in sorted((_root() / "utils").glob("dummy_*_objects.py")):
+        node = _classes(path).get(name)
+        for part in node.body if node else ():
+            if isinstance(part, ast.Assign) and ast.unparse(part.targets[0]) == "_backends":
+                named = {p: _MODULES.get(p, p) for p in ast.literal_eval(part.value)}
+                return tuple(p for p, m in named.items() if importlib.util.find_spec(m) is None)
+    return ()
+
+
+def _root() -> Path:
+    """The folder of diffusers; one that does not exist where it is not installed."""
+    package = importlib.util.find_spec("diffusers")
+    return Path((package and package.origin) or "/no diffusers/at all").parent
+
+
+@functools.cache
 def class_files() -> Mapping[str, list[Path]]:
     """Where the classes of pipelines and schedulers stand, by their names."""
-    package = importlib.util.find_spec("diffusers")
-    if package is None or package.origin is None:
-        return {}
-    root = Path(package.origin).parent
+    root = _root()
     files = [*(root / "pipelines").rglob("*.py"), *(root / "schedulers").rglob("*.py")]
     places: dict[str, list[Path]] = {}
     for path in sorted(files):

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import UInt8
 
 from gandiff.models.diffusion.counting import denoisers, modules, parts
-from gandiff.models.diffusion.loading import images_of
+from gandiff.models.diffusion.loading import pictures_of
 from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.trace import Stage, StepRecorder, schedulers, wrapped_step
 from gandiff.models.generator import TraceFrame
@@ -42,6 +42,11 @@ def frames(pipe: Any, call: Call, moments: Sequence[float]) -> list[TraceFrame]:
         call()
     if not recorder.stages:
         raise NotImplementedError(f"{name} makes no steps with its scheduler")
+    end = recorder.stages[-1].end
+    if end is not None and not end.is_floating_point():
+        raise NotImplementedError(
+            f"{name} goes through tokens, which are no picture before the end"
+        )
     shown: list[TraceFrame] = []
     for number, stage in enumerate(recorder.stages, start=1):
         last = number == len(recorder.stages)
@@ -98,8 +103,12 @@ def _replayed(call: Call, stage: Stage, outputs: _Outputs, state: torch.Tensor) 
         return _with(result, state.to(sample)) if sample.shape == state.shape else result
 
     step = wrapped_step(stage.scheduler, around)
-    with replaced(stage.scheduler, "step", step), outputs.given_again():
-        image = np.asarray(images_of(call())[0])
+    with replaced(stage.scheduler, "step", step):
+        try:
+            with outputs.given_again():
+                image = pictures_of(call())[0]
+        except AttributeError:  # self-attention guidance looks into the network: it has to run
+            image = pictures_of(call())[0]
     return image if image.dtype == np.uint8 else to_uint8(image)
 
 
@@ -113,6 +122,13 @@ def _with(result: Any, state: torch.Tensor) -> Any:
     if isinstance(result, tuple):
         return tuple(put(value) for value in result)
     return type(result)(**{key: put(value) for key, value in result.items()})
+
+
+def _shape(batch: Any) -> Any:
+    """The shape of a tensor; of a list, also one of lists, how many and that of the first."""
+    if isinstance(batch, torch.Tensor):
+        return batch.shape
+    return len(batch), *(_shape(one) for one in batch[:1] if isinstance(one, (torch.Tensor, list)))
 
 
 class _Outputs:
@@ -160,8 +176,7 @@ class _Outputs:
         """Denoisers are known by the shape of their input, others by the number of the call."""
         if name not in self._many:
             return number
-        batch = next(one for one in given if isinstance(one, (torch.Tensor, list)))
-        return batch.shape if isinstance(batch, torch.Tensor) else (len(batch), batch[0].shape)
+        return _shape(next(one for one in given if isinstance(one, (torch.Tensor, list))))
 
     def _again(self, name: str, kept: dict[Any, Any], forward: Any) -> Any:
         calls = iter(range(len(kept)))

@@ -29,6 +29,7 @@ GUIDANCE_OF: Mapping[str, Guidance] = {
     "DreamLiteMobilePipeline": "ignored",
     "Flux2KleinKVPipeline": "ignored",
     "Flux2Pipeline": "embedded",
+    "FluxKontextPipeline": "embedded",
     "FluxPipeline": "embedded",
     "HunyuanImagePipeline": "guider",
     "Ideogram4Pipeline": "schedule",
@@ -43,6 +44,16 @@ GUIDANCE_OF: Mapping[str, Guidance] = {
     "WuerstchenCombinedPipeline": "stages",
     "ZImageOmniPipeline": "above_zero",
     "ZImagePipeline": "above_zero",
+}
+
+
+# Classes of which several images cannot be made in one call, and why.
+ONE_A_CALL: Mapping[str, str] = {
+    "AmusedPipeline": "takes one generator of random numbers",
+    "DreamLiteMobilePipeline": "takes one prompt",
+    "DreamLitePipeline": "takes one prompt",
+    "GlmImagePipeline": "draws what its language model writes with the seed of the first image",
+    "VQDiffusionPipeline": "takes one generator of random numbers",
 }
 
 

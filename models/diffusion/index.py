@@ -11,6 +11,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.models.diffusion.class_source import missing_packages
 from gandiff.models.diffusion.classes import called_class, pipeline_class, task_problem
 from gandiff.models.diffusion.folders import no_pipeline
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, variant_of
@@ -58,6 +59,11 @@ def read_index(
     known = pipeline_class(class_name)
     if known is None:
         raise _unknown_class(class_name, raw, where)
+    if lacking := missing_packages(index.called):
+        raise GeneratorError(
+            f"{where} holds a {class_name}, for which diffusers needs {', '.join(lacking)}; "
+            f"pip install {' '.join(lacking)}"
+        )
     if not any_task:
         _check_task(index, raw, where, given)
     missing = [name for name, needed in known.parts.items() if needed and name not in raw]

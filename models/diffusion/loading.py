@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from gandiff.common.devices import check_device, number_format
@@ -76,6 +78,18 @@ def _put_parts(pipe: Any, source: Source, settings: DiffusersSettings) -> None:
 def images_of(output: Any) -> Any:
     """The images that a call gave; some pipelines name the field in the singular."""
     return output.images if hasattr(output, "images") else output.image
+
+
+def pictures_of(output: Any) -> list[npt.NDArray[Any]]:
+    """The same as arrays; what is transparent is laid over white, as in files of images."""
+    return [_over_white(np.asarray(image)) for image in images_of(output)]
+
+
+def _over_white(image: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype == np.uint8:
+        return image
+    alpha = image[..., 3:]
+    return np.asarray(image[..., :3] * alpha + (1 - alpha))
 
 
 def flags_of(output: Any, count: int) -> list[bool]:

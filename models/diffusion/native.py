@@ -95,6 +95,16 @@ def is_on(meaning: Guidance, guidance: float) -> bool:
     return guidance > (0 if meaning in ("above_zero", "embedded") else 1)
 
 
+def own_levels(seen: Evidence) -> Sequence[float]:
+    """The noise levels of the steps, where the makers of a model chose them: Qwen-Image 2.1."""
+    return seen.config.get("sample_sigmas") or ()
+
+
+def own_steps(seen: Evidence, taken: Mapping[str, Any]) -> Any:
+    """The steps of a call without settings."""
+    return len(own_levels(seen)) or default(taken, "num_inference_steps")
+
+
 def default(taken: Mapping[str, Any], name: str) -> Any:
     """The default of an argument, None where there is none that can be read."""
     value = taken.get(name)

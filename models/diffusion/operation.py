@@ -13,7 +13,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
-from gandiff.models.diffusion.families import REWRITING, Guidance
+from gandiff.models.diffusion.families import ONE_A_CALL, REWRITING, Guidance
 from gandiff.models.diffusion.guidance import (
     GUIDER,
     SCALE,
@@ -32,6 +32,8 @@ from gandiff.models.diffusion.native import (
     native_point,
     off_native,
     off_size,
+    own_levels,
+    own_steps,
 )
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.size import Size, own_sizes
@@ -73,6 +75,11 @@ class Operation:
         """Whether the scale has an effect, as far as is known without the weights."""
         value = self.guidance.value
         return self.meaning != "ignored" and value is not None and is_on(self.meaning, value)
+
+    @property
+    def one_a_call(self) -> str | None:
+        """Why several images cannot be made in one call, as far as that is known of the class."""
+        return ONE_A_CALL.get(self.class_name)
 
     @property
     def point(self) -> dict[str, Any]:
@@ -129,6 +136,8 @@ class Operation:
                 f"the size that this {self.class_name} was made for is not known, so whether "
                 f"{self.size[1]}x{self.size[0]} px suits it is not judged"
             )
+        if self.one_a_call:
+            lines.append(f"each image is made in a call of its own: the class {self.one_a_call}")
         rewriting = [name for name, value in self.rewriting.items() if value]
         if rewriting:
             lines.append(f"its prompts are rewritten before they are read ({rewriting[0]})")
@@ -161,13 +170,13 @@ def resolve(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any
     meaning = seen.guidance
     name = scale_name(seen, taken)
     own_scale = guider_scale(seen) if name == GUIDER else number(default(taken, name))
-    native = native_point(settings, seen, default(taken, STEPS), own_scale)
+    native = native_point(settings, seen, own_steps(seen, taken), own_scale)
     sent: dict[str, Any] = {}
     steps = _steps(settings, seen, taken, native, sent)
     guidance = choose_guidance(settings, seen, taken, native, (name, own_scale), sent)
     guider = sent.pop(GUIDER, None)
     needs_negative = meaning == "true_cfg" and is_on(meaning, guidance.value or 0)
-    _check_size(settings, seen, taken)
+    _set_size(settings, seen, taken, sent)
     _check_texts(settings)
     own = own_sizes(seen, taken)
     return Operation(
@@ -205,15 +214,19 @@ def _steps(
     if (listed := _own_times(settings)) is not None:  # which go before any number of steps
         return Chosen(listed, "extra")
     if chosen.value is None:
-        if schedule is not None:
-            chosen = Chosen(len(schedule), "extra")
-        else:
-            chosen = Chosen(native.steps, native.source)
-    if chosen.source == "set" or chosen.value != default(taken, STEPS):
+        own_point = Chosen(native.steps, native.source)
+        chosen = own_point if schedule is None else Chosen(len(schedule), "extra")
+    own = own_steps(seen, taken)
+    if own_levels(seen) and chosen.value != own:
+        raise GeneratorError(
+            f"this {seen.class_name} has a list of {own} noise levels (sample_sigmas), one for "
+            f"each step, and num_inference_steps is {chosen.value}; leave it out, or give "
+            "extra.sigmas"
+        )
+    if chosen.source == "set" or chosen.value != own:
         sent[STEPS] = chosen.value
-    else:
-        chosen = Chosen(chosen.value, "signature")
-    return chosen
+        return chosen
+    return Chosen(own, "config" if own_levels(seen) else "signature")
 
 
 def _own_times(settings: DiffusersSettings) -> int | None:
@@ -265,9 +278,16 @@ def _rewriting(
     return rewriting
 
 
-def _check_size(settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any]) -> None:
-    if settings.height is not None and taken and not {"height", "width"} <= taken.keys():
+def _set_size(
+    settings: DiffusersSettings, seen: Evidence, taken: Mapping[str, Any], sent: dict[str, Any]
+) -> None:
+    """Check that a size can be set; FLUX.1 Kontext draws it at that of ``max_area``."""
+    if settings.height is None or settings.width is None or not taken:
+        return
+    if not {"height", "width"} <= taken.keys():
         raise not_taken("height", seen, taken)
+    if "max_area" in taken and "max_area" not in settings.extra:
+        sent["max_area"] = settings.height * settings.width
 
 
 def _check_texts(settings: DiffusersSettings) -> None:

@@ -147,6 +147,7 @@ class DiffusersGenerator(Generator):
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
         self._on_solver = self._solver.remarks
+        self.one_by_one = self._operation.one_a_call is not None
         check_call(type(pipe).__name__, self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
@@ -174,7 +175,7 @@ class DiffusersGenerator(Generator):
         seen = try_settings(self._with, self._settings, requests, **how)
         if seen.problem:
             raise GeneratorError(seen.problem)
-        self.one_by_one = seen.one_by_one
+        self.one_by_one |= seen.one_by_one
         self._remarks = (seen.remark,) if seen.remark else ()
 
     def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:
@@ -225,7 +226,7 @@ class DiffusersGenerator(Generator):
 
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
-        from gandiff.models.diffusion.loading import flags_of, images_of, quiet
+        from gandiff.models.diffusion.loading import flags_of, pictures_of, quiet
         from gandiff.models.diffusion.reading import ReadingRecorder
 
         call = self._arguments(pipe, requests)
@@ -233,19 +234,19 @@ class DiffusersGenerator(Generator):
         self._recorders = counter, reading  # to build them takes longer than to use them
         with quiet(), counter, reading:
             output = pipe(**call)
-        images = images_of(output)
+        images = pictures_of(output)
         if len(images) != len(requests):
             raise GeneratorError(
                 f"{self._name}: {type(pipe).__name__} made {len(images)} images for "
                 f"{len(requests)} prompts"
             )
-        self._note_facts(np.asarray(images[0]))
+        self._note_facts(images[0])
         unread = reading.unread(requests, max_sequence_length(pipe, call))
         height, width = self._settings.height, self._settings.width
         size = None if height is None or width is None else (height, width)
         return [
             finish(
-                np.asarray(image),
+                image,
                 size=size,
                 nfe=counter.nfe(len(requests)),
                 nfe_by_network=counter.per_image(len(requests)),

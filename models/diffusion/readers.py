@@ -57,7 +57,18 @@ def _combined(source: Source, options: Mapping[str, Any]) -> Any:
     parts = {**decoder.components, **{f"prior_{k}": v for k, v in prior.components.items()}}
     combined: Any = getattr(diffusers, source.called)
     taken = combined._get_signature_keys(combined)[0]
-    return combined(**{name: part for name, part in parts.items() if name in taken})
+    pipe = combined(**{name: part for name, part in parts.items() if name in taken})
+    for inner, saved in ((pipe.prior_pipe, prior), (pipe.decoder_pipe, decoder)):
+        _keep_settings(inner, saved)
+    return pipe
+
+
+def _keep_settings(inner: Any, saved: Any) -> None:
+    """Give a pipeline inside a combined one the settings that it was saved with (the scale of its
+    latents and the like): diffusers builds it of its parts alone, with the class's defaults.
+    """
+    optional = inner._get_signature_keys(inner)[1]
+    inner.register_to_config(**{k: saved.config[k] for k in optional if k in saved.config})
 
 
 def _single_file(source: Source, options: Mapping[str, Any]) -> Any:

@@ -9,12 +9,13 @@ and steps change what the toys draw; that a real model of the family draws well 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from families import cascades, chats, dits, flows, packed, unets
+from families import cascades, chats, dits, flows, newest, older, packed, unets, variants
 
 
 def _one_folder(folder: Path) -> dict[str, Any]:
@@ -41,6 +42,8 @@ class Family:
     """Height and width where the pipeline's own size is large; otherwise it is left out."""
     settings: Callable[[Path], dict[str, Any]] = _one_folder
     """What a comparison file says of the saved folder beside the type."""
+    needs: str | None = None
+    """A package that is not among those of the tests."""
 
 
 SMALL = {"height": 32, "width": 32}
@@ -125,12 +128,83 @@ FAMILIES: dict[str, Family] = {
     "krea2-distilled": Family("Krea2Pipeline", lambda: chats.krea2(distilled=True), SMALL),
     "ideogram4": Family("Ideogram4Pipeline", chats.ideogram4, SMALL),
     "nucleus": Family("NucleusMoEImagePipeline", chats.nucleus, SMALL),
+    "wuerstchen": Family(
+        "WuerstchenCombinedPipeline",
+        cascades.wuerstchen,
+        {"height": 128, "width": 128},
+        _with_prior,
+    ),
+    "qwen-image-2.1": Family("QwenImage21Pipeline", newest.qwen_image21, SMALL),
+    "glm-image": Family("GlmImagePipeline", newest.glm_image, SMALL),
+    "omnigen": Family("OmniGenPipeline", newest.omnigen, SMALL),
+    "fibo": Family("BriaFiboPipeline", newest.fibo, SMALL),
+    "fibo-2": Family("BriaFibo2Pipeline", newest.fibo2, SMALL),
+    "prx-pixel": Family("PRXPixelPipeline", newest.prx_pixel, {"height": 1024, "width": 1024}),
+    "dreamlite": Family("DreamLitePipeline", newest.dreamlite, SMALL),
+    "dreamlite-mobile": Family(
+        "DreamLiteMobilePipeline", lambda: newest.dreamlite(mobile=True), SMALL
+    ),
+    "klein-kv": Family("Flux2KleinKVPipeline", newest.klein_kv, SMALL),
+    "kontext": Family("FluxKontextPipeline", newest.kontext, SMALL),
+    "z-image-omni": Family("ZImageOmniPipeline", newest.z_image_omni, SMALL),
+    "cosmos-2": Family("Cosmos2TextToImagePipeline", newest.cosmos2, SMALL),
+    "kolors": Family("KolorsPipeline", newest.kolors, needs="sentencepiece"),
+    "kolors-pag": Family(
+        "KolorsPAGPipeline", lambda: newest.kolors("KolorsPAGPipeline"), needs="sentencepiece"
+    ),
+    "ldm": Family("LDMTextToImagePipeline", older.latent_diffusion, SMALL),
+    "vq-diffusion": Family("VQDiffusionPipeline", older.vq_diffusion),
+    "amused": Family("AmusedPipeline", older.amused),
+    "alt-diffusion": Family("AltDiffusionPipeline", older.alt_diffusion),
+    "kandinsky-2.1": Family("KandinskyCombinedPipeline", older.kandinsky21, SMALL, _with_prior),
+    "stable-unclip": Family("StableUnCLIPPipeline", older.stable_unclip),
+    "versatile-diffusion": Family(
+        "VersatileDiffusionTextToImagePipeline", older.versatile_diffusion
+    ),
+    "unidiffuser": Family("UniDiffuserPipeline", older.unidiffuser),
+    **{
+        name: Family(cls, functools.partial(variants.pag, cls), size)
+        for name, cls, size in (
+            ("sd-pag", "StableDiffusionPAGPipeline", {}),
+            ("sdxl-pag", "StableDiffusionXLPAGPipeline", {}),
+            ("sd3-pag", "StableDiffusion3PAGPipeline", {}),
+            ("hunyuan-dit-pag", "HunyuanDiTPAGPipeline", {"height": 1024, "width": 1024}),
+            ("pixart-sigma-pag", "PixArtSigmaPAGPipeline", {}),
+            ("sana-pag", "SanaPAGPipeline", {"height": 512, "width": 512}),
+        )
+    },
+    **{
+        name: Family(cls, functools.partial(variants.stable_diffusion, cls), size)
+        for name, cls, size in (
+            ("sag", "StableDiffusionSAGPipeline", {}),
+            ("panorama", "StableDiffusionPanoramaPipeline", {"height": 256, "width": 320}),
+            ("safe", "StableDiffusionPipelineSafe", {}),
+            ("semantic", "SemanticStableDiffusionPipeline", {}),
+            ("model-editing", "StableDiffusionModelEditingPipeline", {}),
+        )
+    },
+    "paradigms": Family(
+        "StableDiffusionParadigmsPipeline",
+        lambda: variants.stable_diffusion(
+            "StableDiffusionParadigmsPipeline", "DDIMParallelScheduler"
+        ),
+    ),
 }
 
 
 # Saved today, these are named after diffusers itself, which cannot load them; the files on the hub
 # name the modules that the classes were in before diffusers moved them to ``deprecated``.
-_MOVED = {"PaellaVQModel": "wuerstchen", "UnCLIPTextProjModel": "unclip"}
+_MOVED = {
+    "PaellaVQModel": "wuerstchen",
+    "LearnedClassifierFreeSamplingEmbeddings": "vq_diffusion",
+    "RobertaSeriesModelWithTransformation": "alt_diffusion",
+    "UNetFlatConditionModel": "versatile_diffusion",
+    "UnCLIPTextProjModel": "unclip",
+    "UniDiffuserModel": "unidiffuser",
+    "UniDiffuserTextDecoder": "unidiffuser",
+    "WuerstchenDiffNeXt": "wuerstchen",
+    "WuerstchenPrior": "wuerstchen",
+}
 
 
 def _name_moved_modules(index: Path) -> None:

@@ -8,7 +8,7 @@ from families import texts
 from families.flows import seeded
 from families.unets import NOISE, autoencoder, unet
 
-_IF_BLOCKS = {
+IF_BLOCKS = {
     "norm_num_groups": 8,
     "block_out_channels": (16, 32),
     "down_block_types": ("ResnetDownsampleBlock2D", "SimpleCrossAttnDownBlock2D"),
@@ -26,7 +26,7 @@ def _pixel_unet(side: int, factor: float, **changes: Any) -> Any:
 
     network = seeded(
         diffusers.UNet2DConditionModel,
-        **_IF_BLOCKS,
+        **IF_BLOCKS,
         sample_size=side,
         **{
             "in_channels": 3,
@@ -98,7 +98,7 @@ def upscaler() -> Any:
     )
 
 
-def _prior(tokens: int, **changes: Any) -> Any:
+def prior_network(tokens: int, **changes: Any) -> Any:
     """A transformer that makes CLIP image embeddings of CLIP text."""
     import diffusers
     import torch
@@ -120,7 +120,7 @@ def _prior(tokens: int, **changes: Any) -> Any:
     return network
 
 
-def _clip_vision() -> Any:
+def clip_vision() -> Any:
     from transformers import CLIPVisionConfig, CLIPVisionModelWithProjection
 
     sizes = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1}
@@ -141,8 +141,8 @@ def kandinsky22() -> dict[str, Any]:
     encoder, tokenizer = texts.clip(projection=True)
     size = {"shortest_edge": 32}
     prior = diffusers.KandinskyV22PriorPipeline(
-        prior=_prior(texts.CLIP_TOKENS),
-        image_encoder=_clip_vision(),
+        prior=prior_network(texts.CLIP_TOKENS),
+        image_encoder=clip_vision(),
         text_encoder=encoder,
         tokenizer=tokenizer,
         scheduler=diffusers.UnCLIPScheduler(
@@ -152,7 +152,7 @@ def kandinsky22() -> dict[str, Any]:
     )
     network = seeded(
         diffusers.UNet2DConditionModel,
-        **_IF_BLOCKS,
+        **IF_BLOCKS,
         sample_size=8,
         in_channels=4,
         out_channels=8,
@@ -243,6 +243,51 @@ def stable_cascade() -> dict[str, Any]:
     }
 
 
+def wuerstchen() -> dict[str, Any]:
+    """Wuerstchen: a prior in a latent of 1/64, a decoder in one of 1/4. Its settings are others
+    than the classes' defaults: they are a part of the model.
+    """
+    import diffusers
+    from diffusers.pipelines.deprecated.wuerstchen import (
+        PaellaVQModel,
+        WuerstchenDiffNeXt,
+        WuerstchenPrior,
+    )
+
+    encoder, tokenizer = texts.clip()
+    prior = seeded(WuerstchenPrior, c_in=4, c=32, c_cond=texts.WIDTH, c_r=16, depth=1, nhead=2)
+    decoder = seeded(
+        WuerstchenDiffNeXt,
+        c_r=16,
+        c_cond=32,
+        c_hidden=[16, 32],
+        nhead=[-1, 2],
+        blocks=[1, 1],
+        level_config=["CT", "CTA"],
+        inject_effnet=[False, True],
+        effnet_embd=4,
+        clip_embd=texts.WIDTH,
+    )
+    texts.strengthen(prior, {"cond_mapper.0": 6.0, "attention.to_v": 6.0})
+    vqgan = seeded(PaellaVQModel, bottleneck_blocks=1, embed_dim=16, num_vq_embeddings=32)
+    texts.strengthen(vqgan, {"out_block": 0.3})
+    parts = {"tokenizer": tokenizer, "text_encoder": encoder}
+    noise = diffusers.DDPMWuerstchenScheduler()
+    return {
+        "prior": diffusers.WuerstchenPriorPipeline(
+            **parts,
+            prior=prior,
+            scheduler=noise,
+            latent_mean=3.0,
+            latent_std=0.5,
+            resolution_multiple=64.0,
+        ),
+        "decoder": diffusers.WuerstchenDecoderPipeline(
+            **parts, decoder=decoder, vqgan=vqgan, scheduler=noise, latent_dim_scale=16.0
+        ),
+    }
+
+
 def unclip() -> Any:
     """Karlo's unCLIP: a prior, a decoder in pixels, two networks that enlarge its picture."""
     import diffusers
@@ -251,7 +296,7 @@ def unclip() -> Any:
     encoder, tokenizer = texts.clip(projection=True)
     decoder = seeded(
         diffusers.UNet2DConditionModel,
-        **_IF_BLOCKS,
+        **IF_BLOCKS,
         sample_size=16,
         in_channels=3,
         out_channels=6,
@@ -275,7 +320,7 @@ def unclip() -> Any:
         "up_block_types": ("ResnetUpsampleBlock2D", "ResnetUpsampleBlock2D"),
     }
     return diffusers.UnCLIPPipeline(
-        prior=_prior(texts.CLIP_TOKENS),
+        prior=prior_network(texts.CLIP_TOKENS),
         decoder=decoder,
         text_encoder=encoder,
         tokenizer=tokenizer,

@@ -18,6 +18,8 @@ def toy_family(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict
     made: dict[str, dict[str, Any]] = {}
 
     def settings(name: str) -> dict[str, Any]:
+        if (needs := families.FAMILIES[name].needs) is not None:
+            pytest.importorskip(needs)
         if name not in made:
             made[name] = families.save(name, Path(root) / name)
         return dict(made[name])

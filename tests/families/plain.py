@@ -10,10 +10,19 @@ from typing import Any
 import numpy as np
 
 # What reads or decodes; everything else that a pipeline holds and runs is a denoiser.
-_READERS = ("text_encoder", "image_encoder", "vision_language_encoder", "safety_checker")
+_READERS = ("text_encoder", "bert", "image_encoder", "vision_language_encoder", "safety_checker")
 _DECODERS = ("vae", "movq", "vqgan", "text_proj")
+MOVED = (
+    *("alt_diffusion", "unclip", "unidiffuser", "versatile_diffusion", "vq_diffusion"),
+    "wuerstchen",
+)
 _ROLES = ("prior_pipe", "decoder_pipe")
+# They take a text and a generator, not lists of them.
+ONE_A_CALL = (
+    *("AmusedPipeline", "DreamLiteMobilePipeline", "DreamLitePipeline", "VQDiffusionPipeline"),
+)
 COMBINED = {
+    "KandinskyPipeline": "KandinskyCombinedPipeline",
     "KandinskyV22Pipeline": "KandinskyV22CombinedPipeline",
     "StableCascadeDecoderPipeline": "StableCascadeCombinedPipeline",
     "WuerstchenDecoderPipeline": "WuerstchenCombinedPipeline",
@@ -48,12 +57,15 @@ class Plain:
             pairs = zip(prompts, seeds, strict=True)
             return np.concatenate([self.draw([p], [s], **arguments) for p, s in pairs])
 
-        noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+        noise: Any = [torch.Generator().manual_seed(seed) for seed in seeds]
+        text: Any = list(prompts)
+        if type(self.pipes[0]).__name__ in ONE_A_CALL:
+            [noise], [text] = noise, text
         image: Any = None
         for stage, pipe in enumerate(self.pipes):
             last = stage == len(self.pipes) - 1
             output = pipe(
-                prompt=list(prompts),
+                prompt=text,
                 generator=noise,
                 output_type="np" if last else "pt",
                 **({} if image is None else {"image": image}),
@@ -61,7 +73,7 @@ class Plain:
                 **arguments,
             )
             image = output.image if hasattr(output, "image") else output.images
-        return np.rint(np.asarray(image) * 255).astype(int)
+        return np.rint(_over_white(np.asarray(image)) * 255).astype(int)
 
     @contextlib.contextmanager
     def counted(self) -> Iterator[Counter[str]]:
@@ -87,6 +99,13 @@ class Plain:
                 hook.remove()
 
 
+def _over_white(images: np.ndarray) -> np.ndarray:
+    if images.shape[-1] == 3:
+        return images
+    colours, alpha = images[..., :3], images[..., 3:]
+    return colours * alpha + 1.0 * (1 - alpha)
+
+
 def _counter(rows: Counter[str], name: str) -> Any:
     def count(module: Any, inputs: Any, output: Any) -> None:
         while not hasattr(output, "shape") and not isinstance(output, list):
@@ -110,9 +129,18 @@ def _combined(prior: Any, decoder: Any) -> Any:
 
     parts = {f"prior_{name}": part for name, part in prior.components.items()}
     pipe = getattr(diffusers, COMBINED[type(decoder).__name__])(**decoder.components, **parts)
+    # What was saved beside the parts, such as the scale of Wuerstchen's latents, is not theirs.
+    pipe.prior_pipe.register_to_config(**_own_settings(prior))
+    pipe.decoder_pipe.register_to_config(**_own_settings(decoder))
     for part in (pipe, pipe.prior_pipe, pipe.decoder_pipe):
         part.set_progress_bar_config(disable=True)
     return pipe
+
+
+def _own_settings(pipe: Any) -> dict[str, Any]:
+    kinds = (bool, int, float, str)
+    named = {k: v for k, v in pipe.config.items() if not k.startswith("_")}
+    return {k: v for k, v in named.items() if isinstance(v, kinds)}
 
 
 def name_moved_modules() -> None:
@@ -121,6 +149,6 @@ def name_moved_modules() -> None:
 
     import diffusers.pipelines as pipelines
 
-    for name in ("wuerstchen", "unclip"):
+    for name in MOVED:
         moved = importlib.import_module(f"diffusers.pipelines.deprecated.{name}")
         setattr(pipelines, name, moved)

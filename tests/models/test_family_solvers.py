@@ -13,9 +13,8 @@ import families
 import numpy as np
 import pytest
 import toys
+from families.measure import loaded, ran, settings_of, solvers
 
-from gandiff.common.errors import GandiffError
-from gandiff.experiments.plugins.registry import make_generator
 from gandiff.models.diffusion.schedulers import SOLVERS
 from gandiff.models.generator import Generator
 
@@ -26,52 +25,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
 ]
 STANDING_FOR_ALL = ("flux",)
-# Beside the number of steps, what few or many of them need.
-PRIOR = {"prior_num_inference_steps": 4}
-EXTRA: Mapping[str, Callable[[int], Settings]] = {
-    "kandinsky-2.2": lambda steps: PRIOR,
-    "stable-cascade": lambda steps: PRIOR,
-    "sana-sprint": lambda steps: {"intermediate_timesteps": None},
-    "ideogram4": lambda steps: {"guidance_schedule": [3.0] * steps},
-}
-OWN_STEPS = ("unclip",)  # which has no number of steps but those of its stages
-
-
-def settings_of(family: Settings, name: str, steps: int, **more: Any) -> Settings:
-    extra = EXTRA.get(name, lambda steps: {})(steps)
-    given = {} if name in OWN_STEPS else {"num_inference_steps": steps}
-    return {**family, **given, **({"extra": extra} if extra else {}), **more}
-
-
-def loaded(settings: Settings) -> Generator:
-    generator = make_generator("toy", "diffusers", settings)
-    generator.load("cpu", "float32")
-    return generator
 
 
 def image(generator: Generator) -> np.ndarray:
     made = generator.generate(toys.requests(1))[0]
     assert made.image is not None, made.reason
     return made.image.astype(float)
-
-
-def ran(settings: Settings) -> str:
-    """The class that drew an image, or nothing where the settings are refused."""
-    refusal = ""
-    try:
-        generator = loaded(settings)
-        generator.try_out(toys.requests(2), batch_size=1)
-    except GandiffError as refused:
-        refusal = str(refused)
-    if refusal:
-        assert "\n" not in refusal
-        assert "scheduler" in refusal.lower(), refusal
-        return ""
-    assert image(generator).std() > 0
-    facts = generator.info.settings
-    last = facts["stages"][-1] if facts.get("stages") else facts
-    assert last["solver_steps"] > 0
-    return str(last["scheduler_class"])
 
 
 @pytest.mark.timeout(1200)
@@ -83,14 +42,8 @@ def ran(settings: Settings) -> str:
     ],
 )
 def test_matrix_of_families_and_solvers(toy_family: Toys, name: str) -> None:
-    family = toy_family(name)
-    held = loaded(family)  # so that the weights are read once
-    cells = {solver: ran(settings_of(family, name, 4, scheduler=solver)) for solver in SOLVERS}
-    print(f"\n| {name} | " + " | ".join(cls and "yes" for cls in cells.values()) + " |")
-    for solver, cls in cells.items():
-        known = SOLVERS[solver]
-        assert cls in ("", known.cls, known.flow, known.edm)
-    held.unload()
+    drew = solvers(toy_family(name), name)
+    print(f"\n| {name} | " + " | ".join("yes" if one in drew else "" for one in SOLVERS) + " |")
 
 
 CONVERGING = ("ddim", "euler", "heun", "dpmsolver++", "unipc")
