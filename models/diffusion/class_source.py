@@ -91,6 +91,16 @@ def arguments_of(function: ast.FunctionDef | None) -> dict[str, Argument]:
 
 
 @functools.cache
+def bases_of(name: str) -> frozenset[str]:
+    """The names of all classes that a class is derived from, as far as diffusers' pipelines and
+    schedulers say; none for a class that is not among them.
+    """
+    node = class_node(name)
+    direct = {ast.unparse(base).rpartition(".")[2] for base in node.bases} if node else set()
+    return frozenset(direct).union(*(bases_of(base) for base in direct - {name}))
+
+
+@functools.cache
 def built_with(name: str) -> Mapping[str, Argument] | None:
     """What a class is built with; None if the installed diffusers has no such class."""
     node = class_node(name)

@@ -10,11 +10,17 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.common.intact import check_intact, check_vocabulary
+from gandiff.models.diffusion.class_source import bases_of
 
 INDEX = "model_index.json"
 WEIGHTS = (".safetensors",)
 PICKLES = (".bin", ".ckpt", ".pt", ".pth", ".pkl")
 PARTS_OF_COMBINED = ("prior_pipe", "decoder_pipe")
+# Classes of transformers that have no weights, such as CLIPImageProcessor and TokenizersBackend.
+_TOKENIZER = re.compile(r"Tokenizer(Fast)?$|Backend$")
+_PROCESSOR = re.compile(r"(Processor|Extractor)(Fast|Pil)?$")
+# Of them those of texts and pictures at once, with the files of a tokenizer beside their own.
+_READS_TEXT = re.compile(r"(?<!Image)(?<!Video)Processor$")
 _SHARD = re.compile(r"-\d+-of-\d+")
 _AGAIN = "copy or download the whole pipeline directory"
 
@@ -34,18 +40,19 @@ def check_part(
     files = sorted(p for p in part.iterdir() if p.suffix in read and p.is_file())
     if not files:
         raise GeneratorError(f"{part} has no files{_unfinished(part)}; {_AGAIN}")
-    if "Tokenizer" in kind:
-        if "ByT5" not in kind:  # which reads bytes
-            check_vocabulary(part, GeneratorError)
-    elif config := _config_name(library, kind):
+    reads_text = _READS_TEXT.search(kind) and (part / "tokenizer_config.json").is_file()
+    if config := _config_name(library, kind):
         if not (part / config).is_file():
             raise GeneratorError(f"{part / config} is missing, which says what it is; {_AGAIN}")
         # Without a class, diffusers takes the defaults of all settings and says nothing.
-        named = library != "diffusers" or "_class_name" in read_json(part / config, GeneratorError)
-        if not named:
+        by_diffusers = library == "diffusers" or "ConfigMixin" in bases_of(kind)
+        if by_diffusers and "_class_name" not in read_json(part / config, GeneratorError):
             raise GeneratorError(f"{part / config} has no _class_name, must be {kind!r}; {_AGAIN}")
         if config == "config.json":
-            files = _check_weights(part, files, allow_pickle, variant)
+            stem = "diffusion_pytorch_model" if by_diffusers else "model"
+            files = _check_weights(part, files, allow_pickle, variant, stem)
+    elif (reads_text or _TOKENIZER.search(kind)) and "ByT5" not in kind:  # which reads bytes
+        check_vocabulary(part, GeneratorError)
     check_intact(files, GeneratorError)
 
 
@@ -65,13 +72,20 @@ def pickled(file: Path) -> GeneratorError:
 
 
 def _config_name(library: str, kind: str) -> str | None:
-    """The file that a part is built from; None where it may have none, such as processors."""
-    if library == "diffusers":
-        own = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
-        return next((file for word, file in own.items() if word in kind), "config.json")
-    # Elsewhere: networks in modules of diffusers' pipelines, such as Wuerstchen's PaellaVQModel.
-    networks = "Model|Encoder|For[A-Z]" if library == "transformers" else "Model$"
-    is_network = re.search(networks, kind)
+    """The file that a part is built from; None where it may have none, such as processors.
+
+    The package of a network does not say whose it is: diffusers names those of transformers after
+    its pipeline where both call a module the same (``glm_image``).
+    """
+    own = {"Scheduler": "scheduler_config.json", "Guidance": "guider_config.json"}
+    if (file := next((file for word, file in own.items() if word in kind), None)) is not None:
+        return file
+    if library not in ("diffusers", "transformers") and (bases := bases_of(kind)):
+        is_network = any(base.endswith(("Model", "ModelMixin")) for base in bases)
+    else:
+        is_network = library == "diffusers" or not (
+            _TOKENIZER.search(kind) or _PROCESSOR.search(kind)
+        )
     return "config.json" if is_network else None
 
 
@@ -81,18 +95,18 @@ def _unfinished(part: Path) -> str:
 
 
 def _check_weights(
-    part: Path, files: Sequence[Path], allow_pickle: bool, variant: str | None
+    part: Path, files: Sequence[Path], allow_pickle: bool, variant: str | None, stem: str
 ) -> list[Path]:
-    """Check that a network has weights; returns the files without those of other variants."""
+    """Check that a network has weights, usually called ``stem``; returns the files without those of
+    other variants.
+    """
     safe = [p for p in files if p.suffix in WEIGHTS]
     pickles = [p for p in files if p.suffix in PICKLES]
     if not safe and pickles and not allow_pickle:
         raise pickled(pickles[0])
     if not safe and not pickles:
-        by_transformers = part.name.startswith(("text_encoder", "image_encoder"))
-        usual = "model" if by_transformers else "diffusion_pytorch_model"
         raise GeneratorError(
-            f"{part} has no weights: there is no .safetensors file (such as {usual}.safetensors)"
+            f"{part} has no weights: there is no .safetensors file (such as {stem}.safetensors)"
             f"{_unfinished(part)}; download the pipeline again or give another directory"
         )
     others = [p for p in safe if variant_of(p) not in (None, variant)]

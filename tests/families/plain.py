@@ -118,8 +118,8 @@ def _counter(rows: Counter[str], name: str) -> Any:
 def _load(folder: str) -> Any:
     import diffusers
 
-    name_moved_modules()
-    pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
+    with moved_modules():
+        pipe = diffusers.DiffusionPipeline.from_pretrained(folder)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 
@@ -143,8 +143,11 @@ def _own_settings(pipe: Any) -> dict[str, Any]:
     return {k: v for k, v in named.items() if isinstance(v, kinds)}
 
 
-def name_moved_modules() -> None:
-    """Put modules that diffusers moved where the files on the hub look for them."""
+@contextlib.contextmanager
+def moved_modules() -> Iterator[None]:
+    """Have modules that diffusers moved for a while where the files on the hub look for them: if
+    they stayed there, our own loader would find them, too.
+    """
     import importlib
 
     import diffusers.pipelines as pipelines
@@ -152,3 +155,8 @@ def name_moved_modules() -> None:
     for name in MOVED:
         moved = importlib.import_module(f"diffusers.pipelines.deprecated.{name}")
         setattr(pipelines, name, moved)
+    try:
+        yield
+    finally:
+        for name in MOVED:
+            delattr(pipelines, name)
