@@ -77,6 +77,8 @@ def without_places(settings: Mapping[str, Any], places: Iterable[str]) -> dict[s
 
 def _put(settings: Any, place: Sequence[str], value: str | None) -> Any:
     """A copy of settings with another value at a place, or, with None, without it."""
+    if not place:
+        return value
     first, rest = place[0], place[1:]
     if isinstance(settings, (list, tuple)):
         return [

@@ -27,6 +27,9 @@ def weight_places(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "path", path
     for key in ("stages", "loras"):
         for number, item in enumerate(settings.get(key) or ()):
+            if isinstance(item, str):  # as a user may write it, before it is checked
+                yield f"{key}.{number}", item
+                continue
             for place, value in weight_places(item):
                 yield f"{key}.{number}.{place}", value
 

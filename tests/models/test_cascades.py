@@ -11,10 +11,12 @@ import numpy as np
 import pytest
 import torch
 import toys
+from families.plain import Plain
 
-from gandiff.common.errors import GeneratorError, SettingError
+from gandiff.common.errors import GeneratorError, RequestError, SettingError
 from gandiff.common.validation import validate
-from gandiff.models.diffusion.cascade import open_generator
+from gandiff.experiments.draw.models import open_model
+from gandiff.models.diffusion.cascade import CascadeGenerator, open_generator
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import GenerationRequest, Generator
 
@@ -183,6 +185,19 @@ def test_stages_that_cannot_be(toy_family: ToyFamily, case: str) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_bare_directories_are_paths_of_stages(
+    toy_family: ToyFamily, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stages = [Path(stage) for stage in toy_family("if")["stages"][:2]]
+    monkeypatch.chdir(stages[0].parent)
+    generator = open_model("diffusers,stages=[I, ./II]")
+    assert isinstance(generator, CascadeGenerator)
+    with pytest.raises(RequestError, match=r"stage 2, a IFPipeline, takes no image"):
+        open_model("diffusers,stages=[I, I]")
+    with pytest.raises(RequestError, match=r"stages\.1: there is nothing at .*none"):
+        open_model("diffusers,stages=[I, ./none]")
+
+
 @pytest.mark.parametrize("family", ["kandinsky-2.2", "stable-cascade"])
 def test_a_decoder_is_called_after_its_prior(
     toy_family: ToyFamily, family: str, tmp_path: Path
@@ -216,6 +231,8 @@ def test_a_prior_beside_a_whole_pipeline_is_refused(toy_family: ToyFamily) -> No
 def test_parts_that_diffusers_moved_are_lent_for_the_time_of_loading(toy_family: ToyFamily) -> None:
     import diffusers
 
+    Plain(toy_family("unclip"))  # which puts them back, too, as others do in this process
+    assert not hasattr(diffusers.pipelines, "unclip")
     generator = make(**toy_family("unclip"))
     generator.load()
     assert images(generator, toys.requests(1)).std() > 1
