@@ -17,9 +17,16 @@ from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.models.diffusion.networks import build_vae
 
-# Steps are small: what rounding leaves of a gradient, Adam makes as large as any other.
+# Steps are small: what rounding leaves of a gradient, Adam makes as large as any other. Next to the
+# whole budget is the denoiser's.
 RECIPE = DiffusionRecipe(
-    channels=(8, 16), cached_images=64, sampling_steps=2, lr=1e-4, lr_end=1e-5, factor=4
+    channels=(8, 16),
+    factor=4,
+    cached_images=64,
+    sampling_steps=2,
+    lr=1e-4,
+    lr_end=1e-5,
+    autoencoder_share=1e-6,
 )
 
 

@@ -80,14 +80,6 @@ def states(one: GanTrainer) -> dict[str, Any]:
     return {name: part.state_dict() for name, part in parts.items()}
 
 
-def small_training(asked: Any, ranks: Ranks) -> None:
-    """What the children run: a small GAN, without ticks."""
-    torch.set_num_threads(1)
-    data = SceneImages(16, seed=3)
-    trainer = GanTrainer(asked, RECIPE, CONFIG, encoder(), data, ranks)
-    trainer.loop.run(trainer.step)
-
-
 def refusing(asked: Any, ranks: Ranks, kind: type[Exception]) -> None:
     if ranks.rank == 1:
         raise kind("the second process has no data")

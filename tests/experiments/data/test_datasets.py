@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from coco_helpers import coco, picture
 from PIL import Image
 
 from gandiff.common.errors import RequestError
@@ -29,11 +30,6 @@ from gandiff.experiments.scenes.facts import (
 )
 
 COUNT = 6
-
-
-def picture(i: int, size: tuple[int, int] = (16, 16)) -> Image.Image:
-    """A flat colour that tells which picture it is; size is width, height."""
-    return Image.new("RGB", size, (40 * i, 255 - 40 * i, 7))
 
 
 def write_listing(folder: Path, rows: list[object]) -> None:
@@ -280,25 +276,6 @@ def test_the_turn_of_a_caption_does_not_tell_that_it_is_wrong(tmp_path: Path) ->
         part = data.batch(start, 4, num_mismatched=6, rows=range(2, 4))
         assert part.mismatched == batch.mismatched[2:]
     assert set(seen) == {"first", "second", "third"}
-
-
-def coco(folder: Path, images: int = 4) -> Path:
-    """Captions as COCO publishes them, two for each picture."""
-    (folder / "annotations").mkdir(parents=True)
-    (folder / "val2017").mkdir()
-    for i in range(images):
-        picture(i).save(folder / "val2017" / f"{i:012d}.jpg")
-    content = {
-        "images": [{"id": 10 + i, "file_name": f"{i:012d}.jpg"} for i in range(images)],
-        "annotations": [
-            {"id": 2 * i + k, "image_id": 10 + i, "caption": f"caption {k} of {i}"}
-            for i in range(images)
-            for k in (0, 1)
-        ],
-    }
-    path = folder / "annotations" / "captions_val2017.json"
-    path.write_text(json.dumps(content), encoding="utf-8")
-    return path
 
 
 def test_coco_captions_find_their_pictures(tmp_path: Path) -> None:

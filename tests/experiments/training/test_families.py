@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from coco_helpers import coco
 from family_helpers import FAMILIES, Family, each_family, train_small, weights
 from gan_helpers import run
-from training_helpers import request
+from training_helpers import read, request, small_diffusion
 
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
+from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.gan import train as gan
+from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.generators.trainer import GeneratorTrainer
+from gandiff.experiments.training.monitors import files
 from gandiff.experiments.training.monitors.base import SEED
 from gandiff.experiments.training.ranks import launch
 
@@ -123,3 +129,36 @@ def test_a_picture_does_not_depend_on_those_beside_it(tmp_path: Path, family: Fa
     others = one.sample(["a blue ring"] * 8 + captions[8:], SEED).astype(int)
     assert np.abs(others[8:] - pictures[0][8:]).max() <= 1
     assert np.abs(one.sample(captions, SEED + 1).astype(int) - pictures[0]).max() > 1
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_coco_captions_train_every_family(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """The whole training through its public function, with TensorBoard."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    monkeypatch.setattr(files, "_REAL", 20)
+    train, recipe, own = {
+        "gan": (gan.train, GanRecipe(d_warmup=0.3, g_warmup=0.3), "truncation"),
+        "diffusion": (diffusion.train, small_diffusion(), "operating_points"),
+    }[name]
+    asked = request(
+        tmp_path / "out", data=str(coco(tmp_path / "coco", 8)), resolution=16, kimg=0.04
+    )
+    out = train(dataclasses.replace(asked, tensorboard=True), recipe)
+    record = read(out)
+    assert record["family"] == name
+    assert record["finished"]
+    assert record["pictures"]["images"] == 8
+    assert {"fd", "precision", "recall"} <= record["ticks"][-1].keys()
+    assert {"searched", "median_distance"} <= record["neighbours"].keys()
+    assert [row["fd"] for row in record[own]]
+    assert (out / "best" / "training.json").is_file()
+    assert {"reals.png", "neighbours.png"} < {path.name for path in (out / "samples").iterdir()}
+    logged = EventAccumulator(str(out / "tensorboard")).Reload().Tags()["scalars"]
+    assert {"score", "fd", FAMILIES[name].loss} <= set(logged)
+    before = (out / "best" / "training.json").read_bytes()
+    train(dataclasses.replace(asked, resume=True), recipe)  # nothing is left to train
+    assert read(out)["images"] == record["images"]
+    assert (out / "best" / "training.json").read_bytes() == before
