@@ -5,9 +5,10 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
-from gandiff.common.measurements import in_panel, shown_in
+from gandiff.common.finished_training import Settings, ceiling, number_rows, settings_table
+from gandiff.common.measurements import in_panel
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
@@ -22,24 +23,6 @@ _APART = in_panel("its own")  # each has a scale and a panel of its own
 _LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 
 
-# What was varied at the end of a training, by the field of the record: its name, and the columns.
-_SWEEPS = {
-    "truncation": ("truncation", {"truncation_psi": "psi"}),
-    "operating_points": (
-        "steps and guidance",
-        {"num_inference_steps": "steps", "guidance_scale": "guidance"},
-    ),
-}
-
-
-class Sweep(NamedTuple):
-    """A table of what was measured at several settings of the finished model."""
-
-    about: str
-    head: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
 @dataclasses.dataclass(frozen=True)
 class Health:
     """One model's training: measurements by kimg, alarms as they came, what followed at the end."""
@@ -48,7 +31,7 @@ class Health:
     generator: str
     ticks: Sequence[Mapping[str, float]]
     events: Sequence[tuple[float, str]]
-    sweep: Sweep | None
+    sweep: Settings | None
     neighbours: str | None
     ceiling: str | None
 
@@ -76,7 +59,7 @@ def training_health(run: RunData) -> list[Health]:
     models = []
     for curve in training_curves(run.generators):
         record = curve.record
-        ticks = [tick for tick in _rows(record.get("ticks")) if "kimg" in tick]
+        ticks = [tick for tick in number_rows(record.get("ticks")) if "kimg" in tick]
         events = [
             (float(event.get("kimg") or 0.0), str(event.get("text")))
             for event in record.get("events") or ()
@@ -87,39 +70,13 @@ def training_health(run: RunData) -> list[Health]:
             generator=curve.generators[0],
             ticks=ticks,
             events=events,
-            sweep=_sweep(record),
+            sweep=settings_table(record),
             neighbours=_neighbours(record.get("neighbours")),
-            ceiling=_ceiling(record.get("autoencoder")),
+            ceiling=ceiling(record),
         )
         if ticks or events or health.sweep:
             models.append(health)
     return models
-
-
-def _rows(value: Any) -> list[dict[str, float]]:
-    """The numbers of each row; a record is read from a file that anybody may have written."""
-    return [
-        {k: float(v) for k, v in row.items() if isinstance(v, int | float)}
-        for row in value or ()
-        if isinstance(row, dict)
-    ]
-
-
-def _sweep(record: Mapping[str, Any]) -> Sweep | None:
-    for field, (about, varied) in _SWEEPS.items():
-        rows = [row for row in _rows(record.get(field)) if varied.keys() <= row.keys()]
-        names = [name for name in shown_in("truncation") if any(name in row for row in rows)]
-        if names:
-            head = [*varied.values(), *((_SHARES | _APART)[name] for name in names)]
-            cells = [
-                [
-                    *(f"{row[k]:g}" for k in varied),
-                    *(f"{row[n]:.3g}" if n in row else "" for n in names),
-                ]
-                for row in rows
-            ]
-            return Sweep(about, head, cells)
-    return None
 
 
 def _neighbours(facts: Any) -> str | None:
@@ -132,20 +89,6 @@ def _neighbours(facts: Any) -> str | None:
             f", {facts['ratio']} times that of held-out pictures (far below 1 would be memorising)"
         )
     return text + "."
-
-
-def _ceiling(facts: Any) -> str | None:
-    """What the autoencoder of a latent diffusion model lets through at best."""
-    seen = facts.get("reconstruction") if isinstance(facts, dict) else None
-    if not isinstance(seen, dict) or "psnr_db" not in seen:
-        return None
-    text = f"Pictures that only pass through its autoencoder: PSNR {seen['psnr_db']:.1f} dB"
-    if "same" in seen and "all" in seen:
-        text += (
-            f"; of scenes their judge sees {seen['same']:.1%} exactly as before, and "
-            f"{seen['all']:.1%} with every stated fact right"
-        )
-    return f"{text}. Nothing that is drawn among its latents is better than that."
 
 
 def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:

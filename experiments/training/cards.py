@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import write_atomically
+from gandiff.common.finished_training import ceiling, settings_table
 from gandiff.common.measurements import shown_in
 from gandiff.experiments.training.claim import CARD
 
@@ -48,6 +49,20 @@ def _measured(record: Mapping[str, Any]) -> str:
     tick, when = (ticks[-1], "the end of the training") if best is None else (best, "this tick")
     values = ", ".join(f"{name} {tick[name]:.3g}" for name in shown_in("card") if name in tick)
     return f"On validation captions at {when}: {values}.\n" if values else ""
+
+
+def _at_settings(record: Mapping[str, Any]) -> str:
+    """What the autoencoder lets through, and what was measured at other settings, as sections."""
+    text, settings = ceiling(record), settings_table(record)
+    parts = [] if text is None else [f"\n## Ceiling\n\n{text}\n"]
+    if settings is not None:
+        lines = [settings.head, ["--:"] * len(settings.head), *settings.rows]
+        rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        parts.append(
+            f"\n## {settings.about.capitalize()}\n\nOn validation captions, at the end of the "
+            f"training:\n\n{rows}\n"
+        )
+    return "".join(parts)
 
 
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:
@@ -135,6 +150,7 @@ def generator_card(name: str, summary: str, record: Mapping[str, Any], use: str 
         f"- Data: {record['data']} at {record['resolution']} px\n{reader}\n"
         f"{_SCORES}{_measured(record)}"
         "`gandiff run FILE` measures it on test captions, with a comparison file that names it.\n"
+        f"{_at_settings(record)}"
         f"\n## Use\n\n{use}"
         "It draws pictures like those it was trained on, from captions like theirs, and nothing\n"
         f"else.{unseen}\n"
