@@ -25,17 +25,23 @@ picture = gan("a caption", seeds=[1], truncation_psi=0.7)[0]
 In a comparison file it is `{type: gan, weights: path/to/this/folder}`.
 
 """
-PIPELINE_USE = """```python
-from diffusers import StableDiffusionPipeline
+_SCORES = "## Scores\n\n"
 
+
+def pipeline_use(steps: int, guidance: float, imports: str = "") -> str:
+    """How a pipeline is called at the point that it was measured at, after more ``imports``."""
+    return f"""```python
+from diffusers import StableDiffusionPipeline
+{imports}
 pipeline = StableDiffusionPipeline.from_pretrained("path/to/this/folder")  # or its id on the hub
-picture = pipeline("a caption").images[0]
+picture = pipeline(
+    "a caption", num_inference_steps={steps}, guidance_scale={guidance:g}
+).images[0]
 ```
 
-In a comparison file it is `{type: diffusers, pipeline: path/to/this/folder}`.
+In a comparison file it is `{{type: diffusers, pipeline: path/to/this/folder}}`.
 
 """
-_SCORES = "## Scores\n\n"
 
 
 def write_card(folder: Path, card: str) -> None:
@@ -134,8 +140,12 @@ def judge_card(name: str, record: Mapping[str, Any]) -> str:
     )
 
 
-def generator_card(name: str, summary: str, record: Mapping[str, Any], use: str = "") -> str:
+def generator_card(
+    name: str, summary: str, record: Mapping[str, Any], use: str = "", front: str = ""
+) -> str:
     """Card of a generator; ``record`` is its training record, ``use`` shows how it is called.
+
+    ``front`` are more lines of its front matter.
 
     It names a licence only where everything in the model was made from scenes: those of a user's
     pictures and of others' text encoders are not known here.
@@ -145,7 +155,7 @@ def generator_card(name: str, summary: str, record: Mapping[str, Any], use: str 
     reader = f"- Text encoder: that of `{given}`, as it was\n" if given is not None else ""
     unseen = " The held-out (shape, colour) pairs were never shown to it." if scenes else ""
     return (
-        f"---\n{licence}{_HEAD}pipeline_tag: text-to-image\n---\n\n# {name}\n\n{summary}\n"
+        f"---\n{licence}{_HEAD}pipeline_tag: text-to-image\n{front}---\n\n# {name}\n\n{summary}\n"
         f"\n## Training\n\n{_cost(record)}"
         f"- Data: {record['data']} at {record['resolution']} px\n{reader}\n"
         f"{_SCORES}{_measured(record)}"

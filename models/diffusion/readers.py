@@ -14,6 +14,8 @@ from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.replacements import read_network
 from gandiff.models.diffusion.source import Source
 
+_PIXEL = "gandiff.models.diffusion.pixel"  # of pipelines that were trained in pixel space
+
 
 def read_pipeline(source: Source, options: Mapping[str, Any]) -> Any:
     """Read a pipeline that makes images from text, or a later stage of a cascade.
@@ -119,6 +121,8 @@ def _moved_parts(index: PipelineIndex | None) -> Iterator[None]:
 
     lent: list[tuple[Any, str]] = []
     for library, kind in () if index is None else index.parts.values():
+        if library == _PIXEL:  # diffusers imports nothing just because an index names it
+            importlib.import_module(library)
         in_diffusers = library == "diffusers" and getattr(diffusers, kind, None) is None
         elsewhere = library != "diffusers" and not hasattr(pipelines, library)
         if not in_diffusers and not (elsewhere and importlib.util.find_spec(library) is None):

@@ -20,6 +20,7 @@ from torch import Tensor
 from gandiff.common.files import write_atomically
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import to_tensor
+from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.diffusion.weights import digest
 from gandiff.experiments.training.ranks import Ranks
@@ -61,7 +62,8 @@ def ensure(
 ) -> Latents:
     """The latents in ``request.out``, made by the first process if they are not there.
 
-    Those of another autoencoder or of other data are made again, which is said.
+    Those of another autoencoder or of other data are made again, which is said. Resumed, they are
+    of as many pictures as the denoiser has learned from.
     """
     path = request.out / "state" / FILE
     key = _key(vae, recipe, data, request)
@@ -100,7 +102,15 @@ def _differs(path: Path, key: Mapping[str, str], request: TrainingRequest) -> bo
 
 
 def count(recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest) -> int:
-    """How many pictures are encoded: no more than there are, nor than the budget can show."""
+    """How many pictures are encoded: no more than there are, nor than the budget can show.
+
+    A denoiser that is resumed says how many it had: of others, mean and scale would differ.
+    """
+    denoiser = request.out / CHECKPOINT
+    if request.resume and denoiser.is_file():
+        before = read_checkpoint(denoiser).get("networks", {})
+        if "latents" in before:
+            return int(before["latents"])
     shown = _A_MINUTE * request.minutes if request.kimg is None else 1000 * request.kimg
     most = recipe.cached_images if data.count is None else data.count
     return max(min(most, round(shown)), min(request.batch_size, most))

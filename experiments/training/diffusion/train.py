@@ -24,6 +24,7 @@ from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.diffusion import latents
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
+from gandiff.experiments.training.diffusion.publish import restore_text
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.generators.ticks import Ticks, no_tick
@@ -77,12 +78,15 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
     data = open_checked(request, ranks)
     # Before anything is trained: what cannot measure is refused before anything is written.
     monitor = rank_zero_first(ranks, lambda: open_monitor(request, data))
+    if ranks.first and not request.resume:
+        restore_text(request.out)
     encoder = text.ensure(request, data, ranks).to(request.device, torch.float32)
     # The first process looks before it writes a checkpoint.
     (there,) = ranks.broadcast(float((request.out / CHECKPOINT).is_file()))
     resume = request.resume and bool(there)
     if ranks.first and not request.resume:
         clear_training(request.out)
+        (request.out / WORK / latents.FILE).unlink(missing_ok=True)  # of a smaller budget, maybe
         for phase in (AUTOENCODER, *_BEFORE):  # it would be taken for that of this training, too
             clear_training(request.out / phase)
     vae, facts = _autoencoder(request, recipe, data, ranks, denoised=resume)

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import UInt8
 
 from gandiff.common.grids import write_png
-from gandiff.experiments.training.cards import PIPELINE_USE
+from gandiff.experiments.training.cards import pipeline_use
 from gandiff.experiments.training.checkpoints import SAMPLES
 from gandiff.experiments.training.diffusion.alarms import alarms
 from gandiff.experiments.training.diffusion.denoiser import DenoiserUpdates
@@ -26,6 +26,7 @@ from gandiff.experiments.training.generators.sampling import chunks
 from gandiff.experiments.training.generators.saving import save_record
 from gandiff.experiments.training.generators.ticks import GRID
 from gandiff.experiments.training.monitors.base import SEED, Monitor
+from gandiff.models.diffusion.card import native_front_matter
 from gandiff.models.diffusion.networks import build_pipeline
 from gandiff.models.text import TextEncoder, parameter_count
 
@@ -123,7 +124,11 @@ class DiffusionTrainer(DenoiserUpdates):
         progress = self.loop.progress
         facts["seconds"] = round(progress.seconds + before.get("seconds", 0), 1)
         facts |= {k: getattr(progress, k) + before.get(k, 0) for k in ("images", "steps")}
-        save_record(folder, self, self._summary(), PIPELINE_USE, **facts)
+        recipe = self.recipe
+        point = (recipe.sampling_steps, recipe.guidance)
+        imports = _PIXEL_IMPORT if recipe.space == "pixel" else ""
+        use, front = pipeline_use(*point, imports), native_front_matter(*point)
+        save_record(folder, self, self._summary(), use, front, **facts)
 
     def _summary(self) -> str:
         recipe = self.recipe
@@ -156,6 +161,8 @@ class DiffusionTrainer(DenoiserUpdates):
         self.save(self.request.out, neighbours=near, operating_points=points)
 
 
+# diffusers imports no module just because a pipeline's index names it.
+_PIXEL_IMPORT = "import gandiff.models.diffusion.pixel  # its class is in the place of the VAE\n"
 _PREDICTED = {
     "epsilon": "the noise",
     "v": "the velocity (v) of picture and noise",

@@ -16,9 +16,16 @@ from gandiff.models.text import TextEncoder
 
 
 def save_record(
-    folder: Path, trainer: GeneratorTrainer, summary: str, use: str, **facts: Any
+    folder: Path,
+    trainer: GeneratorTrainer,
+    summary: str,
+    use: str,
+    front: str = "",
+    **facts: Any,
 ) -> None:
     """Write the training record with ``facts``, and a card with ``summary`` and how to ``use`` it.
+
+    ``front`` are more lines of the card's front matter.
 
     What is not in the folder of the training is the model at its best tick.
     """
@@ -34,7 +41,7 @@ def save_record(
     )
     write_json(folder / RECORD, record)
     name = out.name + ("" if folder == out else " at its best tick")
-    write_card(folder, generator_card(name, summary, record, use))
+    write_card(folder, generator_card(name, summary, record, use, front))
 
 
 def save_text(folder: Path, encoder: TextEncoder) -> None:

@@ -161,8 +161,17 @@ def test_pictures_at_ticks_are_those_of_the_saved_pipeline(diffusion_folder: Pat
     pipe.set_progress_bar_config(disable=True)
     noise = torch.randn(3, 4, 8, 8, generator=torch.Generator().manual_seed(7))
     call = {"num_inference_steps": recipe.sampling_steps, "guidance_scale": recipe.guidance}
-    theirs = pipe(captions, latents=noise, **call, output_type="pil").images
-    np.testing.assert_array_equal(mine, np.stack([np.array(one) for one in theirs]))
+
+    def theirs() -> np.ndarray:
+        made = pipe(captions, latents=noise, **call, output_type="pil").images
+        return np.stack([np.array(one) for one in made])
+
+    apart = np.abs(theirs().astype(int) - mine)  # other loops of the same sums
+    assert apart.max() <= 1
+    assert (apart > 0).mean() < 1e-3
+    for network in (pipe.unet, pipe.vae):
+        network.to(memory_format=torch.channels_last)
+    np.testing.assert_array_equal(mine, theirs())
     # One by one they are the same, up to the rounding of other sizes.
     alone = np.concatenate([kept[0].sample(captions[:1], seed=7)])
     assert np.abs(alone.astype(int) - mine[:1]).max() <= 1

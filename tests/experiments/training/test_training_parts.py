@@ -19,9 +19,9 @@ from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene
 from gandiff.experiments.scenes.suite import training_batch
 from gandiff.experiments.training.cards import (
     GAN_USE,
-    PIPELINE_USE,
     generator_card,
     judge_card,
+    pipeline_use,
     with_scores,
 )
 from gandiff.experiments.training.judges import scene_clip, shared
@@ -149,7 +149,9 @@ def test_the_card_of_a_best_tick_has_what_that_tick_measured() -> None:
     assert "On validation captions at this tick: all 0.95.\n" in card
 
 
-@pytest.mark.parametrize(("use", "name"), [(GAN_USE, "TextToImageGan"), (PIPELINE_USE, "Pipeline")])
+@pytest.mark.parametrize(
+    ("use", "name"), [(GAN_USE, "TextToImageGan"), (pipeline_use(10, 2.0), "Pipeline")]
+)
 def test_a_card_shows_how_the_model_is_called(use: str, name: str) -> None:
     card = generator_card("a-gan", "A summary.", RECORD, use)
     code = card.split("```python\n")[1].split("```")[0]
