@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.images import to_rgb
-from gandiff.common.words import counted
+from gandiff.common.words import counted, with_article
 from gandiff.models.generator import (
     Cost,
     Family,
@@ -51,7 +51,9 @@ class CallableGenerator(Generator):
     def __init__(self, name: str, function: Callable[..., Any]) -> None:
         """Check that ``function`` takes prompts and seeds; raises ``GeneratorError`` if not."""
         if not callable(function):
-            raise GeneratorError(f"{name} is a {type(function).__name__}, expected a function")
+            raise GeneratorError(
+                f"{name} is {with_article(type(function).__name__)}, expected a function"
+            )
         self._name = name
         self._function = function
         self._takes_negative = _check_signature(name, function)
@@ -194,7 +196,9 @@ def _pixels(image: Any, name: str) -> npt.NDArray[Any]:
         wanted = "(h, w, 3): NumPy arrays have the channels last"
         array, channels = image, image.shape[2] if image.ndim == 3 else 0
     else:
-        raise GeneratorError(f"{name} returned a {type(image).__name__} among its images")
+        raise GeneratorError(
+            f"{name} returned {with_article(type(image).__name__)} among its images"
+        )
     if channels not in (1, 3):
         raise GeneratorError(
             f"{name} returned an image of shape {tuple(image.shape)}, expected {wanted}"

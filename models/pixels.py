@@ -11,6 +11,8 @@ from jaxtyping import Float, UInt8
 
 from gandiff.models.generator import Generation
 
+NOT_FINITE = "are NaN or infinite"
+
 
 def to_uint8(
     values: Float[np.ndarray, "*shape"], low: float = 0.0, high: float = 1.0
@@ -40,7 +42,7 @@ def fault(image: npt.NDArray[Any], size: tuple[int, int] | None = None) -> str |
         return "empty image, no pixels"
     if not np.isfinite(image).all():
         bad = image.size - np.isfinite(image).sum()
-        return f"{bad} of {image.size} values are NaN or infinite"
+        return f"{bad} of {image.size} pixel values {NOT_FINITE}"
     return None
 
 

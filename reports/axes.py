@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gandiff.common.words import counted
 from gandiff.evaluate.result import Axis, MetricResult
 from gandiff.reports.comparing import (
     Gain,
@@ -163,7 +164,7 @@ def _by_how_much(good: MetricResult, bad: MetricResult, gain: Gain | None) -> st
 
 
 def _same_prompts(count: int | None) -> str:
-    return "the same prompts" if count is None else f"the same {count:,} prompts"
+    return "the same prompts" if count is None else f"the same {counted(count, 'prompt')}"
 
 
 def _why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:

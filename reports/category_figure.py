@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from gandiff.common.words import counted
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT
 from gandiff.reports.run_data import CategoryScore
@@ -44,12 +45,15 @@ def draw_categories(
             markeredgewidth=0.7,
             elinewidth=1.3,
             capsize=0,
+            clip_on=False,
             label=name,
             zorder=3,
         )
         for s in mine:
             prompts[s.category] = max(prompts.get(s.category, 0), s.prompts)
-    shown = [f"{visible(c) or 'no category'}\n({prompts[c]} prompts)" for c in categories]
+    shown = [
+        f"{visible(c) or 'no category'}\n({counted(prompts[c], 'prompt')})" for c in categories
+    ]
     axes.set_yticks(range(len(categories)), shown)
     axes.set_ylim(len(categories) - 0.5, -0.5)
     axes.grid(visible=False, axis="y")

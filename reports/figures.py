@@ -25,6 +25,7 @@ from gandiff.reports.plotting import (
     draw_points,
     family_legend,
     format_ticks,
+    keep_to_shares,
     png_bytes,
     settle,
     svg_text,
@@ -143,6 +144,7 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     joins = _draw_sweeps(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
+    keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     axes.set_xlabel(f"{latency.described.label} (log scale) {arrow(latency)}")
     axes.set_ylabel(axis_title(result))
     format_ticks(axes.xaxis, "seconds")
@@ -199,6 +201,8 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     joins = _draw_sweeps(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
+    keep_to_shares(axes.xaxis, x.described.scale, x.unit)
+    keep_to_shares(axes.yaxis, y.described.scale, y.unit)
     if x.direction == "target" and x.target is not None:
         axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
     axes.set_xlabel(axis_title(x))
@@ -231,6 +235,7 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     draw_categories(figure, axes, scores, styles)
     unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
+    keep_to_shares(axes.xaxis, like.described.scale, like.unit)
     format_ticks(axes.xaxis, like.described.scale, like.unit)
     axes.set_xlabel(axis_title(like))
     yield _finish(

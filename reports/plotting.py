@@ -76,6 +76,7 @@ def draw_points(axes: Axes, points: Sequence[Point]) -> None:
             markeredgewidth=0.8,
             elinewidth=1.3,
             capsize=2.5,
+            clip_on=False,
             zorder=3,
         )
 
@@ -119,6 +120,17 @@ def inline_svg(svg: str, prefix: str) -> str:
     element = re.sub(r'(<svg[^>]*?) width="[^"]*"', r"\1", element, count=1, flags=re.DOTALL)
     element = re.sub(r'(<svg[^>]*?) height="[^"]*"', r"\1", element, count=1, flags=re.DOTALL)
     return element.replace("<svg", '<svg aria-hidden="true" focusable="false"', 1).strip()
+
+
+def keep_to_shares(axis: Axis, kind: str, unit: str) -> None:
+    """Let an axis of shares end at 0 and 100 %, beyond which there are none."""
+    scale = scale_for(kind, unit, 1.0)
+    if scale.unit != "%":
+        return
+    (low, high), (least, most) = axis.get_view_interval(), axis.get_data_interval()
+    whole = 100 * scale.factor
+    low = max(0.0, low) if least >= 0 else low
+    axis.set_view_interval(low, min(whole, high) if most <= whole else high, ignore=True)
 
 
 def format_ticks(axis: Axis, kind: str = "plain", unit: str = "") -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.checks import both_sets, one_of, remarks, whole_number
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
@@ -137,8 +138,9 @@ class KernelDistance(Metric):
         if self._size is None or self._size <= fewest:
             return None
         return (
-            f"{self.spec} draws subsets of {self._size}, but there are {images} images and "
-            f"{references} reference images; give a smaller subset_size"
+            f"{self.spec} draws subsets of {self._size}, but there {agree(images, 'are')} "
+            f"{counted(images, 'image')} and "
+            f"{counted(references or 0, 'reference image')}; give a smaller subset_size"
         )
 
     def _estimate(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from statistics import NormalDist
 
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS, student_t
 
 _LARGE = 100_000  # degrees of freedom at which t and normal agree to five digits
@@ -27,7 +28,10 @@ def detectable_difference(
     if deviation < 0 or not math.isfinite(deviation):
         raise ValueError(f"the deviation is {deviation}; give one that is finite and not negative")
     if prompts < MIN_GROUPS:
-        raise ValueError(f"there are {prompts} prompts; an interval needs at least {MIN_GROUPS}")
+        raise ValueError(
+            f"there {agree(prompts, 'are')} {counted(prompts, 'prompt')}; an interval "
+            f"needs at least {MIN_GROUPS}"
+        )
     if not 0.5 <= power < 1:
         raise ValueError(f"the power is {power}; give a number from 0.5 up to, but not, 1")
     freedom = prompts - 1

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from gandiff.common.words import counted
 from gandiff.experiments.cli.options import Prompts
 from gandiff.experiments.cli.output import (
     Json,
@@ -112,7 +113,7 @@ def _warn(drawing: Drawing) -> None:
         echo_warnings([f"{model} failed{several}: {reason}"])
     unread = {(p.model, p.prompt): p.unread_tokens for p in drawing.pictures if p.unread_tokens}
     for (model, prompt), tokens in unread.items():
-        echo_warnings([f"{model} did not read the last {tokens} tokens of {prompt!r}"])
+        echo_warnings([f"{model} did not read the last {counted(tokens, 'token')} of {prompt!r}"])
 
 
 def _on_desktop() -> bool:

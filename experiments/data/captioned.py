@@ -82,7 +82,7 @@ class CaptionedImages(abc.ABC):
         """Raise ``RequestError`` if there are fewer pictures than one batch needs."""
         if self.count is not None and self.count < batch:
             raise RequestError(
-                f"{self.name} has {self.count} images, fewer than a batch of {batch}; "
+                f"{self.name} has {counted(self.count, 'image')}, fewer than a batch of {batch}; "
                 "add images or lower --batch-size"
             )
 

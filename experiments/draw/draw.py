@@ -17,6 +17,7 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import EnvironmentFailure, RequestError
 from gandiff.common.grids import write_png
 from gandiff.common.outputs import check_file, claim_file
+from gandiff.common.words import counted
 from gandiff.experiments.draw.grid import Cell, Row, draw_grid
 from gandiff.experiments.draw.models import Models, open_models
 from gandiff.experiments.draw.pictures import (
@@ -135,7 +136,9 @@ def _steps(name: str, generator: Generator, count: int) -> list[float]:
     if not count or type(generator).trace is Generator.trace:
         return []
     if isinstance(total, int) and count > total + 1:
-        raise RequestError(f"{name} makes {total} steps, so it cannot show {count} moments")
+        raise RequestError(
+            f"{name} makes {counted(total, 'step')}, so it cannot show {count} moments"
+        )
     return moments(count)
 
 
@@ -214,7 +217,7 @@ def _head(name: str, generator: Generator) -> tuple[str, str]:
     target, _, settings = name.partition(",")
     kind = "GAN" if generator.info.family == "gan" else generator.info.family
     steps = generator.info.settings.get("num_inference_steps")
-    return target, settings or (f"{kind}, {steps} steps" if steps else kind)
+    return target, settings or (f"{kind}, {counted(steps, 'step')}" if steps else kind)
 
 
 def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[float]]) -> Iterator[Row]:

@@ -8,6 +8,7 @@ from typing import Any
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
+from gandiff.common.words import counted
 from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.settings import OURS
 from gandiff.models.generator import Ability
@@ -68,6 +69,6 @@ def summary(class_name: str, settings: Mapping[str, Any]) -> str:
     size = f", {settings['width']}x{settings['height']} px" if settings.get("height") else ""
     return (
         f"{class_name or 'a pipeline'} with {solver}, "
-        f"{'its own' if steps is None else steps} steps, "
+        f"{'its own steps' if steps is None else counted(steps, 'step')}, "
         f"{'no guidance scale' if scale is None else f'guidance {scale:g}'}{size}"
     )

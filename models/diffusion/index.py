@@ -11,6 +11,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.common.words import with_article
 from gandiff.models.diffusion.class_source import missing_packages
 from gandiff.models.diffusion.classes import called_class, pipeline_class, task_problem
 from gandiff.models.diffusion.folders import no_pipeline
@@ -69,7 +70,8 @@ def read_index(
     missing = [name for name, needed in known.parts.items() if needed and name not in raw]
     if missing:
         raise GeneratorError(
-            f"{where} holds a {class_name}, which needs {missing[0]!r}, and its {INDEX} does not "
+            f"{where} holds {with_article(class_name)}, which needs {missing[0]!r}, and "
+            f"its {INDEX} does not "
             "name that; copy or download the whole pipeline again"
         )
     return index
@@ -119,7 +121,8 @@ def _unknown_class(class_name: str, raw: Mapping[str, Any], where: str) -> Gener
     saved = raw.get("_diffusers_version")
     by = f" was saved by diffusers {saved} and" if isinstance(saved, str) else ""
     return GeneratorError(
-        f"{where}{by} holds a {class_name}, which the installed diffusers {version('diffusers')} "
+        f"{where}{by} holds {with_article(class_name)}, which the installed diffusers "
+        f"{version('diffusers')} "
         "does not have; install one that has it (pip install -U diffusers)"
     )
 
@@ -137,7 +140,7 @@ def _check_task(
         problem = "has no text encoder and makes images without a prompt"
     if problem is not None:
         raise GeneratorError(
-            f"{where} holds a {index.class_name}, which {problem}; "
+            f"{where} holds {with_article(index.class_name)}, which {problem}; "
             "expected a text-to-image pipeline, such as StableDiffusionPipeline"
         )
 

@@ -18,6 +18,7 @@ import torch
 from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import quick_hub
+from gandiff.common.words import with_article
 from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.loras import add_loras
@@ -166,10 +167,14 @@ def _check_call(pipe: Any, source: str) -> None:
     name = type(pipe).__name__
     expected = "expected a text-to-image pipeline, such as StableDiffusionPipeline"
     if "prompt" not in parameters:
-        raise GeneratorError(f"{source} holds a {name}, whose call takes no prompt; {expected}")
+        raise GeneratorError(
+            f"{source} holds {with_article(name)}, whose call takes no prompt; {expected}"
+        )
     for other in ("image", "mask_image", "control_image", "video"):
         if other in parameters and parameters[other].default is inspect.Parameter.empty:
-            raise GeneratorError(f"{source} holds a {name}, whose call needs {other!r}; {expected}")
+            raise GeneratorError(
+                f"{source} holds {with_article(name)}, whose call needs {other!r}; {expected}"
+            )
 
 
 def _check_text(pipe: Any, source: str) -> None:

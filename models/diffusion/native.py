@@ -8,6 +8,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gandiff.common.words import counted
 from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence, is_doubtful, published
 from gandiff.models.diffusion.families import DiffusionFamily, Guidance, Published
@@ -72,7 +73,7 @@ def off_native(
         most = native.most_steps or native.steps
         few = native.family != "diffusion" or native.steps <= _FEW_STEPS
         span = f"1 to {most}" if few and most > 1 else f"{native.steps}"
-        yield f"{steps} steps, made for {span}"
+        yield f"{counted(steps, 'step')}, made for {span}"
     own = native.guidance
     if guidance is None or own is None or meaning in ("ignored", "stages"):
         return

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.words import counted
 from gandiff.models.diffusion.class_source import OPAQUE
 from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.families import ONE_A_CALL, REWRITING, Guidance
@@ -253,7 +254,8 @@ def _schedule(
         )
     if isinstance(given, list) and steps not in (None, len(given)):
         raise GeneratorError(
-            f"extra.guidance_schedule must have a scale for each of {steps} steps, got {len(given)}"
+            "extra.guidance_schedule must have a scale for each of "
+            f"{counted(steps, 'step')}, got {len(given)}"
         )
     return given if isinstance(given, list) else None
 

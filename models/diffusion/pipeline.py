@@ -227,6 +227,7 @@ class DiffusersGenerator(Generator):
     def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
         from gandiff.models.diffusion.loading import flags_of, pictures_of, quiet
+        from gandiff.models.diffusion.not_finite import explain
         from gandiff.models.diffusion.reading import ReadingRecorder
 
         call = self._arguments(pipe, requests)
@@ -244,7 +245,7 @@ class DiffusersGenerator(Generator):
         unread = reading.unread(requests, max_sequence_length(pipe, call))
         height, width = self._settings.height, self._settings.width
         size = None if height is None or width is None else (height, width)
-        return [
+        made = [
             finish(
                 image,
                 size=size,
@@ -258,6 +259,8 @@ class DiffusersGenerator(Generator):
                 requests, images, unread, flags_of(output, len(images)), strict=True
             )
         ]
+        with quiet():
+            return [*explain(made, pipe, lambda i: pipe(**self._arguments(pipe, [requests[i]])))]
 
     def _note_facts(self, image: np.ndarray | None) -> None:
         """Keep what the calls so far have used, and the size that the images really have."""

@@ -9,6 +9,7 @@ import torch
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.common.words import with_article
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.parts import pickled
 from gandiff.models.diffusion.source import Source
@@ -28,7 +29,9 @@ def read_network(source: Source, options: dict[str, Any]) -> Any:
     kind = str(read_json(config, GeneratorError).get("_class_name"))
     cls: Any = getattr(diffusers, kind, None)
     if cls is None:
-        raise GeneratorError(f"{source.name} holds a {kind}, which this diffusers does not have")
+        raise GeneratorError(
+            f"{source.name} holds {with_article(kind)}, which this diffusers does not have"
+        )
     return cls.from_pretrained(source.name, **options)
 
 
@@ -101,11 +104,13 @@ def _converted(network: Any, state: dict[str, torch.Tensor], file: Path) -> dict
             made = type(network).from_single_file(state, config=folder, local_files_only=True)
     except Exception as error:  # every format has errors of its own
         raise GeneratorError(
-            f"{file} holds no weights of a {type(network).__name__}: {first_line(error)}"
+            f"{file} holds no weights of {with_article(type(network).__name__)}: "
+            f"{first_line(error)}"
         ) from error
     gaps = [name for name, weight in made.state_dict().items() if weight.is_meta]
     if gaps:
         raise GeneratorError(
-            f"{file} lacks {len(gaps)} weights of a {type(network).__name__}, such as {gaps[0]}"
+            f"{file} lacks {len(gaps)} weights of {with_article(type(network).__name__)}, "
+            f"such as {gaps[0]}"
         )
     return dict(made.state_dict())

@@ -14,6 +14,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
+from gandiff.common.words import counted
 from gandiff.models.diffusion.class_source import built_with
 from gandiff.models.diffusion.conversion import build_scheduler, with_options
 from gandiff.models.diffusion.patching import replaced
@@ -203,7 +204,7 @@ def _try(scheduler: Any, steps: int | None, extra: Mapping[str, Any], drive: boo
     if (custom and not drive) or (not custom and steps is None):
         return False
     given = {key: value for key, value in extra.items() if key in taken}
-    what = f"the {' and '.join(custom)} of extra" if custom else f"{steps} steps"
+    what = f"the {' and '.join(custom)} of extra" if custom else counted(steps or 0, "step")
     if not custom:
         given["num_inference_steps"] = steps
     if scheduler.config.get("use_dynamic_shifting"):

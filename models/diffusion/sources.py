@@ -6,6 +6,7 @@ import dataclasses
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
+from gandiff.common.words import with_article
 from gandiff.models.diffusion.additions import additions, check_installed, weights_file
 from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.index import check_directory, read_index
@@ -43,7 +44,7 @@ def find_source(settings: DiffusersSettings) -> Source:
         more["prior"] = _prior(settings, source)
     elif settings.prior is not None:
         raise GeneratorError(
-            f"{settings.pipeline} holds a {source.class_name}, which needs no prior; "
+            f"{settings.pipeline} holds {with_article(source.class_name)}, which needs no prior; "
             "leave prior out"
         )
     return dataclasses.replace(source, more=more)
@@ -79,11 +80,14 @@ def _later_stage(settings: DiffusersSettings, first: Source, number: int) -> Sou
     """
     assert settings.pipeline is not None
     source = _pipeline(settings, settings.pipeline, any_task=True, without=_TEXT_PARTS)
-    is_if, name = source.class_name.startswith("IF"), f"stage {number}, a {source.class_name}"
+    is_if, name = (
+        source.class_name.startswith("IF"),
+        f"stage {number}, {with_article(source.class_name)}",
+    )
     if is_if and not first.class_name.startswith("IF"):
         raise GeneratorError(
             f"{name}, takes features of the text that an IFPipeline makes, and the first stage is "
-            f"a {first.class_name}"
+            f"{with_article(first.class_name)}"
         )
     known = pipeline_class(source.class_name)
     if known is None or "image" not in known.arguments:
@@ -106,7 +110,8 @@ def _prior(settings: DiffusersSettings, decoder: Source) -> Source:
         name = _prior_on_hub(decoder, settings)
     if name is None:
         raise GeneratorError(
-            f"{decoder.name} holds a {decoder.class_name}, a decoder, which makes images of what "
+            f"{decoder.name} holds {with_article(decoder.class_name)}, a decoder, which "
+            "makes images of what "
             "its prior makes of the text; give the directory or hub id of the prior as prior"
         )
     try:
@@ -121,8 +126,9 @@ def _prior(settings: DiffusersSettings, decoder: Source) -> Source:
     family = decoder.called.removesuffix("CombinedPipeline")
     if prior.class_name != f"{family}PriorPipeline":
         raise GeneratorError(
-            f"prior must be a {family}PriorPipeline, as {decoder.name} is a {decoder.class_name}, "
-            f"got a {prior.class_name} ({name})"
+            f"prior must be a {family}PriorPipeline, as {decoder.name} is "
+            f"{with_article(decoder.class_name)}, "
+            f"got {with_article(prior.class_name)} ({name})"
         )
     return prior
 

@@ -73,7 +73,7 @@ def test_bad_images_fail_alone() -> None:
     images[2] = 0.0
     found = returning(images).generate(toys.requests(4))
     assert [generation.status for generation in found] == ["ok", "failed", "failed", "ok"]
-    assert found[1].reason == "1 of 144 values are NaN or infinite"
+    assert found[1].reason == "1 of 144 pixel values are NaN or infinite"
     assert found[2].reason == "black or constant image, every pixel is (0, 0, 0)"
 
 

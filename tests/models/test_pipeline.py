@@ -111,6 +111,33 @@ def test_editing_is_refused_for_that_image_alone(shared: DiffusersGenerator, fie
     assert field in refused.reason
 
 
+_DECODED = (
+    "3072 of 3072 pixel values are NaN or infinite (first in what the vae gives, at its evaluation "
+    "1)"
+)
+
+
+@pytest.mark.parametrize(("name", "evaluation"), [("unet", 2), ("text_encoder", 1)])
+def test_networks_that_break_are_named_with_the_evaluation(
+    toy_pipeline: Path, name: str, evaluation: int
+) -> None:
+    made = loaded(toy_pipeline)
+    pipe = made._held().value
+
+    def breaks(module: object, given: Sequence[Any], output: Any) -> None:
+        if name != "unet" or float(given[1]) == float(pipe.scheduler.timesteps[1]):
+            output[0].fill_(torch.nan)
+
+    hook = getattr(pipe, name).register_forward_hook(breaks)
+    try:
+        (failed,) = made.generate(toys.requests(1))
+    finally:
+        hook.remove()
+    where = f"(first in what the {name} gives, at its evaluation {evaluation})"
+    assert where in str(failed.reason)
+    made.unload()
+
+
 def test_broken_networks_leave_reasons(toy_pipeline_copy: Path) -> None:
     path = toy_pipeline_copy / "vae" / "diffusion_pytorch_model.safetensors"
     weights = load_file(path)
@@ -123,7 +150,7 @@ def test_broken_networks_leave_reasons(toy_pipeline_copy: Path) -> None:
     weights["decoder.conv_out.bias"].fill_(float("nan"))
     save_file(weights, path, metadata={"format": "pt"})
     found = loaded(toy_pipeline_copy).generate(toys.requests(2))
-    assert [g.reason for g in found] == ["3072 of 3072 values are NaN or infinite"] * 2
+    assert [g.reason for g in found] == [_DECODED] * 2
     assert found[0].nfe == 3
 
 

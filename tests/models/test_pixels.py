@@ -45,8 +45,8 @@ def broken(value: float, count: int = 1) -> np.ndarray:
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (broken(np.nan, 3), "3 of 60 values are NaN or infinite"),
-        (broken(np.inf), "1 of 60 values are NaN or infinite"),
+        (broken(np.nan, 3), "3 of 60 pixel values are NaN or infinite"),
+        (broken(np.inf), "1 of 60 pixel values are NaN or infinite"),
         (np.zeros((4, 5, 3), np.float32), "black or constant image, every pixel is (0, 0, 0)"),
         (
             np.full((4, 5, 3), 255, np.uint8),
