@@ -62,7 +62,7 @@ def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) ->
         while len(seconds) < job["repeats"]:
             seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
             warmup = 0
-            if sum(seconds) > PATIENCE_SECONDS and len(seconds) >= min(2, job["repeats"]):
+            if sum(seconds) > job["patience_seconds"] and len(seconds) >= min(2, job["repeats"]):
                 break
     return Timing(seconds=tuple(seconds))
 

@@ -7,6 +7,7 @@ import functools
 import json
 import subprocess
 import sys
+from collections.abc import Mapping
 from typing import Any
 
 from gandiff.common.files import write_atomically
@@ -19,6 +20,7 @@ from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
 
 _PROCESS_SECONDS = 1800
+_WORTH_PROMPTS = 64  # with a limit of fewer prompts, timing takes a share of its time
 
 
 def time_run(run: Run, *, quiet: bool = False) -> None:
@@ -34,7 +36,7 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
     for name in run.batches:
         mark = _mark(run, name)
         known = done.get(name, {})
-        if "problem" in known or known.get("mark") != mark:
+        if "problem" in known or not _is_enough(known.get("mark"), mark):
             with fenced(run.folder, functools.partial(_not_timed, run, name)):
                 _complete_facts(run, name)
             if why_not_timed(run, name) is None:
@@ -73,10 +75,22 @@ def _mark(run: Run, name: str) -> dict[str, Any]:
         "timing": _protocol(run.comparison.timing),
         "machine": {k: getattr(machine, k) for k in ("cpu", "cores", "device", "driver")},
         "torch": machine.packages.get("torch"),
-        "patience_seconds": PATIENCE_SECONDS,
+        "patience_seconds": _patience(run.comparison.suite.limit),
     }
     plain: dict[str, Any] = json.loads(json.dumps(mark))
     return plain
+
+
+def _patience(limit: int | None) -> float:
+    """How long a batch size is timed: a first look at a few prompts is not to wait for it."""
+    return PATIENCE_SECONDS * (1.0 if limit is None else min(1.0, limit / _WORTH_PROMPTS))
+
+
+def _is_enough(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    """Whether it was timed under this protocol, for as long as this or longer."""
+    if before is None or before.get("patience_seconds", 0.0) < now["patience_seconds"]:
+        return False
+    return {**before, "patience_seconds": now["patience_seconds"]} == now
 
 
 def _protocol(timing: TimingConfig) -> dict[str, Any]:
@@ -120,6 +134,7 @@ def _job(run: Run, name: str) -> dict[str, Any]:
         "warmup": timing.warmup,
         "repeats": timing.repeats,
         "batch_sizes": list(timing.batch_sizes),
+        "patience_seconds": _patience(run.comparison.suite.limit),
     }
 
 

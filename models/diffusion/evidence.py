@@ -139,9 +139,9 @@ def published(seen: Evidence) -> tuple[Published, str] | None:
     steps = made.steps if stated.num_inference_steps is None else stated.num_inference_steps
     scale = made.guidance if stated.guidance_scale is None else stated.guidance_scale
     own = {"steps": steps, "guidance": scale}
-    least = {f"most_{k}": max(v, getattr(made, f"most_{k}") or v) for k, v in own.items() if v}
-    most: dict[str, Any] = {k: v for k, v in least.items() if getattr(made, k) is not None}
-    return dataclasses.replace(made, steps=steps, guidance=scale, **most), "card"
+    most = {f"most_{k}": max(v, getattr(made, f"most_{k}") or v) for k, v in own.items() if v}
+    allowed: dict[str, Any] = {k: v for k, v in most.items() if getattr(made, k) is not None}
+    return dataclasses.replace(made, steps=steps, guidance=scale, **allowed), "card"
 
 
 def _known(seen: Evidence) -> tuple[Published, str] | None:

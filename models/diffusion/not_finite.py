@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 from gandiff.models.diffusion.counting import modules
+from gandiff.models.diffusion.loading import quiet
 from gandiff.models.generator import Generation
 from gandiff.models.pixels import NOT_FINITE
 
@@ -40,7 +41,7 @@ def first_not_finite(pipe: Any, call: Callable[[], Any]) -> str:
         if not first and not all(torch.isfinite(one).all() for one in _tensors(output)):
             first.append(f"first in what the {name} gives, at its evaluation {calls[name]}")
 
-    with contextlib.ExitStack() as stack:
+    with quiet(), contextlib.ExitStack() as stack:
         for name, network in modules(pipe).items():
             decoder = getattr(network, "decoder", None)  # of an autoencoder, which is not called
             module = decoder if isinstance(decoder, torch.nn.Module) else network

@@ -259,8 +259,7 @@ class DiffusersGenerator(Generator):
                 requests, images, unread, flags_of(output, len(images)), strict=True
             )
         ]
-        with quiet():
-            return [*explain(made, pipe, lambda i: pipe(**self._arguments(pipe, [requests[i]])))]
+        return [*explain(made, pipe, lambda i: pipe(**self._arguments(pipe, [requests[i]])))]
 
     def _note_facts(self, image: np.ndarray | None) -> None:
         """Keep what the calls so far have used, and the size that the images really have."""

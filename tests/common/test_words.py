@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from gandiff.common.images import ODDITIES
-from gandiff.common.words import agree, counted
+from gandiff.common.words import agree, counted, with_article
 
 
 def test_nouns_agree_with_their_number() -> None:
@@ -31,3 +31,10 @@ def test_what_is_odd_about_a_file_can_be_said_of_one(words: str) -> None:
     one = agree(1, words)
     assert one.split()[0] in ("is", "has", "was")
     assert not {"are", "have", "were"} & set(one.split())
+
+
+def test_an_article_goes_by_how_a_name_is_read() -> None:
+    names = ["IFPipeline", "AutoencoderKL", "UNet2DModel", "LDMPipeline", "UnCLIPPipeline"]
+    assert [with_article(name).partition(" ")[0] for name in names] == ["an", "an", "a", "an", "an"]
+    assert with_article("KandinskyV22Pipeline") == "a KandinskyV22Pipeline"
+    assert with_article("SanaPipeline") == "a SanaPipeline"

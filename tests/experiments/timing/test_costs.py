@@ -274,6 +274,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         "warmup": 1,
         "repeats": 10,
         "batch_sizes": [4],
+        "patience_seconds": measure.PATIENCE_SECONDS,
     }
     found = measure.measure_generator(Slow(clock), job)
     # 4 s are used up after three calls of 1.5 s, and by the first of 6 s, which gets a second one.
@@ -281,6 +282,19 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         (1, [1.5] * 3),
         (4, [6.0] * 2),
     ]
+
+
+def test_a_first_look_is_timed_for_a_shorter_time_and_a_long_timing_counts_for_it() -> None:
+    long: dict[str, Any] = {"identity": 1, "patience_seconds": 4.0}
+    short = {**long, "patience_seconds": 0.5}
+    assert time._is_enough(long, short)
+    assert time._is_enough(long, long)
+    assert not time._is_enough(short, long)
+    assert not time._is_enough({**long, "identity": 2}, short)
+    assert not time._is_enough(None, short)
+
+    limits = (None, 1000, 64, 8)
+    assert [time._patience(limit) for limit in limits] == [4.0, 4.0, 4.0, 0.5]
 
 
 def test_a_process_that_never_ends_is_given_up(
