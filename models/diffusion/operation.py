@@ -261,8 +261,7 @@ def _schedule(
 
 
 def _unused(settings: DiffusersSettings, steps: Chosen) -> tuple[str, ...]:
-    asked = settings.num_inference_steps
-    if asked in (None, steps.value):
+    if (asked := settings.num_inference_steps) in (None, steps.value):
         return ()
     return (f"num_inference_steps {asked} has no effect, extra makes {steps.value}",)
 
