@@ -166,7 +166,7 @@ BAD: dict[str, tuple[Callable[[list[str]], dict[str, Any]], str]] = {
     "the wrong way round": (lambda s: {"stages": [s[1], s[0]]}, "which enlarges an image"),
     "twice the first": (
         lambda s: {"stages": [s[0], s[0]]},
-        "stage 2, a IFPipeline, takes no image",
+        "stage 2, an IFPipeline, takes no image",
     ),
     "nothing there": (lambda s: {"stages": [s[0], s[0] + "-none"]}, "no weights at"),
     "an unknown argument": (
