@@ -287,9 +287,7 @@ def _slug(name: str) -> str:
 
 def _health(run: RunData) -> Iterator[Drawing]:
     styles = looks(run.generators)
-    for health in training_health(run):
-        if not health.panels:
-            continue
+    for health in (one for one in training_health(run) if one.panels):
         figure, axes = _stack([2.4 if len(names) > 1 else 1.4 for names in health.panels])
         draw_health(axes, health, styles[health.generator])
         yield _finish(

@@ -147,7 +147,7 @@ class DiffusersGenerator(Generator):
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
         self._on_solver = self._solver.remarks
-        self.one_by_one = self._operation.one_a_call is not None
+        self.one_by_one |= self._operation.one_a_call is not None
         check_call(type(pipe).__name__, self._settings.extra)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:

@@ -57,4 +57,4 @@ def test_places_and_panels_show_what_is_known() -> None:
     places = ("bar", "tick", "card", "sweep", "truncation")
     assert {p for one in MEASUREMENTS.values() for p in one.places.split()} == set(places)
     assert all(shown_in(place) for place in places)
-    assert list(in_panel("its own")) == ["fd", "reverse_kl"]
+    assert list(in_panel("its own")) == ["caption_gain", "fd", "reverse_kl"]

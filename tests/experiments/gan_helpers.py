@@ -46,15 +46,15 @@ def trainer(
     out: Path,
     recipe: GanRecipe = RECIPE,
     ranks: Ranks = SINGLE_PROCESS,
-    data: CaptionedImages | None = None,
+    images: CaptionedImages | None = None,
     **changes: Any,
 ) -> GanTrainer:
     """A trainer whose budget is 8 steps of 4 images."""
     defaults = {"resolution": 16, "seed": 3, "kimg": 0.032, "dtype": "float32", "ticks": 2}
     asked = request(out, **{**defaults, **changes})
     config = dataclasses.replace(CONFIG, minibatch_std=recipe.minibatch_std)
-    data = data or SceneImages(16, seed=3)
-    return GanTrainer(asked, recipe, config, encoder(), data, ranks)
+    images = images or SceneImages(16, seed=3)
+    return GanTrainer(asked, recipe, config, encoder(), images, ranks)
 
 
 def run(one: GeneratorTrainer, steps: int) -> list[dict[str, float]]:

@@ -192,7 +192,7 @@ def test_bare_directories_are_paths_of_stages(
     monkeypatch.chdir(stages[0].parent)
     generator = open_model("diffusers,stages=[I, ./II]")
     assert isinstance(generator, CascadeGenerator)
-    with pytest.raises(RequestError, match=r"stage 2, a IFPipeline, takes no image"):
+    with pytest.raises(RequestError, match=r"stage 2, an IFPipeline, takes no image"):
         open_model("diffusers,stages=[I, I]")
     with pytest.raises(RequestError, match=r"stages\.1: there is nothing at .*none"):
         open_model("diffusers,stages=[I, ./none]")

@@ -105,7 +105,7 @@ def test_a_call_that_fails_leaves_the_pipe_as_it_was_loaded(toy_pipeline: Path) 
         first.generate(toys.requests(1))
     hook.remove()
     np.testing.assert_array_equal(pixels(second), expected)
-    with pytest.raises(GeneratorError, match="cannot make 5000 steps"):
+    with pytest.raises(GeneratorError, match="cannot make 5,000 steps"):
         diffusers(toy_pipeline, scheduler="lcm", num_inference_steps=5000).load()
     np.testing.assert_array_equal(pixels(second), expected)
 

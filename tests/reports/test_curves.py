@@ -173,10 +173,9 @@ def test_what_ticks_do_not_measure_has_no_panel(panels, health_of):
 
 def test_the_sweep_tells_the_reverse_kl(health_of):
     sweep = [{"truncation_psi": psi, "reverse_kl": 0.4 - 0.3 * psi} for psi in (0.0, 1.0)]
-    assert health_of({"truncation": sweep}).sweep == (
-        ["psi", "reverse KL (nats)"],
-        [["0", "0.4"], ["1", "0.1"]],
-    )
+    shown = health_of({"truncation": sweep}).sweep
+    assert shown.head == ["psi", "reverse KL (nats)"]
+    assert shown.rows == [["0", "0.4"], ["1", "0.1"]]
 
 
 def test_a_training_is_told_by_the_command_of_each_start(run_folder):

@@ -97,7 +97,9 @@ class DenoiserUpdates:
         """A checkpoint of other networks, or of other latents, is refused by name."""
         recipe, vae = self.recipe, self.vae
         networks |= {"prediction": recipe.prediction, "train_text": bool(recipe.train_text)}
-        networks |= {"autoencoder": weights.digest(vae), "latents": len(self.latents.captions)}
+        networks["autoencoder"] = weights.digest(vae)
+        if self.data.count is None:  # files may change between two starts, which is said
+            networks["latents"] = len(self.latents.captions)
         return Loop(
             self.request,
             LABEL,

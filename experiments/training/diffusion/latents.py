@@ -63,7 +63,8 @@ def ensure(
     """The latents in ``request.out``, made by the first process if they are not there.
 
     Those of another autoencoder or of other data are made again, which is said. Resumed, they are
-    of as many pictures as the denoiser has learned from.
+    of as many pictures as the denoiser has learned from, unless files were added or taken away, and
+    have the mean and scale that it knows.
     """
     path = request.out / "state" / FILE
     key = _key(vae, recipe, data, request)
@@ -104,10 +105,10 @@ def _differs(path: Path, key: Mapping[str, str], request: TrainingRequest) -> bo
 def count(recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest) -> int:
     """How many pictures are encoded: no more than there are, nor than the budget can show.
 
-    A denoiser that is resumed says how many it had: of others, mean and scale would differ.
+    A denoiser that is resumed says how many of an endless stream it had.
     """
     denoiser = request.out / CHECKPOINT
-    if request.resume and denoiser.is_file():
+    if request.resume and data.count is None and denoiser.is_file():
         before = read_checkpoint(denoiser).get("networks", {})
         if "latents" in before:
             return int(before["latents"])
@@ -139,14 +140,29 @@ def _make(
     values = torch.cat(parts)
     mean, std = torch.zeros(values.shape[1]), torch.ones(1)
     if recipe.space == "latent":
-        mean = values.mean((0, 2, 3))
-        values -= mean[None, :, None, None]
-        std = values.std().view(1).clamp(min=1e-6)
-        values = (values / std).half().contiguous()
+        mean, std = _moments(path, key) or _moments_of(values)
+        values = ((values - mean[None, :, None, None]) / std).half().contiguous()
     texts = torch.frombuffer(bytearray(json.dumps(captions).encode()), dtype=torch.uint8)
     tensors = {"values": values, "mean": mean, "std": std, "captions": texts}
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, safetensors.torch.save(tensors, metadata=key))
+
+
+def _moments_of(values: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean of each channel (c,) and standard deviation of all that is left (1,) of n c h w."""
+    mean = values.mean((0, 2, 3))
+    return mean, (values - mean[None, :, None, None]).std().view(1).clamp(min=1e-6)
+
+
+def _moments(path: Path, key: Mapping[str, str]) -> tuple[Tensor, Tensor] | None:
+    """Those of latents that this autoencoder made of earlier data, which its denoiser knows."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            if (file.metadata() or {}).get("autoencoder") == key["autoencoder"]:
+                return file.get_tensor("mean"), file.get_tensor("std")
+    except (SafetensorError, OSError):
+        pass
+    return None
 
 
 def _read(path: Path) -> Latents:

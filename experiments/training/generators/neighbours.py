@@ -53,7 +53,7 @@ def _searched(trainer: GeneratorTrainer, seen: int | None) -> UInt8[np.ndarray, 
     some pictures twice and others never; the first pass begins at 0.
     """
     count, step = trainer.data.count, 256
-    n = min(_SEARCHED, *(most for most in (count, seen) if most))
+    n = min([_SEARCHED, *(most for most in (count, seen) if most)])
     passed = trainer.loop.progress.position if seen is None else seen
     start = max(0, passed - n) if count is None else 0
     parts = [trainer.data.batch(start + i, min(step, n - i)).images for i in range(0, n, step)]
