@@ -26,7 +26,8 @@ pytestmark = pytest.mark.timeout(1800)
 
 def storm(folder: Path, kills: int, seed: int) -> dict[str, Any]:
     command = [sys.executable, training_storm.__file__, str(folder), str(kills), str(seed)]
-    done = subprocess.run(command, capture_output=True, text=True)
+    shared = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # helpers of the tests
+    done = subprocess.run(command, capture_output=True, text=True, env=shared)
     assert done.returncode == 0, done.stderr[-2000:]
     seen: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     print(seen)
