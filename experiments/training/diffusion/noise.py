@@ -37,6 +37,7 @@ _SOLVERS = {
 # Solvers in log(signal / noise) begin here where schedules end in next to nothing of the signal
 # (diffusers' documentation of ``lambda_min_clipped``).
 _LEAST = -5.1
+_EVERYWHERE = 0.1  # of what a log-normal density draws is uniform
 
 
 def _diffusers() -> Any:
@@ -101,6 +102,11 @@ def density(
     """How often each step is trained; they add up to 1."""
     if recipe.timesteps == "uniform":
         chances = torch.ones_like(noise)
+    elif recipe.timesteps == "log-normal":
+        level = torch.log(noise / signal)
+        apart = (level - recipe.log_noise_mean) / recipe.log_noise_std
+        chances = torch.exp(-0.5 * apart.square()) * torch.gradient(level)[0]
+        chances = _EVERYWHERE / STEPS + (1 - _EVERYWHERE) * chances / chances.sum()
     else:  # the logit of a place between picture (0) and noise (1) is standard normal
         place = (torch.arange(STEPS, dtype=noise.dtype) + 0.5) / STEPS
         chances = torch.exp(-0.5 * torch.logit(place).square()) / (place * (1 - place))

@@ -18,7 +18,7 @@ Space = Literal["latent", "pixel"]
 Prediction = Literal["epsilon", "v", "flow"]
 Schedule = Literal["linear", "scaled_linear", "cosine", "zero_terminal", "straight"]
 Solver = Literal["ddim", "euler", "dpmsolver++", "unipc"]
-Timesteps = Literal["uniform", "logit-normal"]
+Timesteps = Literal["uniform", "logit-normal", "log-normal"]
 
 _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
     "latent": (32, 64, 96),
@@ -101,9 +101,14 @@ class DiffusionRecipe(recipes.Recipe):
     Hang et al. 2023); 0 leaves errors of the prediction as they are.
     """
     timesteps: Timesteps = "uniform"
-    """Density of the noise levels that are trained: `uniform`, or `logit-normal` (Esser et al.
-    2024), which has more in the middle.
+    """Density of the noise levels that are trained: `uniform`; `logit-normal` (Esser et al. 2024),
+    which has more in the middle; or `log-normal` (Karras et al. 2022), in which the logarithm of
+    noise to signal is normal, with a tenth of `uniform` so that no level is left out.
     """
+    log_noise_mean: float = 0.25
+    """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
+    log_noise_std: Positive = 0.75
+    """... and its standard deviation."""
     lr: Positive = 1.5e-3
     """Learning rate of AdamW at the start, ..."""
     lr_end: Positive = 3e-5

@@ -143,7 +143,7 @@ def test_solvers_paint_what_a_perfect_network_knows(asked: dict[str, Any]) -> No
 
 
 @pytest.mark.parametrize("name", RECIPES)
-@pytest.mark.parametrize("timesteps", ["uniform", "logit-normal"])
+@pytest.mark.parametrize("timesteps", ["uniform", "logit-normal", "log-normal"])
 @pytest.mark.parametrize("min_snr", [0.0, 1.0, 5.0])
 def test_densities_and_weights_leave_an_even_loss(
     name: str, timesteps: str, min_snr: float
@@ -154,6 +154,26 @@ def test_densities_and_weights_leave_an_even_loss(
     assert float((noising.density * noising.weights).sum()) == pytest.approx(1, abs=1e-5)
     if not min_snr:
         torch.testing.assert_close(noising.weights, torch.ones(STEPS))
+
+
+@pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.5), (-0.5, 0.7)])
+@pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "cosine"])
+def test_a_log_normal_density_has_its_moments(schedule: str, mean: float, std: float) -> None:
+    """Those of ln(noise / signal), beside the tenth that is uniform."""
+    recipe = DiffusionRecipe(
+        schedule=schedule,  # type: ignore[arg-type]
+        timesteps="log-normal",
+        log_noise_mean=mean,
+        log_noise_std=std,
+    )
+    noising = Noising(recipe)
+    level = (noising.noise / noising.signal).log().double()
+    normal = (noising.density - 0.1 / STEPS) / 0.9
+    assert float(normal.min()) >= -1e-12
+    centre = float((normal * level).sum())
+    spread = float((normal * (level - centre).square()).sum().sqrt())
+    assert centre == pytest.approx(mean, abs=0.02)
+    assert spread == pytest.approx(std, abs=0.03)
 
 
 def test_min_snr_is_that_of_the_paper() -> None:
@@ -167,7 +187,7 @@ def test_min_snr_is_that_of_the_paper() -> None:
         torch.testing.assert_close(ratio, ratio[:1].expand(STEPS), rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("timesteps", ["uniform", "logit-normal"])
+@pytest.mark.parametrize("timesteps", ["uniform", "logit-normal", "log-normal"])
 def test_steps_are_drawn_by_their_density(timesteps: str) -> None:
     noising = Noising(DiffusionRecipe(timesteps=timesteps))  # type: ignore[arg-type]
     draw = torch.Generator().manual_seed(0)
