@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,7 +53,7 @@ def resolve_settings(type_: str, settings: Mapping[str, Any], base: Path) -> dic
     resolved = dict(settings)
     for place, value in named_weights(type_, settings):
         if value.strip():
-            resolved = _put(resolved, place.split("."), _resolve(type_, place, value, base))
+            resolved = put(resolved, place.split("."), _resolve(type_, place, value, base))
     folder = settings.get("folder")
     if isinstance(folder, str) and folder.strip():
         resolved["folder"] = _resolve(type_, "folder", folder, base)
@@ -71,23 +71,35 @@ def without_places(settings: Mapping[str, Any], places: Iterable[str]) -> dict[s
     """Settings without those at these places."""
     left = dict(settings)
     for place in places:
-        left = _put(left, place.split("."), None)
+        left = put(left, place.split("."), None)
     return left
 
 
-def _put(settings: Any, place: Sequence[str], value: str | None) -> Any:
+def put(settings: Any, place: Sequence[str], value: str | None) -> Any:
     """A copy of settings with another value at a place, or, with None, without it."""
     if not place:
         return value
     first, rest = place[0], place[1:]
     if isinstance(settings, (list, tuple)):
         return [
-            _put(item, rest, value) if i == int(first) else item for i, item in enumerate(settings)
+            put(item, rest, value) if i == int(first) else item for i, item in enumerate(settings)
         ]
     if rest:
-        return {**settings, first: _put(settings[first], rest, value)}
+        return {**settings, first: put(settings[first], rest, value)}
     kept = {key: item for key, item in settings.items() if key != first}
     return kept if value is None else {**settings, first: value}
+
+
+def texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
+    """All texts among settings, each with its place: ``loras.0.path``."""
+    if isinstance(value, str):
+        yield place, value
+    elif isinstance(value, Mapping):
+        for key, one in value.items():
+            yield from texts(one, f"{place}.{key}" if place else str(key))
+    elif isinstance(value, (list, tuple)):
+        for number, one in enumerate(value):
+            yield from texts(one, f"{place}.{number}")
 
 
 def local_weights(settings: Mapping[str, Any]) -> Path | None:

@@ -13,20 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.contents import ContentLedger
-from gandiff.common.errors import GeneratorError, RequestError
-from gandiff.common.hub_cache import HUB_ID, cached_commit
+from gandiff.common.errors import RequestError
 from gandiff.common.run_record import Plan
-from gandiff.experiments.config.paths import PATHS, WEIGHTS
-from gandiff.experiments.config.types import Comparison, GeneratorConfig
+from gandiff.experiments.config.paths import PATHS, WEIGHTS, texts
+from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import GENERATORS, generator_factory
 from gandiff.experiments.plugins.source import DATA_ENDINGS, Unidentified, code_identity
 from gandiff.experiments.runs import provenance
+from gandiff.experiments.runs.commits import COMMIT, commits, with_prior
 from gandiff.models.callable import CallableGenerator
-from gandiff.models.diffusion.places import prior_of
 from gandiff.models.generator import Generator
 
 Identity = Mapping[str, Any]
-COMMIT = "commit of "  # what the name of a part begins with that says a commit of the hub
 UNKNOWN_CODE = "unidentified "  # what the code of something that cannot be hashed begins with
 _WEIGHT_ENDINGS = DATA_ENDINGS[:14]
 
@@ -56,12 +54,17 @@ def identities(
             now = _of_object(objects[name], comparison.dtype, device)
         else:
             now = provenance.identity(config.type, config.settings, comparison.dtype, device)
-            base, named = comparison.folder, _with_prior(config)
+            base = comparison.folder
             now |= _code_of_type(config.type, base)
+            resumes = planned is not None and not changed_source(planned.identity, now)
+            hub = {"asks": asks_hub, "resumes": resumes}
+            now |= commits(config.type, config.settings, **hub)
+            named = with_prior(config.type, config.settings)
+            if named != config.settings:  # now that the card of a decoder is here
+                now |= commits(config.type, named, **hub)
             if files := dict(_files(config.type, named, base, ledger)):
                 now["files"] = files
-            asks = asks_hub and (planned is None or changed_source(planned.identity, now))
-            now |= _commits(config.type, named, asks)
+            asks = asks_hub and not resumes
             if config.type == "diffusers":
                 now["settings"] = _decisive(config.settings, now, asks)
         current[name] = json.loads(json.dumps(now, default=str))
@@ -135,7 +138,7 @@ def _files(
     """The settings that name files which are read, and what those hold: LoRA, encoders, tables."""
     parts = provenance.local_parts(type_, settings)
     yield from ((place, provenance.content(path)) for place, path in parts.items())
-    for place, value in _texts(settings):
+    for place, value in texts(settings):
         if place in parts:
             continue
         # An empty text would name the folder of the comparison, in which the run may lie.
@@ -156,15 +159,6 @@ def _files(
             yield place, digest
 
 
-def _with_prior(config: GeneratorConfig) -> Mapping[str, Any]:
-    """The settings of a generator with the prior that the model card of a decoder names."""
-    settings = config.settings
-    if config.type != "diffusers":
-        return settings
-    prior = prior_of(settings.get("pipeline"), settings.get("prior"))
-    return settings if prior is None else {**settings, "prior": prior}
-
-
 def _decisive(settings: Mapping[str, Any], now: Identity, asks: bool) -> dict[str, Any]:
     """The settings as they decide the pixels: what was not set is what the pipeline makes of it."""
     from gandiff.models.diffusion.planned import decisive_settings
@@ -176,30 +170,6 @@ def _decisive(settings: Mapping[str, Any], now: Identity, asks: bool) -> dict[st
 def changed_source(before: Identity, now: Identity) -> bool:
     """Whether another pipeline is asked for, or another revision of it."""
     return any(before["settings"].get(k) != now["settings"].get(k) for k in (*WEIGHTS, "revision"))
-
-
-def _commits(type_: str, settings: Mapping[str, Any], asks: bool) -> Iterator[tuple[str, str]]:
-    """The commits at which this machine has the hub's repositories that settings name."""
-    for place, value in _texts(settings):
-        revision = settings.get("revision") if place in WEIGHTS else None
-        if asks and type_ == "diffusers" and place == "pipeline" and HUB_ID.fullmatch(value):
-            from gandiff.models.diffusion.hub import hub_index
-
-            with contextlib.suppress(GeneratorError):  # building it says the same
-                hub_index(value, revision, bool(settings.get("local_files_only")))
-        if commit := cached_commit(value, revision):
-            yield f"{COMMIT}{place}", commit
-
-
-def _texts(value: Any, place: str = "") -> Iterator[tuple[str, str]]:
-    if isinstance(value, str):
-        yield place, value
-    elif isinstance(value, Mapping):
-        for key, one in value.items():
-            yield from _texts(one, f"{place}.{key}" if place else str(key))
-    elif isinstance(value, (list, tuple)):
-        for number, one in enumerate(value):
-            yield from _texts(one, f"{place}.{number}")
 
 
 def _folder_digest(folder: Path, endings: tuple[str, ...], ledger: ContentLedger) -> str | None:

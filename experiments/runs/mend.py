@@ -10,7 +10,8 @@ from typing import TypeVar
 
 from gandiff.common.run_record import GeneratorPlan, RunRecord
 from gandiff.experiments.config.types import Comparison
-from gandiff.experiments.runs.identity import COMMIT, Identity
+from gandiff.experiments.runs.commits import COMMIT
+from gandiff.experiments.runs.identity import Identity
 from gandiff.experiments.runs.plan import Batch
 from gandiff.experiments.runs.resume import Standing, refuse, standing_of
 from gandiff.experiments.runs.store import RunStore

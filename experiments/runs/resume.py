@@ -15,7 +15,8 @@ from gandiff.common.words import agree, counted
 from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_places
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
-from gandiff.experiments.runs.identity import COMMIT, UNKNOWN_CODE, Identity, changed_source
+from gandiff.experiments.runs.commits import COMMIT, same_repository
+from gandiff.experiments.runs.identity import UNKNOWN_CODE, Identity
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.planned import LABELS
 
@@ -162,7 +163,7 @@ def _completed(
     commits = [part for part in {**old, **made} if part.startswith(COMMIT)]
     for part in (*_LATER, *commits):
         if part in old and part not in made:
-            if part in _LATER or not changed_source(old, made):
+            if part in _LATER or same_repository(part, old, made):
                 made[part] = old[part]
         elif part in made and part not in old and old["type"] != "python":
             current = made.pop(part)
@@ -191,7 +192,7 @@ def _outside(old: Identity, now: Identity) -> list[str]:
         )
     before, after = old.get("files", {}), now.get("files", {})
     for part in (
-        p for p in {**old, **now} if p.startswith(COMMIT) and not changed_source(old, now)
+        p for p in {**old, **now} if p.startswith(COMMIT) and same_repository(p, old, now)
     ):
         was, is_now = (str(side.get(part))[:10] for side in (old, now))
         if was != is_now:

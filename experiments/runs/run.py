@@ -14,8 +14,8 @@ from gandiff.common.run_record import RECORD, ImageCounts, RunRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.prompts.suites import PromptSuite
+from gandiff.experiments.runs.commits import pinned
 from gandiff.experiments.runs.freshness import Outdated, outdated_images
-from gandiff.experiments.runs.identity import COMMIT
 from gandiff.experiments.runs.mend import Mending
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 from gandiff.experiments.runs.preview import preview
@@ -74,14 +74,12 @@ class Run:
         return self._built[name]
 
     def settings(self, name: str) -> dict[str, Any]:
-        """What a generator is built with; a pipeline of the hub at the commit of the other
-        images.
-        """
+        """What a generator is built with; what is on the hub at the commits of the other images."""
         config = self.comparison.generators[name]
         planned = self.record.plan.generators[name]
-        commit = {**planned.assumed, **planned.identity}.get(f"{COMMIT}pipeline")
-        pinned = {"revision": commit} if commit and config.type == "diffusers" else {}
-        return {**config.settings, **pinned}
+        if config.type != "diffusers":
+            return dict(config.settings)
+        return pinned(config.settings, {**planned.assumed, **planned.identity})
 
     def is_gone(self, name: str) -> bool:
         """Whether it cannot be asked again: a Python object of an earlier process, and results of

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
@@ -14,7 +17,7 @@ from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Lora
 
-_LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
+LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
 # What quantisation needs: the module that is imported and the package that has it.
 _BACKENDS = {
     "bitsandbytes_4bit": ("bitsandbytes", "bitsandbytes"),
@@ -42,13 +45,28 @@ def check_installed(settings: DiffusersSettings) -> None:
 
 def additions(settings: DiffusersSettings) -> dict[str, Source]:
     """Networks and LoRAs that are put into the pipeline, by the setting that names them."""
-    more = {}
+    looks: dict[str, Callable[[], Source]] = {}
     for name in ("unet", "transformer"):
         if (value := getattr(settings, name)) is not None:
-            more[name] = _network(name, value, settings)
+            looks[name] = functools.partial(_network, name, value, settings)
     for number, lora in enumerate(settings.loras or ()):
-        more[f"loras.{number}"] = _lora(lora, settings)
-    return more
+        looks[f"loras.{number}"] = functools.partial(_lora, lora, settings)
+    return dict(zip(looks, all_of(*looks.values()), strict=True))
+
+
+def all_of(*looks: Callable[[], Any]) -> list[Any]:
+    """What each gives; where some raise a ``GeneratorError``, one with the words of all."""
+    seen, wrong = [], list[GeneratorError]()
+    for look in looks:
+        try:
+            seen.append(look())
+        except GeneratorError as error:
+            wrong.append(error)
+    if len(wrong) == 1:
+        raise wrong[0]
+    if wrong:
+        raise GeneratorError("; ".join(dict.fromkeys(map(str, wrong)))) from wrong[0]
+    return seen
 
 
 def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
@@ -73,7 +91,7 @@ def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
     directory = local_folder(lora.path)
     if directory is not None:
         files = sorted(f.name for f in directory.iterdir() if f.suffix in WEIGHTS)
-        chosen = lora.file or (files[0] if len(files) == 1 else _LORA_FILE)
+        chosen = lora.file or (files[0] if len(files) == 1 else LORA_FILE)
         if not (directory / chosen).is_file():
             raise GeneratorError(
                 f"the LoRA {directory} has no file {chosen}; it has "
@@ -85,7 +103,7 @@ def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
     else:
         from gandiff.models.diffusion.hub import hub_file
 
-        name = lora.file or _LORA_FILE
+        name = lora.file or LORA_FILE
         file = hub_file(lora.path, name, lora.revision, settings.local_files_only, "LoRA")
     return Source(name=str(file), file=file)
 

@@ -31,11 +31,12 @@ from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.weights import front_matter
 
 CARD = "README.md"
-_PARTS = ("unet", "transformer", "vae", "scheduler", "guider")
+_PARTS = ("unet", "transformer", "vae", "vqvae", "scheduler", "guider")
 SMALL_FILES = (
     "unet/config.json",
     "transformer/config.json",
     "vae/config.json",
+    "vqvae/config.json",
     "scheduler/scheduler_config.json",
     "guider/guider_config.json",
     CARD,
@@ -97,7 +98,7 @@ def read_evidence(
         hub_id=hub_id or _known_origin(config),
         config=config,
         denoiser=_json(folder / "unet/config.json") or _json(folder / "transformer/config.json"),
-        vae=_json(folder / "vae/config.json"),
+        vae=_json(folder / "vae/config.json") or _json(folder / "vqvae/config.json"),
         scheduler=_json(folder / "scheduler/scheduler_config.json"),
         guider=_json(folder / "guider/guider_config.json"),
         bases=tuple(str(base) for base in _list(front.get("base_model"))),
@@ -119,7 +120,7 @@ def evidence_of_pipe(pipe: Any) -> Evidence:
         class_name=type(pipe).__name__,
         config=dict(pipe.config),
         denoiser=known.get("unet") or known.get("transformer") or {},
-        vae=known.get("vae", {}),
+        vae=known.get("vae") or known.get("vqvae") or {},
         scheduler=scheduler,
         guider=known.get("guider", {}),
     )

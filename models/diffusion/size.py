@@ -77,14 +77,21 @@ class _Unbuilt:
     assigned: Mapping[str, str]
 
     def __getattr__(self, name: str) -> Any:
-        if name in ("unet", "transformer", "vae") and name in self.seen.config:
-            return _Part(self.seen.vae if name == "vae" else self.seen.denoiser)
+        if _is_part(self.seen.config.get(name)):  # of which there may be no file
+            known = {"unet": self.seen.denoiser, "transformer": self.seen.denoiser}
+            return _Part({**known, "vae": self.seen.vae, "vqvae": self.seen.vae}.get(name, {}))
         if name not in self.assigned:
             raise AttributeError(name)
         value = _evaluated(self.assigned[name], self)
         if value is OPAQUE:
             raise _Unknown
         return value
+
+
+def _is_part(entry: Any) -> bool:
+    """Whether an entry of a pipeline's index is a part: a pair of a library and a class."""
+    pair = isinstance(entry, (list, tuple)) and len(entry) == 2
+    return pair and all(name is None or isinstance(name, str) for name in entry)
 
 
 def _evaluated(expression: str, pipe: _Unbuilt) -> Any:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.words import with_article
-from gandiff.models.diffusion.additions import additions, check_installed, weights_file
+from gandiff.models.diffusion.additions import additions, all_of, check_installed, weights_file
 from gandiff.models.diffusion.classes import pipeline_class
 from gandiff.models.diffusion.index import check_directory, read_index
 from gandiff.models.diffusion.parts import INDEX
@@ -31,23 +32,34 @@ def find_source(settings: DiffusersSettings) -> Source:
     check_installed(settings)
     if settings.stages is not None:
         each = settings_of_stages(settings)
-        first = find_source(each[0])
-        later = [_later_stage(one, first, number) for number, one in enumerate(each[1:], 2)]
+        first, *later = all_of(
+            functools.partial(find_source, each[0]),
+            *(functools.partial(_stage, one) for one in each[1:]),
+        )
+        numbered = enumerate(zip(each[1:], later, strict=True), 2)
+        later = [_later_stage(one, source, first, number) for number, (one, source) in numbered]
         return Source(name=first.name, stages=(first, *later))
-    assert settings.pipeline is not None  # the settings have one where there are no stages
-    if is_single_file(settings.pipeline):
-        source = _single_file(settings)
-    else:
-        source = _pipeline(settings, settings.pipeline)
-    more = {**source.more, **additions(settings)}
+    source, more, prior = all_of(
+        functools.partial(_own_source, settings),
+        functools.partial(additions, settings),
+        functools.partial(_given_prior, settings),
+    )
+    more = {**source.more, **more}
     if source.is_decoder:
-        more["prior"] = _prior(settings, source)
+        more["prior"] = _prior(settings, source, prior)
     elif settings.prior is not None:
         raise GeneratorError(
             f"{settings.pipeline} holds {with_article(source.class_name)}, which needs no prior; "
             "leave prior out"
         )
     return dataclasses.replace(source, more=more)
+
+
+def _own_source(settings: DiffusersSettings) -> Source:
+    assert settings.pipeline is not None  # the settings have one where there are no stages
+    if is_single_file(settings.pipeline):
+        return _single_file(settings)
+    return _pipeline(settings, settings.pipeline)
 
 
 def _pipeline(
@@ -74,12 +86,16 @@ def _pipeline(
     return Source(name=name, commit=commit, index=index)
 
 
-def _later_stage(settings: DiffusersSettings, first: Source, number: int) -> Source:
+def _stage(settings: DiffusersSettings) -> Source:
+    assert settings.pipeline is not None
+    return _pipeline(settings, settings.pipeline, any_task=True, without=_TEXT_PARTS)
+
+
+def _later_stage(settings: DiffusersSettings, source: Source, first: Source, number: int) -> Source:
     """A stage that takes the image of the one before. Those of IF take the features of the text
     from the first one, too, and need no text encoder.
     """
     assert settings.pipeline is not None
-    source = _pipeline(settings, settings.pipeline, any_task=True, without=_TEXT_PARTS)
     is_if, name = (
         source.class_name.startswith("IF"),
         f"stage {number}, {with_article(source.class_name)}",
@@ -101,11 +117,27 @@ def _later_stage(settings: DiffusersSettings, first: Source, number: int) -> Sou
     return dataclasses.replace(source, as_saved=True, without=without, more=more)
 
 
-def _prior(settings: DiffusersSettings, decoder: Source) -> Source:
+def _given_prior(settings: DiffusersSettings) -> Source | None:
+    return None if settings.prior is None else _pipeline(settings, settings.prior, any_task=True)
+
+
+def _prior(settings: DiffusersSettings, decoder: Source, given: Source | None) -> Source:
     """The prior that makes of a text what ``decoder`` makes images of: the one that is given, else
     the one that the decoder's model card names.
     """
-    name = prior_of(settings.pipeline, settings.prior)
+    prior = given or _prior_of_card(settings, decoder)
+    family = decoder.called.removesuffix("CombinedPipeline")
+    if prior.class_name != f"{family}PriorPipeline":
+        raise GeneratorError(
+            f"prior must be a {family}PriorPipeline, as {decoder.name} is "
+            f"{with_article(decoder.class_name)}, "
+            f"got {with_article(prior.class_name)} ({prior.name})"
+        )
+    return prior
+
+
+def _prior_of_card(settings: DiffusersSettings, decoder: Source) -> Source:
+    name = prior_of(settings.pipeline, None)
     if name is None and decoder.commit is not None:
         name = _prior_on_hub(decoder, settings)
     if name is None:
@@ -115,22 +147,12 @@ def _prior(settings: DiffusersSettings, decoder: Source) -> Source:
             "its prior makes of the text; give the directory or hub id of the prior as prior"
         )
     try:
-        prior = _pipeline(settings, name, any_task=True)
+        return _pipeline(settings, name, any_task=True)
     except GeneratorError as error:
-        if settings.prior is not None:
-            raise
         raise GeneratorError(
             f"{decoder.name} is a decoder whose model card names the prior {name!r}: {error} "
             "(a directory that holds it can be given as prior)"
         ) from error
-    family = decoder.called.removesuffix("CombinedPipeline")
-    if prior.class_name != f"{family}PriorPipeline":
-        raise GeneratorError(
-            f"prior must be a {family}PriorPipeline, as {decoder.name} is "
-            f"{with_article(decoder.class_name)}, "
-            f"got {with_article(prior.class_name)} ({name})"
-        )
-    return prior
 
 
 def _prior_on_hub(decoder: Source, settings: DiffusersSettings) -> str | None:

@@ -14,7 +14,9 @@ from gandiff.models.independence import Independence, check_independence
 
 T = TypeVar("T")
 Make = Callable[[DiffusersSettings], Generator]
-_FEW = 2  # steps; one is too few for some solvers
+# Steps: one is too few for some solvers, and of two those of second order make three calls, which
+# pipelines with room for one more call than steps (semantic guidance) can still keep.
+_FEW = 3
 # What can be left out to see what is wrong; without them a pipeline takes its own.
 _SUSPECTS: dict[str, tuple[str, ...]] = {
     "height and width": ("height", "width"),

@@ -10,7 +10,6 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-import families
 import pages
 import pytest
 
@@ -33,14 +32,6 @@ def test_tables_are_what_the_code_gives(
     code = generate.main(["--check"])
     said = capsys.readouterr()
     assert code == 0, f"run: python docs/generate.py\n{said.out}{said.err}"
-
-
-def test_the_classes_that_are_said_to_be_tried_are(generate: ModuleType) -> None:
-    """Of each there is a toy, which tests/models/test_families.py holds to plain diffusers."""
-    tried = importlib.import_module("pipelines").TRIED
-    assert len(set(tried)) == len(tried)
-    toys = {family.called.removesuffix("Pipeline") for family in families.FAMILIES.values()}
-    assert set(tried) == toys
 
 
 def test_every_public_name_is_documented() -> None:

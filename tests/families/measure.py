@@ -83,17 +83,22 @@ def native_call(family: Settings) -> Settings:
     """How a toy is run without settings, and what its first image cost: plain data."""
     generator = loaded(family)
     assert isinstance(generator, DiffusersGenerator)
+    side = generator.info.resolution  # as planned, before an image shows it
     generator.try_out(toys.requests(2), batch_size=2)
     info = generator.info
     made = generator.generate(toys.requests(1))[0]
     assert made.status == "ok", made.reason
     stages = info.settings.get("stages") or [info.settings]
+    assert made.image is not None
+    height, width = made.image.shape[:2]
+    assert side in (None, height if height == width else None), (side, width, height)
     facts: Settings = {
         "class": " + ".join(stage["pipeline_class"] for stage in stages),
         "family": info.family,
         "steps": [stage["num_inference_steps"] for stage in stages],
         "guidance": [stage["guidance_scale"] for stage in stages],
         "meaning": stages[0]["resolved"]["guidance"],
+        "size": None if "height" in family else [width, height],
         "nfe": made.nfe,
         "nfe_by_network": dict(made.nfe_by_network),
         "one_by_one": next((r for r in info.remarks if "call of its own" in r), None),

@@ -1,7 +1,7 @@
-"""Every solver on every family of pipelines: it draws, or it is refused in one line.
+"""Deterministic solvers lead to the same image on the toys of a dozen families.
 
-The whole matrix is ``slow``. ``python -m pytest -m slow -s tests/models/test_family_solvers.py -k
-matrix`` prints the table of docs/solvers.md.
+Which solvers draw at all with which toy is measured (families/measure.py) and held to in
+tests/docs/test_measured.py.
 """
 
 from __future__ import annotations
@@ -9,13 +9,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import families
 import numpy as np
 import pytest
 import toys
-from families.measure import loaded, ran, settings_of, solvers
+from families.measure import loaded, ran, settings_of
 
-from gandiff.models.diffusion.schedulers import SOLVERS
 from gandiff.models.generator import Generator
 
 Settings = dict[str, Any]
@@ -24,26 +22,12 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore:__array_wrap__ must accept:DeprecationWarning"),
 ]
-STANDING_FOR_ALL = ("flux",)
 
 
 def image(generator: Generator) -> np.ndarray:
     made = generator.generate(toys.requests(1))[0]
     assert made.image is not None, made.reason
     return made.image.astype(float)
-
-
-@pytest.mark.timeout(1200)
-@pytest.mark.parametrize(
-    "name",
-    [
-        pytest.param(name, marks=() if name in STANDING_FOR_ALL else pytest.mark.slow)
-        for name in families.FAMILIES
-    ],
-)
-def test_matrix_of_families_and_solvers(toy_family: Toys, name: str) -> None:
-    drew = solvers(toy_family(name), name)
-    print(f"\n| {name} | " + " | ".join("yes" if one in drew else "" for one in SOLVERS) + " |")
 
 
 CONVERGING = ("ddim", "euler", "heun", "dpmsolver++", "unipc")

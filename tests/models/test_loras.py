@@ -104,6 +104,59 @@ def test_a_lora_is_a_file_or_the_one_in_a_folder(toy_pipeline: Path, loras: list
         Path(other).unlink()
 
 
+RANK, ALPHA = 4, 1.0
+
+
+@pytest.fixture(scope="module")
+def text_loras(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Weights]]:
+    """A LoRA of the toy's text encoder alone, in the names of diffusers and in those of other
+    trainers with an alpha; each with what it adds to the weights of which module.
+    """
+    encoder = toys.build_pipeline().text_encoder
+    draw = torch.Generator().manual_seed(3)
+    ours, theirs = Weights(), Weights()
+    added = {"diffusers": Weights(), "kohya": Weights()}
+    for name, module in encoder.named_modules():
+        inner = name.removeprefix("text_model.")
+        if not inner.endswith(("q_proj", "k_proj", "v_proj", "out_proj", "fc1", "fc2")):
+            continue
+        down = 0.3 * torch.randn(RANK, module.in_features, generator=draw)
+        up = 0.3 * torch.randn(module.out_features, RANK, generator=draw)
+        ours[f"text_encoder.text_model.{inner}.lora_A.weight"] = down
+        ours[f"text_encoder.text_model.{inner}.lora_B.weight"] = up
+        flat = f"lora_te_text_model_{inner.replace('.', '_')}"
+        theirs |= {f"{flat}.lora_down.weight": down, f"{flat}.lora_up.weight": up}
+        theirs[f"{flat}.alpha"] = torch.tensor(ALPHA)
+        added["diffusers"][name] = up @ down
+        added["kohya"][name] = ALPHA / RANK * (up @ down)
+    folder = tmp_path_factory.mktemp("text")
+    files = {name: folder / f"{name}.safetensors" for name in added}
+    save_file(ours, files["diffusers"])
+    save_file(theirs, files["kohya"])
+    return {name: (file, added[name]) for name, file in files.items()}
+
+
+@pytest.mark.parametrize("names", ["diffusers", "kohya"])
+@pytest.mark.parametrize("weight", [1.0, -0.5])
+def test_loras_of_the_text_encoder_are_added_to_its_weights(
+    toy_pipeline: Path, text_loras: dict[str, tuple[Path, Weights]], names: str, weight: float
+) -> None:
+    from diffusers import StableDiffusionPipeline
+
+    file, added = text_loras[names]
+    pipe = StableDiffusionPipeline.from_pretrained(toy_pipeline)
+    modules = dict(pipe.text_encoder.named_modules())
+    with torch.no_grad():
+        for name, matrix in added.items():
+            modules[name].weight += weight * matrix
+    asked = [{"path": str(file), "weight": weight}]
+    drawn = image(make(toy_pipeline, loras=asked))
+    assert np.abs(drawn.astype(int) - plain(pipe)).max() <= 1  # sums are rounded elsewhere
+    assert np.abs(drawn.astype(int) - image(make(toy_pipeline))).mean() > 5
+    fused = image(make(toy_pipeline, loras=asked, fuse_loras=True))
+    assert np.abs(fused.astype(int) - drawn).max() <= 1
+
+
 def renamed(old: str, new: str) -> Change:
     return lambda weights: {key.replace(old, new): tensor for key, tensor in weights.items()}
 
@@ -146,6 +199,24 @@ def test_loras_that_are_not_there(toy_pipeline: Path, tmp_path: Path) -> None:
         make(toy_pipeline, fuse_loras=True)
     with pytest.raises(SettingError, match=r"loras\.0\.path: missing required field"):
         make(toy_pipeline, loras=[{"weight": 1.0}])
+
+
+def test_loras_that_the_hub_does_not_give_are_all_named(
+    toy_pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(GeneratorError) as caught:
+        make(toy_pipeline, loras=["org/first", "org/second"], unet="org/third")
+    said = str(caught.value)
+    for kind, name in (("LoRA", "org/first"), ("LoRA", "org/second"), ("network", "org/third")):
+        assert f"the hub {kind} '{name}'" in said
+        assert f"give the path of a directory that holds the {kind}" in said
+    with pytest.raises(GeneratorError, match=r"'org/one'.*'org/two'"):
+        open_generator("toy", validate(DiffusersSettings, {"stages": ["org/one", "org/two"]}))
+    with pytest.raises(GeneratorError, match=r"'org/decoder'.*'org/prior'"):
+        make("org/decoder", prior="org/prior")
 
 
 def test_without_peft_it_says_what_to_install(
