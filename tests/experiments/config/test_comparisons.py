@@ -80,7 +80,9 @@ def test_the_schema_refuses_what_the_program_refuses(change: dict[str, Any]) -> 
 def test_the_default_comparison() -> None:
     comparison = load("scenes.yaml")
     assert comparison.name == "scenes"
-    assert list(comparison.generators) == ["gan", "gan-psi07", "ddim-20", "dpmpp-10", "dpmpp-4"]
+    assert list(comparison.generators) == [
+        *("gan", "gan-psi07", "ddim-20", "dpmpp-10", "dpmpp-4", "ceiling")
+    ]
     steps = [g.settings.get("num_inference_steps") for g in comparison.generators.values()]
     assert steps == [None, None, 20, 10, 4]
     assert comparison.generators["gan-psi07"].settings["truncation_psi"] == 0.7
