@@ -84,7 +84,7 @@ def test_the_default_comparison() -> None:
         *("gan", "gan-psi07", "ddim-20", "dpmpp-10", "dpmpp-4", "ceiling")
     ]
     steps = [g.settings.get("num_inference_steps") for g in comparison.generators.values()]
-    assert steps == [None, None, 20, 10, 4]
+    assert steps == [None, None, 20, 10, 4, None]
     assert comparison.generators["gan-psi07"].settings["truncation_psi"] == 0.7
     assert comparison.headline == ("gan", "ddim-20")
     assert comparison.samples_per_prompt == 4

@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gandiff.common.errors import GeneratorError
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.benchmarks import shipped_scores as shipped
 from gandiff.experiments.config.load import comparison_from_dict
-from gandiff.common.errors import GeneratorError
 from gandiff.experiments.scenes.oracle import reconstruct, sample
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED
