@@ -39,6 +39,7 @@ def find_source(settings: DiffusersSettings) -> Source:
         numbered = enumerate(zip(each[1:], later, strict=True), 2)
         later = [_later_stage(one, source, first, number) for number, (one, source) in numbered]
         return Source(name=first.name, stages=(first, *later))
+    source: Source
     source, more, prior = all_of(
         functools.partial(_own_source, settings),
         functools.partial(additions, settings),
