@@ -146,8 +146,10 @@ def tokenizers(pipe: Any) -> dict[str, Any]:
     """Return the tokenizers of a pipeline under the names of their text encoders, each once."""
     named: dict[str, Any] = {}
     for name, component in components(pipe):
-        tokenizer = getattr(component, "tokenizer", component)  # a processor holds one
-        if hasattr(tokenizer, "convert_tokens_to_ids"):
+        # A processor holds one; some tokenizers hold another object by that name, which is none.
+        held = (component, getattr(component, "tokenizer", None))
+        tokenizer = next((one for one in held if hasattr(one, "convert_tokens_to_ids")), None)
+        if tokenizer is not None:
             _add(named, name.replace("tokenizer", "text_encoder"), tokenizer)
     return named
 

@@ -149,7 +149,8 @@ def _about(
     if pieces and not whole:
         return "", "".join(piece.tokens for piece in pieces), []
     longest = max((row.text for row in whole or others), key=len, default="")
-    return longest, "", [row.tokens for row in whole + pieces + others]
+    # Beside a whole prompt others are of something else, such as the template of no prompt.
+    return longest, "", [row.tokens for row in (whole or others) + pieces]
 
 
 def _span(text: str, prompt: str) -> tuple[int, int] | None:
@@ -167,12 +168,12 @@ def _tokens(tokenizer: Any, texts: list[str], prompts: Sequence[str]) -> list[To
     whole = {"add_special_tokens": False, "truncation": False, "verbose": False}
     try:
         encoded = tokenizer(texts, return_offsets_mapping=True, **whole)
-    except (NotImplementedError, ValueError):  # tokenizers in Python do not know the places
+        ids_and_places = encoded["input_ids"], encoded["offset_mapping"]
+    except (NotImplementedError, ValueError, KeyError):  # in Python they do not know the places
         parts = [text[start:end] for text, (start, end) in zip(texts, spans, strict=True)]
         return _packed(tokenizer(parts, **whole)["input_ids"])
     kept = []
-    each = zip(encoded["input_ids"], encoded["offset_mapping"], spans, strict=True)
-    for ids, places, (start, end) in each:
+    for ids, places, (start, end) in zip(*ids_and_places, spans, strict=True):
         inside = [max(first, start) < min(last, end) for first, last in places]
         kept.append(list(itertools.compress(ids, inside)))
     return _packed(kept)
@@ -184,13 +185,18 @@ def _read_by(
     """How many tokens of a prompt each encoder read, and of how many.
 
     The encoders are those that were given no less of it than the tokenizer's shortest row for it
-    has; where none is seen, the one that is named like the tokenizer read that row.
+    has; else those that were given the beginning of such a row, which the pipeline has cut itself;
+    where none is seen, the one that is named like the tokenizer read that row.
     """
     if not prompt:
         return {}
+    made = list(made)
     shortest = min((n for row in made if (n := _match(prompt, [row]))), default=0)
     reached = {encoder: _match(prompt, rows) for encoder, rows in given.items()}
     read = {e: (n, len(prompt)) for e, n in reached.items() if n and n >= shortest}
+    if not read:
+        begun = [e for e, rows in given.items() if any(m.startswith(tuple(rows)) for m in made)]
+        read = {e: (reached[e], len(prompt)) for e in begun if reached[e]}
     return read or ({name: (shortest, len(prompt))} if shortest else {})
 
 

@@ -204,6 +204,10 @@ def test_seeds_prompts_and_nothing_else_decide(toy: Callable[[str], Toy], name: 
         assert np.abs(levels(ours.generate([other]))[0] - alone).mean() > 0.5
 
 
+REFUSES_LONG = ("ideogram4",)  # its own pipeline does
+DULL = ("glm-image",)  # its toy's language model writes the same whatever the last words are
+
+
 @each(*STANDING_FOR_ALL)
 @pytest.mark.parametrize("words", [40, pytest.param(1200, marks=pytest.mark.slow)])
 def test_what_is_said_to_be_unread_is_not_read(
@@ -213,16 +217,18 @@ def test_what_is_said_to_be_unread_is_not_read(
     ours = toy(name).ours
     start = "a red star left of a blue ring "
     text = (start * words)[: 8 * words].rsplit(" ", 2)[0]
-    made = [
-        ours.generate([GenerationRequest(prompt=f"{text} {end}", seed=1)])[0]
-        for end in ("green heart", "black square")
-    ]
+    prompts = [f"{text} {end}" for end in ("green heart", "black square")]
+    if words > 40 and name in REFUSES_LONG:
+        with pytest.raises(ValueError, match="exceeds max_sequence_length"):
+            ours.generate([GenerationRequest(prompt=prompts[0], seed=1)])
+        return
+    made = [ours.generate([GenerationRequest(prompt=prompt, seed=1)])[0] for prompt in prompts]
     images = levels(made)
     unread = [dict(g.truncated_tokens) for g in made]
-    if (images[0] == images[1]).all():
+    if (images[0] == images[1]).all() and name not in DULL:
         assert all(min(counts.values(), default=0) >= 2 for counts in unread)
     else:
-        assert len(unread[0]) < encoders(toy(name)) or min(unread[0].values()) < 20
+        assert len(unread[0]) < max(encoders(toy(name)), 1) or min(unread[0].values()) < 20
 
 
 def encoders(family: Toy) -> int:
