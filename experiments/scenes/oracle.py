@@ -9,6 +9,7 @@ what the autoencoder of a latent diffusion model leaves of that: no denoiser in 
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -66,15 +67,13 @@ def reconstruct(
 
 
 for _function in (sample, reconstruct):
-    _function.family = "other"  # type: ignore[attr-defined]
-    _function.resolution = 32  # type: ignore[attr-defined]
-    _function.cost = "compute"  # type: ignore[attr-defined]
+    vars(_function).update(family="other", resolution=32, cost="compute")
 
 
 @functools.cache
 def _autoencoder(pipeline: str) -> Any:
-    import diffusers
-
+    # Its classes carry no types.
+    autoencoder: Any = importlib.import_module("diffusers").AutoencoderKL
     folder = require_weights(pipeline)
     index = (
         read_json(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
@@ -83,7 +82,7 @@ def _autoencoder(pipeline: str) -> Any:
         raise GeneratorError(
             f"pipeline must be a folder with an AutoencoderKL as its vae, got {folder}"
         )
-    vae = diffusers.AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
+    vae = autoencoder.from_pretrained(folder / "vae", local_files_only=True)
     return vae.eval().requires_grad_(False)
 
 
