@@ -23,6 +23,6 @@ def test_the_readme(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert "fd(encoder=inception)" in said
     results = pd.read_parquet("runs/from-python/results.parquet")
     assert "scene_accuracy/all" in set(results["metric"])
-    assert len(list(here.glob("runs/scenes/images/*/*.png"))) == 5 * 2 * 4
+    assert len(list(here.glob("runs/scenes/images/*/*.png"))) == 6 * 2 * 4
     for name in ("mine", "mine-guidance-5", "from-python"):
         assert (here / "runs" / name / "report" / "report.html").is_file()
