@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -49,41 +49,43 @@ def sample(
 
 
 def reconstruct(
-    prompts: Sequence[str],
-    seeds: Sequence[int],
     pipeline: str = "diffusion-scenes",
     split: str = "test",
     known: int = 2000,
     resolution: int = 32,
-) -> list[UInt8[np.ndarray, "h w 3"]]:
-    """The same scenes, encoded and decoded by the autoencoder of a pipeline's folder.
+) -> Callable[[Sequence[str], Sequence[int]], list[UInt8[np.ndarray, "h w 3"]]]:
+    """Make a function that draws the same scenes, encoded and decoded by a pipeline's autoencoder.
 
     ``pipeline`` is one that ships, or a folder. Raises ``GeneratorError`` if it is not there or has
-    no ``AutoencoderKL``, and ``LookupError`` as ``sample`` does.
+    no ``AutoencoderKL``; the function raises ``LookupError`` as ``sample`` does.
     """
-    scenes = sample(prompts, seeds, split, known, resolution)
-    vae = _autoencoder(pipeline)
-    return [_through(vae, scene) for scene in scenes]  # one by one: batches change last bits
-
-
-for _function in (sample, reconstruct):
-    vars(_function).update(family="other", resolution=32, cost="compute")
-
-
-@functools.cache
-def _autoencoder(pipeline: str) -> Any:
-    # Its classes carry no types.
-    autoencoder: Any = importlib.import_module("diffusers").AutoencoderKL
     folder = require_weights(pipeline)
-    index = (
-        read_json(folder / "model_index.json") if (folder / "model_index.json").is_file() else {}
-    )
-    if index.get("vae") != ["diffusers", "AutoencoderKL"]:
+    index = folder / "model_index.json"
+    held = read_json(index).get("vae") if index.is_file() else None
+    if held != ["diffusers", "AutoencoderKL"]:
         raise GeneratorError(
             f"pipeline must be a folder with an AutoencoderKL as its vae, got {folder}"
         )
-    vae = autoencoder.from_pretrained(folder / "vae", local_files_only=True)
-    return vae.eval().requires_grad_(False)
+
+    @functools.cache
+    def autoencoder() -> Any:
+        library: Any = importlib.import_module("diffusers")  # its classes carry no types
+        vae = library.AutoencoderKL.from_pretrained(folder / "vae", local_files_only=True)
+        return vae.eval().requires_grad_(False)
+
+    def reconstructed(
+        prompts: Sequence[str], seeds: Sequence[int]
+    ) -> list[UInt8[np.ndarray, "h w 3"]]:
+        scenes = sample(prompts, seeds, split, known, resolution)
+        # One by one: in a batch the last bits differ.
+        return [_through(autoencoder(), scene) for scene in scenes]
+
+    vars(reconstructed).update(_FACTS)
+    return reconstructed
+
+
+_FACTS: Mapping[str, Any] = {"family": "other", "resolution": 32, "cost": "compute"}
+vars(sample).update(_FACTS)
 
 
 def _through(vae: Any, scene: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:

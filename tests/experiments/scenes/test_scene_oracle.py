@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gandiff.common.errors import GeneratorError
+from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.benchmarks import shipped_scores as shipped
 from gandiff.experiments.config.load import comparison_from_dict
+from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.scenes.oracle import reconstruct, sample
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED
@@ -35,22 +36,23 @@ def test_other_prompts_are_refused() -> None:
 def test_reconstructions_are_near_their_scenes_and_depend_on_nothing_else() -> None:
     texts = [one["text"] for one in scene_suite("test", 12)]
     seeds = list(range(12))
-    scenes, again = sample(texts, seeds, known=12), reconstruct(texts, seeds, known=12)
-    assert (reconstruct(texts[5:6], seeds[5:6], known=12)[0] == again[5]).all()
+    reconstructed = reconstruct(known=12)
+    scenes, again = sample(texts, seeds, known=12), reconstructed(texts, seeds)
+    assert (reconstructed(texts[5:6], seeds[5:6])[0] == again[5]).all()
     error = np.square((np.stack(again).astype(float) - np.stack(scenes)) / 255).mean((1, 2, 3))
     other = np.square((np.stack(scenes[::-1]).astype(float) - np.stack(scenes)) / 255).mean()
     assert error.min() > 0  # the latents are smaller than the picture
     assert error.mean() < 0.05 * other
 
 
-def test_what_has_no_autoencoder_is_refused(tmp_path: Path) -> None:
-    text = scene_suite("test", 1)[0]["text"]
+def test_what_has_no_autoencoder_is_refused_before_anything_is_drawn(tmp_path: Path) -> None:
     (tmp_path / "model_index.json").write_text('{"vae": ["gandiff", "Pixels"]}')
     for folder in (tmp_path, PRETRAINED / "gan-scenes"):
         with pytest.raises(GeneratorError, match="with an AutoencoderKL as its vae, got"):
-            reconstruct([text], [0], pipeline=str(folder), known=1)
-    with pytest.raises(GeneratorError, match="diffusion-scenes"):
-        reconstruct([text], [0], pipeline="diffusion-scene", known=1)
+            reconstruct(str(folder))
+    settings = {"pipeline": "diffusion-scene"}
+    with pytest.raises(RequestError, match=r"'ceiling' cannot be built.*diffusion-scenes"):
+        make_generator("ceiling", "gandiff.experiments.scenes.oracle:reconstruct", settings)
 
 
 @pytest.fixture(scope="module")
