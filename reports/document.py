@@ -25,12 +25,12 @@ from gandiff.reports.facts import (
     suite_rows,
     training_rows,
 )
-from gandiff.reports.figures import Drawing, draw_figures
+from gandiff.reports.figures import draw_figures
 from gandiff.reports.gallery import build_gallery
 from gandiff.reports.health import training_health
 from gandiff.reports.markdown import markdown_text
 from gandiff.reports.palette import FAMILY_COLOURS, looks
-from gandiff.reports.plotting import inline_svg
+from gandiff.reports.plotting import Drawing, inline_svg
 from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,45 +11,30 @@ from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
-from gandiff.reports.curves import Curve, draw_curves, training_curves
-from gandiff.reports.health import draw_health, training_health
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import Look, looks
 from gandiff.reports.plotting import (
     FAINT,
-    HEIGHT,
     STYLE,
-    WIDTH,
+    Drawing,
     Point,
+    canvas,
     draw_points,
     family_legend,
+    finish,
     format_ticks,
     keep_to_shares,
-    png_bytes,
-    settle,
-    svg_text,
 )
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Index
 from gandiff.reports.sweeps import joined, sweep_lines
+from gandiff.reports.training_figures import training_drawings
 from gandiff.reports.values import arrow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 LATENCY = "latency_seconds"
-
-
-@dataclasses.dataclass(frozen=True)
-class Drawing:
-    """One finished figure: file name without ending, heading, caption, and the drawing itself."""
-
-    name: str
-    title: str
-    caption: str
-    png: bytes
-    svg: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,7 +73,7 @@ def draw_figures(run: RunData) -> list[Drawing]:
 
     mpl.use("Agg")
     with mpl.rc_context(STYLE):  # type: ignore[arg-type]
-        return [*_planes(run), *_categories(run), *_curves(run), *_health(run)]
+        return [*_planes(run), *_categories(run), *training_drawings(run)]
 
 
 def axis_title(result: MetricResult) -> str:
@@ -97,21 +81,6 @@ def axis_title(result: MetricResult) -> str:
     parameters = split_metric(result.metric)[1].strip("()").replace(",", ", ")
     shown = f" ({parameters})" if parameters and len(parameters) < 40 else ""
     return f"{result.described.label}{shown} {arrow(result)}".rstrip()
-
-
-def _finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
-    from matplotlib import pyplot as plt
-
-    settle(figure)
-    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure))
-    plt.close(figure)
-    return drawing
-
-
-def _canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
-    from matplotlib import pyplot as plt
-
-    return plt.subplots(figsize=(WIDTH, height), layout="constrained")
 
 
 def _planes(run: RunData) -> Iterator[Drawing]:
@@ -132,7 +101,7 @@ def _planes(run: RunData) -> Iterator[Drawing]:
 
 
 def _against_time(plane: Plane, axis: str) -> Drawing:
-    figure, axes = _canvas()
+    figure, axes = canvas()
     points, result = plane.points(), plane.result(plane.y)
     latency = plane.result(LATENCY)
     axes.set_xscale("log")
@@ -152,7 +121,7 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     family_legend(figure, points, "Pareto front" if corners else None)
     label_points(axes, points, corners)
     best = ", ".join(p.name for p in front)
-    return _finish(
+    return finish(
         figure,
         f"{axis}_against_time",
         f"{axis.capitalize()} against time per image",
@@ -195,7 +164,7 @@ def _good(point: Point, like: MetricResult) -> float:
 
 
 def _diversity_alignment(plane: Plane) -> Drawing:
-    figure, axes = _canvas()
+    figure, axes = canvas()
     points = plane.points()
     x, y = plane.result(plane.x), plane.result(plane.y)
     joins = _draw_sweeps(axes, plane, points)
@@ -212,7 +181,7 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     family_legend(figure, points, None)
     label_points(axes, points)
     target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
-    return _finish(
+    return finish(
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
@@ -231,69 +200,17 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     scored = {score.generator for score in scores}
     styles = {n: look for n, look in looks(run.generators).items() if n in scored}
     categories = list(dict.fromkeys(c.category for c in scores))
-    figure, axes = _canvas(1.3 + len(categories) * (0.2 + 0.13 * len(styles)))
+    figure, axes = canvas(1.3 + len(categories) * (0.2 + 0.13 * len(styles)))
     draw_categories(figure, axes, scores, styles)
     unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
     keep_to_shares(axes.xaxis, like.described.scale, like.unit)
     format_ticks(axes.xaxis, like.described.scale, like.unit)
     axes.set_xlabel(axis_title(like))
-    yield _finish(
+    yield finish(
         figure,
         "scores_by_category",
         "Scores by prompt category",
         f"{like.described.label.capitalize()} on the prompts of each category. "
         "95 % intervals: bootstrap over prompts, the samples of a prompt kept together.",
     )
-
-
-def _curves(run: RunData) -> Iterator[Drawing]:
-    styles = looks(run.generators)
-    for curve in training_curves(run.generators):
-        if curve.lines:
-            yield _training(curve, styles[curve.generators[0]])
-
-
-def _training(curve: Curve, look: Look) -> Drawing:
-    figure, axes = _stack([2.0] * len(curve.panels))
-    draw_curves(axes, curve, look)
-    return _finish(
-        figure,
-        f"training_{_slug(curve.generators[0])}",
-        f"Training of {curve.title}",
-        "What training reported, over its own time.",
-    )
-
-
-def _stack(heights: Sequence[float]) -> tuple[Figure, list[Axes]]:
-    """Panels above each other with one x axis; ``heights`` in inches."""
-    from matplotlib import pyplot as plt
-
-    figure, axes = plt.subplots(
-        len(heights),
-        1,
-        figsize=(WIDTH, 0.9 + sum(heights)),
-        layout="constrained",
-        sharex=True,
-        squeeze=False,
-        height_ratios=list(heights),
-    )
-    return figure, list(axes[:, 0])
-
-
-def _slug(name: str) -> str:
-    return re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
-
-
-def _health(run: RunData) -> Iterator[Drawing]:
-    styles = looks(run.generators)
-    for health in (one for one in training_health(run) if one.panels):
-        figure, axes = _stack([2.4 if len(names) > 1 else 1.4 for names in health.panels])
-        draw_health(axes, health, styles[health.generator])
-        yield _finish(
-            figure,
-            f"training_health_{_slug(health.generator)}",
-            f"Health of {health.title} in training",
-            "What was measured on validation captions while it trained; a vertical dotted line is "
-            "an alarm.",
-        )

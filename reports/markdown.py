@@ -12,8 +12,8 @@ from gandiff.reports.facts import (
     suite_rows,
     training_rows,
 )
-from gandiff.reports.figures import Drawing
 from gandiff.reports.health import Health, training_health
+from gandiff.reports.plotting import Drawing
 from gandiff.reports.ranking import Ranking, ranking
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence

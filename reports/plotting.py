@@ -50,6 +50,17 @@ STYLE = {
 
 
 @dataclasses.dataclass(frozen=True)
+class Drawing:
+    """One finished figure: file name without ending, heading, caption, and the drawing itself."""
+
+    name: str
+    title: str
+    caption: str
+    png: bytes
+    svg: str
+
+
+@dataclasses.dataclass(frozen=True)
 class Point:
     """A generator in a plane of two metrics; half-open intervals are not drawn."""
 
@@ -85,6 +96,39 @@ def _arms(middle: float, interval: tuple[float, float] | None) -> list[list[floa
     if interval is None:
         return None
     return [[max(0.0, middle - interval[0])], [max(0.0, interval[1] - middle)]]
+
+
+def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
+    """Lay out a figure, save it in both formats, and close it."""
+    from matplotlib import pyplot as plt
+
+    settle(figure)
+    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure))
+    plt.close(figure)
+    return drawing
+
+
+def canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
+    """A figure of one panel; ``height`` in inches."""
+    from matplotlib import pyplot as plt
+
+    return plt.subplots(figsize=(WIDTH, height), layout="constrained")
+
+
+def stacked(heights: Sequence[float], *, share_x: bool = True) -> tuple[Figure, list[Axes]]:
+    """Panels above each other, with one x axis unless told otherwise; ``heights`` in inches."""
+    from matplotlib import pyplot as plt
+
+    figure, axes = plt.subplots(
+        len(heights),
+        1,
+        figsize=(WIDTH, 0.9 + sum(heights)),
+        layout="constrained",
+        sharex=share_x,
+        squeeze=False,
+        height_ratios=list(heights),
+    )
+    return figure, list(axes[:, 0])
 
 
 def settle(figure: Figure) -> None:

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +15,13 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw
 
 from gandiff.experiments.scoring.report import complete_tables
 from gandiff.reports.document import ReportPaths, write_report
+from gandiff.reports.palette import FAMILY_COLOURS, Look
+from gandiff.reports.plotting import STYLE
 
 if str(Path(__file__).parent) not in sys.path:
     sys.path.append(str(Path(__file__).parent))
@@ -334,3 +337,18 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def report(run_folder: Path) -> ReportPaths:
     """Return the report on that run."""
     return write_report(run_folder)
+
+
+@pytest.fixture
+def panels() -> Iterator[Callable[..., list[Any]]]:
+    """Draw into panels above each other and return them, as they are drawn in the report."""
+
+    def draw(how: Callable[..., None], what: Any) -> list[Any]:
+        with plt.rc_context(STYLE):
+            figure, axes = plt.subplots(len(what.panels), 1, squeeze=False)
+            how(list(axes[:, 0]), what, Look(FAMILY_COLOURS["gan"], "o", "gan"))
+            figure.draw_without_rendering()
+        return list(axes[:, 0])
+
+    yield draw
+    plt.close("all")

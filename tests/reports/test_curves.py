@@ -6,18 +6,14 @@ import dataclasses
 import json
 
 import pytest
-from matplotlib import pyplot as plt
 
 from gandiff.models.weights import PRETRAINED
 from gandiff.reports.curves import draw_curves, training_curves
 from gandiff.reports.facts import training_rows
 from gandiff.reports.health import draw_health, training_health
-from gandiff.reports.palette import FAMILY_COLOURS, Look
-from gandiff.reports.plotting import STYLE
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts
 
-LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
 FIRST = {
     "match_loss_real": 3.5,
     "caption_accuracy": 0.53,
@@ -47,21 +43,6 @@ def curve_of(**values):
     ]
     (curve,) = training_curves(facts({"curve": rows}))
     return curve
-
-
-@pytest.fixture
-def panels():
-    """Draw into panels above each other and return them, as they are drawn in the report."""
-
-    def draw(how, what):
-        with plt.rc_context(STYLE):
-            figure, axes = plt.subplots(len(what.panels), 1, squeeze=False)
-            how(list(axes[:, 0]), what, LOOK)
-            figure.draw_without_rendering()
-        return list(axes[:, 0])
-
-    yield draw
-    plt.close("all")
 
 
 def named(axes):

@@ -92,6 +92,8 @@ def test_a_diffusion_model_shows_its_errors_operating_points_and_ceiling(run):
         {"mse_low": "little noise", "mse_high": "much noise"},
         {"caption_gain": "error saved by the caption"},
     ]
-    (figure,) = draw_figures(changed)
-    assert figure.title == "Health of gan in training"
+    assert [figure.title for figure in draw_figures(changed)] == [
+        "Health of gan in training",
+        "Steps, solvers and guidance of gan",
+    ]
     assert health.line("caption_gain")[0] == (2.0, 0.01)

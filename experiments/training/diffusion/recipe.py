@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
 from annotated_types import Ge, Gt, Interval, Lt
 
@@ -132,6 +132,10 @@ class DiffusionRecipe(recipes.Recipe):
 
     def __post_init__(self) -> None:
         """Check what numbers must be to each other."""
+        for name in ("log_noise_mean", "log_noise_std"):
+            changed = getattr(self, name) != getattr(DiffusionRecipe, name)
+            if changed and self.timesteps != "log-normal":
+                raise ValueError(f"{name} does nothing with timesteps={self.timesteps}")
         if self.factor & (self.factor - 1):
             raise ValueError(f"factor must be a power of two, got {self.factor}")
         if any(width % _GROUP for width in self.channels or ()):
@@ -151,9 +155,10 @@ class DiffusionRecipe(recipes.Recipe):
                 "hold next to nothing of the picture, which does not follow from the noise there; "
                 "use prediction=v, or schedule=scaled_linear"
             )
-        if self.prediction == "flow" and self.solver not in ("dpmsolver++", "unipc"):
+        if self.solver not in solvers_of(self):
             raise ValueError(
-                f"solver={self.solver} does not go with prediction=flow; use dpmsolver++ or unipc"
+                f"solver={self.solver} does not go with prediction={self.prediction}; use "
+                f"{' or '.join(solvers_of(self))}"
             )
 
     @property
@@ -170,6 +175,11 @@ class DiffusionRecipe(recipes.Recipe):
     def depth(self) -> int:
         """Numbers in a cell of what is denoised."""
         return 3 if self.space == "pixel" else self.latent_channels
+
+
+def solvers_of(recipe: DiffusionRecipe) -> tuple[Solver, ...]:
+    """The solvers that can sample what a recipe trains."""
+    return ("dpmsolver++", "unipc") if recipe.prediction == "flow" else get_args(Solver)
 
 
 def fits(recipe: DiffusionRecipe, resolution: int) -> None:

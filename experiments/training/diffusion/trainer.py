@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from gandiff.experiments.training.cards import pipeline_use
 from gandiff.experiments.training.checkpoints import SAMPLES
 from gandiff.experiments.training.diffusion.alarms import alarms
 from gandiff.experiments.training.diffusion.denoiser import DenoiserUpdates
-from gandiff.experiments.training.diffusion.inspect import guidance_grid, operating_points
+from gandiff.experiments.training.diffusion.inspect import Point, guidance_grid, operating_points
 from gandiff.experiments.training.diffusion.latents import encode
 from gandiff.experiments.training.diffusion.noise import STEPS, build_scheduler
 from gandiff.experiments.training.diffusion.publish import publish
@@ -57,14 +58,16 @@ class DiffusionTrainer(DenoiserUpdates):
         self,
         captions: list[str],
         seed: int = SEED,
-        steps: int | None = None,
-        guidance: float | None = None,
+        point: Point | None = None,
     ) -> UInt8[np.ndarray, "n h w 3"]:
         """Pictures of the averaged denoiser; picture i has noise i of the seed.
 
-        By the recipe's solver, in the recipe's steps and with its guidance unless others are given.
+        By the recipe's solver, in the recipe's steps and with its guidance unless ``point`` says
+        otherwise.
         """
-        recipe, shape = self.recipe, self.latents.values.shape[1:]
+        solver, steps, guidance = point or Point.of(self.recipe)
+        self.pipeline.scheduler = build_scheduler(dataclasses.replace(self.recipe, solver=solver))
+        shape = self.latents.values.shape[1:]
         draw = torch.Generator().manual_seed(seed)
         noise = torch.randn(len(captions), *shape, generator=draw).to(self.request.device)
         parts = []
@@ -72,8 +75,8 @@ class DiffusionTrainer(DenoiserUpdates):
             made = self.pipeline(
                 captions[chosen],
                 latents=noise[chosen],
-                num_inference_steps=steps or recipe.sampling_steps,
-                guidance_scale=recipe.guidance if guidance is None else guidance,
+                num_inference_steps=steps,
+                guidance_scale=guidance,
                 output_type="np",
             ).images
             parts.append((made * 255).round().astype(np.uint8))
@@ -117,6 +120,7 @@ class DiffusionTrainer(DenoiserUpdates):
 
     def save(self, folder: Path, **facts: Any) -> None:
         """Write the pipeline of the averaged networks, the record (with ``facts``) and the card."""
+        self.pipeline.scheduler = build_scheduler(self.recipe)
         publish(folder, self.pipeline, replace_text=self.text_ema is not None)
         before = self.autoencoder
         facts |= {"autoencoder": dict(before), "latents": len(self.latents.captions)}
@@ -155,7 +159,9 @@ class DiffusionTrainer(DenoiserUpdates):
         folder = self.request.out / SAMPLES
         near, picture = nearest_neighbours(self, monitor, seen=len(self.latents.captions))
         write_png(folder / "neighbours.png", picture)
-        write_png(folder / "guidance.png", guidance_grid(self.sample, monitor.prompts[:GRID]))
+        write_png(
+            folder / "guidance.png", guidance_grid(self.sample, self.recipe, monitor.prompts[:GRID])
+        )
         spent = self.loop.progress.seconds
         points = operating_points(self.sample, monitor, self.recipe, spent)
         self.save(self.request.out, neighbours=near, operating_points=points)

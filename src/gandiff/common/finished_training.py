@@ -12,9 +12,10 @@ _VARIED = {
     "truncation": ("truncation", {"truncation_psi": "psi"}),
     "operating_points": (
         "steps and guidance",
-        {"num_inference_steps": "steps", "guidance_scale": "guidance"},
+        {"solver": "solver", "num_inference_steps": "steps", "guidance_scale": "guidance"},
     ),
 }
+_WORDS = ("solver",)  # of a row, which are no numbers
 
 
 class Settings(NamedTuple):
@@ -36,15 +37,29 @@ def number_rows(value: Any) -> list[dict[str, float]]:
     ]
 
 
+def measured_rows(record: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    """Rows of a table of the record: what was varied, if all of it is there, and the numbers."""
+    value = record.get(field)
+    given = [row for row in value if isinstance(row, dict)] if isinstance(value, list) else []
+    _, varied = _VARIED[field]
+    rows = [
+        {k: row[k] for k in _WORDS if isinstance(row.get(k), str)} | numbers
+        for row, numbers in zip(given, number_rows(given), strict=True)
+    ]
+    return [row for row in rows if row.keys() >= varied.keys() - {*_WORDS}]
+
+
 def settings_table(record: Mapping[str, Any]) -> Settings | None:
-    """What validation captions gave at several truncations, or steps and guidance scales."""
-    for field, (about, varied) in _VARIED.items():
-        rows = [row for row in number_rows(record.get(field)) if varied.keys() <= row.keys()]
+    """What validation captions gave at several truncations, or solvers, steps and guidance."""
+    for field, (about, columns) in _VARIED.items():
+        rows = measured_rows(record, field)
+        # Records of earlier versions know of one solver, which they do not name.
+        varied = {k: label for k, label in columns.items() if any(k in row for row in rows)}
         names = [name for name in shown_in("truncation") if any(name in row for row in rows)]
         if names:
             cells = [
                 [
-                    *(f"{row[name]:g}" for name in varied),
+                    *(_setting(row.get(name, "")) for name in varied),
                     *(f"{row[name]:.3g}" if name in row else "" for name in names),
                 ]
                 for row in rows
@@ -52,6 +67,10 @@ def settings_table(record: Mapping[str, Any]) -> Settings | None:
             labels = (MEASUREMENTS[name].label for name in names)
             return Settings(about, [*varied.values(), *labels], cells)
     return None
+
+
+def _setting(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def ceiling(record: Mapping[str, Any]) -> str | None:

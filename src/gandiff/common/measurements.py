@@ -29,7 +29,8 @@ class Measurement(NamedTuple):
 
     ``panel`` is the figure of the report that shows it (the first three over training time, the
     others over images shown), ``places`` where else it appears: the progress ``bar``, the message
-    at a ``tick``, the model ``card``, the tables of a ``sweep`` and of a ``truncation`` sweep.
+    at a ``tick``, the model ``card``, the tables of a ``sweep`` and of a ``truncation`` sweep,
+    and the ``curve`` over steps and guidance.
     ``healthy`` says where it should be; beyond ``low`` or ``high`` its ``alarms`` may be raised.
     """
 
@@ -95,7 +96,8 @@ _ALL = (
     Measurement("score", "score", None, "sweep",
                 "the best model has the highest: `all` times `unstated_coverage`, or minus `fd`",
                 "rises"),
-    Measurement("all", "all facts right", _RATIO, "tick card sweep truncation",
+    Measurement("all", "all facts right", _RATIO,
+                "tick card sweep truncation curve",
                 "scenes: share of pictures with every stated fact right", "rises"),
     Measurement("held_out_all", "all facts right, held-out pairs", None, "tick card",
                 "scenes: the same for prompts with a (shape, colour) pair that was never shown",
@@ -113,7 +115,7 @@ _ALL = (
     Measurement("variation", "variation within prompts", _RATIO, "tick card truncation",
                 "folders: distance between pictures of one prompt, over that of real ones of all",
                 "above 0.05", alarms=(COLLAPSE,), low=0.05),
-    Measurement("fd", "Fréchet distance", _OWN, "tick card sweep truncation",
+    Measurement("fd", "Fréchet distance", _OWN, "tick card sweep truncation curve",
                 "Fréchet distance from real pictures", "falls; below 1.5 times its best",
                 alarms=(GETTING_WORSE,), high=1.5),
     Measurement("reverse_kl", "reverse KL (nats)", _OWN, "truncation",

@@ -54,6 +54,7 @@ def test_what_goes_together() -> None:
         ({"prediction": "flow"}, "flow does not go with schedule=cosine"),
         ({"schedule": "straight"}, "v does not go with schedule=straight"),
         ({**RECIPES["flow"], "solver": "ddim"}, "solver=ddim does not go with prediction=flow"),
+        ({"log_noise_std": 2.0}, "log_noise_std does nothing with timesteps=uniform"),
         ({"factor": 3}, "factor must be a power of two, got 3"),
         ({"factor": 0}, "factor: must be at least 1, got 0"),
         ({"channels": (8, 12)}, "channels must be multiples of 8, got 8,12"),

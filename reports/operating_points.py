@@ -1,0 +1,115 @@
+"""How a finished diffusion model does in other steps, by other solvers, and with other guidance."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from itertools import groupby
+from typing import TYPE_CHECKING, Any
+
+from gandiff.common.finished_training import measured_rows
+from gandiff.common.measurements import MEASUREMENTS, shown_in
+from gandiff.reports.palette import Look
+from gandiff.reports.plotting import FAINT, INK, format_ticks, legend_above, log_if_wide
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
+_STEPS, _GUIDANCE = "num_inference_steps", "guidance_scale"
+_AXES = {_STEPS: "steps (log scale)", _GUIDANCE: "guidance scale"}
+
+Rows = Sequence[Mapping[str, Any]]
+
+
+@dataclasses.dataclass(frozen=True)
+class OperatingPoints:
+    """What a model's training measured at its end, on validation captions.
+
+    ``by_steps`` are rows of one guidance scale, ``by_guidance`` rows of one solver and its steps.
+    """
+
+    by_steps: Rows
+    by_guidance: Rows
+
+    @classmethod
+    def of(cls, record: Mapping[str, Any]) -> OperatingPoints:
+        """From a training record; what does not vary is empty."""
+        rows = [
+            row
+            for row in measured_rows(record, "operating_points")
+            if 0 < row[_STEPS] < math.inf and math.isfinite(row[_GUIDANCE])
+        ]
+        rows.sort(key=lambda row: (_solver(row), row[_STEPS], row[_GUIDANCE]))
+        (scale,) = _commonest([row[_GUIDANCE] for row in rows])
+        (one,) = _commonest([(_solver(row), row[_STEPS]) for row in rows])
+        by_steps = [row for row in rows if row[_GUIDANCE] == scale]
+        by_guidance = [row for row in rows if (_solver(row), row[_STEPS]) == one]
+        return cls(
+            by_steps if len({row[_STEPS] for row in by_steps}) > 1 else (),
+            by_guidance if len(by_guidance) > 1 else (),
+        )
+
+    @property
+    def panels(self) -> list[tuple[str, str]]:
+        """What is drawn over what: pairs of a measurement and the setting along the x axis."""
+        return [
+            (name, along)
+            for along, rows in ((_STEPS, self.by_steps), (_GUIDANCE, self.by_guidance))
+            for name in shown_in("curve")
+            if len({row[along] for row in rows if _known(row, name)}) > 1
+        ]
+
+    @property
+    def caption(self) -> str:
+        """What the panels hold fixed."""
+        parts = []
+        if self.by_steps:
+            parts.append(f"Steps at guidance {self.by_steps[0][_GUIDANCE]:g}")
+        if self.by_guidance:
+            first = self.by_guidance[0]
+            by = f" of {_solver(first)}" if _solver(first) else ""
+            parts.append(f"guidance in {first[_STEPS]:g} steps{by}")
+        text = "; ".join(parts)
+        return f"{text[:1].upper()}{text[1:]}. On validation captions, at the end of its training."
+
+
+def _solver(row: Mapping[str, Any]) -> str:
+    return str(row.get("solver", ""))
+
+
+def _known(row: Mapping[str, Any], name: str) -> bool:
+    return math.isfinite(row.get(name, math.nan))
+
+
+def _commonest(values: Sequence[Any]) -> list[Any]:
+    return [value for value, _ in Counter(values).most_common(1)] or [None]
+
+
+def draw_operating_points(axes: Sequence[Axes], points: OperatingPoints, look: Look) -> None:
+    """Draw each panel; ``axes`` has one for each."""
+    for one, (name, along) in zip(axes, points.panels, strict=True):
+        rows = points.by_steps if along == _STEPS else points.by_guidance
+        shown = [row for row in rows if _known(row, name)]
+        for i, (solver, line) in enumerate(groupby(shown, _solver)):
+            places = [(row[along], row[name]) for row in line]
+            one.plot(
+                *zip(*places, strict=True),
+                color=look.colour if i % 2 == 0 else INK,
+                linestyle=_LINES[i % len(_LINES)],
+                marker="o",
+                markersize=3,
+                linewidth=1.4,
+                label=solver,
+            )
+        one.grid(color=FAINT, alpha=0.2)
+        one.set_xlabel(_AXES[along])
+        one.set_ylabel(MEASUREMENTS[name].label)
+        if along == _STEPS:
+            one.set_xscale("log")
+            format_ticks(one.xaxis)
+            if one is axes[0] and any(map(_solver, shown)):
+                legend_above(one)  # of the next panel, too
+        log_if_wide(one, [row[name] for row in shown], 10.0)

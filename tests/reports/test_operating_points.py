@@ -1,0 +1,101 @@
+"""A diffusion model over solvers, steps and guidance: what is drawn, and what cannot be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+
+import pytest
+
+from gandiff.common.finished_training import settings_table
+from gandiff.reports.figures import draw_figures
+from gandiff.reports.operating_points import OperatingPoints, draw_operating_points
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import GeneratorFacts
+
+SOLVERS = ("ddim", "dpmsolver++", "euler", "unipc")
+
+
+def row(solver, steps, guidance, **measured):
+    return {
+        "solver": solver,
+        "num_inference_steps": steps,
+        "guidance_scale": guidance,
+        **measured,
+    }
+
+
+def points():
+    over_steps = [
+        row(name, n, 2.0, all=1 - 1 / (n + k), fd=100 / n, pictures=64)
+        for k, name in enumerate(SOLVERS, 1)
+        for n in (1, 2, 5, 10, 20, 50)
+    ]
+    over_guidance = [
+        row("dpmsolver++", 10, g, all=0.5, fd=9 + g, pictures=64) for g in (1, 1.5, 3, 5)
+    ]
+    return over_steps + over_guidance
+
+
+def test_there_is_a_line_for_each_solver_and_a_panel_for_each_measurement_and_setting(panels):
+    drawn = panels(draw_operating_points, OperatingPoints.of({"operating_points": points()}))
+    assert [axes.get_ylabel() for axes in drawn] == ["all facts right", "Fréchet distance"] * 2
+    assert [axes.get_xlabel() for axes in drawn] == [
+        *["steps (log scale)"] * 2,
+        *["guidance scale"] * 2,
+    ]
+    for axes in drawn[:2]:
+        lines = axes.get_lines()
+        assert [line.get_label() for line in lines] == list(SOLVERS)
+        assert all(line.get_xdata().tolist() == [1, 2, 5, 10, 20, 50] for line in lines)
+    for axes in drawn[2:]:
+        (line,) = axes.get_lines()
+        assert line.get_xdata().tolist() == [1, 1.5, 2, 3, 5]
+
+
+def test_the_order_of_the_rows_does_not_matter():
+    shuffled = points()
+    random.Random(3).shuffle(shuffled)
+    assert OperatingPoints.of({"operating_points": shuffled}) == OperatingPoints.of(
+        {"operating_points": points()}
+    )
+
+
+def test_the_caption_says_what_is_held_fixed():
+    assert OperatingPoints.of({"operating_points": points()}).caption == (
+        "Steps at guidance 2; guidance in 10 steps of dpmsolver++. On validation captions, at the "
+        "end of its training."
+    )
+
+
+def test_the_table_names_the_solver_where_records_do():
+    table = settings_table({"operating_points": points()})
+    assert table.head == ["solver", "steps", "guidance", "all facts right", "Fréchet distance"]
+    assert table.rows[0] == ["ddim", "1", "2", "0.5", "100"]
+    before = [{k: v for k, v in one.items() if k != "solver"} for one in points()]
+    assert settings_table({"operating_points": before}).head[0] == "steps"
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        None,
+        "none",
+        [],
+        [3, None],
+        [row("ddim", 10, 2.0, all=0.5)],
+        [row("ddim", -1, 2.0, all=0.5), row("ddim", 0, 2.0, all=0.5)],
+        [row("ddim", math.nan, 2.0, all=0.5), row("ddim", math.inf, math.nan, all=0.5)],
+        [row("ddim", "x", 2.0, all=0.5), row("ddim", 3, None, all=0.5)],
+        [row("ddim", n, 2.0, all=math.nan, fd=math.inf) for n in (1, 2)],
+    ],
+)
+def test_rows_that_say_nothing_draw_nothing(rows, run_folder):
+    record = {"operating_points": rows}
+    assert OperatingPoints.of(record).panels == []
+    facts = {"gan": GeneratorFacts(name="gan", info={"training": record})}
+    run = dataclasses.replace(
+        load_run(run_folder), generators=facts, results=[], scores=[], categories=[]
+    )
+    assert draw_figures(run) == []
