@@ -13,7 +13,8 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.common.names import did_you_mean
 from gandiff.common.words import counted
-from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics, Rows
+from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics
+from gandiff.evaluate.numerics.rows import Rows
 from gandiff.evaluate.protocol import LATE
 from gandiff.evaluate.result import MetricSpec, Value
 

@@ -8,12 +8,14 @@ import functools
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, runtime_checkable
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
 from gandiff.evaluate.clusters import tie_groups
+from gandiff.evaluate.numerics.rows import Rows
+from gandiff.evaluate.numerics.statistics import Replicates
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, Value
 
 NO_FACTS = "needs prompts with stated facts and none has any; use the suite 'scenes'"
@@ -35,18 +37,6 @@ class ImageRecord:
     key: str | None = None
     category: str | None = None
     expected: Mapping[str, Any] | None = None
-
-
-@runtime_checkable
-class Rows(Protocol):
-    """A matrix of features, n images by d, that is read in slices; an array is one."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """n and d."""
-
-    def __getitem__(self, rows: slice, /) -> Float[np.ndarray, "n d"]:
-        """The features of some images in a row."""
 
 
 class Features(abc.ABC):
@@ -124,6 +114,14 @@ class MetricInput:
         """The cluster of each of some prompts; one without an image is its own."""
         return [self.cluster_of.get(prompt, prompt) for prompt in prompts]
 
+    def by_prompt(self, found: Replicates) -> Replicates:
+        """Estimates that left out clusters, with the part of each prompt."""
+        parts = {
+            image.group: found.part_of.get(self.cluster_of[image.group], -1)
+            for image in self.images
+        }
+        return dataclasses.replace(found, part_of=parts)
+
     @property
     def contents(self) -> list[str]:
         """The sha256 of each image, by which equal pictures are known."""
@@ -145,11 +143,13 @@ class PlannedSets:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricOutput:
     """Rows for the results table, and per-image values (aligned with ``images``; NaN: not
-    applicable).
+    applicable). ``replicates`` of rows that are measured on the set as a whole, without each part
+    of the prompts, let two generators be compared on the same prompts.
     """
 
     results: Sequence[MetricResult]
     per_image: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
+    replicates: Mapping[str, Replicates] = dataclasses.field(default_factory=dict)
 
 
 class Metric(abc.ABC):

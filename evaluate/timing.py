@@ -5,13 +5,19 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import gc
+import math
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from gandiff.evaluate.numerics.statistics import student_t
+from gandiff.evaluate.result import Interval
+
+_TICK = 1e-9  # seconds that no clock tells from none
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +35,69 @@ class Timing:
     def p90(self) -> float:
         """90th percentile, seconds."""
         return float(np.percentile(self.seconds, 90))
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rounds:
+    """The seconds of one call, timed in several processes one after another."""
+
+    timings: tuple[Timing, ...]
+
+    @property
+    def medians(self) -> list[float]:
+        """The median of each process, seconds."""
+        return [timing.p50 for timing in self.timings]
+
+    @property
+    def calls(self) -> int:
+        """How many calls were timed in all."""
+        return sum(len(timing.seconds) for timing in self.timings)
+
+    @property
+    def every(self) -> Timing:
+        """All calls together."""
+        return Timing(seconds=tuple(s for timing in self.timings for s in timing.seconds))
+
+    @property
+    def median(self) -> Interval:
+        """The typical median of a process, and its 95 % interval.
+
+        Of several processes the geometric mean, with Student's t on the logarithms: how the machine
+        drifts from one to the next is in it. Of a single process the order statistics that enclose
+        a median (Conover 1999, section 3.2), in which there is no drift; None for fewer than 6
+        calls.
+        """
+        if len(self.timings) > 1:
+            return mean_ratio(self.medians, [1.0] * len(self.timings))
+        ordered = sorted(self.timings[0].seconds)
+        left = _left_out(len(ordered))
+        value = self.timings[0].p50
+        if left is None:
+            return Interval(value=value)
+        return Interval(value=value, low=ordered[left], high=ordered[-1 - left])
+
+
+def mean_ratio(a: Sequence[float], b: Sequence[float]) -> Interval:
+    """The geometric mean of a / b over rounds in which both were timed, and its 95 % interval.
+
+    Student's t on the logarithms: positive, and turned over if a and b are.
+    """
+    ours, theirs = (np.maximum(side, _TICK) for side in (a, b))
+    logs = np.log(ours / theirs)
+    value, rounds = float(np.exp(logs.mean())), len(logs)
+    if rounds < 2:
+        return Interval(value=value)
+    reach = student_t(0.95, rounds - 1) * float(logs.std(ddof=1)) / math.sqrt(rounds)
+    return Interval(value=value, low=value * math.exp(-reach), high=value * math.exp(reach))
+
+
+def _left_out(calls: int) -> int | None:
+    """How many of the fastest and of the slowest calls lie outside of the interval of a median."""
+    from scipy.stats import binom  # heavy, and needed where something was timed
+
+    at_most = binom.cdf(np.arange(calls), calls, 0.5)
+    enough = np.flatnonzero(at_most <= 0.025)
+    return int(enough[-1]) if len(enough) else None
 
 
 def time_callable(

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.run_data import GeneratorFacts
+from gandiff.reports.comparing import find_difference
+from gandiff.reports.run_data import DifferenceRow, GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import scale_of, show_duration, show_ratio, show_value
 
@@ -20,7 +21,9 @@ def known_cost(index: Index, name: str, metric: str) -> MetricResult | None:
     return result if result is not None and result.value else None
 
 
-def speed_sentence(index: Index, names: Sequence[str]) -> Sentence:
+def speed_sentence(
+    index: Index, names: Sequence[str], differences: Sequence[DifferenceRow] = ()
+) -> Sentence:
     """Say how many times faster the faster of one or two generators is."""
     found = [(name, r) for name in names if (r := known_cost(index, name, LATENCY)) is not None]
     if len(found) < len(names):
@@ -32,24 +35,42 @@ def speed_sentence(index: Index, names: Sequence[str]) -> Sentence:
         return Sentence("speed", text, "single")
     (fast, one), (slow, two) = sorted(found, key=lambda item: item[1].value or 0.0)
     ratio = (two.value or 0.0) / (one.value or 1.0)
+    turns = find_difference(differences, slow, fast, LATENCY)
     scales = [scale_of(r) for r in (one, two)]
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
-    sure = _how_sure(fast, one, two)
+    sure = _how_sure(fast, one, two, turns)
     if ratio < LEVEL or sure is None:
         how = "are equally fast" if ratio < LEVEL else "do not clearly differ in speed"
-        text = f"{names[0]} and {names[1]} {how}: {times}{_rates(index, [fast, slow])}."
+        why = f" ({_in_turns(turns)}, which contains 1)" if turns and ratio >= LEVEL else ""
+        text = f"{names[0]} and {names[1]} {how}: {times}{why}{_rates(index, [fast, slow])}."
         return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
+    shown = show_ratio(ratio) if turns is None else f"about {two_digits(ratio)}"
     text = (
-        f"{fast} is {show_ratio(ratio)} times as fast as {slow}: "
-        f"{times} ({sure}){_rates(index, [fast, slow])}."
+        f"{fast} is {shown} times as fast as {slow}: {times} ({sure}){_rates(index, [fast, slow])}."
     )
     return Sentence("speed", text, "better", fast)
 
 
-def _how_sure(name: str, fast: MetricResult, slow: MetricResult) -> str | None:
-    """What shows that one is faster: the intervals of both or, without, nine of ten calls of the
-    faster one; None where neither does.
+def _in_turns(pair: DifferenceRow) -> str:
+    low, high = (two_digits(end) for end in (pair.ratio_low or 0.0, pair.ratio_high or 0.0))
+    return f"95 % interval of the ratio {low} to {high}, measured in turns"
+
+
+def two_digits(ratio: float) -> str:
+    """A ratio as no more than is known of it: two significant digits, three near 1."""
+    digits = 3 if 0.9 < ratio < 2 else 2
+    return f"{float(f'{ratio:.{digits}g}'):,.10g}"
+
+
+def _how_sure(
+    name: str, fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None
+) -> str | None:
+    """What shows that one is faster: the rounds in which both were timed, else the intervals of
+    both or, without, nine of ten calls of the faster one; None where nothing does.
     """
+    if turns is not None:
+        sure = turns.ratio_low is not None and turns.ratio_low > 1
+        return _in_turns(turns) if sure else None
     bounds = _ratio_bounds(fast, slow)
     if bounds is not None:
         low, high = (show_ratio(bound) for bound in bounds)

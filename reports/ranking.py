@@ -8,8 +8,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.comparing import goodness, separated
-from gandiff.reports.run_data import RunData
+from gandiff.reports.comparing import find_difference, goodness, separated
+from gandiff.reports.run_data import DifferenceRow, RunData
 
 Results = Mapping[str, MetricResult]  # of one metric, by generator
 
@@ -73,7 +73,7 @@ def ranking(run: RunData) -> Ranking | None:
     )
     pairs = itertools.combinations(names, 2)
     swaps = sorted(
-        (swap for a, b in pairs if (swap := _surest_swap(measured, a, b)) is not None),
+        (swap for a, b in pairs if (swap := _surest_swap(run, measured, a, b)) is not None),
         key=lambda swap: len(swap.unsure),
     )
     return Ranking(
@@ -113,15 +113,16 @@ def _sign(x: float) -> int:
     return (x > 0) - (x < 0)
 
 
-def _surest_swap(measured: Mapping[str, Results], a: str, b: str) -> Swap | None:
+def _surest_swap(run: RunData, measured: Mapping[str, Results], a: str, b: str) -> Swap | None:
     """The swap of two generators that the most intervals bear out."""
-    swaps = list(_swaps(measured, a, b))
+    swaps = list(_swaps(run, measured, a, b))
     return min(swaps, key=lambda swap: len(swap.unsure)) if swaps else None
 
 
-def _swaps(measured: Mapping[str, Results], a: str, b: str) -> Iterator[Swap]:
+def _swaps(run: RunData, measured: Mapping[str, Results], a: str, b: str) -> Iterator[Swap]:
     ahead = {  # of which generator is better, and whether by more than chance
-        metric: _ahead(results[a], results[b]) for metric, results in measured.items()
+        metric: _ahead(results[a], results[b], find_difference(run.differences, a, b, metric))
+        for metric, results in measured.items()
     }
     for one, other in itertools.combinations(measured, 2):
         if ahead[one][0] * ahead[other][0] < 0:
@@ -130,10 +131,10 @@ def _swaps(measured: Mapping[str, Results], a: str, b: str) -> Iterator[Swap]:
             yield Swap(first=first, second=second, one=one, other=other, unsure=unsure)
 
 
-def _ahead(a: MetricResult, b: MetricResult) -> tuple[int, bool]:
-    """1 if a is better, -1 if b is, 0 if neither; and whether the intervals separate them."""
+def _ahead(a: MetricResult, b: MetricResult, pair: DifferenceRow | None) -> tuple[int, bool]:
+    """1 if a is better, -1 if b is, 0 if neither; and whether that is more than chance."""
     sign = _sign((goodness(a) or 0.0) - (goodness(b) or 0.0))
-    return sign, separated(a, b) or separated(b, a)
+    return sign, separated(a, b, pair) or separated(b, a, pair and pair.flipped())
 
 
 def _sentence(conventions: int, swaps: Sequence[Swap]) -> str:

@@ -42,7 +42,8 @@ class DifferenceRow:
     """One paired comparison over the same prompts: ``difference`` is a minus b.
 
     ``farther`` is how much farther a is from the metric's target, |a - target| - |b - target|, with
-    its interval; only of metrics that have one.
+    its interval; only of metrics that have one. ``ratio`` is a over b, with its interval, of costs
+    that were timed in the same rounds.
     ``effect_size`` is the difference over the standard deviation of the prompts' differences,
     ``p_holm`` the p value corrected for the pairs of generators, ``prompts_needed`` the number that
     shows this difference with power 0.8, ``detectable`` what this number of prompts shows.
@@ -64,12 +65,18 @@ class DifferenceRow:
     farther: float | None = None
     farther_low: float | None = None
     farther_high: float | None = None
+    ratio: float | None = None
+    ratio_low: float | None = None
+    ratio_high: float | None = None
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""
 
         def negated(x: float | None) -> float | None:
             return None if x is None else -x
+
+        def inverted(x: float | None) -> float | None:
+            return 1 / x if x else None
 
         rate = None if self.win_rate is None else 1 - self.win_rate
         return dataclasses.replace(
@@ -84,6 +91,9 @@ class DifferenceRow:
             farther=negated(self.farther),
             farther_low=negated(self.farther_high),
             farther_high=negated(self.farther_low),
+            ratio=inverted(self.ratio),
+            ratio_low=inverted(self.ratio_high),
+            ratio_high=inverted(self.ratio_low),
         )
 
 

@@ -35,7 +35,7 @@ def verdict(
     else:
         scores = [axis_sentence(axis, index, differences, names[0], names[1]) for axis in AXES]
     facts = [generators[name] for name in names]
-    costs = [speed_sentence(index, names), training_sentence(index, facts)]
+    costs = [speed_sentence(index, names, differences), training_sentence(index, facts)]
     unequal, missing = premise(index, facts), missing_sentence(facts)
     scores = [*([unequal] if unequal else []), *scores]
     if missing is None:

@@ -20,8 +20,9 @@ from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
-from gandiff.evaluate.metric import ReferenceStatistics, Rows
+from gandiff.evaluate.metric import ReferenceStatistics
 from gandiff.evaluate.numerics.gaussian import Moments, not_covariance
+from gandiff.evaluate.numerics.rows import Rows
 
 SUFFIX = ".npz"
 _VERSION, _MARK = 1, "gandiff_statistics"

@@ -15,10 +15,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
-
-import numpy as np
-from jaxtyping import Float, Int
 
 from gandiff.common.errors import MetricError
 from gandiff.common.words import counted
@@ -30,77 +26,17 @@ from gandiff.evaluate.checks import (
     set_sha256,
 )
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, RESIZES, EncoderChoice
-from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets, Rows
+from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
+from gandiff.evaluate.numerics.frechet import FrechetReplicates, frechet_replicates
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,
-    Moments,
-    distance_from_gram,
-    frechet_distance,
-    row_blocks,
 )
+from gandiff.evaluate.numerics.rows import Rows
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    jackknife_interval,
-    partition_groups,
+    Replicates,
 )
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
-
-_PARTS = 20
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class FrechetReplicates:
-    """The distance of all ``count`` images, and without each part of them.
-
-    ``without`` and ``counts`` (images that were left) are empty where there are too few prompts.
-    """
-
-    value: float
-    count: int
-    without: Float[np.ndarray, " g"]
-    counts: Int[np.ndarray, " g"]
-
-    def at_this_number(self) -> Interval:
-        """E[FD_N] with its interval."""
-        if not len(self.without):
-            return Interval(value=self.value)
-        found = jackknife_interval(self.value, self.without)
-        assert found.low is not None
-        return dataclasses.replace(found, low=max(0.0, found.low))
-
-    def at_infinity(self) -> Interval:
-        """FD-infinity with its interval; unbiased estimates of small distances may be below 0.
-
-        Raises ``ValueError`` where there are too few prompts for an extrapolation.
-        """
-        if not len(self.without):
-            raise ValueError("there are too few prompts to extrapolate from")
-        fewer = float(np.mean(1 / self.counts)) - 1 / self.count
-        slope = (float(self.without.mean()) - self.value) / fewer
-        value = self.value - slope / self.count
-        found = jackknife_interval(value, self.without)
-        return dataclasses.replace(found, value=value)
-
-
-def frechet_replicates(
-    features: Rows, reference: GaussianStats, groups: Sequence[str], seed: int
-) -> FrechetReplicates:
-    """Distances to a fixed reference of at least two rows, whole and without each of 20 parts of
-    whole prompts.
-
-    Memory holds the rows where they are at most as many as dimensions, else 20 d x d matrices.
-    """
-    count, width = features.shape
-    labels = partition_groups(groups, _PARTS, seed)
-    sizes = np.bincount(labels)
-    if len(sizes) < MIN_GROUPS or count - sizes.max() < 2:
-        none = np.empty(0)
-        value = frechet_distance(GaussianStats.of(features), reference)
-        return FrechetReplicates(value=value, count=count, without=none, counts=none.astype(int))
-    found = list((_few_rows if count <= width else _many_rows)(features, reference, labels))
-    return FrechetReplicates(
-        value=found[0], count=count, without=np.array(found[1:]), counts=count - sizes
-    )
 
 
 class FrechetDistance(Metric):
@@ -136,18 +72,21 @@ class FrechetDistance(Metric):
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row; the value falls with the number of images, so compare equal numbers only."""
+        rows = {
+            str(spec): self._row(str(spec), encoder, data) for spec, encoder in self._rows.items()
+        }
         return MetricOutput(
-            results=[self._row(str(spec), encoder, data) for spec, encoder in self._rows.items()]
+            results=[row for row, _ in rows.values()],
+            replicates={name: replicates for name, (_, replicates) in rows.items()},
         )
 
-    def _row(self, name: str, encoder: str, data: MetricInput) -> MetricResult:
+    def _row(self, name: str, encoder: str, data: MetricInput) -> tuple[MetricResult, Replicates]:
         protocol = data.features.protocol(encoder)
         reference = _reference(name, data, encoder)
         features = feature_rows(name, data, encoder, data.images, "images")
         found = _shared_replicates(data, encoder, features, reference)
-        interval = self._estimate(name, found)
-        return MetricResult.of(
-            interval,
+        row = MetricResult.of(
+            self._interval_of(name, found),
             self.about,
             metric=name,
             images=found.count,
@@ -160,10 +99,14 @@ class FrechetDistance(Metric):
             },
             note=_note(data, features, reference),
         )
+        return row, data.by_prompt(self._replicates_of(found))
 
-    def _estimate(self, name: str, found: FrechetReplicates) -> Interval:
+    def _interval_of(self, name: str, found: FrechetReplicates) -> Interval:
         del name
         return found.at_this_number()
+
+    def _replicates_of(self, found: FrechetReplicates) -> Replicates:
+        return found.as_it_is()
 
 
 _GROUPS = f"needs at least {MIN_GROUPS} prompts, with 2 images left when one group is left out"
@@ -182,10 +125,13 @@ class FrechetInfinity(FrechetDistance):
     _name = "fd_inf"
     _interval = "FD-infinity, reference fixed, delete-group jackknife over prompts"
 
-    def _estimate(self, name: str, found: FrechetReplicates) -> Interval:
+    def _interval_of(self, name: str, found: FrechetReplicates) -> Interval:
         if not len(found.without):
             raise MetricError(f"{name} extrapolates over groups of prompts and {_GROUPS}")
         return found.at_infinity()
+
+    def _replicates_of(self, found: FrechetReplicates) -> Replicates:
+        return found.extrapolated()
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """There must be groups of prompts to leave out."""
@@ -252,49 +198,3 @@ def _note(data: MetricInput, features: Rows, reference: _Reference) -> str | Non
         which = counted(fewest, noun if total in (None, fewest) else f"different {noun}")
         found.insert(0, f"N < d: {which} for {width} dimensions; biased upwards")
     return "; ".join([*found, *([reference.note] if reference.note else [])]) or None
-
-
-def _many_rows(
-    features: Rows, reference: GaussianStats, labels: Int[np.ndarray, " n"]
-) -> Iterator[float]:
-    """The distance, then those without each part, by subtracting its moments from the whole's."""
-    parts = _moments_of_parts(features, labels)
-    total = parts[0]
-    for part in parts[1:]:
-        total = total.merge(part)
-    for rest in (total, *(total.without(part) for part in parts)):
-        gram = reference.root @ rest.covariance @ reference.root.T
-        shift = rest.mean - reference.mean
-        yield distance_from_gram(shift, float(np.trace(rest.covariance)), reference.trace, gram)
-
-
-def _moments_of_parts(features: Rows, labels: Int[np.ndarray, " n"]) -> list[Moments]:
-    found: dict[int, Moments] = {}
-    start = 0
-    for block in row_blocks(features):
-        here = labels[start : start + len(block)]
-        start += len(block)
-        for part in np.unique(here).tolist():
-            moments = Moments.of(block[here == part])
-            found[part] = found[part].merge(moments) if part in found else moments
-    return [found[part] for part in sorted(found)]
-
-
-def _few_rows(
-    features: Rows, reference: GaussianStats, labels: Int[np.ndarray, " n"]
-) -> Iterator[float]:
-    """The same where n <= d: one n x n Gram matrix of the projected rows, re-centred without
-    each part.
-    """
-    rows = features[:].astype(np.float64)
-    projected = (rows - rows.mean(axis=0)) @ reference.root.T
-    kernel = projected @ projected.T
-    for part in range(-1, int(labels.max()) + 1):
-        kept = np.flatnonzero(labels != part)  # all of them at first
-        rest = rows[kept]
-        mean = rest.mean(axis=0)
-        gram = kernel[np.ix_(kept, kept)]
-        gram = gram - gram.mean(axis=0) - gram.mean(axis=1)[:, None] + gram.mean()
-        trace = float(np.sum((rest - mean) ** 2)) / (len(kept) - 1)
-        shift = mean - reference.mean
-        yield distance_from_gram(shift, trace, reference.trace, gram / (len(kept) - 1))

@@ -24,9 +24,10 @@ from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
     SIGMA,
     Estimator,
-    kernel_interval,
+    kernel_replicates,
     squared_mmd,
 )
+from gandiff.evaluate.numerics.statistics import Replicates
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 __all__ = ["Cmmd", "KernelDistance", "SubsetDistance", "squared_mmd", "subset_mmd"]
@@ -111,9 +112,9 @@ class KernelDistance(Metric):
         name = str(self.spec)
         features, real = both_sets(name, data, self._encoder)
         notes = remarks(data.images, data.reference, features)
-        interval, estimator = self._estimate(data, features, real.features, notes)
+        found, estimator = self._estimate(data, features, real.features, notes)
         result = MetricResult.of(
-            interval,
+            found.interval,
             self.about,
             metric=name,
             images=len(features),
@@ -127,7 +128,7 @@ class KernelDistance(Metric):
             },
             note="; ".join(notes) or None,
         )
-        return MetricOutput(results=[result])
+        return MetricOutput(results=[result], replicates={name: data.by_prompt(found)})
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """A subset may not be larger than the set."""
@@ -149,17 +150,16 @@ class KernelDistance(Metric):
         features: Float[np.ndarray, "n d"],
         real: Float[np.ndarray, "m d"],
         notes: list[str],
-    ) -> tuple[Interval, str]:
+    ) -> tuple[Replicates, str]:
         if self._size is None:
-            interval = kernel_interval(features, real, data.clusters, data.seed)
-            return interval, "unbiased, all pairs"
+            every = kernel_replicates(features, real, data.clusters, data.seed)
+            return every, "unbiased, all pairs"
         if said := self._too_large(len(features), len(real)):
             raise MetricError(said)
         found = subset_mmd(features, real, self._size, self._subsets)
         notes.append(f"sd over subsets {found.deviation:.3g}, no error bar of the mean")
-        return Interval(
-            value=found.mean
-        ), f"unbiased, mean of {self._subsets} random subsets (seed {_SUBSET_SEED})"
+        mean = Replicates(value=found.mean, without=np.empty(0), part_of={})
+        return mean, f"unbiased, mean of {self._subsets} random subsets (seed {_SUBSET_SEED})"
 
 
 class Cmmd(Metric):
@@ -194,15 +194,10 @@ class Cmmd(Metric):
                 raise MetricError(
                     f"{name}: the encoder {self._encoder} gave features that are all 0"
                 )
-        interval = scaled_cmmd(
-            features,
-            real.features,
-            data.clusters,
-            data.seed,
-            self._estimator,
-        )
+        how = (data.clusters, data.seed, self._estimator)
+        found = _scaled_replicates(features, real.features, *how)
         result = MetricResult.of(
-            interval,
+            _never_negative(found.interval, self._estimator),
             self.about,
             metric=name,
             images=len(features),
@@ -216,7 +211,7 @@ class Cmmd(Metric):
             },
             note="; ".join(remarks(data.images, data.reference, features)) or None,
         )
-        return MetricOutput(results=[result])
+        return MetricOutput(results=[result], replicates={name: data.by_prompt(found)})
 
 
 def scaled_cmmd(
@@ -227,8 +222,22 @@ def scaled_cmmd(
     estimator: Estimator = "biased",
 ) -> Interval:
     """1000 times the squared discrepancy (not its root, whatever "distance" suggests)."""
-    found = kernel_interval(made, real, groups, seed, GAUSSIAN, estimator)
+    found = _scaled_replicates(made, real, groups, seed, estimator)
+    return _never_negative(found.interval, estimator)
+
+
+def _scaled_replicates(
+    made: Float[np.ndarray, "n d"],
+    real: Float[np.ndarray, "m d"],
+    groups: Sequence[str],
+    seed: int,
+    estimator: Estimator,
+) -> Replicates:
+    found = kernel_replicates(made, real, groups, seed, GAUSSIAN, estimator)
+    return dataclasses.replace(found, value=1000 * found.value, without=1000 * found.without)
+
+
+def _never_negative(found: Interval, estimator: Estimator) -> Interval:
     least = 0.0 if estimator == "biased" else -math.inf  # the biased one is 0 but for rounding
-    ends = (None if end is None else max(least, 1000 * end) for end in (found.low, found.high))
-    low, high = ends
-    return Interval(value=max(least, 1000 * found.value), low=low, high=high)
+    low, high = (None if end is None else max(least, end) for end in (found.low, found.high))
+    return Interval(value=max(least, found.value), low=low, high=high)

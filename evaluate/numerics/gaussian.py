@@ -16,7 +16,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.metric import Rows
+from gandiff.evaluate.numerics.rows import Rows
 
 _ROUNDING = 1e-4  # of the variances; float32 in 2048 dimensions makes 3e-6
 _BLOCK = 4096  # rows turned to float64 at once

@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    jackknife_interval,
+    Replicates,
     partition_groups,
 )
 from gandiff.evaluate.result import Interval
@@ -114,6 +114,18 @@ def kernel_interval(
     """Discrepancy of x from a fixed reference y, with its delete-group jackknife interval over
     whole prompts.
     """
+    return kernel_replicates(x, y, groups, seed, kernel, estimator).interval
+
+
+def kernel_replicates(
+    x: Float[np.ndarray, "n d"],
+    y: Float[np.ndarray, "m d"],
+    groups: Sequence[str],
+    seed: int,
+    kernel: Kernel = CUBIC,
+    estimator: Estimator = "unbiased",
+) -> Replicates:
+    """Discrepancy of x from a fixed reference y, and without each of 20 parts of whole prompts."""
     if min(len(x), len(y)) < 2:
         raise ValueError(f"found {len(x)} and {len(y)} rows, but each set needs at least 2")
     labels = partition_groups(groups, _PARTS, seed)
@@ -130,11 +142,13 @@ def kernel_interval(
         return float(mean + reference - 2 * sums.across[kept].sum() / (n * len(y)))
 
     every = np.arange(parts)
-    value = discrepancy(every)
-    if parts < MIN_GROUPS or len(x) - sizes.max() < 2:
-        return Interval(value=value)
-    replicates = np.array([discrepancy(every[every != part]) for part in range(parts)])
-    return jackknife_interval(value, replicates)
+    few = parts < MIN_GROUPS or len(x) - sizes.max() < 2
+    left_out = [] if few else [discrepancy(every[every != part]) for part in range(parts)]
+    return Replicates(
+        value=discrepancy(every),
+        without=np.array(left_out),
+        part_of=dict(zip(groups, labels.tolist(), strict=True)),
+    )
 
 
 def _sums_by_part(

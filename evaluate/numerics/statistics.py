@@ -6,8 +6,9 @@ prompts that equal pictures tie together as one (``gandiff.evaluate.clusters``).
 
 from __future__ import annotations
 
+import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from statistics import NormalDist
 
 import numpy as np
@@ -139,6 +140,33 @@ def jackknife_interval(
         return Interval(value=value)
     reach = student_t(confidence, parts - 1) * math.sqrt(jackknife_variance(replicates))
     return Interval(value=value, low=value - reach, high=value + reach)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Replicates:
+    """An estimate from all prompts, and without each of g equal parts of them (empty: too few).
+
+    ``part_of`` is the part of each prompt.
+    """
+
+    value: float
+    without: Float[np.ndarray, " g"]
+    part_of: Mapping[str, int]
+
+    @property
+    def interval(self) -> Interval:
+        """The delete-a-group jackknife interval."""
+        return jackknife_interval(self.value, self.without)
+
+    def minus(self, other: Replicates) -> Interval | None:
+        """The difference of two estimates that left out the same prompts; None if they did not.
+
+        What both owe to the prompts of a part cancels, as in any paired difference; so does a bias
+        that hangs on the number of images alone.
+        """
+        if self.part_of != other.part_of or len(self.without) != len(other.without):
+            return None
+        return jackknife_interval(self.value - other.value, self.without - other.without)
 
 
 def jackknife_over_groups(

@@ -23,7 +23,7 @@ from PIL import Image
 from scipy.linalg import sqrtm
 
 from gandiff.common.names import did_you_mean
-from gandiff.evaluate.metrics.frechet import frechet_replicates
+from gandiff.evaluate.numerics.frechet import frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
 from gandiff.experiments.benchmarks.peers import PEERS
 from gandiff.experiments.doctor.golden import formula_weights

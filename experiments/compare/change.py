@@ -80,6 +80,14 @@ class TwoRuns:
         """Which prompts equal pictures tie together, over both generators of a pair."""
         return tied_prompts((self.a.data, pair[0]), (self.b.data, pair[1]))
 
+    def same_images(self, pair: tuple[str, str]) -> bool:
+        """Whether the generators of a pair have the same bytes for the same prompts."""
+        ours, theirs = (
+            {(i.prompt_id, i.sample): i.sha256 for i in run.data.images if i.generator == name}
+            for run, name in zip((self.a, self.b), pair, strict=True)
+        )
+        return bool(ours) and ours == theirs and None not in ours.values()
+
     def results(
         self, pair: tuple[str, str], metric: str
     ) -> tuple[MetricResult | None, MetricResult | None]:
@@ -108,6 +116,8 @@ def metric_change(
         raise MetricError(not_comparable(x.metric, "suite_sha256", hashes, runs.names))
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
+    if means is None and of_prompts and x.value == y.value and runs.same_images(pair):
+        return _row(pair, x, y, Interval(value=0.0, low=0.0, high=0.0), "the same images")
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")

@@ -65,14 +65,19 @@ class ReferenceConfig:
 
 @settings_class
 class TimingConfig:
-    """How speed is measured; generators take turns, so a slow moment of the machine hits all."""
+    """How speed is measured: in rounds of processes, in which the generators take turns.
+
+    So a slow moment of the machine hits all, and how it drifts shows in the intervals.
+    """
 
     enabled: bool = True
     """Whether it is measured; `timing: off` stands for `timing: {enabled: false}`."""
     warmup: Annotated[int, Ge(0)] = 1
     """Calls that are thrown away first."""
     repeats: Count = 10
-    """Calls that are measured, for each batch size."""
+    """Calls that are measured, for each batch size, dealt out to the rounds."""
+    rounds: Count | None = None
+    """Rounds of processes: 3 if omitted, or 1 where there are fewer than 64 prompts."""
     batch_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (1, 8, 32)
     """Batch sizes tried; latency is quoted at 1, images per second at the best."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,9 @@ from gandiff.common.run_record import COLUMNS, DIFFERENCES
 from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.numerics.paired import PairedDifference, PairedMeans, holm, paired_means
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Replicates
+from gandiff.evaluate.result import Interval, MetricResult
+from gandiff.evaluate.timing import mean_ratio
 from gandiff.experiments.runs.tables import parquet
 from gandiff.reports.run_data import RunData
 
@@ -30,13 +32,15 @@ _FARTHER = ("farther", "farther_low", "farther_high")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
     """One generator's images (prompt and sha256 of each) and their values by metric, NaN where
-    there is none; ``targets`` of the metrics that are best near one.
+    there is none; ``targets`` of the metrics that are best near one; ``replicates`` by metric that
+    is measured on the set as a whole.
     """
 
     generator: str
     images: Sequence[tuple[str, str | None]]
     values: Mapping[str, Float[np.ndarray, " n"]]
     targets: Mapping[str, float]
+    replicates: Mapping[str, Replicates] = dataclasses.field(default_factory=dict)
 
     @property
     def prompts(self) -> list[str]:
@@ -57,6 +61,7 @@ def sides_of(scored: Sequence[Scored]) -> list[Side]:
                 for row in out.results
                 if row.target is not None
             },
+            replicates={m: found for out in one.outputs for m, found in out.replicates.items()},
         )
         for one in scored
     ]
@@ -82,7 +87,8 @@ def recorded_sides(run: RunData) -> list[Side]:
 
 
 def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
-    """Every pair of generators on every per-image metric, over the prompts that both have.
+    """Every pair of generators on every metric that has values of images, over the prompts that
+    both have, and on every one that was measured without each part of the same prompts.
 
     ``p_holm`` corrects the p values of a metric for the number of pairs; ``prompts_needed`` is the
     number that shows a difference as large as the one found with power 0.8, ``detectable`` the
@@ -106,7 +112,49 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
         corrected = holm([row["p_value"] for row in of_metric])
         for row, p in zip(of_metric, corrected, strict=True):
             row["p_holm"] = p
-    return [row for of_metric in rows.values() for row in of_metric]
+    by_image = [row for of_metric in rows.values() for row in of_metric]
+    return [*by_image, *_whole_sets(sides)]
+
+
+def _whole_sets(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:
+    """The pairs on metrics of whole sets: a difference and its interval, and nothing by prompt."""
+    for a, b in itertools.combinations(sides, 2):
+        for metric in (metric for metric in a.replicates if metric in b.replicates):
+            ours, theirs = a.replicates[metric], b.replicates[metric]
+            found = ours.minus(theirs)
+            if found is None or found.low is None:
+                continue
+            row: dict[str, Any] = dict.fromkeys(COLUMNS[DIFFERENCES])
+            row |= {"a": a.generator, "b": b.generator, "metric": metric}
+            row |= {"difference": found.value, "low": found.low, "high": found.high}
+            yield row | {"prompts": len(ours.part_of)}
+
+
+def speed_differences(results: Mapping[str, Sequence[MetricResult]]) -> Iterator[dict[str, Any]]:
+    """Every pair of generators on what was timed in the same rounds: their difference, where the
+    interval of the ratio puts its ends.
+    """
+    timed = {name: {row.metric: row for row in rows} for name, rows in results.items()}
+    for a, b in itertools.combinations(timed, 2):
+        for metric in (metric for metric in timed[a] if metric in timed[b]):
+            ours, theirs = timed[a][metric], timed[b][metric]
+            ratio = _ratio_in_rounds(ours, theirs)
+            if ratio is None or theirs.value is None:
+                continue
+            ends = (ratio.value, ratio.low, ratio.high)
+            differences = (end and theirs.value * (end - 1) for end in ends)
+            row: dict[str, Any] = dict.fromkeys(COLUMNS[DIFFERENCES])
+            row |= {"a": a, "b": b, "metric": metric}
+            row |= dict(zip(("difference", "low", "high"), differences, strict=True))
+            yield row | dict(zip(("ratio", "ratio_low", "ratio_high"), ends, strict=True))
+
+
+def _ratio_in_rounds(a: MetricResult, b: MetricResult) -> Interval | None:
+    """a / b of two costs that were measured in the same rounds; None where they were not, or in one
+    round alone.
+    """
+    ours, theirs = (one.protocol.get("round_medians", []) for one in (a, b))
+    return mean_ratio(ours, theirs) if len(ours) == len(theirs) > 1 else None
 
 
 def write_differences(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

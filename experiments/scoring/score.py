@@ -28,7 +28,7 @@ from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import is_table, parquet, result_row
 from gandiff.experiments.scoring.categories import write_categories
-from gandiff.experiments.scoring.differences import differences, sides_of
+from gandiff.experiments.scoring.differences import differences, sides_of, speed_differences
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
 from gandiff.experiments.scoring.look import check_sizes, refuse
 from gandiff.experiments.scoring.measure import (
@@ -45,7 +45,7 @@ from gandiff.experiments.scoring.references import (
     prompt_record,
     rendered_reference,
 )
-from gandiff.experiments.timing.costs import cost_rows, not_timed
+from gandiff.experiments.timing.costs import cost_results, cost_rows, not_timed
 
 
 def check_scoring(run: Run) -> None:
@@ -246,7 +246,10 @@ def _write_tables(run: Run, scored: Sequence[Scored]) -> None:
     tables: dict[str, Sequence[Any]] = {
         SCORES: _scores(scored),
         RESULTS: [*_results(scored), *cost_rows(run)],
-        DIFFERENCES: differences(sides_of(scored), run.comparison.seed),
+        DIFFERENCES: [
+            *differences(sides_of(scored), run.comparison.seed),
+            *speed_differences(cost_results(run)),
+        ],
     }
     for name, rows in tables.items():
         write_atomically(run.folder / name, parquet(rows, COLUMNS[name]))

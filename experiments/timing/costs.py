@@ -8,12 +8,13 @@ from typing import Any
 
 from gandiff.evaluate.cost_descriptions import COSTS
 from gandiff.evaluate.result import Interval, MetricResult
-from gandiff.evaluate.timing import Timing
+from gandiff.evaluate.timing import Rounds, Timing
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.store import ImageEntry
 from gandiff.experiments.runs.tables import result_row
 
 LATENCY = "latency_seconds"
+_ONE_PROCESS = "timed in one process: how the machine drifts is not in the interval"
 
 
 def why_not_timed(run: Run, name: str) -> str | None:
@@ -54,15 +55,21 @@ def not_timed(run: Run) -> str | None:
 
 def cost_rows(run: Run) -> list[dict[str, Any]]:
     """What is known of the cost of every generator; speed and memory only where it was timed."""
-    return [result_row(name, row) for name in run.batches for row in _rows(run, name)]
+    return [result_row(n, row) for n, rows in cost_results(run).items() for row in rows]
+
+
+def cost_results(run: Run) -> dict[str, list[MetricResult]]:
+    """The same by generator."""
+    return {name: _rows(run, name) for name in run.batches}
 
 
 def _rows(run: Run, name: str) -> list[MetricResult]:
     lookup = run.is_lookup(name)
     cost = {} if lookup else run.record.costs.get(name, {})
     facts = run.record.generators.get(name, {})
-    rows = _timed_rows(run, cost) if "phases" in cost else _untimed_rows(run, name, cost)
-    if parameters := cost.get("parameters") or facts.get("parameters"):
+    rounds = rounds_of(cost)
+    rows = _timed_rows(run, cost, rounds) if rounds else _untimed_rows(run, name, cost)
+    if parameters := (rounds[0].get("parameters") if rounds else None) or facts.get("parameters"):
         rows.append(_row("parameters", parameters))
     made = [entry for entry in run.entries(name) if entry.status == "ok"]
     if made and not lookup:
@@ -97,24 +104,64 @@ def _untimed_rows(run: Run, name: str, cost: Mapping[str, Any]) -> list[MetricRe
     return []
 
 
-def _timed_rows(run: Run, cost: Mapping[str, Any]) -> list[MetricResult]:
-    own = cost["own_process"]
-    protocol = {**cost["mark"]["machine"], **cost["mark"]["timing"], "own_process": own}
-    timings = {p["batch_size"]: Timing(seconds=tuple(p["seconds"])) for p in cost["phases"]}
-    best = max(timings, key=lambda size: size / timings[size].p50)
-    one, fastest = timings[1], timings[best]
-    latency = {"batch_size": 1, "p90": one.p90, "calls": len(one.seconds)}
-    rate = {"batch_size": best, "calls": len(fastest.seconds)}
+def rounds_of(cost: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What each process measured; runs of earlier versions have one."""
+    return list(cost["rounds"]) if "rounds" in cost else [cost] if "phases" in cost else []
+
+
+def _timed_rows(
+    run: Run, cost: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]]
+) -> list[MetricResult]:
+    own = rounds[0]["own_process"]
+    machine, timing = cost["mark"]["machine"], cost["mark"]["timing"]
+    protocol = {**machine, **timing, "own_process": own, "rounds": len(rounds)}
+    timings = _by_size(rounds)
+    medians = {size: timed.median for size, timed in timings.items()}
+    best = max(medians, key=lambda size: size / max(medians[size].value, 1e-9))
+    one, fastest = timings[1], medians[best]
+    latency = {"batch_size": 1, "p90": one.every.p90, "calls": one.calls}
+    rate = {"batch_size": best, "calls": timings[best].calls}
     memory = {"counts": "tensors" if run.device.startswith("cuda") else "the process"}
     note = None if own else "of the whole process, which held other things too"
-    peak = cost["peak_memory_bytes"]
+    load = Rounds(timings=tuple(Timing(seconds=(one["load_seconds"],)) for one in rounds))
+    peak = max(one["peak_memory_bytes"] for one in rounds)
     return [
-        _row("latency_seconds", one.p50, protocol=protocol | latency),
-        _row("images_per_second", best / fastest.p50, protocol=protocol | rate),
-        _row("load_seconds", cost["load_seconds"], protocol=protocol),
+        _row(
+            "latency_seconds",
+            medians[1],
+            protocol=protocol | latency | {"round_medians": one.medians},
+            note=None if len(rounds) > 1 else _ONE_PROCESS,
+        ),
+        _row(
+            "images_per_second",
+            _rate(best, fastest),
+            protocol=protocol | rate | {"round_medians": [best / s for s in timings[best].medians]},
+        ),
+        _row("load_seconds", load.median, protocol=protocol),
         _row("peak_memory_bytes", peak, protocol=protocol | memory, note=note),
     ]
 
 
-def _row(metric: str, value: float | int, **more: Any) -> MetricResult:
-    return MetricResult.of(Interval(value=float(value)), COSTS[metric], metric=metric, **more)
+def _by_size(rounds: Sequence[Mapping[str, Any]]) -> dict[int, Rounds]:
+    """The rounds of each batch size; one that not every round came to is left out."""
+    found: dict[int, list[Timing]] = {}
+    for one in rounds:
+        for phase in one["phases"]:
+            timing = Timing(seconds=tuple(phase["seconds"]))
+            found.setdefault(phase["batch_size"], []).append(timing)
+    return {size: Rounds(timings=tuple(t)) for size, t in found.items() if len(t) == len(rounds)}
+
+
+def _rate(size: int, seconds: Interval) -> Interval:
+    """Images a second from the seconds of a batch."""
+    value, high, low = (
+        None if end is None else size / max(end, 1e-9)
+        for end in (seconds.value, seconds.low, seconds.high)
+    )
+    assert value is not None
+    return Interval(value=value, low=low, high=high)
+
+
+def _row(metric: str, value: float | int | Interval, **more: Any) -> MetricResult:
+    found = value if isinstance(value, Interval) else Interval(value=float(value))
+    return MetricResult.of(found, COSTS[metric], metric=metric, **more)

@@ -1,10 +1,11 @@
-"""The timing stage: every generator of a run is timed once, in a process of its own."""
+"""The timing stage: rounds in which each generator is timed in a process of its own."""
 
 from __future__ import annotations
 
 import dataclasses
 import functools
 import json
+import math
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -16,43 +17,63 @@ from gandiff.experiments.config.types import TimingConfig
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
-from gandiff.experiments.timing.costs import why_not_timed
+from gandiff.experiments.timing.costs import rounds_of, why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
 
 _PROCESS_SECONDS = 1800
+_ROUNDS = 3
 _WORTH_PROMPTS = 64  # with a limit of fewer prompts, timing takes a share of its time
 
 
 def time_run(run: Run, *, quiet: bool = False) -> None:
-    """Time every generator that was not timed under this protocol on this machine.
+    """Time every generator that was not timed under this protocol on this machine, in turns.
 
     What is measured goes into run.json and ``timing.parquet``. A generator that cannot be timed
     is a warning; for one that is not to be timed, the results say why.
     """
     from tqdm import tqdm
 
-    done = dict(run.record.costs)
-    waiting = []
+    wanted = _rounds(run)
+    waiting: dict[str, list[Any]] = {}  # what each has of this protocol already
     for name in run.batches:
-        mark = _mark(run, name)
-        known = done.get(name, {})
-        if "problem" in known or not _is_enough(known.get("mark"), mark):
+        known, mark = run.record.costs.get(name, {}), _mark(run, name)
+        enough = "problem" not in known and _is_enough(known.get("mark"), mark)
+        before = rounds_of(known) if enough else []
+        if len(before) < wanted:
             with fenced(run.folder, functools.partial(_not_timed, run, name)):
                 _complete_facts(run, name)
             if why_not_timed(run, name) is None:
-                waiting.append((name, mark))
+                waiting[name] = before
     if waiting:
         run.note_command()
-    for name, mark in tqdm(waiting, desc="timing", unit="generator", disable=quiet or not waiting):
-        measured: dict[str, Any] = {"mark": mark}
-        with fenced(run.folder, functools.partial(measured.setdefault, "problem")):
-            measured |= _measure(run, name)
-        done[name] = measured
-        run.update(costs={n: done[n] for n in run.batches if n in done})
-        if problem := done[name].get("problem"):
-            _not_timed(run, name, problem)
+    turns = [(i, name) for i in range(wanted) for name in waiting if i >= len(waiting[name])]
+    for i, name in tqdm(turns, desc="timing", unit="turn", disable=quiet or not turns):
+        if len(waiting[name]) == i:  # and no turn before has failed
+            _take_turn(run, name, waiting[name])
     if waiting or not (run.folder / TIMING).is_file():
         _write_timing(run)
+
+
+def _take_turn(run: Run, name: str, before: list[Any]) -> None:
+    """Time a generator once more, and note it with the rounds before."""
+    measured: dict[str, Any] = {}
+    with fenced(run.folder, functools.partial(measured.setdefault, "problem")):
+        measured |= _measure(run, name)
+    mark = _mark(run, name)
+    if problem := measured.get("problem"):
+        cost = {"mark": mark, "problem": problem}
+        _not_timed(run, name, problem)
+    else:
+        before.append(measured)
+        cost = {"mark": mark, "rounds": list(before)}
+    done = {**run.record.costs, name: cost}
+    run.update(costs={n: done[n] for n in run.batches if n in done})
+
+
+def _rounds(run: Run) -> int:
+    """How many rounds: a first look at a few prompts is not to wait for several."""
+    few = len(run.suite.prompts) < _WORTH_PROMPTS
+    return run.comparison.timing.rounds or (1 if few else _ROUNDS)
 
 
 def _not_timed(run: Run, name: str, reason: str) -> None:
@@ -95,7 +116,8 @@ def _is_enough(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool
 
 def _protocol(timing: TimingConfig) -> dict[str, Any]:
     """How it is timed; whether it is timed is another matter."""
-    return {k: v for k, v in dataclasses.asdict(timing).items() if k != "enabled"}
+    asked = dataclasses.asdict(timing)
+    return {k: v for k, v in asked.items() if k not in ("enabled", "rounds")}
 
 
 def _measure(run: Run, name: str) -> dict[str, Any]:
@@ -132,22 +154,21 @@ def _job(run: Run, name: str) -> dict[str, Any]:
         "dtype": run.comparison.dtype,
         "prompts": [prompt.text for prompt in run.suite.prompts[: max(timing.batch_sizes)]],
         "warmup": timing.warmup,
-        "repeats": timing.repeats,
+        "repeats": math.ceil(timing.repeats / _rounds(run)),
         "batch_sizes": list(timing.batch_sizes),
-        "patience_seconds": _patience(run.comparison.suite.limit),
+        "patience_seconds": _patience(run.comparison.suite.limit) / _rounds(run),
     }
 
 
 def _write_timing(run: Run) -> None:
     rows: list[tuple[Any, ...]] = []
     for name, cost in run.record.costs.items():
-        if "phases" not in cost:
-            continue
-        rows.append((name, "load", 0, 0, cost["load_seconds"]))
-        for phase in cost["phases"]:
-            kind = "latency" if phase["batch_size"] == 1 else "throughput"
-            rows += [
-                (name, kind, phase["batch_size"], i, seconds)
-                for i, seconds in enumerate(phase["seconds"])
-            ]
+        for number, measured in enumerate(rounds_of(cost)):
+            rows.append((name, number, "load", 0, 0, measured["load_seconds"]))
+            for phase in measured["phases"]:
+                kind = "latency" if phase["batch_size"] == 1 else "throughput"
+                rows += [
+                    (name, number, kind, phase["batch_size"], i, seconds)
+                    for i, seconds in enumerate(phase["seconds"])
+                ]
     write_atomically(run.folder / TIMING, parquet(rows, COLUMNS[TIMING]))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gandiff.evaluate.checks import remarks
-from gandiff.evaluate.metrics.frechet import frechet_replicates
+from gandiff.evaluate.numerics.frechet import frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats
 
 WIDTH = 32

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from verdict_helpers import ALIGNMENT, DIVERSITY, FD, both, facts, pair, row, rows_of, say
 
+from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.verdict import verdict
 
 GOOD = rows_of("gan", 0.80, 20.0, 0.7, 0.01)
@@ -127,6 +128,36 @@ def test_speed_is_a_ratio_with_both_times_and_rates():
         "gan is 20.0 times as fast as ddim: 10.0 ms for one image against 200 ms (19.2 to 20.8 "
         "times by the ends of both intervals), and 200 against 10.0 images a second at the best "
         "batch size."
+    )
+
+
+def timed_in_turns(ratio, low, high):
+    return DifferenceRow(
+        a="ddim",
+        b="gan",
+        metric="latency_seconds",
+        difference=0.01 * (ratio - 1),
+        low=0.01 * (low - 1),
+        high=0.01 * (high - 1),
+        ratio=ratio,
+        ratio_low=low,
+        ratio_high=high,
+    )
+
+
+def test_a_ratio_measured_in_turns_is_said_with_its_interval_and_no_more_digits_than_are_known():
+    speed = say(GOOD + BETTER, [timed_in_turns(20.0, 14.2, 28.17)])[3]
+    assert speed.winner == "gan"
+    assert speed.text == (
+        "gan is about 20 times as fast as ddim: 10.0 ms for one image against 200 ms (95 % "
+        "interval of the ratio 14 to 28, measured in turns), and 200 against 10.0 images a second "
+        "at the best batch size."
+    )
+    unsure = say(GOOD + BETTER, [timed_in_turns(20.0, 0.914, 437.7).flipped()])[3]
+    assert unsure.outcome == "undecided"
+    assert unsure.text.startswith(
+        "gan and ddim do not clearly differ in speed: 10.0 ms for one image against 200 ms (95 % "
+        "interval of the ratio 0.914 to 440, measured in turns, which contains 1)"
     )
 
 

@@ -27,7 +27,7 @@ DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
 
 COLUMNS = {
-    TIMING: ("generator", "phase", "batch_size", "repeat", "seconds"),
+    TIMING: ("generator", "round", "phase", "batch_size", "repeat", "seconds"),
     SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
     RESULTS: (
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
@@ -38,6 +38,7 @@ COLUMNS = {
         *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
         *("effect_size", "p_holm", "prompts_needed", "detectable"),
         *("farther", "farther_low", "farther_high"),
+        *("ratio", "ratio_low", "ratio_high"),
     ),
 }
 

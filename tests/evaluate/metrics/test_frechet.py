@@ -7,7 +7,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput
-from gandiff.evaluate.metrics.frechet import FrechetDistance, FrechetInfinity, frechet_replicates
+from gandiff.evaluate.metrics.frechet import FrechetDistance, FrechetInfinity
+from gandiff.evaluate.numerics.frechet import frechet_replicates
 from gandiff.evaluate.numerics.gaussian import GaussianStats, Moments, frechet_distance
 from gandiff.evaluate.numerics.statistics import jackknife_over_groups
 

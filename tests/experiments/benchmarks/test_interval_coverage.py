@@ -33,7 +33,7 @@ def test_most_intervals_hold_the_truth() -> None:
 def test_an_interval_that_is_too_narrow_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     # The percentile bootstrap of the Fréchet distance, which the jackknife stands in for.
     from gandiff.evaluate.metrics import frechet
-    from gandiff.evaluate.metrics.frechet import FrechetReplicates
+    from gandiff.evaluate.numerics.frechet import FrechetReplicates
     from gandiff.evaluate.numerics.gaussian import GaussianStats, frechet_distance
     from gandiff.evaluate.result import Interval
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -201,3 +203,32 @@ def test_runs_without_a_metric_in_common_are_refused(before: Path, tmp_path: Pat
     other = make_run(tmp_path / "b", [row("gan", "vendi(encoder=scenes)", 1.0)])
     with pytest.raises(RequestError, match="have no metric in common"):
         compare_runs(before, other)
+
+
+@pytest.mark.parametrize("changed", [False, True])
+def test_a_distance_of_the_same_images_is_the_same_and_of_others_undecided(
+    tmp_path: Path, changed: bool
+) -> None:
+    runs = [make_run(tmp_path / name, [row("gan", FD, 20.0, 3.0)]) for name in ("a", "b")]
+    for k, folder in enumerate(runs):
+        lines: list[dict[str, Any]] = [
+            {
+                "key": i,
+                "generator": "gan",
+                "prompt_id": f"{i:03d}",
+                "sample": 0,
+                "sha256": f"{i:064x}",
+            }
+            for i in range(len(PROMPTS))
+        ]
+        if changed and k:
+            lines[0]["sha256"] = "f" * 64
+        text = "\n".join(json.dumps({**line, "status": "ok"}) for line in lines)
+        (folder / "images.jsonl").write_text(text)
+    fd = change(compare_runs(*runs), FD)
+    assert fd.difference == 0.0
+    if changed:
+        assert (fd.verdict, fd.how) == ("undecided", "two intervals")
+        assert fd.low == -(fd.high or 0) != 0
+    else:
+        assert (fd.verdict, fd.how, fd.low, fd.high) == ("level", "the same images", 0.0, 0.0)

@@ -178,7 +178,12 @@ def test_the_setting_is_written_and_read_back() -> None:
     assert again == comparison
     # What a run of an earlier version holds: no word on either.
     plain = comparison_to_dict(comparison_from_dict({**data, "timing": {"warmup": 2}}))
-    assert plain["timing"] == {"warmup": 2, "repeats": 10, "batch_sizes": [1, 8, 32]}
+    assert plain["timing"] == {
+        "warmup": 2,
+        "repeats": 10,
+        "rounds": None,
+        "batch_sizes": [1, 8, 32],
+    }
     with pytest.raises(RequestError, match=r"generators\.a\.timing: must be one of on, off"):
         comparison_from_dict({**data, "generators": {"a": {"type": "gan", "timing": "of"}}})
     with pytest.raises(
