@@ -24,7 +24,7 @@ from gandiff.evaluate.metrics.prompt_texts import (
 )
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, judge_facts
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.numerics.proportions import OVER_PROMPTS, mean_over_groups
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, Value
 
 _ROWS = ("all", *KINDS, "held_out_all")
@@ -83,7 +83,7 @@ class ClipScore(Metric):
         images = unit_rows(data.features(self._encoder, data.images))
         cosines: Float[np.ndarray, " n"] = (images * found.vectors[found.own]).sum(axis=1)
         refuse_no_cosine(name, data.images, cosines)
-        interval = bootstrap_over_groups(cosines, data.clusters, data.seed)
+        interval = mean_over_groups(cosines, data.clusters, data.seed)
         result = MetricResult.of(
             interval,
             self.about,
@@ -95,7 +95,7 @@ class ClipScore(Metric):
                 "truncation": "keeps the end token",
                 "prompts": len(found.texts),
                 "truncated_prompts": int(found.truncated.sum()),
-                "interval": "bootstrap over prompts",
+                "interval": OVER_PROMPTS,
             },
             note=_clip_note(cosines, found),
         )
@@ -150,11 +150,11 @@ class SceneAccuracy(Metric):
             "weights_sha256": judge_of(data, self._judge).sha256,
             "alpha": ALPHAS[0],
             "mean": "over images",
-            "interval": "bootstrap over prompts",
+            "interval": OVER_PROMPTS,
         }
         rows = [
             MetricResult.of(
-                bootstrap_over_groups(values, data.clusters, data.seed),
+                mean_over_groups(values, data.clusters, data.seed),
                 self.describe(row),
                 metric=f"{self.spec}/{row}",
                 images=int(np.sum(~np.isnan(values))),

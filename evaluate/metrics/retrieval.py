@@ -20,7 +20,7 @@ from gandiff.evaluate.metrics.prompt_texts import (
     refuse_no_cosine,
     unit_rows,
 )
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.numerics.proportions import OVER_PROMPTS, mean_over_groups
 from gandiff.evaluate.result import About, MetricResult, Value
 
 _BLOCK = 4_000_000  # cosines held at once
@@ -71,7 +71,7 @@ class RPrecision(Metric):
         images = unit_rows(data.features(self._encoder, data.images))
         refuse_no_cosine(name, data.images, (images * found.vectors[found.own]).sum(axis=1))
         credit = self._credit(data, images, found)
-        interval = bootstrap_over_groups(credit, data.clusters, data.seed)
+        interval = mean_over_groups(credit, data.clusters, data.seed)
         notes = [f"chance level {1 / size:.3g} ({size} candidates)", found.remark()]
         result = MetricResult.of(
             interval,
@@ -84,7 +84,7 @@ class RPrecision(Metric):
                 "candidates": size,
                 "drawn": "all prompts" if self._candidates is None else "by image",
                 "truncated_prompts": int(found.truncated.sum()),
-                "interval": "bootstrap over prompts",
+                "interval": OVER_PROMPTS,
             },
             note="; ".join(filter(None, notes)),
         )

@@ -36,7 +36,7 @@ from gandiff.evaluate.metrics.torchmetrics_classes import (
     use_of,
     weights_of,
 )
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.numerics.proportions import OVER_PROMPTS, mean_over_groups
 from gandiff.evaluate.result import (
     About,
     Direction,
@@ -199,7 +199,7 @@ class TorchmetricsMetric(Metric):
             "parameters": dict(self.spec.params),
             "input": str(self._use),
             "alpha": ALPHAS[0],
-            "interval": "none" if reading.each is None else "bootstrap over prompts",
+            "interval": "none" if reading.each is None else OVER_PROMPTS,
         }
         if files := self.files():
             protocol["files_sha256"] = [file_sha256(file) for file in files]
@@ -208,7 +208,7 @@ class TorchmetricsMetric(Metric):
         found = Interval(value=reading.value)
         if reading.each is not None and not np.isnan(reading.each).all():
             clusters = data.clusters_of(image.group for image in images)
-            found = bootstrap_over_groups(reading.each, clusters, data.seed)
+            found = mean_over_groups(reading.each, clusters, data.seed)
         finite = math.isfinite(found.value)
         notes = _notes(reading, len(data.images) - len(images))
         return MetricResult.of(

@@ -9,10 +9,16 @@ from statistics import NormalDist
 import numpy as np
 from jaxtyping import Float
 
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, group_labels, student_t
+from gandiff.evaluate.numerics.statistics import (
+    MIN_GROUPS,
+    bootstrap_over_groups,
+    group_labels,
+    student_t,
+)
 from gandiff.evaluate.result import Interval
 
 NORMAL = NormalDist().inv_cdf(0.975)  # two-sided 95 % quantile
+OVER_PROMPTS = "over prompts: bootstrap, score interval of shares"  # what mean_over_groups does
 _MOST = 2  # times the number of images: no share is taken to be known better than from so many
 
 
@@ -36,6 +42,18 @@ def proportion_interval(
     # The value lies within but for rounding.
     low, high = min(value, max(0.0, centre - half)), max(value, min(1.0, centre + half))
     return Interval(value=value, low=low, high=high)
+
+
+def mean_over_groups(values: Float[np.ndarray, " n"], groups: Sequence[str], seed: int) -> Interval:
+    """Mean of values of images and its interval over groups (prompts); NaN values are left out.
+
+    A share, of values that are 0 or 1, gets a score interval: resampling shows no spread where all
+    are right. Other values are bootstrapped.
+    """
+    kept = values[~np.isnan(values)]
+    if len(kept) and np.isin(kept, (0.0, 1.0)).all():
+        return share_over_groups(values, groups)
+    return bootstrap_over_groups(values, groups, seed)
 
 
 def share_over_groups(

@@ -31,7 +31,7 @@ class Condition:
     def judge(self, difference: float, low: float | None, high: float | None) -> Outcome:
         """Whether the whole interval lies beyond the threshold, the value alone, or neither.
 
-        Without an interval the value decides.
+        Numbers that are known exactly have no interval, and the value decides.
         """
         sign = 1 if self.above else -1
         beyond = sign * (difference - self.threshold) > 0

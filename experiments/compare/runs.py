@@ -148,8 +148,24 @@ def _judge(
                 f"the condition {condition} cannot be judged for {change.generator}: {metric} was "
                 f"{change.how}"
             )
+        _need_interval(condition, runs, change)
         outcome = condition.judge(change.difference, change.low, change.high)
         yield JudgedCondition(condition=str(condition), outcome=outcome, change=change)
+
+
+def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) -> None:
+    """Refuse to judge a change that cannot be told from chance."""
+    pair = (change.generator_a, change.generator_b)
+    x, y = runs.results(pair, change.metric)
+    if change.low is not None or (y is not None and y.described.is_exact):
+        return
+    notes = {r.note: name for r, name in zip((x, y), runs.names, strict=True) if r and r.note}
+    why = "; ".join(f"{name}: {note}" for note, name in notes.items())
+    raise RequestError(
+        f"the condition {condition} cannot be judged for {change.generator}: the change of "
+        f"{change.metric} has no interval ({change.how}{f'; {why}' if why else ''}), so it is not "
+        "told from chance; choose a metric that has one, or take more prompts"
+    )
 
 
 def _left_out(runs: TwoRuns, pairs: Pairs) -> Iterator[str]:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import CATEGORIES, COLUMNS, SCORES
-from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.numerics.proportions import mean_over_groups
 from gandiff.experiments.runs.tables import parquet
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def category_rows(
         prompts = members["prompt_id"].tolist()
         tied = (clusters or {}).get(str(cell[0]), {})
         groups = [tied.get(prompt, prompt) for prompt in prompts]
-        interval = bootstrap_over_groups(members["value"].to_numpy(), groups, seed)
+        interval = mean_over_groups(members["value"].to_numpy(), groups, seed)
         rows.append(
             {
                 **dict(zip(_CELL, cell, strict=True)),

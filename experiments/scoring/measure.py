@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from gandiff.common.errors import MetricError, environment_failure, reason_of
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.numerics.proportions import mean_over_groups
 from gandiff.evaluate.numerics.statistics import MIN_GROUPS
 from gandiff.evaluate.result import MetricResult, split_metric
 
@@ -42,7 +44,8 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             if outside_domain([metric], data.shows_scenes)
             else []
         )
-        results = [_noted(_described(row, metric), why, odd) for row in output.results]
+        rows = [_described(_with_interval(row, output, data), metric) for row in output.results]
+        results = [_noted(row, why, odd) for row in rows]
         return dataclasses.replace(output, results=results)
     except Exception as error:
         if failure := environment_failure(error):
@@ -55,6 +58,19 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             about=metric.describe(),
         )
         return MetricOutput(results=[row])
+
+
+def _with_interval(row: MetricResult, output: MetricOutput, data: MetricInput) -> MetricResult:
+    """A row with an interval over prompts, if it is the mean of the values of images and its metric
+    gave none.
+    """
+    values = output.per_image.get(row.metric)
+    if values is None or row.value is None or row.low is not None or row.high is not None:
+        return row
+    if np.isnan(values).all() or not math.isclose(np.nanmean(values), row.value, rel_tol=1e-6):
+        return row
+    found = mean_over_groups(np.asarray(values, dtype=np.float64), data.clusters, data.seed)
+    return dataclasses.replace(row, low=found.low, high=found.high)
 
 
 def _too_few(data: MetricInput) -> str | None:

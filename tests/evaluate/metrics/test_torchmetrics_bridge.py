@@ -15,6 +15,7 @@ from gandiff.evaluate.checks import set_sha256
 from gandiff.evaluate.features.images import image_records, read_pixels
 from gandiff.evaluate.metric import ImageRecord, MetricInput
 from gandiff.evaluate.metrics.torchmetrics_bridge import TorchmetricsMetric
+from gandiff.evaluate.numerics.proportions import OVER_PROMPTS
 from gandiff.evaluate.result import MetricSpec
 
 Make = Callable[..., MetricInput]
@@ -137,7 +138,7 @@ def test_a_value_for_each_image_gives_an_interval(data: MetricInput) -> None:
     np.testing.assert_allclose(values, expected, rtol=1e-4)
     assert row.value == pytest.approx(np.mean(expected), rel=1e-4)
     assert row.low < row.value < row.high
-    assert row.protocol["interval"] == "bootstrap over prompts"
+    assert row.protocol["interval"] == OVER_PROMPTS
     turned = metric.measure(dataclasses.replace(data, images=list(data.images)[::-1]))
     np.testing.assert_allclose(turned.per_image[str(metric.spec)][::-1], values, rtol=1e-4)
 

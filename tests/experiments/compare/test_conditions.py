@@ -28,8 +28,6 @@ def before(tmp_path: Path) -> Path:
         (f"{FD}>+0.5", "not shown"),  # 5 (0 to 10)
         (f"{FD}>-1e0", "holds"),
         ("fd>+11", "does not hold"),
-        ("latency_seconds>+0.005", "holds"),  # no interval: the value decides
-        ("latency_seconds>+0.015", "does not hold"),
     ],
 )
 def test_a_condition_needs_the_whole_interval(
@@ -38,6 +36,27 @@ def test_a_condition_needs_the_whole_interval(
     found = compare_runs(before, later(tmp_path, shift=-0.0201), fail_if=condition)
     assert [judged.outcome for judged in found.conditions] == [outcome]
     assert found.failed == (outcome == "holds")
+
+
+@pytest.mark.parametrize("condition", ["latency_seconds>+0.005", "latency_seconds>+0.015"])
+def test_what_is_not_told_from_chance_is_refused(
+    condition: str, before: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        compare_runs(before, later(tmp_path), fail_if=condition)
+    assert (
+        "cannot be judged for gan: the change of latency_seconds has no interval (values alone), "
+        "so it is not told from chance; choose a metric that has one"
+    ) in str(refused.value)
+
+
+def test_exact_numbers_need_no_interval(tmp_path: Path) -> None:
+    runs = [
+        make_run(tmp_path / name, [row("gan", "parameters", n)])
+        for name, n in (("a", 3.0), ("b", 5.0))
+    ]
+    (judged,) = compare_runs(*runs, fail_if="parameters>+1").conditions
+    assert judged.outcome == "holds"
 
 
 def test_one_of_several_conditions_is_enough(before: Path, tmp_path: Path) -> None:
@@ -122,10 +141,10 @@ def test_a_condition_that_cannot_be_read_is_named(before: Path, text: str, says:
 
 def test_a_condition_that_cannot_be_judged_does_not_pass(tmp_path: Path) -> None:
     both = [row("a", FD, 1.0, 0.1), row("b", FD, 1.0, 0.1)]
-    one = make_run(tmp_path / "a", [*both, row("a", CLIP, 1.0), row("b", CLIP, 1.0)])
-    other = make_run(tmp_path / "b", [*both, row("a", CLIP, 1.0)])
+    one = make_run(tmp_path / "a", [*both, row("a", CLIP, 1.0, 0.1), row("b", CLIP, 1.0, 0.1)])
+    other = make_run(tmp_path / "b", [*both, row("a", CLIP, 1.0, 0.1)])
     with pytest.raises(RequestError, match=r"cannot be judged: .*b has no clip_score.* of b"):
         compare_runs(one, other, fail_if="clip_score<-1")
     # A generator that neither run has the metric for is not concerned.
-    neither = make_run(tmp_path / "c", [*both, row("a", CLIP, 1.0)])
+    neither = make_run(tmp_path / "c", [*both, row("a", CLIP, 1.0, 0.1)])
     assert len(compare_runs(other, neither, fail_if="clip_score<-1").conditions) == 1
