@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from gandiff.common.words import counted
 from gandiff.evaluate.result import Axis, MetricResult
 from gandiff.reports.comparing import (
+    NO_GROUND,
     Gain,
     find_difference,
     goodness,
@@ -14,6 +15,7 @@ from gandiff.reports.comparing import (
     paired_gain,
     separated,
 )
+from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import (
@@ -76,7 +78,12 @@ def alone_sentence(index: Index, name: str) -> Sentence:
 
 
 def axis_sentence(
-    axis: Axis, index: Index, differences: Sequence[DifferenceRow], a: str, b: str
+    axis: Axis,
+    index: Index,
+    differences: Sequence[DifferenceRow],
+    a: str,
+    b: str,
+    ground: Ground = NO_GROUND,
 ) -> Sentence:
     """Say whether a or b is better on one axis, by how much and with what interval."""
     metric = axis_metric(index, (a, b), axis)
@@ -86,7 +93,7 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
-    return _compared(axis, (a, first), (b, second), pair)
+    return _compared(axis, (a, first), (b, second), pair, ground)
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
@@ -111,20 +118,24 @@ def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sen
     return Sentence(axis, text, "not measured")
 
 
-def _compared(axis: Axis, first: Side, second: Side, pair: DifferenceRow | None) -> Sentence:
+def _compared(
+    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground
+) -> Sentence:
     (a, one), (b, two) = first, second
-    gain = paired_gain(one, pair)
-    if separated(one, two, pair):
-        return _better(axis, first, second, gain)
-    if separated(two, one, None if pair is None else pair.flipped()):
-        return _better(axis, second, first, None if gain is None else gain.flipped)
+    gain, beside = paired_gain(one, pair), ground.beside(one)
+    if separated(one, two, pair, ground):
+        return _better(axis, first, second, gain, beside)
+    if separated(two, one, None if pair is None else pair.flipped(), ground):
+        return _better(axis, second, first, None if gain is None else gain.flipped, beside)
     label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
     if one.value == two.value and (gain is None or gain.low == gain.high == 0):
         text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
+    doubt = ground.doubt(one, two, None if pair is None else pair.prompts)
+    why = f"and {doubt}" if doubt else _why_undecided(first, second, pair)
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
-        f"{_plain(two, scale)}, {_why_undecided(first, second, pair)}."
+        f"{_plain(two, scale)}, {why}{beside}."
     )
     return Sentence(axis, text, "undecided")
 
@@ -137,13 +148,13 @@ def _plain(result: MetricResult, scale: Scale) -> str:
     return "unknown" if result.value is None else scale(result.value)
 
 
-def _better(axis: Axis, winner: Side, loser: Side, gain: Gain | None) -> Sentence:
+def _better(axis: Axis, winner: Side, loser: Side, gain: Gain | None, beside: str) -> Sentence:
     (best, good), (rest, bad) = winner, loser
     scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
     text = (
         f"On {axis}, {best} is better: {good.described.label}{_target(good)} "
         f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, "
-        f"{_by_how_much(good, bad, gain)}."
+        f"{_by_how_much(good, bad, gain)}{beside}."
     )
     return Sentence(axis, text, "better", best)
 

@@ -13,7 +13,7 @@ from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.training_sentences import TRAINING
-from gandiff.reports.values import arrow, explain, show_interval, show_value
+from gandiff.reports.values import arrow, explain, scale_of, show_interval, show_value
 
 _OUTCOMES = {"undecided": "undecided", "tie": "level", "not measured": "not measured"}
 
@@ -32,6 +32,15 @@ class Line:
 
 
 @dataclasses.dataclass(frozen=True)
+class Mark:
+    """What real images, noise or plain grounds get; ``at`` is None where it is too far away."""
+
+    name: str
+    value: str
+    at: float | None
+
+
+@dataclasses.dataclass(frozen=True)
 class Card:
     """One key number of the headline generators."""
 
@@ -43,6 +52,7 @@ class Card:
     outcome: str
     winner: str | None
     lines: tuple[Line, ...]
+    marks: tuple[Mark, ...] = ()
 
 
 def key_cards(run: RunData, sentences: Sequence[Sentence]) -> list[Card]:
@@ -64,7 +74,8 @@ def key_cards(run: RunData, sentences: Sequence[Sentence]) -> list[Card]:
         first = next((r for r in results if r is not None and r.value is not None), None)
         if metric is None or first is None:
             continue
-        cards.append(_card(title, first, results, names, sentence))
+        marks = run.ground.marks(first)
+        cards.append(_card(title, first, results, names, sentence, marks))
     return cards
 
 
@@ -74,28 +85,10 @@ def _card(
     results: Sequence[MetricResult | None],
     names: Sequence[str],
     sentence: Sentence | None,
+    marks: Sequence[tuple[str, float]],
 ) -> Card:
     winner = None if sentence is None else sentence.winner
     outcome = "" if sentence is None else _OUTCOMES.get(sentence.outcome, "")
-    metric, logarithmic = like.metric, like.metric in (LATENCY, THROUGHPUT)
-    return Card(
-        title,
-        metric,
-        like.described.label,
-        arrow(like),
-        explain(like),
-        outcome,
-        winner,
-        _lines(names, results, winner, logarithmic),
-    )
-
-
-def _lines(
-    names: Sequence[str],
-    results: Sequence[MetricResult | None],
-    winner: str | None,
-    logarithmic: bool,
-) -> tuple[Line, ...]:
     numbers = [
         n
         for r in results
@@ -103,7 +96,37 @@ def _lines(
         for n in (r.value, r.low, r.high, r.target)
         if n is not None
     ]
-    at = _scale(numbers, logarithmic and min(numbers) > 0)
+    near = [value for _, value in marks if _is_near(value, numbers)]
+    logarithmic = like.metric in (LATENCY, THROUGHPUT) and min(numbers) > 0
+    at = _scale([*numbers, *near], logarithmic)
+    return Card(
+        title,
+        like.metric,
+        like.described.label,
+        arrow(like),
+        explain(like),
+        outcome,
+        winner,
+        _lines(names, results, winner, at),
+        tuple(
+            Mark(name, scale_of(like)(value), at(value) if value in near else None)
+            for name, value in marks
+        ),
+    )
+
+
+def _is_near(mark: float, numbers: Sequence[float]) -> bool:
+    """Whether a mark leaves the numbers a fifth of the scale or more."""
+    span = max(numbers) - min(numbers)
+    return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
+
+
+def _lines(
+    names: Sequence[str],
+    results: Sequence[MetricResult | None],
+    winner: str | None,
+    at: Callable[[float | None], float | None],
+) -> tuple[Line, ...]:
     return tuple(
         Line(
             name,

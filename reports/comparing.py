@@ -6,7 +6,10 @@ import dataclasses
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow, ResultRow
+
+NO_GROUND = Ground()  # where nothing is known of prompts and anchors
 
 
 def lookup(rows: Sequence[ResultRow]) -> dict[tuple[str, str], MetricResult]:
@@ -84,19 +87,24 @@ def paired_gain(result: MetricResult, difference: DifferenceRow | None) -> Gain 
 
 
 def separated(
-    better: MetricResult, other: MetricResult, difference: DifferenceRow | None = None
+    better: MetricResult,
+    other: MetricResult,
+    difference: DifferenceRow | None = None,
+    ground: Ground = NO_GROUND,
 ) -> bool:
     """Say whether ``better`` is better than ``other`` by more than chance.
 
     The interval of the paired difference (better minus other) decides if there is one: of the
     distances from the target where the metric has one. Otherwise the two intervals must not
-    overlap. Exact numbers need no interval.
+    overlap. Exact numbers need no interval. ``ground`` may speak against it.
     """
     good, bad = goodness(better), goodness(other)
     if good is None or bad is None or good <= bad:
         return False
     if better.described.is_exact:
         return True
+    if ground.doubt(better, other, None if difference is None else difference.prompts):
+        return False
     gain = paired_gain(better, difference)
     if gain is not None:
         return gain.low > 0

@@ -9,7 +9,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import find_difference
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
-from gandiff.reports.values import scale_of, show_duration, show_ratio, show_value
+from gandiff.reports.values import scale_of, show_duration, show_value
 
 LATENCY, THROUGHPUT = "latency_seconds", "images_per_second"
 LEVEL = 1.005  # ratios nearer to 1 than this read "1.00 times"
@@ -44,9 +44,9 @@ def speed_sentence(
         why = f" ({_in_turns(turns)}, which contains 1)" if turns and ratio >= LEVEL else ""
         text = f"{names[0]} and {names[1]} {how}: {times}{why}{_rates(index, [fast, slow])}."
         return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
-    shown = show_ratio(ratio) if turns is None else f"about {two_digits(ratio)}"
     text = (
-        f"{fast} is {shown} times as fast as {slow}: {times} ({sure}){_rates(index, [fast, slow])}."
+        f"{fast} is about {two_digits(ratio)} times as fast as {slow}: "
+        f"{times} ({sure}){_rates(index, [fast, slow])}."
     )
     return Sentence("speed", text, "better", fast)
 
@@ -73,7 +73,7 @@ def _how_sure(
         return _in_turns(turns) if sure else None
     bounds = _ratio_bounds(fast, slow)
     if bounds is not None:
-        low, high = (show_ratio(bound) for bound in bounds)
+        low, high = (two_digits(bound) for bound in bounds)
         return f"{low} to {high} times by the ends of both intervals" if bounds[0] > LEVEL else None
     most = fast.protocol.get("p90")
     if not isinstance(most, (int, float)) or most >= (slow.value or 0.0):

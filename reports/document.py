@@ -66,7 +66,7 @@ def write_report(run_folder: Path) -> ReportPaths:
     Raises ``RequestError`` if the folder is no run.
     """
     run = load_run(run_folder)
-    sentences = verdict(run.results, run.differences, run.generators, run.headline)
+    sentences = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
     drawings = draw_figures(run)
     folder = run_folder / "report"
     figures = _write_figures(folder / "figures", drawings)

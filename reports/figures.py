@@ -39,13 +39,14 @@ LATENCY = "latency_seconds"
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """Two metrics that generators are placed by."""
+    """Two metrics that generators are placed by; ``marks`` are the anchors along y."""
 
     x: str
     y: str
     index: Index
     looks: Mapping[str, Look]
     lines: Sequence[Sequence[str]] = ()  # of the points of sweeps
+    marks: Sequence[tuple[str, float]] = ()
 
     def points(self) -> list[Point]:
         """Return the generators that have both."""
@@ -90,7 +91,8 @@ def _planes(run: RunData) -> Iterator[Drawing]:
     for axis in ("alignment", "distribution"):
         metric = metrics[axis]
         if metric is not None:
-            plane = Plane(LATENCY, metric, index, styles, lines)
+            marks = run.ground.marks(next(r for (_, m), r in index.items() if m == metric))
+            plane = Plane(LATENCY, metric, index, styles, lines, marks)
             if plane.points():
                 yield _against_time(plane, axis)
     alignment, diversity = metrics["alignment"], metrics["diversity"]
@@ -113,6 +115,7 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     joins = _draw_sweeps(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
+    anchored = _draw_marks(axes, plane.marks, [point.y for point in points])
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     axes.set_xlabel(f"{latency.described.label} (log scale) {arrow(latency)}")
     axes.set_ylabel(axis_title(result))
@@ -126,8 +129,27 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
         f"{axis}_against_time",
         f"{axis.capitalize()} against time per image",
         f"Nothing is both faster and better than the generators on the Pareto front: {best}. "
-        f"{joins}Whiskers are 95 % intervals.",
+        f"{joins}{anchored}Whiskers are 95 % intervals.",
     )
+
+
+def _draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequence[float]) -> str:
+    """Draw a line for each anchor that leaves the points room; says which ones they are."""
+    span, drawn = max(numbers) - min(numbers), []
+    for name, value in marks:
+        if span >= 0.2 * (max(*numbers, value) - min(*numbers, value)):
+            axes.axhline(value, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
+            axes.annotate(
+                name,
+                (0.0, value),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(3, 2),
+                textcoords="offset points",
+                fontsize=7,
+                color=FAINT,
+            )
+            drawn.append(name)
+    return f"Dotted lines: what {' and '.join(drawn)} get. " if drawn else ""
 
 
 def _draw_sweeps(axes: Axes, plane: Plane, points: Sequence[Point]) -> str:

@@ -121,7 +121,7 @@ def _surest_swap(run: RunData, measured: Mapping[str, Results], a: str, b: str) 
 
 def _swaps(run: RunData, measured: Mapping[str, Results], a: str, b: str) -> Iterator[Swap]:
     ahead = {  # of which generator is better, and whether by more than chance
-        metric: _ahead(results[a], results[b], find_difference(run.differences, a, b, metric))
+        metric: _ahead(run, results[a], results[b], find_difference(run.differences, a, b, metric))
         for metric, results in measured.items()
     }
     for one, other in itertools.combinations(measured, 2):
@@ -131,10 +131,13 @@ def _swaps(run: RunData, measured: Mapping[str, Results], a: str, b: str) -> Ite
             yield Swap(first=first, second=second, one=one, other=other, unsure=unsure)
 
 
-def _ahead(a: MetricResult, b: MetricResult, pair: DifferenceRow | None) -> tuple[int, bool]:
+def _ahead(
+    run: RunData, a: MetricResult, b: MetricResult, pair: DifferenceRow | None
+) -> tuple[int, bool]:
     """1 if a is better, -1 if b is, 0 if neither; and whether that is more than chance."""
     sign = _sign((goodness(a) or 0.0) - (goodness(b) or 0.0))
-    return sign, separated(a, b, pair) or separated(b, a, pair and pair.flipped())
+    turned, ground = pair and pair.flipped(), run.ground
+    return sign, separated(a, b, pair, ground) or separated(b, a, turned, ground)
 
 
 def _sentence(conventions: int, swaps: Sequence[Swap]) -> str:

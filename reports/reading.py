@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 from gandiff.common.run_record import (
+    ANCHORS,
     CATEGORIES,
     DESCRIPTIONS,
     DIFFERENCES,
@@ -23,6 +24,7 @@ from gandiff.common.run_record import (
     read_record,
 )
 from gandiff.evaluate.result import DIRECTIONS, About, Direction, MetricResult
+from gandiff.reports.ground import Anchor
 from gandiff.reports.run_data import (
     CategoryScore,
     DifferenceRow,
@@ -60,6 +62,7 @@ def load_run(folder: Path) -> RunData:
         notices=notices,
         abouts=abouts,
         categories=_read(CategoryScore, _with_value(_table(folder / CATEGORIES, notices))),
+        anchors=_read(Anchor, _with_value(_table(folder / ANCHORS, notices))),
     )
 
 

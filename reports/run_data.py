@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult
+from gandiff.reports.ground import Anchor, Ground
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -158,6 +160,12 @@ class RunData:
     notices: list[str]  # what could not be read
     abouts: Mapping[str, About] = dataclasses.field(default_factory=dict)  # by metric
     categories: Sequence[CategoryScore] = ()
+    anchors: Sequence[Anchor] = ()
+
+    @functools.cached_property
+    def ground(self) -> Ground:
+        """What comparisons of its generators stand on."""
+        return Ground.of(self.anchors, len(self.prompts) or None)
 
     @property
     def name(self) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from gandiff.evaluate.result import AXES, About, MetricResult, split_metric
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
-from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow, RunData
+from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
 from gandiff.reports.values import arrow, explain, show_interval, show_value, visible
 
 LONG_COLUMNS = (
@@ -126,7 +126,7 @@ def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
     columns = []
     for metric, label in zip(metrics, _labels(metrics), strict=True):
         results = [index.get((name, metric)) for name in names]
-        best = _best(results, names, run.differences)
+        best = _best(results, names, run)
         cells = tuple(_cell(r, i == best) for i, r in enumerate(results))
         first = next(r for r in results if r is not None)
         columns.append(Column(metric, label, arrow(first), explain(first), cells))
@@ -142,7 +142,7 @@ def _cell(result: MetricResult | None, best: bool) -> Cell:
 def _best(
     results: Sequence[MetricResult | None],
     names: Sequence[str],
-    differences: Sequence[DifferenceRow],
+    run: RunData,
 ) -> int | None:
     known = [
         (g, i, r) for i, r in enumerate(results) if r is not None and (g := goodness(r)) is not None
@@ -151,7 +151,7 @@ def _best(
         return None
     _, top, best = max(known, key=lambda item: item[0])
     for _, i, other in known:
-        pair = find_difference(differences, names[top], names[i], best.metric)
-        if i != top and not separated(best, other, pair):
+        pair = find_difference(run.differences, names[top], names[i], best.metric)
+        if i != top and not separated(best, other, pair, run.ground):
             return None
     return top

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from gandiff.reports.axes import AXES, alone_sentence, axis_sentence
-from gandiff.reports.comparing import lookup
+from gandiff.reports.comparing import NO_GROUND, lookup
 from gandiff.reports.cost_sentences import missing_sentence, speed_sentence
+from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts, ResultRow
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.training_sentences import premise, training_sentence
@@ -17,6 +18,7 @@ def verdict(
     differences: Sequence[DifferenceRow],
     generators: Mapping[str, GeneratorFacts],
     headline: Sequence[str],
+    ground: Ground = NO_GROUND,
 ) -> list[Sentence]:
     """Say which of the two headline generators is better, by how much and at what cost.
 
@@ -24,7 +26,8 @@ def verdict(
     missing, speed and training share one, and the fifth says what is missing. Before them stands
     the premise where the two were trained unequally. A generator is called better only if the
     interval of the paired difference leaves out 0 (of the distances from the target where the
-    metric has one) or, where there is no paired difference, the two intervals do not overlap.
+    metric has one) or, where there is no paired difference, the two intervals do not overlap; and
+    only if ``ground`` has prompts enough and one of the two is better than noise.
     """
     names = [name for name in headline if name in generators][:2]
     if not names:
@@ -33,7 +36,9 @@ def verdict(
     if len(names) == 1:
         scores = [alone_sentence(index, names[0])]
     else:
-        scores = [axis_sentence(axis, index, differences, names[0], names[1]) for axis in AXES]
+        scores = [
+            axis_sentence(axis, index, differences, names[0], names[1], ground) for axis in AXES
+        ]
     facts = [generators[name] for name in names]
     costs = [speed_sentence(index, names, differences), training_sentence(index, facts)]
     unequal, missing = premise(index, facts), missing_sentence(facts)

@@ -12,7 +12,7 @@ import numpy as np
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import write_atomically
-from gandiff.common.run_record import COLUMNS, DIFFERENCES, RESULTS, SCORES
+from gandiff.common.run_record import ANCHORS, COLUMNS, DIFFERENCES, RESULTS, SCORES
 from gandiff.common.words import counted
 from gandiff.evaluate.checks import copies_remark
 from gandiff.evaluate.clusters import tie_groups
@@ -27,6 +27,7 @@ from gandiff.experiments.runs.freshness import UNKNOWN, outdated_images, say_out
 from gandiff.experiments.runs.retry import without_images
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import is_table, parquet, result_row
+from gandiff.experiments.scoring.anchors import measure_anchors
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences, sides_of, speed_differences
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
@@ -176,23 +177,27 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
     config = run.comparison.reference
     scenes = matched is not None or (config is not None and config.type == "scenes")
     scored, empty = [], without_images(run)
-    for name in run.batches:
-        every, same = (
-            MetricInput(
-                images=chosen,
-                reference=reference,
-                matched=_same_groups(matched, chosen),
-                features=cache,
-                seed=run.comparison.seed,
-                device=_device(run),
-                shows_scenes=scenes,
-            )
-            for chosen in (images[name], equal[name])
+
+    def given(chosen: Sequence[ImageRecord]) -> MetricInput:
+        return MetricInput(
+            images=chosen,
+            reference=reference,
+            matched=_same_groups(matched, chosen),
+            features=cache,
+            seed=run.comparison.seed,
+            device=_device(run),
+            shows_scenes=scenes,
         )
+
+    for name in run.batches:
+        every, same = given(images[name]), given(equal[name])
         because = f" ({empty[name]})" if name in empty else ""
         outputs = [measure_one(metric, every, same, because) for metric in metrics]
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
+    some = next((name for name in run.batches if equal[name]), None)
+    anchors = [] if some is None else measure_anchors(run, metrics, given(equal[some]))
+    write_atomically(run.folder / ANCHORS, parquet(anchors, COLUMNS[ANCHORS]))
     files = {*cache.files(), *itertools.chain.from_iterable(one.files() for one in metrics)}
     run.update(scoring_files=tuple(sorted(map(str, files))))
     warnings += [*outside_domain(metrics, scenes), *cache.warnings()]

@@ -17,7 +17,7 @@ def test_b_is_better_with_the_interval_of_the_paired_difference():
     assert (alignment.topic, alignment.outcome, alignment.winner) == ("alignment", "better", "ddim")
     assert alignment.text == (
         "On alignment, ddim is better: scene accuracy 90.0 % against 80.0 % for gan, "
-        "10.0 points higher on the same 8 prompts (paired, 95 % interval 7.0 to 13.0)."
+        "10.0 points higher on the same 40 prompts (paired, 95 % interval 7.0 to 13.0)."
     )
 
 
@@ -25,7 +25,7 @@ def test_a_is_better_also_when_the_pair_is_written_the_other_way_round():
     rows = rows_of("gan", 0.9, 10.0, 0.9, 0.01) + rows_of("ddim", 0.8, 20.0, 0.7, 0.2)
     found = say(rows, [pair(ALIGNMENT, -0.10, 0.03, a="ddim", b="gan")])
     assert [s.winner for s in found[:4]] == ["gan"] * 4
-    assert "10.0 points higher on the same 8 prompts (paired, 95 % interval 7.0 to 13.0)" in (
+    assert "10.0 points higher on the same 40 prompts (paired, 95 % interval 7.0 to 13.0)" in (
         found[0].text
     )
 
@@ -35,7 +35,7 @@ def test_a_lower_distance_is_better_and_says_so():
     assert distribution.winner == "ddim"
     assert "10.0 lower (the 95 % intervals, 9.0 to 11.0 and 19.0 to 21.0" in distribution.text
     paired = say(GOOD + BETTER, [pair(FD, 10.0, 2.0)])[1]
-    assert "10.0 lower on the same 8 prompts (paired, 95 % interval 8.0 to 12.0)" in paired.text
+    assert "10.0 lower on the same 40 prompts (paired, 95 % interval 8.0 to 12.0)" in paired.text
 
 
 def test_a_paired_interval_with_0_is_undecided_though_the_two_intervals_are_apart():
@@ -125,7 +125,7 @@ def test_speed_is_a_ratio_with_both_times_and_rates():
     speed = say(GOOD + BETTER)[3]
     assert speed.winner == "gan"
     assert speed.text == (
-        "gan is 20.0 times as fast as ddim: 10.0 ms for one image against 200 ms (19.2 to 20.8 "
+        "gan is about 20 times as fast as ddim: 10.0 ms for one image against 200 ms (19 to 21 "
         "times by the ends of both intervals), and 200 against 10.0 images a second at the best "
         "batch size."
     )

@@ -64,7 +64,9 @@ def pairs(draw: Any, rows: list[ResultRow]) -> list[DifferenceRow]:
         apart = abs(a.value - a.target) - abs(b.value - a.target)
         off = draw(SHARES) * size
         more = {"farther": apart, "farther_low": apart - off, "farther_high": apart + off}
-    found = DifferenceRow(a="gan", b="ddim", metric="it", difference=raw, prompts=9, **ends, **more)
+    found = DifferenceRow(
+        a="gan", b="ddim", metric="it", difference=raw, prompts=90, **ends, **more
+    )
     return [found if draw(st.booleans()) else found.flipped()]
 
 
@@ -168,7 +170,7 @@ def test_the_default_report_no_longer_says_that_intervals_overlap_which_do_not()
     decided = pair(DIVERSITY, -0.157, 0.075, farther=0.117, farther_low=0.024, farther_high=0.186)
     assert say(rows, [decided])[2].text == (
         "On diversity, ddim is better: diversity (target 1) 1.02 against 0.86 for gan, 0.117 "
-        "nearer to 1 on the same 8 prompts (paired, 95 % interval 0.024 to 0.186)."
+        "nearer to 1 on the same 40 prompts (paired, 95 % interval 0.024 to 0.186)."
     )
     unpaired = say(rows)[2].text
     assert "the 95 % intervals of the distance from 1, 0.09 to 0.19 and 0.00 to 0.10" in unpaired

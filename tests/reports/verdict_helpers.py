@@ -63,5 +63,5 @@ def pair(
         difference=difference,
         low=difference - half,
         high=difference + half,
-        prompts=8,
+        prompts=40,
     )

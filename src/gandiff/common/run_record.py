@@ -23,6 +23,7 @@ TRACES = "traces/traces.json"
 TIMING, SCORES = "timing.parquet", "scores.parquet"
 RESULTS, DIFFERENCES = "results.parquet", "differences.parquet"
 CATEGORIES = "categories.parquet"
+ANCHORS = "anchors.parquet"  # what real images, noise and plain grounds get
 DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
 
@@ -34,6 +35,7 @@ COLUMNS = {
         *("images", "references", "protocol", "note"),
     ),
     CATEGORIES: ("generator", "metric", "category", "value", "low", "high", "prompts"),
+    ANCHORS: ("anchor", "metric", "value", "low", "high", "images", "references"),
     DIFFERENCES: (
         *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
         *("effect_size", "p_holm", "prompts_needed", "detectable"),

@@ -69,6 +69,18 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
     }
 
 
+def test_the_scale_has_its_anchors(run: RunSummary) -> None:
+    found = pd.read_parquet(run.folder / "anchors.parquet").set_index(["anchor", "metric"])
+    for metric in ("fd(encoder=scenes)", "kid(encoder=scenes)"):
+        assert found.value["real", metric] < found.value["noise", metric]
+    accuracy = found.value.xs("scene_accuracy/all", level="metric")
+    assert accuracy["real"] == 1
+    assert max(accuracy["noise"], accuracy["plain"]) <= 0.2
+    # As many as every generator made, of the same prompts.
+    assert set(found.images.xs("fd(encoder=scenes)", level="metric")) == {9}
+    assert not list(run.folder.glob("*anchors-*"))
+
+
 def test_every_number_comes_with_its_protocol(results: pd.DataFrame) -> None:
     quality = results[~results.metric.isin(COSTS) & (results.generator != "black")]
     assert {name.split("/")[0] for name in quality.metric} == set(METRICS)
@@ -239,7 +251,8 @@ def test_scoring_again_does_nothing_and_a_new_metric_measures_itself(
     assert encoded == []
     metrics += ["vendi(encoder=scenes)", "fd(encoder=scenes)"]
     after = score(folder, generators, metrics, reference=reference).to_frame()
-    assert sum(encoded) == 40  # the reference; everything else was kept
+    # The reference, and noise and plain grounds as anchors of the distance; all else was kept.
+    assert sum(encoded) == 40 + 2 * 12
     kept = after[after.metric.isin(rows.metric)].reset_index(drop=True)
     pd.testing.assert_frame_equal(kept, rows)
     assert set(after.metric) == {*rows.metric, *metrics}

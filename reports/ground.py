@@ -1,0 +1,92 @@
+"""What a comparison of two results stands on: prompts enough, and a scale with marks on it."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+from gandiff.common.words import counted
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.values import scale_of
+
+REAL, NOISE, PLAIN = "real", "noise", "plain"
+NAMES = {REAL: "real images", NOISE: "uniform noise", PLAIN: "plain grounds"}
+FEWEST = 30  # prompts behind anything that is called better
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Anchor:
+    """What images that are no generator's get: ``anchor`` is real, noise or plain."""
+
+    anchor: str
+    metric: str
+    value: float
+    low: float | None = None
+    high: float | None = None
+    images: int | None = None
+    references: int | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Ground:
+    """The anchors of a run by (anchor, metric), and how many prompts it has (None: not known)."""
+
+    anchors: Mapping[tuple[str, str], Anchor] = dataclasses.field(default_factory=dict)
+    prompts: int | None = None
+
+    @classmethod
+    def of(cls, anchors: Sequence[Anchor], prompts: int | None) -> Ground:
+        """From what a run holds."""
+        return cls({(one.anchor, one.metric): one for one in anchors}, prompts)
+
+    def doubt(self, one: MetricResult, two: MetricResult, paired: int | None) -> str | None:
+        """Why neither of two results is called better, whatever their intervals say; None if
+        nothing speaks against it. What something costs does not depend on prompts.
+
+        ``paired`` are the prompts that both have values for, if that is known.
+        """
+        if one.described.axis == "cost":
+            return None
+        prompts = self.prompts if paired is None else paired
+        if prompts is not None and prompts < FEWEST:
+            few = counted(prompts, "prompt is", "prompts are")
+            return f"{few} too few to call one better: it takes {FEWEST}"
+        noise = self.anchors.get((NOISE, one.metric))
+        if noise is None or not _no_better(one, noise) or not _no_better(two, noise):
+            return None
+        return f"neither is better than uniform noise, which gets {_written(noise, one)}"
+
+    def marks(self, result: MetricResult) -> list[tuple[str, float]]:
+        """Names and values of the anchors of a metric."""
+        found = ((name, self.anchors.get((key, result.metric))) for key, name in NAMES.items())
+        return [(name, one.value) for name, one in found if one is not None]
+
+    def beside(self, result: MetricResult) -> str:
+        """What stands beside a distance: what as many real images get, and whether it is biased."""
+        if not result.described.is_distance:
+            return ""
+        parts = []
+        real = self.anchors.get((REAL, result.metric))
+        if real is not None:
+            many = "" if real.images is None else f"{real.images:,} "
+            parts.append(f"{many}real images get {_written(real, result)}")
+        if "N < d" in (result.note or ""):
+            parts.append("there are fewer images than dimensions, which biases all upwards")
+        return "".join(f"; {part}" for part in parts)
+
+
+def _no_better(result: MetricResult, noise: Anchor) -> bool:
+    """Whether a result is no better than noise by its metric's direction."""
+    value, target = result.value, result.target
+    if value is None:
+        return False
+    if result.direction == "target" and target is not None:
+        return abs(value - target) >= abs(noise.value - target)
+    if result.direction == "higher":
+        return value <= noise.value
+    return result.direction == "lower" and value >= noise.value
+
+
+def _written(anchor: Anchor, like: MetricResult) -> str:
+    given = dataclasses.replace(like, value=anchor.value, low=None, high=None)
+    return scale_of(given)(anchor.value)

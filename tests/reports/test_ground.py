@@ -1,0 +1,99 @@
+"""What is not called better whatever its interval says, and what stands beside a distance."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from verdict_helpers import ALIGNMENT, DIVERSITY, FD, both, pair, row
+
+from gandiff.reports.comparing import lookup, separated
+from gandiff.reports.ground import FEWEST, Anchor, Ground
+from gandiff.reports.verdict import verdict
+
+BOTH = [row(n, FD, v, 20.0, direction="lower") for n, v in (("gan", 412.0), ("ddim", 206.0))]
+
+
+def real(metric, value, images=512):
+    return Anchor(anchor="real", metric=metric, value=value, images=images)
+
+
+def noise(metric, value):
+    return Anchor(anchor="noise", metric=metric, value=value)
+
+
+def sentence(rows, differences=(), anchors=(), prompts=None, axis=1):
+    ground = Ground.of(anchors, prompts)
+    return verdict(rows, list(differences), both(), ("gan", "ddim"), ground)[axis]
+
+
+def test_what_real_images_get_stands_beside_a_distance():
+    said = sentence(BOTH, anchors=[real(FD, 205.0), noise(FD, 90_000.0)])
+    assert said.winner == "ddim"
+    assert said.text.endswith("do not overlap); 512 real images get 205.")
+
+
+def test_too_few_images_for_the_dimensions_are_said():
+    noted = [
+        dataclasses.replace(one, result=dataclasses.replace(one.result, note="N < d: 16 images"))
+        for one in BOTH
+    ]
+    assert sentence(noted).text.endswith(
+        "; there are fewer images than dimensions, which biases all upwards."
+    )
+
+
+def test_none_of_two_that_are_no_better_than_noise_is_better():
+    said = sentence(BOTH, anchors=[noise(FD, 200.0)])
+    assert said.outcome == "undecided"
+    assert "and neither is better than uniform noise, which gets 200." in said.text
+    assert sentence(BOTH, anchors=[noise(FD, 207.0)]).winner == "ddim"
+    accuracies = [
+        row(name, ALIGNMENT, value, 0.001, direction="higher")
+        for name, value in (("gan", 0.02), ("ddim", 0.04))
+    ]
+    assert sentence(accuracies, anchors=[noise(ALIGNMENT, 0.041)], axis=0).outcome == "undecided"
+    assert sentence(accuracies, anchors=[noise(ALIGNMENT, 0.03)], axis=0).winner == "ddim"
+
+
+@pytest.mark.parametrize(("prompts", "winner"), [(FEWEST - 1, None), (FEWEST, "ddim")])
+def test_a_few_prompts_call_nothing_better(prompts, winner):
+    said = sentence(BOTH, prompts=prompts)
+    assert said.winner == winner
+    if winner is None:
+        assert "and 29 prompts are too few to call one better: it takes 30" in said.text
+    few = dataclasses.replace(pair(FD, 206.0, 10.0), prompts=prompts)
+    assert sentence(BOTH, [few]).winner == winner  # those of the pair count, where it has any
+    assert sentence(BOTH, [few], prompts=1000).winner == winner
+
+
+def test_what_something_costs_does_not_depend_on_prompts():
+    rows = [row("gan", "parameters", 5.0), row("ddim", "parameters", 3.0)]
+    (a, b) = (one.result for one in rows)
+    assert separated(b, a, None, Ground(prompts=1)) == separated(b, a)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from(["higher", "lower", "target"]),
+    st.floats(0.1, 2),
+    st.floats(0.1, 2),
+    st.floats(0.1, 2),
+)
+def test_noise_only_ever_takes_a_better_away(direction, x, y, of_noise):
+    target = 1.0 if direction == "target" else None
+    rows = [
+        row(name, DIVERSITY, value, 0.01, direction=direction, target=target)
+        for name, value in (("gan", x), ("ddim", y))
+    ]
+    index = lookup(rows)
+    a, b = index["gan", DIVERSITY], index["ddim", DIVERSITY]
+    ground = Ground.of([noise(DIVERSITY, of_noise)], 100)
+    for one, other in ((a, b), (b, a)):
+        if separated(one, other, None, ground):
+            assert separated(one, other)
+            nearest = abs(of_noise - 1) - min(abs(x - 1), abs(y - 1))
+            best = {"higher": max(x, y) - of_noise, "lower": of_noise - min(x, y)}
+            assert best.get(direction, nearest) > 0
