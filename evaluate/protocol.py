@@ -11,6 +11,8 @@ from gandiff.evaluate.result import MetricResult
 # Fields of a protocol that do not decide whether two numbers may be compared.
 UNDECISIVE = frozenset(
     {
+        "other_judge",  # stands beside the value
+        "other_sha256",
         "interval",  # free text on how the error bars came about; the value is the same without
         "p90",  # measured like the value itself, so it is never the same twice
         "batch_size",  # the fastest of ``batch_sizes``, found by measuring; those do decide

@@ -28,6 +28,7 @@ from gandiff.reports.values import (
 )
 
 Side = tuple[str, MetricResult]
+_JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
 
 
@@ -93,7 +94,8 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
-    return _compared(axis, (a, first), (b, second), pair, ground)
+    beside = ground.beside(first) + _other_judge(index, metric, a, b)
+    return _compared(axis, (a, first), (b, second), pair, ground, beside)
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
@@ -119,10 +121,10 @@ def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sen
 
 
 def _compared(
-    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground
+    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground, beside: str
 ) -> Sentence:
     (a, one), (b, two) = first, second
-    gain, beside = paired_gain(one, pair), ground.beside(one)
+    gain = paired_gain(one, pair)
     if separated(one, two, pair, ground):
         return _better(axis, first, second, gain, beside)
     if separated(two, one, None if pair is None else pair.flipped(), ground):
@@ -138,6 +140,19 @@ def _compared(
         f"{_plain(two, scale)}, {why}{beside}."
     )
     return Sentence(axis, text, "undecided")
+
+
+def _other_judge(index: Index, metric: str, a: str, b: str) -> str:
+    """What another judge says of both, where the metric is by one, and how far the two agree."""
+    base = metric.rpartition("/")[0]
+    rows = [index.get((n, f"{base}/{part}")) for part in _JUDGES for n in (a, b)]
+    if not base or any(row is None or row.value is None for row in rows):
+        return ""
+    one, two, same_one, same_two = (show_value(row) for row in rows if row is not None)
+    return (
+        f"; the other judge gives {a} {one} and {b} {two}, and agrees on {same_one} and {same_two} "
+        "of their images"
+    )
 
 
 def _target(result: MetricResult) -> str:

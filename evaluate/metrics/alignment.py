@@ -28,6 +28,7 @@ from gandiff.evaluate.numerics.proportions import OVER_PROMPTS, mean_over_groups
 from gandiff.evaluate.result import About, MetricResult, MetricSpec, Value
 
 _ROWS = ("all", *KINDS, "held_out_all")
+OTHER_JUDGE, AGREEMENT = "other_judge", "agreement"
 _ALL = About(
     label="scene accuracy",
     meaning="Share of images in which a classifier finds what the prompt states.",
@@ -121,6 +122,18 @@ class SceneAccuracy(Metric):
                 meaning="Scene accuracy on prompts that ask for pairs of shape and colour never "
                 "seen in training.",
             ),
+            OTHER_JUDGE: dataclasses.replace(
+                _ONE,
+                label="scene accuracy by the other judge",
+                meaning="The same share by a classifier of another design and seed.",
+            ),
+            AGREEMENT: dataclasses.replace(
+                _ONE,
+                label="agreement of the judges",
+                meaning="Share of images of which both classifiers say the same: that all the "
+                "prompt states is there, or that it is not.",
+                direction="none",
+            ),
             **{
                 kind: dataclasses.replace(
                     _ONE, label=kind, meaning=f"{_ONE.meaning} {kind} that the prompt states."
@@ -135,19 +148,26 @@ class SceneAccuracy(Metric):
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
         refuse_unknown("scene_accuracy", unknown, ["judge"])
         self._judge = str(judge)
+        self._other = "b" if self._judge == "a" else "a"
         self.spec = spec_of("scene_accuracy", {}, {"judge": (judge, "a")})
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """A row for all facts at once, for each kind of fact and for held-out pairs, as far as
-        prompts state them.
+        prompts state them; for all facts by another judge, and how often the two agree.
         """
         if not any(image.expected for image in data.images):
             raise MetricError(f"{self.spec} {NO_FACTS}")
         shares = _shares(data.images, judged(data, self._judge, data.images))
-        stated = {row: shares[row] for row in _ROWS if not np.isnan(shares[row]).all()}
+        other = _shares(data.images, judged(data, self._other, data.images))["all"]
+        shares[OTHER_JUDGE] = other
+        differ = np.abs(shares["all"] - other)  # NaN where nothing is stated
+        shares[AGREEMENT] = 1.0 - differ
+        stated = {row: values for row, values in shares.items() if not np.isnan(values).all()}
         protocol = {
             "judge": self._judge,
             "weights_sha256": judge_of(data, self._judge).sha256,
+            "other_judge": self._other,
+            "other_sha256": judge_of(data, self._other).sha256,
             "alpha": ALPHAS[0],
             "mean": "over images",
             "interval": OVER_PROMPTS,

@@ -173,6 +173,8 @@ def test_scene_accuracy_rows_and_images(
         "scene_accuracy/shape": (0.75, 4),
         "scene_accuracy/colour": (pytest.approx(2 / 3), 3),
         "scene_accuracy/held_out_all": (1.0, 1),
+        "scene_accuracy/other_judge": (0.5, 4),  # the same one, here
+        "scene_accuracy/agreement": (1.0, 4),
     }
     np.testing.assert_array_equal(output.per_image["scene_accuracy/all"], [1, 0, 0, 1, np.nan])
     np.testing.assert_array_equal(
@@ -216,7 +218,37 @@ def test_each_image_is_judged_once_for_all_metrics_of_one_judge(
     data = dataclasses.replace(make_input(normal(2, 2)), images=images)
     first, second = (SceneAccuracy().measure(data).results[0].value for _ in range(2))
     assert first == second == 0.5
-    assert sum(seen) == 4
+    assert sum(seen) == 2 * 4  # by two judges
+
+
+def test_the_agreement_of_two_judges(
+    make_input: Make, write_image: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Judge a sees a red star everywhere, b in every second picture."""
+
+    class Fixed:
+        sha256 = "x" * 64
+
+        def __init__(self, step: int) -> None:
+            self.step = step
+
+        def predict(self, images: np.ndarray) -> list[dict[str, Any]]:
+            # By the size of the pictures, which are 4 to 11 px.
+            shape = "star" if images.shape[1] % self.step == 0 else "ring"
+            return [expect(shape, "red")] * len(images)
+
+    judges = {"a": Fixed(1), "b": Fixed(2)}
+    monkeypatch.setattr(scene_judging, "_load_judge", lambda source, device: judges[source])
+    images = [
+        write_image(f"{i}.png", pixels(0, 0, 4 + i), expected=expect("star", "red"))
+        for i in range(8)
+    ]
+    data = dataclasses.replace(make_input(normal(2, 2)), images=images)
+    for judge, all_right in (("a", 1.0), ("b", 0.5)):
+        rows = SceneAccuracy(judge=judge).measure(data).results
+        found = {row.metric.split("/")[1]: row.value for row in rows}
+        assert (found["all"], found["other_judge"]) == (all_right, 1.5 - all_right)
+        assert found["agreement"] == 0.5
 
 
 def test_scene_accuracy_errors(make_input: Make, write_image: Write, judge: Reader) -> None:

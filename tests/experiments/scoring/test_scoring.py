@@ -88,7 +88,7 @@ def test_every_number_comes_with_its_protocol(results: pd.DataFrame) -> None:
         protocol = json.loads(row.protocol)
         assert len(protocol["weights_sha256"]) == 64, row.metric
         assert row.images > 0
-        assert row.direction in ("higher", "lower", "target")
+        assert row.direction in ("higher", "lower", "target") or "agreement" in row.metric
         assert np.isfinite(row.value)
         # Fewer than 5 prompts that state the fact: no interval, rather than a guess.
         assert np.isnan(row.low) == np.isnan(row.high)
