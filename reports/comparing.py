@@ -9,6 +9,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow, ResultRow
 
+_ROUNDING = 1e-12  # of a value: differences smaller than that are none
 NO_GROUND = Ground()  # where nothing is known of prompts and anchors
 
 
@@ -82,6 +83,8 @@ def paired_gain(result: MetricResult, difference: DifferenceRow | None) -> Gain 
     value, low, high = ends
     if value is None or low is None or high is None:
         return None
+    least = _ROUNDING * max(abs(result.value or 0.0), abs(result.target or 0.0))
+    value, low, high = (0.0 if abs(number) < least else number for number in (value, low, high))
     found = Gain(value=value, low=low, high=high, prompts=difference.prompts)
     return found if sign > 0 else found.flipped
 

@@ -57,9 +57,14 @@ def _in_turns(pair: DifferenceRow) -> str:
 
 
 def two_digits(ratio: float) -> str:
-    """A ratio as no more than is known of it: two significant digits, three near 1."""
-    digits = 3 if 0.9 < ratio < 2 else 2
-    return f"{float(f'{ratio:.{digits}g}'):,.10g}"
+    """A ratio as no more than is known of it: two significant digits, three near 1, and as many as
+    it takes to differ from 1.
+    """
+    for digits in range(3 if 0.9 < ratio < 2 else 2, 10):
+        shown = float(f"{ratio:.{digits}g}")
+        if shown != 1 or ratio == 1:
+            break
+    return f"{shown:,.10g}"
 
 
 def _how_sure(

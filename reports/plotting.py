@@ -116,7 +116,7 @@ def canvas(height: float = HEIGHT) -> tuple[Figure, Axes]:
 
 
 def stacked(heights: Sequence[float], *, share_x: bool = True) -> tuple[Figure, list[Axes]]:
-    """Panels above each other, with one x axis unless told otherwise; ``heights`` in inches."""
+    """Panels above each other, with one x axis for all, or one each; ``heights`` in inches."""
     from matplotlib import pyplot as plt
 
     figure, axes = plt.subplots(

@@ -154,7 +154,7 @@ def _judge(
 
 
 def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) -> None:
-    """Refuse to judge a change that cannot be told from chance."""
+    """Refuse to judge a change that may as well be chance."""
     pair = (change.generator_a, change.generator_b)
     x, y = runs.results(pair, change.metric)
     if change.low is not None or (y is not None and y.described.is_exact):
@@ -163,8 +163,8 @@ def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) ->
     why = "; ".join(f"{name}: {note}" for note, name in notes.items())
     raise RequestError(
         f"the condition {condition} cannot be judged for {change.generator}: the change of "
-        f"{change.metric} has no interval ({change.how}{f'; {why}' if why else ''}), so it is not "
-        "told from chance; choose a metric that has one, or take more prompts"
+        f"{change.metric} has no interval ({change.how}{f'; {why}' if why else ''}), so it may "
+        "as well be chance; choose a metric that has one, or take more prompts"
     )
 
 

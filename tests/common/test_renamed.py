@@ -54,7 +54,7 @@ def test_every_alarm_belongs_to_a_measurement_with_a_bound() -> None:
 
 
 def test_places_and_panels_show_what_is_known() -> None:
-    places = ("bar", "tick", "card", "sweep", "truncation")
+    places = ("bar", "tick", "card", "sweep", "truncation", "curve")
     assert {p for one in MEASUREMENTS.values() for p in one.places.split()} == set(places)
     assert all(shown_in(place) for place in places)
     assert list(in_panel("its own")) == ["caption_gain", "fd", "reverse_kl"]

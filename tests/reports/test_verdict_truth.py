@@ -198,7 +198,7 @@ def test_a_sentence_on_speed_is_true_of_its_numbers(data: Any) -> None:
         assert said.winner == fast
         assert said.text.startswith(f"{fast} is ")
         ratio = latency[slow].value / latency[fast].value
-        assert numbers(said.text)[0] == pytest.approx(ratio, rel=0.01)
+        assert numbers(said.text)[0] == pytest.approx(ratio, rel=0.051)  # two digits
         ends = re.search(rf"\({NUMBER} to {NUMBER} times by the ends", said.text)
         if ends:
             assert float(ends[1].replace(",", "")) > 1

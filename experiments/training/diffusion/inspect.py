@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
@@ -52,22 +53,19 @@ def operating_points(
     """What the monitor measures at other guidance by the recipe's solver in its steps, and in other
     steps by every solver that goes with the recipe.
 
-    ``seconds`` is how long was trained: on as many of the prompts as take a twentieth of that, or
-    on 8; ``pictures`` in each row says how many were sampled.
+    ``seconds`` is how long was trained: on as many of the prompts as take a twentieth of that;
+    ``pictures`` in each row says how many were sampled. After a trial that is too short for 8 of
+    them only the recipe's own solver is looked at, on 8.
     """
     own = Point.of(recipe)
-    points = sorted(
-        {
-            *(own._replace(guidance=scale) for scale in (*GUIDANCE, own.guidance)),
-            *(own._replace(solver=one, steps=n) for one in solvers_of(recipe) for n in STEPS),
-        }
-    )
     start = time.perf_counter()
     sample(monitor.prompts[:_FEWEST], SEED, own)
-    a_prompt = (time.perf_counter() - start) / _FEWEST * monitor.per_prompt
-    passes = sum(point.passes for point in points) / own.passes
-    few = monitor.first(max(_FEWEST, round(_SHARE * seconds / (a_prompt * passes))))
-    rows = []
+    a_pass = (time.perf_counter() - start) / _FEWEST * monitor.per_prompt / own.passes
+    points = _points(recipe, solvers_of(recipe))
+    prompts = round(_SHARE * seconds / (a_pass * sum(point.passes for point in points)))
+    if prompts < _FEWEST:
+        points = _points(recipe, (recipe.solver,))
+    few, rows = monitor.first(max(_FEWEST, prompts)), []
     for point in points:
         score, measured = few.measure(sample(few.captions, SEED, point))
         numbers = {"num_inference_steps": point.steps, "guidance_scale": point.guidance}
@@ -75,6 +73,16 @@ def operating_points(
         rounded = {name: round(value, 4) for name, value in numbers.items()}
         rows.append({"solver": point.solver, **rounded})
     return rows
+
+
+def _points(recipe: DiffusionRecipe, solvers: Sequence[Solver]) -> list[Point]:
+    own = Point.of(recipe)
+    return sorted(
+        {
+            *(own._replace(guidance=scale) for scale in (*GUIDANCE, own.guidance)),
+            *(own._replace(solver=one, steps=n) for one in solvers for n in STEPS),
+        }
+    )
 
 
 def guidance_grid(

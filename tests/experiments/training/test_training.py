@@ -7,7 +7,7 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 import numpy as np
 import pytest
@@ -21,7 +21,6 @@ from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.diffusion import train as diffusion
-from gandiff.experiments.training.diffusion.recipe import Solver
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.text import train as text
@@ -139,9 +138,9 @@ def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) 
         (row["solver"], row["num_inference_steps"], row["guidance_scale"])
         for row in facts["operating_points"]
     }
-    own = recipe.solver
-    assert {(own, 1, 1.0), (own, 1, 5.0)} <= points
-    assert {(name, n, 1.0) for name in get_args(Solver) for n in (1, 2, 5, 10, 20, 50)} <= points
+    own = recipe.solver  # and no other one, after so short a trial
+    assert {(own, 1, 1.0), (own, 1, 5.0), (own, 50, 1.0)} <= points
+    assert {solver for solver, _, _ in points} == {own}
     assert facts["neighbours"]["searched"] == 40
     pictures = {path.name for path in (diffusion_folder / "samples").iterdir()}
     assert {"reals.png", "guidance.png", "neighbours.png"} < pictures
