@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from gandiff.experiments.draw.draw import draw
     from gandiff.experiments.scoring.folders import score_folders
     from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
+    from gandiff.reports.opened import open_run
 
 __version__ = "0.1.0"
 
@@ -38,6 +39,7 @@ __all__ = [
     "compare",
     "draw",
     "load_comparison",
+    "open_run",
     "run",
     "score_folders",
 ]
@@ -58,6 +60,7 @@ _HOME = {
     "compare": "gandiff.experiments.api",
     "draw": "gandiff.experiments.draw.draw",
     "load_comparison": "gandiff.experiments.config.load",
+    "open_run": "gandiff.reports.opened",
     "run": "gandiff.experiments.api",
     "score_folders": "gandiff.experiments.scoring.folders",
 }
