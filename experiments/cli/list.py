@@ -1,15 +1,24 @@
-"""The list commands: what a comparison file may name, and the prompts of a suite."""
+"""The list commands: what a comparison file may name, the prompts of a suite, and runs."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
-from gandiff.experiments.cli.output import Json, Quiet, echo_json, echo_table, examples
+from gandiff.common.run_record import RECORD, read_record
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_table,
+    examples,
+    one_line,
+)
 
 app = typer.Typer()
 KINDS = ("comparisons", "generators", "metrics", "encoders", "suites")
@@ -58,6 +67,50 @@ def suites(
         echo_table((), [(name, value) for name, value in facts.items() if value is not None])
         typer.echo("")
     echo_table((), [(prompt.id, prompt.category or "-", prompt.text) for prompt in prompts])
+
+
+@app.command(epilog=examples("gandiff runs", "gandiff runs my-runs --json"))
+def runs(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Where the runs lie.")] = Path(
+        "runs"
+    ),
+    quiet: Quiet = False,
+    as_json: Json = False,
+) -> None:
+    """List the runs in a folder, the latest first, with their verdicts."""
+    if not folder.is_dir():
+        raise RequestError(f"{folder} is no folder; start a run with: gandiff run FILE")
+    found = sorted(
+        (_summary(record.parent) for record in folder.glob(f"*/{RECORD}")),
+        key=lambda one: one["started"] or "",
+        reverse=True,
+    )
+    if as_json:
+        echo_json(found)
+        return
+    for one in found:
+        columns = [one["folder"], *([] if quiet else [one["status"], one["started"] or ""])]
+        typer.echo("  ".join(map(one_line, columns)).rstrip())
+        for sentence in () if quiet else one["verdict"]:
+            typer.echo(f"  {one_line(sentence)}")
+    if not found:
+        typer.echo(f"there is no run in {folder}", err=True)
+
+
+def _summary(folder: Path) -> dict[str, Any]:
+    """What a list says of one run; one that cannot be read is no reason to list none."""
+    facts: dict[str, Any] = {
+        "folder": str(folder),
+        "status": "unreadable",
+        "started": None,
+        "verdict": [],
+    }
+    try:
+        record = read_record(folder)
+    except RequestError as error:
+        return {**facts, "verdict": [str(error)]}
+    known = {"status": record.status, "started": record.created}
+    return {**facts, **known, "verdict": list(record.reported.verdict)}
 
 
 def _named(kind: str) -> Mapping[str, str]:
