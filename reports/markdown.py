@@ -45,7 +45,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         )
     parts.append(
         "## Results\n\nIn brackets: 95 % intervals. Bold: better than all others by more "
-        "than the intervals allow for chance."
+        "than the intervals allow for chance, on 30 prompts or more, and better than noise."
     )
     parts += [f"### {plain(table.title)}\n\n{_results(run, table)}" for table in wide_tables(run)]
     parts += [plain(mark) for mark in run.marks]
