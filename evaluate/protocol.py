@@ -16,7 +16,7 @@ UNDECISIVE = frozenset(
         "interval",  # free text on how the error bars came about; the value is the same without
         "p90",  # measured like the value itself, so it is never the same twice
         "batch_size",  # the fastest of ``batch_sizes``, found by measuring; those do decide
-        "rounds",  # how many processes; it moves the error of the median alone, as the calls do
+        "rounds",  # when each process ran; how many moves the error of the median alone
         "round_medians",  # what was measured
         "calls",  # how many calls were timed; it moves the error of a median, not the median
         "images",  # of training, a fact of the model; those measured are no field of the protocol

@@ -10,6 +10,7 @@ from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.comparing import lookup
 from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
+from gandiff.reports.ground import leaves_room
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.training_sentences import TRAINING
@@ -74,7 +75,7 @@ def key_cards(run: RunData, sentences: Sequence[Sentence]) -> list[Card]:
         first = next((r for r in results if r is not None and r.value is not None), None)
         if metric is None or first is None:
             continue
-        marks = run.ground.marks(first)
+        marks = run.ground.marks(metric)
         cards.append(_card(title, first, results, names, sentence, marks))
     return cards
 
@@ -96,7 +97,7 @@ def _card(
         for n in (r.value, r.low, r.high, r.target)
         if n is not None
     ]
-    near = [value for _, value in marks if _is_near(value, numbers)]
+    near = [value for _, value in marks if leaves_room(value, numbers)]
     logarithmic = like.metric in (LATENCY, THROUGHPUT) and min(numbers) > 0
     at = _scale([*numbers, *near], logarithmic)
     return Card(
@@ -113,12 +114,6 @@ def _card(
             for name, value in marks
         ),
     )
-
-
-def _is_near(mark: float, numbers: Sequence[float]) -> bool:
-    """Whether a mark leaves the numbers a fifth of the scale or more."""
-    span = max(numbers) - min(numbers)
-    return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
 
 
 def _lines(

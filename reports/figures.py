@@ -11,6 +11,7 @@ from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
+from gandiff.reports.ground import leaves_room
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import Look, looks
 from gandiff.reports.plotting import (
@@ -91,8 +92,7 @@ def _planes(run: RunData) -> Iterator[Drawing]:
     for axis in ("alignment", "distribution"):
         metric = metrics[axis]
         if metric is not None:
-            marks = run.ground.marks(next(r for (_, m), r in index.items() if m == metric))
-            plane = Plane(LATENCY, metric, index, styles, lines, marks)
+            plane = Plane(LATENCY, metric, index, styles, lines, run.ground.marks(metric))
             if plane.points():
                 yield _against_time(plane, axis)
     alignment, diversity = metrics["alignment"], metrics["diversity"]
@@ -135,15 +135,16 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
 
 def _draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequence[float]) -> str:
     """Draw a line for each anchor that leaves the points room; says which ones they are."""
-    span, drawn = max(numbers) - min(numbers), []
-    for name, value in marks:
-        if span >= 0.2 * (max(*numbers, value) - min(*numbers, value)):
+    drawn = []
+    # Beside each other, for noise and plain grounds lie on one line as often as not.
+    for (name, value), place in zip(marks, (0.72, 0.01, 0.25), strict=False):
+        if leaves_room(value, numbers):
             axes.axhline(value, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
             axes.annotate(
                 name,
-                (0.0, value),
+                (place, value),
                 xycoords=axes.get_yaxis_transform(),
-                xytext=(3, 2),
+                xytext=(0, 2),
                 textcoords="offset points",
                 fontsize=7,
                 color=FAINT,

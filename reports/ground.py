@@ -56,9 +56,9 @@ class Ground:
             return None
         return f"neither is better than uniform noise, which gets {_written(noise, one)}"
 
-    def marks(self, result: MetricResult) -> list[tuple[str, float]]:
+    def marks(self, metric: str) -> list[tuple[str, float]]:
         """Names and values of the anchors of a metric."""
-        found = ((name, self.anchors.get((key, result.metric))) for key, name in NAMES.items())
+        found = ((name, self.anchors.get((key, metric))) for key, name in NAMES.items())
         return [(name, one.value) for name, one in found if one is not None]
 
     def beside(self, result: MetricResult) -> str:
@@ -73,6 +73,12 @@ class Ground:
         if "N < d" in (result.note or ""):
             parts.append("there are fewer images than dimensions, which biases all upwards")
         return "".join(f"; {part}" for part in parts)
+
+
+def leaves_room(mark: float, numbers: Sequence[float]) -> bool:
+    """Whether numbers keep a fifth of a scale or more if a mark is on it, too."""
+    span = max(numbers) - min(numbers)
+    return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
 
 
 def _no_better(result: MetricResult, noise: Anchor) -> bool:

@@ -11,7 +11,7 @@ from gandiff.common.finished_training import Settings, ceiling, number_rows, set
 from gandiff.common.measurements import in_panel
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
+from gandiff.reports.plotting import FAINT, INK, LINES, legend_above, log_if_wide
 from gandiff.reports.run_data import RunData
 
 if TYPE_CHECKING:
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
 _SHARES = in_panel("share or ratio")  # values between 0 and about 1, in one panel
 _ERRORS = in_panel("squared error")  # of a denoiser, by how much noise there is
 _APART = in_panel("its own")  # each has a scale and a panel of its own
-_LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -98,7 +97,7 @@ def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
             one.plot(
                 *zip(*health.line(name), strict=True),
                 color=look.colour if i % 2 == 0 else INK,
-                linestyle=_LINES[i],
+                linestyle=LINES[i],
                 linewidth=1.4,
                 label=label,
             )

@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, Any
 from gandiff.common.finished_training import measured_rows
 from gandiff.common.measurements import MEASUREMENTS, shown_in
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK, format_ticks, legend_above, log_if_wide
+from gandiff.reports.plotting import FAINT, INK, LINES, format_ticks, legend_above, log_if_wide
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-_LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 _STEPS, _GUIDANCE = "num_inference_steps", "guidance_scale"
 _AXES = {_STEPS: "steps (log scale)", _GUIDANCE: "guidance scale"}
 
@@ -43,8 +42,8 @@ class OperatingPoints:
             if 0 < row[_STEPS] < math.inf and math.isfinite(row[_GUIDANCE])
         ]
         rows.sort(key=lambda row: (_solver(row), row[_STEPS], row[_GUIDANCE]))
-        (scale,) = _commonest([row[_GUIDANCE] for row in rows])
-        (one,) = _commonest([(_solver(row), row[_STEPS]) for row in rows])
+        scale = _commonest([row[_GUIDANCE] for row in rows])
+        one = _commonest([(_solver(row), row[_STEPS]) for row in rows])
         by_steps = [row for row in rows if row[_GUIDANCE] == scale]
         by_guidance = [row for row in rows if (_solver(row), row[_STEPS]) == one]
         return cls(
@@ -84,8 +83,8 @@ def _known(row: Mapping[str, Any], name: str) -> bool:
     return math.isfinite(row.get(name, math.nan))
 
 
-def _commonest(values: Sequence[Any]) -> list[Any]:
-    return [value for value, _ in Counter(values).most_common(1)] or [None]
+def _commonest(values: Sequence[Any]) -> Any:
+    return Counter(values).most_common(1)[0][0] if values else None
 
 
 def draw_operating_points(axes: Sequence[Axes], points: OperatingPoints, look: Look) -> None:
@@ -98,7 +97,7 @@ def draw_operating_points(axes: Sequence[Axes], points: OperatingPoints, look: L
             one.plot(
                 *zip(*places, strict=True),
                 color=look.colour if i % 2 == 0 else INK,
-                linestyle=_LINES[i % len(_LINES)],
+                linestyle=LINES[i % len(LINES)],
                 marker="o",
                 markersize=3,
                 linewidth=1.4,

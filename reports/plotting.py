@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 INK = "#1c2024"  # replaced by the page's text colour where a figure is inlined
 FAINT = "#8b939c"
+LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
 STYLE = {
     "font.family": "sans-serif",

@@ -148,30 +148,31 @@ class SceneAccuracy(Metric):
     def __init__(self, *, judge: Value = "a", **unknown: Value) -> None:
         refuse_unknown("scene_accuracy", unknown, ["judge"])
         self._judge = str(judge)
-        self._other = "b" if self._judge == "a" else "a"
+        self._other = {"a": "b", "b": "a"}.get(self._judge)  # of another design
         self.spec = spec_of("scene_accuracy", {}, {"judge": (judge, "a")})
 
     def measure(self, data: MetricInput) -> MetricOutput:
         """A row for all facts at once, for each kind of fact and for held-out pairs, as far as
-        prompts state them; for all facts by another judge, and how often the two agree.
+        prompts state them; for all facts by the other shipped judge, and how often they agree.
         """
         if not any(image.expected for image in data.images):
             raise MetricError(f"{self.spec} {NO_FACTS}")
         shares = _shares(data.images, judged(data, self._judge, data.images))
-        other = _shares(data.images, judged(data, self._other, data.images))["all"]
-        shares[OTHER_JUDGE] = other
-        differ = np.abs(shares["all"] - other)  # NaN where nothing is stated
-        shares[AGREEMENT] = 1.0 - differ
+        if self._other is not None:
+            other = _shares(data.images, judged(data, self._other, data.images))["all"]
+            agrees = 1.0 - np.abs(shares["all"] - other)  # NaN where nothing is stated
+            shares |= {OTHER_JUDGE: other, AGREEMENT: agrees}
         stated = {row: values for row, values in shares.items() if not np.isnan(values).all()}
         protocol = {
             "judge": self._judge,
             "weights_sha256": judge_of(data, self._judge).sha256,
-            "other_judge": self._other,
-            "other_sha256": judge_of(data, self._other).sha256,
             "alpha": ALPHAS[0],
             "mean": "over images",
             "interval": OVER_PROMPTS,
         }
+        if self._other is not None:
+            protocol["other_judge"] = self._other
+            protocol["other_sha256"] = judge_of(data, self._other).sha256
         rows = [
             MetricResult.of(
                 mean_over_groups(values, data.clusters, data.seed),

@@ -1,15 +1,4 @@
-"""Fréchet distance of images to a reference, at their number and extrapolated to infinitely many.
-
-Two quantities, both with the reference fixed. E[FD_N] is what the distance is at N images on
-average: it is biased upwards by about a/N, so only equal N compare. FD-infinity is its limit
-(Chong and Forsyth 2020, arXiv 1911.07023): the line through E[FD_n] against 1/n, read off at 0.
-
-Both come from one delete-group jackknife over parts of whole prompts. Leaving out each part once
-gives the distance at a little less than N without noise of the first order (every image is left
-out equally often), so the line through these two points is steadier than one through random
-subsets: Quenouille 1956, eq. 3.1, for groups. No bootstrap: a resample holds duplicates, which
-shrinks its covariance and moves the distance by more than its spread.
-"""
+"""Metrics of the Fréchet distance, at the number of images and at infinitely many."""
 
 from __future__ import annotations
 
@@ -28,14 +17,9 @@ from gandiff.evaluate.checks import (
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, RESIZES, EncoderChoice
 from gandiff.evaluate.metric import Metric, MetricInput, MetricOutput, PlannedSets
 from gandiff.evaluate.numerics.frechet import FrechetReplicates, frechet_replicates
-from gandiff.evaluate.numerics.gaussian import (
-    GaussianStats,
-)
+from gandiff.evaluate.numerics.gaussian import GaussianStats
 from gandiff.evaluate.numerics.rows import Rows
-from gandiff.evaluate.numerics.statistics import (
-    MIN_GROUPS,
-    Replicates,
-)
+from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Replicates
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 
@@ -85,8 +69,9 @@ class FrechetDistance(Metric):
         reference = _reference(name, data, encoder)
         features = feature_rows(name, data, encoder, data.images, "images")
         found = _shared_replicates(data, encoder, features, reference)
+        interval, replicates = self._estimate(name, found)
         row = MetricResult.of(
-            self._interval_of(name, found),
+            interval,
             self.about,
             metric=name,
             images=found.count,
@@ -99,14 +84,11 @@ class FrechetDistance(Metric):
             },
             note=_note(data, features, reference),
         )
-        return row, data.by_prompt(self._replicates_of(found))
+        return row, data.by_prompt(replicates)
 
-    def _interval_of(self, name: str, found: FrechetReplicates) -> Interval:
+    def _estimate(self, name: str, found: FrechetReplicates) -> tuple[Interval, Replicates]:
         del name
-        return found.at_this_number()
-
-    def _replicates_of(self, found: FrechetReplicates) -> Replicates:
-        return found.as_it_is()
+        return found.at_this_number(), found
 
 
 _GROUPS = f"needs at least {MIN_GROUPS} prompts, with 2 images left when one group is left out"
@@ -125,13 +107,11 @@ class FrechetInfinity(FrechetDistance):
     _name = "fd_inf"
     _interval = "FD-infinity, reference fixed, delete-group jackknife over prompts"
 
-    def _interval_of(self, name: str, found: FrechetReplicates) -> Interval:
+    def _estimate(self, name: str, found: FrechetReplicates) -> tuple[Interval, Replicates]:
         if not len(found.without):
             raise MetricError(f"{name} extrapolates over groups of prompts and {_GROUPS}")
-        return found.at_infinity()
-
-    def _replicates_of(self, found: FrechetReplicates) -> Replicates:
-        return found.extrapolated()
+        extrapolated = found.extrapolated()
+        return extrapolated.interval, extrapolated
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """There must be groups of prompts to leave out."""

@@ -158,7 +158,7 @@ class KernelDistance(Metric):
             raise MetricError(said)
         found = subset_mmd(features, real, self._size, self._subsets)
         notes.append(f"sd over subsets {found.deviation:.3g}, no error bar of the mean")
-        mean = Replicates(value=found.mean, without=np.empty(0), part_of={})
+        mean = Replicates(value=found.mean, without=np.empty(0))
         return mean, f"unbiased, mean of {self._subsets} random subsets (seed {_SUBSET_SEED})"
 
 
@@ -195,9 +195,9 @@ class Cmmd(Metric):
                     f"{name}: the encoder {self._encoder} gave features that are all 0"
                 )
         how = (data.clusters, data.seed, self._estimator)
-        found = _scaled_replicates(features, real.features, *how)
+        found = cmmd_replicates(features, real.features, *how)
         result = MetricResult.of(
-            _never_negative(found.interval, self._estimator),
+            never_negative(found.interval, self._estimator),
             self.about,
             metric=name,
             images=len(features),
@@ -214,30 +214,20 @@ class Cmmd(Metric):
         return MetricOutput(results=[result], replicates={name: data.by_prompt(found)})
 
 
-def scaled_cmmd(
+def cmmd_replicates(
     made: Float[np.ndarray, "n d"],
     real: Float[np.ndarray, "m d"],
     groups: Sequence[str],
     seed: int = 0,
     estimator: Estimator = "biased",
-) -> Interval:
-    """1000 times the squared discrepancy (not its root, whatever "distance" suggests)."""
-    found = _scaled_replicates(made, real, groups, seed, estimator)
-    return _never_negative(found.interval, estimator)
-
-
-def _scaled_replicates(
-    made: Float[np.ndarray, "n d"],
-    real: Float[np.ndarray, "m d"],
-    groups: Sequence[str],
-    seed: int,
-    estimator: Estimator,
 ) -> Replicates:
+    """1000 times the squared discrepancy (not its root, whatever "distance" suggests)."""
     found = kernel_replicates(made, real, groups, seed, GAUSSIAN, estimator)
     return dataclasses.replace(found, value=1000 * found.value, without=1000 * found.without)
 
 
-def _never_negative(found: Interval, estimator: Estimator) -> Interval:
+def never_negative(found: Interval, estimator: Estimator) -> Interval:
+    """The interval, cut off at 0 where the estimator cannot be below."""
     least = 0.0 if estimator == "biased" else -math.inf  # the biased one is 0 but for rounding
     low, high = (None if end is None else max(least, end) for end in (found.low, found.high))
     return Interval(value=max(least, found.value), low=low, high=high)

@@ -14,10 +14,10 @@ shrinks its covariance and moves the distance by more than its spread.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Int
 
 from gandiff.evaluate.numerics.gaussian import (
     GaussianStats,
@@ -34,22 +34,18 @@ _PARTS = 20
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class FrechetReplicates:
-    """The distance of all ``count`` images, and without each part of them.
+class FrechetReplicates(Replicates):
+    """E[FD_N]: the distance of all ``count`` images, and without each part of them.
 
-    ``without`` and ``counts`` (images that were left) are empty where there are too few prompts.
-    ``part_of`` is the part of each prompt.
+    ``counts`` are the images that were left.
     """
 
-    value: float
     count: int
-    without: Float[np.ndarray, " g"]
     counts: Int[np.ndarray, " g"]
-    part_of: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     def at_this_number(self) -> Interval:
         """E[FD_N] with its interval."""
-        found = self.as_it_is().interval
+        found = self.interval
         return found if found.low is None else dataclasses.replace(found, low=max(0.0, found.low))
 
     def at_infinity(self) -> Interval:
@@ -59,11 +55,7 @@ class FrechetReplicates:
         """
         return self.extrapolated().interval
 
-    def as_it_is(self) -> Replicates:
-        """E[FD_N]."""
-        return Replicates(value=self.value, without=self.without, part_of=self.part_of)
-
-    def extrapolated(self) -> Replicates:
+    def extrapolated(self) -> FrechetReplicates:
         """FD-infinity, of which the spread is that of E[FD_N].
 
         Raises ``ValueError`` where there are too few prompts for an extrapolation.
@@ -72,8 +64,7 @@ class FrechetReplicates:
             raise ValueError("there are too few prompts to extrapolate from")
         fewer = float(np.mean(1 / self.counts)) - 1 / self.count
         slope = (float(self.without.mean()) - self.value) / fewer
-        value = self.value - slope / self.count
-        return Replicates(value=value, without=self.without, part_of=self.part_of)
+        return dataclasses.replace(self, value=self.value - slope / self.count)
 
 
 def frechet_replicates(

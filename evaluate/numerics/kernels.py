@@ -19,7 +19,6 @@ from gandiff.evaluate.numerics.statistics import (
     Replicates,
     partition_groups,
 )
-from gandiff.evaluate.result import Interval
 
 Estimator = Literal["biased", "unbiased"]
 _BLOCK = 2048  # rows of a kernel block
@@ -100,21 +99,7 @@ def squared_mmd(
     estimator: Estimator = "unbiased",
 ) -> float:
     """Squared discrepancy of two sets of at least two rows each."""
-    return kernel_interval(x, y, [""] * len(x), 0, kernel, estimator).value
-
-
-def kernel_interval(
-    x: Float[np.ndarray, "n d"],
-    y: Float[np.ndarray, "m d"],
-    groups: Sequence[str],
-    seed: int,
-    kernel: Kernel = CUBIC,
-    estimator: Estimator = "unbiased",
-) -> Interval:
-    """Discrepancy of x from a fixed reference y, with its delete-group jackknife interval over
-    whole prompts.
-    """
-    return kernel_replicates(x, y, groups, seed, kernel, estimator).interval
+    return kernel_replicates(x, y, [""] * len(x), 0, kernel, estimator).value
 
 
 def kernel_replicates(

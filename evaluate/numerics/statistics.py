@@ -151,7 +151,7 @@ class Replicates:
 
     value: float
     without: Float[np.ndarray, " g"]
-    part_of: Mapping[str, int]
+    part_of: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
     @property
     def interval(self) -> Interval:

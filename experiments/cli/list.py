@@ -99,18 +99,13 @@ def runs(
 
 def _summary(folder: Path) -> dict[str, Any]:
     """What a list says of one run; one that cannot be read is no reason to list none."""
-    facts: dict[str, Any] = {
-        "folder": str(folder),
-        "status": "unreadable",
-        "started": None,
-        "verdict": [],
-    }
     try:
         record = read_record(folder)
     except RequestError as error:
-        return {**facts, "verdict": [str(error)]}
-    known = {"status": record.status, "started": record.created}
-    return {**facts, **known, "verdict": list(record.reported.verdict)}
+        status, started, verdict = "unreadable", None, [str(error)]
+    else:
+        status, started, verdict = record.status, record.created, list(record.reported.verdict)
+    return {"folder": str(folder), "status": status, "started": started, "verdict": verdict}
 
 
 def _named(kind: str) -> Mapping[str, str]:

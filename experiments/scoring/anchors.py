@@ -18,8 +18,8 @@ from gandiff.common.files import file_sha256
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.scoring.measure import measure
+from gandiff.reports.ground import NOISE, PLAIN, REAL
 
-NOISE, PLAIN, REAL = "noise", "plain", "real"
 AXES = ("alignment", "distribution")
 _FEWEST, _MOST_PIXELS = 64, 40_000_000  # of noise and grounds: that they are bad is soon seen
 

@@ -150,11 +150,17 @@ def speed_differences(results: Mapping[str, Sequence[MetricResult]]) -> Iterator
 
 
 def _ratio_in_rounds(a: MetricResult, b: MetricResult) -> Interval | None:
-    """a / b of two costs that were measured in the same rounds; None where they were not, or in one
-    round alone.
-    """
-    ours, theirs = (one.protocol.get("round_medians", []) for one in (a, b))
-    return mean_ratio(ours, theirs) if len(ours) == len(theirs) > 1 else None
+    """a / b over the rounds in which both costs were measured; None for fewer than two."""
+    ours, theirs = _by_round(a), _by_round(b)
+    both = [number for number in ours if number in theirs]
+    if len(both) < 2:
+        return None
+    return mean_ratio([ours[number] for number in both], [theirs[number] for number in both])
+
+
+def _by_round(result: MetricResult) -> dict[str, float]:
+    said = result.protocol
+    return dict(zip(said.get("rounds", ()), said.get("round_medians", ()), strict=False))
 
 
 def write_differences(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:

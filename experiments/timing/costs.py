@@ -114,7 +114,8 @@ def _timed_rows(
 ) -> list[MetricResult]:
     own = rounds[0]["own_process"]
     machine, timing = cost["mark"]["machine"], cost["mark"]["timing"]
-    protocol = {**machine, **timing, "own_process": own, "rounds": len(rounds)}
+    protocol = {**machine, **timing, "own_process": own}
+    protocol["rounds"] = [one.get("round") for one in rounds]
     timings = _by_size(rounds)
     medians = {size: timed.median for size, timed in timings.items()}
     best = max(medians, key=lambda size: size / max(medians[size].value, 1e-9))

@@ -14,6 +14,7 @@ from typing import Any
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, TIMING
 from gandiff.experiments.config.types import TimingConfig
+from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
@@ -46,17 +47,20 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
                 waiting[name] = before
     if waiting:
         run.note_command()
+    started = provenance.now()
     turns = [(i, name) for i in range(wanted) for name in waiting if i >= len(waiting[name])]
     for i, name in tqdm(turns, desc="timing", unit="turn", disable=quiet or not turns):
         if len(waiting[name]) == i:  # and no turn before has failed
-            _take_turn(run, name, waiting[name])
+            _take_turn(run, name, waiting[name], f"{started} {i}")
     if waiting or not (run.folder / TIMING).is_file():
         _write_timing(run)
 
 
-def _take_turn(run: Run, name: str, before: list[Any]) -> None:
-    """Time a generator once more, and note it with the rounds before."""
-    measured: dict[str, Any] = {}
+def _take_turn(run: Run, name: str, before: list[Any], number: str) -> None:
+    """Time a generator once more, and note it with the rounds before; ``number`` is the same for
+    all that take their turn in this round.
+    """
+    measured: dict[str, Any] = {"round": number}
     with fenced(run.folder, functools.partial(measured.setdefault, "problem")):
         measured |= _measure(run, name)
     mark = _mark(run, name)

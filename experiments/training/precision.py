@@ -45,7 +45,7 @@ def autocast_context(precision: Resolved, device: str) -> Iterator[None]:
     with contextlib.ExitStack() as stack:
         stack.enter_context(torch.autocast(kind, dtype=torch.bfloat16, enabled=fast))
         if fast and kind == "cpu":
-            # The gradient of torch's fused attention takes longer than all else there: 20 ms a call
-            # of a small U-Net, in which the plain formula takes 1.
+            # The gradient of torch's fused attention takes longer than all else in a small U-Net
+            # there; by the plain formula it is no more than a part of it.
             stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         yield

@@ -67,11 +67,7 @@ def race_by_distance(rng, gap, turn):
     for name, shift in (("gan", 0.0), ("ddim", 0.55 * gap)):
         made = prompts + 0.3 * rng.normal(size=prompts.shape) + shift
         found = frechet_replicates(made, REAL, GROUPS, turn)
-        sides.append(
-            Side(
-                generator=name, images=[], values={}, targets={}, replicates={FD: found.as_it_is()}
-            )
-        )
+        sides.append(Side(generator=name, images=[], values={}, targets={}, replicates={FD: found}))
         about = about_metric(FD)
         rows.append(ResultRow(name, MetricResult.of(found.at_this_number(), about, metric=FD)))
     return said(1, rows, differences(sides, turn))

@@ -251,6 +251,16 @@ def test_the_agreement_of_two_judges(
         assert found["agreement"] == 0.5
 
 
+def test_a_judge_of_others_stands_alone(
+    make_input: Make, write_image: Write, judge: Reader
+) -> None:
+    """The shipped ones may know nothing of its pictures."""
+    image = write_image("a.png", pixels(0, 0), expected=expect("star", "red"))
+    data = dataclasses.replace(make_input(normal(2, 2)), images=[image])
+    rows = SceneAccuracy(judge="mine").measure(data).results
+    assert not any("other_judge" in row.metric or "agreement" in row.metric for row in rows)
+
+
 def test_scene_accuracy_errors(make_input: Make, write_image: Write, judge: Reader) -> None:
     with pytest.raises(MetricError, match="needs prompts with stated facts and none has any"):
         SceneAccuracy().measure(make_input(normal(3, 2)))

@@ -8,21 +8,40 @@ from torch_fidelity.metric_kid import kid_features_to_metric
 
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.metric import MetricInput, ReferenceStatistics
-from gandiff.evaluate.metrics.mmd import Cmmd, KernelDistance, scaled_cmmd, subset_mmd
+from gandiff.evaluate.metrics.mmd import (
+    Cmmd,
+    KernelDistance,
+    cmmd_replicates,
+    never_negative,
+    subset_mmd,
+)
 from gandiff.evaluate.numerics.kernels import (
     GAUSSIAN,
+    Estimator,
     cubic_kernel,
     gaussian_kernel_less_one,
-    kernel_interval,
+    kernel_replicates,
     squared_mmd,
 )
 from gandiff.evaluate.numerics.statistics import jackknife_over_groups
+from gandiff.evaluate.result import Interval
 
 Make = Callable[..., MetricInput]
 
 
 def normal(n: int, d: int, seed: int = 0) -> np.ndarray:
     return np.random.default_rng(seed).normal(size=(n, d)).astype(np.float32)
+
+
+def scaled_cmmd(
+    made: np.ndarray,
+    real: np.ndarray,
+    groups: list[str],
+    seed: int = 0,
+    estimator: Estimator = "biased",
+) -> Interval:
+    found = cmmd_replicates(made, real, groups, seed, estimator)
+    return never_negative(found.interval, estimator)
 
 
 def brute_force(x: np.ndarray, y: np.ndarray) -> float:
@@ -48,9 +67,9 @@ def test_kernel_of_known_vectors() -> None:
 
 def test_blocks_do_not_change_the_value(monkeypatch: pytest.MonkeyPatch) -> None:
     x, y = normal(50, 8), normal(41, 8, seed=1)
-    whole = kernel_interval(x, y, [f"p{i}" for i in range(50)], seed=0)
+    whole = kernel_replicates(x, y, [f"p{i}" for i in range(50)], seed=0).interval
     monkeypatch.setattr("gandiff.evaluate.numerics.kernels._BLOCK", 7)
-    blocks = kernel_interval(x, y, [f"p{i}" for i in range(50)], seed=0)
+    blocks = kernel_replicates(x, y, [f"p{i}" for i in range(50)], seed=0).interval
     assert blocks.value == pytest.approx(whole.value, rel=1e-9)
     assert blocks.low == pytest.approx(whole.low, rel=1e-9)
 
@@ -87,7 +106,7 @@ def test_subsets_equal_torch_fidelity() -> None:
 def test_interval_replicates_equal_recomputing() -> None:
     x, y = normal(90, 6), normal(70, 6, seed=1) + 0.2
     groups = [f"p{i // 3}" for i in range(90)]
-    found = kernel_interval(x, y, groups, seed=3)
+    found = kernel_replicates(x, y, groups, seed=3).interval
     plain = jackknife_over_groups(lambda kept: squared_mmd(x[kept], y), groups, seed=3)
     assert (found.low, found.value, found.high) == pytest.approx(
         (plain.low, plain.value, plain.high), rel=1e-9
@@ -108,7 +127,7 @@ def test_interval_covers_the_distance_to_the_reference() -> None:
     truth = np.mean([squared_mmd(draw(), reference) for _ in range(400)])
     hits = 0
     for trial in range(200):
-        found = kernel_interval(draw(), reference, groups, seed=trial)
+        found = kernel_replicates(draw(), reference, groups, seed=trial).interval
         hits += found.low <= truth <= found.high
     assert 0.90 <= hits / 200 <= 0.995
 
@@ -255,7 +274,7 @@ def test_worse_has_a_higher_cmmd() -> None:
 def test_cmmd_replicates_equal_recomputing(estimator: str) -> None:
     x, y = normal(90, 6), normal(70, 6, seed=1) + 0.4
     groups = [f"p{i // 3}" for i in range(90)]
-    found = kernel_interval(x, y, groups, 3, GAUSSIAN, estimator)
+    found = kernel_replicates(x, y, groups, 3, GAUSSIAN, estimator).interval
     plain = jackknife_over_groups(
         lambda kept: squared_mmd(x[kept], y, GAUSSIAN, estimator), groups, seed=3
     )

@@ -28,7 +28,7 @@ def world(rng: np.random.Generator, gap: float) -> tuple[np.ndarray, np.ndarray]
 
 def estimates(rng: np.random.Generator, gap: float) -> tuple[Replicates, Replicates]:
     reference = GaussianStats.of(np.random.default_rng(9).normal(size=(2000, WIDTH)) * 1.044)
-    a, b = (frechet_replicates(rows, reference, GROUPS, 3).as_it_is() for rows in world(rng, gap))
+    a, b = (frechet_replicates(rows, reference, GROUPS, 3) for rows in world(rng, gap))
     return a, b
 
 

@@ -11,7 +11,8 @@ import pytest
 from gandiff.evaluate.metric import ImageRecord, MetricOutput
 from gandiff.evaluate.numerics.paired import holm
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.experiments.scoring.differences import Side, differences, sides_of
+from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.scoring.differences import Side, differences, sides_of, speed_differences
 from gandiff.experiments.scoring.measure import Scored
 
 
@@ -22,6 +23,25 @@ def scored(name: str, values: Sequence[float]) -> Side:
     ]
     output = MetricOutput(results=[], per_image={"m": np.array(values)})
     return sides_of([Scored(generator=name, images=images, outputs=[output])])[0]
+
+
+def test_speeds_are_paired_over_the_rounds_that_both_took_part_in() -> None:
+    def timed(**medians: float) -> list[MetricResult]:
+        protocol = {"rounds": list(medians), "round_medians": list(medians.values())}
+        value = float(np.exp(np.mean(np.log(list(medians.values())))))
+        return [MetricResult(metric="latency_seconds", value=value, protocol=protocol)]
+
+    sides = {"a": timed(x=2.0, y=4.0, z=8.0), "b": timed(x=1.0, y=2.0, z=4.0)}
+    (row,) = speed_differences(sides)
+    assert (row["a"], row["b"], row["metric"]) == ("a", "b", "latency_seconds")
+    # The machine drifts by a factor of 4 and the ratio stays the same.
+    assert (row["ratio"], row["ratio_low"], row["ratio_high"]) == pytest.approx((2, 2, 2))
+    assert row["difference"] == pytest.approx(2.0)
+    # One that was timed later, as often, on a machine that may be another by then.
+    assert list(speed_differences({**sides, "b": timed(p=1.0, q=2.0, r=4.0)})) == []
+    assert list(speed_differences({**sides, "b": timed(z=4.0, q=2.0)})) == []
+    (some,) = speed_differences({**sides, "b": timed(y=2.0, z=4.0, q=100.0)})
+    assert some["ratio"] == pytest.approx(2)
 
 
 def test_differences_change_sign_with_the_sides_and_add_up() -> None:
