@@ -20,6 +20,7 @@ from gandiff.experiments.data.captioned import CaptionedImages, FileImages, open
 from gandiff.experiments.data.files import list_captioned
 from gandiff.experiments.data.record import read_data_record
 from gandiff.experiments.training.checkpoints import read_checkpoint
+from gandiff.experiments.training.compiling import check_compiler
 from gandiff.experiments.training.progress import check_tensorboard
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.records import (
@@ -50,6 +51,8 @@ def check_request(request: TrainingRequest, *checkpoints: str) -> None:
     if request.tensorboard:
         check_tensorboard()
     check_device(request.device)
+    if request.compile:
+        check_compiler(request.device)
     if request.processes > 1 and request.device.startswith("cuda"):
         gpus = torch.cuda.device_count() if request.device == "cuda" else 1
         if request.processes > gpus:

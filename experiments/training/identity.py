@@ -29,6 +29,8 @@ def training_digest(
     asked = {name: value for name, value in values.items() if name not in _NO_MATTER}
     if request.kimg is not None:  # which takes the place of the minutes
         del asked["minutes"]
+    if not request.compile:  # older trainings do not know it
+        del asked["compile"]
     asked["device"] = request.device.partition(":")[0]  # of several processes each has its own
     asked["data"] = captions_sha256 or request.data
     text = json.dumps(plain([asked, recipe]), sort_keys=True)

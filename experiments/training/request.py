@@ -91,6 +91,12 @@ class TrainingRequest:
     dtype: Precision = option(
         "auto", "What to compute in; auto is bfloat16 where that is fast.", only=GENERATORS
     )
+    compile: bool = option(
+        False,
+        "Compile the U-Net (torch.compile), which takes a minute or three at each start and pays "
+        "in trainings of more than half an hour; needs a C++ compiler on a CPU.",
+        only=("diffusion",),
+    )
     ticks: Annotated[int, Ge(1)] = option(
         24, "Measurements and sample grids over the whole run, at most.", only=GENERATORS
     )

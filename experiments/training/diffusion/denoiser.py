@@ -13,6 +13,7 @@ from torch import Tensor
 
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import Ema, anneal, noise_at
+from gandiff.experiments.training.compiling import compiled
 from gandiff.experiments.training.diffusion import weights
 from gandiff.experiments.training.diffusion.conditioning import CaptionTokens
 from gandiff.experiments.training.diffusion.latents import Latents
@@ -76,6 +77,7 @@ class DenoiserUpdates:
         side = request.resolution // recipe.cell
         unet = build_unet(side, self.encoder.width, **networks)
         self.unet = unet.to(request.device, memory_format=torch.channels_last).train()
+        self.fast_unet = compiled(self.unet, wanted=request.compile)
         self.ema = Ema(self.unet, recipe.ema_halflife_images)
         state: dict[str, Any] = {"unet": self.unet, "ema": self.ema.module}
         groups: list[dict[str, Any]] = [{"params": list(self.unet.parameters())}]
@@ -126,7 +128,7 @@ class DenoiserUpdates:
         self.optimizer.zero_grad(set_to_none=True)
         for part in weights.parts_of(self.request, self.ranks.shard(n)):
             x, noise, t = (whole[part].to(self.request.device) for whole in batch[:3])
-            errors = self.errors(self.unet, x, noise, t, self.tokens(batch.captions[part]))
+            errors = self.errors(self.fast_unet, x, noise, t, self.tokens(batch.captions[part]))
             loss = (errors * self.noising.weights[t]).sum() / n
             torch.autograd.backward(loss)
             sums += torch.stack([loss.detach(), errors.detach().sum() / n])
