@@ -1,18 +1,20 @@
 """How fast the denoiser trains on this CPU, beside a plain loop over the same networks.
 
     python -m gandiff.experiments.benchmarks.diffusion_training
-    python -m gandiff.experiments.benchmarks.diffusion_training --resolutions 32 --pairs 15
+    python -m gandiff.experiments.benchmarks.diffusion_training --resolutions 32 --compiled
 
 Both learn from the same cached latents in the same batches. The plain loop is what most scripts
-are: AdamW without fused updates, tensors in NCHW order, captions encoded at every step. Sampling is
-compared with the bare sum of the U-Net's forward passes that it is made of.
+are: float32, AdamW without fused updates, tensors in NCHW order, captions encoded at every step.
+Sampling is compared with the bare sum of the U-Net's forward passes that it is made of.
 """
 
 from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import tempfile
+import typing
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -27,8 +29,9 @@ from gandiff.experiments.training.diffusion import latents
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
+from gandiff.experiments.training.precision import Resolved
 from gandiff.experiments.training.ranks import SINGLE_PROCESS
-from gandiff.experiments.training.request import TrainingRequest
+from gandiff.experiments.training.request import Precision, TrainingRequest
 from gandiff.models.diffusion.networks import build_unet, build_vae
 from gandiff.models.text import TextEncoder, build_text_encoder
 from gandiff.models.tokenizer import build_tokenizer
@@ -37,12 +40,13 @@ _STEPS, _CAPTIONS, _PASSES = 4, 2000, 20
 _RECIPE = DiffusionRecipe(cached_images=512, solver="ddim", sampling_steps=_PASSES, guidance=1.0)
 
 
-def build_trainer(folder: Path, resolution: int, batch: int) -> DiffusionTrainer:
+def build_trainer(
+    folder: Path, resolution: int, batch: int, dtype: Precision, *, compiled: bool
+) -> DiffusionTrainer:
     """A training of the default recipe on scenes, whose autoencoder has learned nothing."""
     torch.manual_seed(0)
-    request = TrainingRequest(
-        out=folder, resolution=resolution, batch_size=batch, dtype="float32", quiet=True
-    )
+    size: dict[str, Any] = {"resolution": resolution, "batch_size": batch}
+    request = TrainingRequest(out=folder, dtype=dtype, compile=compiled, quiet=True, **size)
     data = SceneImages(resolution)
     tokenizer = build_tokenizer(data.captions(_CAPTIONS))
     encoder = TextEncoder(build_text_encoder(tokenizer), tokenizer)
@@ -96,16 +100,19 @@ def _plain(loop: PlainLoop) -> None:
 
 def training_row(trainer: DiffusionTrainer, pairs: int) -> str:
     """Images a second, and the ratio to the plain loop, with its middle half."""
+    _ours(trainer)  # compiles, if it is to
     for start in range(0, len(trainer.latents.captions), 64):  # as after the first pass
         trainer.tokens(trainer.latents.captions[start : start + 64])
     works = (functools.partial(_ours, trainer), functools.partial(_plain, PlainLoop(trainer)))
     sides = [functools.partial(seconds_of, work) for work in works]
-    resolution, shown = trainer.request.resolution, trainer.request.batch_size * _STEPS
-    a, b = by_turns(sides, pairs, f"training at {resolution} px")
+    request = trainer.request
+    how = f"{request.dtype}{', compiled' if request.compile else ''}"
+    resolution, shown = request.resolution, request.batch_size * _STEPS
+    a, b = by_turns(sides, pairs, f"training at {resolution} px, {how}")
     low, middle, high = np.quantile(b / a, [0.25, 0.5, 0.75])
     return (
-        f"{resolution:>4} px  training {shown / np.median(a):>8.0f} images/s   plain loop "
-        f"{shown / np.median(b):>7.0f}   {middle:.2f} times ({low:.2f}-{high:.2f})"
+        f"{resolution:>4} px  training, {how:<18} {shown / np.median(a):>6.0f} images/s   "
+        f"plain loop {shown / np.median(b):>5.0f}   {middle:.2f} times ({low:.2f}-{high:.2f})"
     )
 
 
@@ -125,25 +132,28 @@ def sampling_row(trainer: DiffusionTrainer, pairs: int) -> str:
     resolution = trainer.request.resolution
     a, b = by_turns(sides, pairs, f"sampling at {resolution} px")
     return (
-        f"{resolution:>4} px  sampling {np.median(a):>8.3f} s/image   "
+        f"{resolution:>4} px  sampling {np.median(a):>27.3f} s/image    "
         f"{np.median(a / b):.2f} times its {_PASSES} passes"
     )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Print both rows for each resolution."""
+    """Print the rows of each resolution."""
     parser = argparse.ArgumentParser(description="How fast the denoiser trains and samples.")
     parser.add_argument("--resolutions", type=int, nargs="+", default=[32, 64])
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--pairs", type=int, default=15)
+    parser.add_argument("--compiled", action="store_true", help="also the compiled U-Net")
     chosen = parser.parse_args(argv)
     keep_freed_memory()
     print(f"batch {chosen.batch}, {torch.get_num_threads()} threads")
-    for resolution in chosen.resolutions:
+    ways = itertools.product(typing.get_args(Resolved), (False, True)[: 1 + chosen.compiled])
+    for resolution, (dtype, fast) in itertools.product(chosen.resolutions, list(ways)):
         with tempfile.TemporaryDirectory(prefix="gandiff-") as folder:
-            trainer = build_trainer(Path(folder), resolution, chosen.batch)
+            trainer = build_trainer(Path(folder), resolution, chosen.batch, dtype, compiled=fast)
             print(training_row(trainer, chosen.pairs), flush=True)
-            print(sampling_row(trainer, chosen.pairs), flush=True)
+            if dtype == "float32" and not fast:
+                print(sampling_row(trainer, chosen.pairs), flush=True)
 
 
 if __name__ == "__main__":

@@ -46,7 +46,7 @@ def compiled(network: nn.Module, *, wanted: bool) -> Any:
     if not wanted:
         return network
     # Remarks about code of libraries, which is compiled all the same.
-    logging.getLogger("torch._dynamo").setLevel(logging.ERROR)
-    logging.getLogger("torch._inductor").setLevel(logging.ERROR)
+    for name in ("_dynamo", "_inductor", "utils.cpp_extension"):
+        logging.getLogger(f"torch.{name}").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module=r"torch\.(_dynamo|_inductor|_functorch)")
     return torch.compile(network, dynamic=False)
