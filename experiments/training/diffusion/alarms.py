@@ -35,7 +35,7 @@ def _captions_ignored(logged: Logged) -> str | None:
         return None
     return (
         f"with captions of other pictures its error grows by {max(gains):.1%} at most, so it does "
-        "not read them: check that captions describe the pictures; --set train_text=0.3 trains the "
+        "not read them: check that captions describe the pictures; --set train_text=0.5 trains the "
         "text encoder along, and --set attention=16 lets larger levels look at it"
     )
 
@@ -44,7 +44,7 @@ _CHECKS: Mapping[str, Check] = {
     measurements.CAPTIONS_IGNORED: _captions_ignored,
     measurements.COLLAPSE: collapsed(
         "guidance narrows them, so look at samples/guidance.png first; a lower one is "
-        "--set guidance=1.5"
+        "--set guidance=2"
     ),
     measurements.GETTING_WORSE: getting_worse,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Final, Literal, get_args
 
@@ -25,6 +26,7 @@ _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
     # One level more, so that attention is at 8 and 4 px, too; as many parameters as the other.
     "pixel": (24, 48, 72, 88),
 }
+_TRAIN_TEXT = 0.5  # of the denoiser's learning rate
 _GROUP = 8  # channels are normalised in so many groups
 
 
@@ -36,10 +38,14 @@ RECIPES: dict[str, dict[str, Any]] = {
         "prediction": "flow",
         "schedule": "straight",
         "timesteps": "logit-normal",
-        "min_snr": 0.0,
     },
     # Stable Diffusion's (Rombach et al. 2022) with min-SNR weights.
-    "epsilon": {"prediction": "epsilon", "schedule": "scaled_linear"},
+    "epsilon": {
+        "prediction": "epsilon",
+        "schedule": "scaled_linear",
+        "timesteps": "uniform",
+        "min_snr": 5.0,
+    },
     "pixel": {"space": "pixel"},
 }
 
@@ -96,18 +102,18 @@ class DiffusionRecipe(recipes.Recipe):
     `zero_terminal` (scaled_linear, stretched to end in pure noise: Lin et al. 2024), or
     `straight`, which is that of `flow`.
     """
-    min_snr: Weight = 5.0
+    min_snr: Weight = 0.0
     """The error in the picture is weighted by the signal-to-noise ratio, by this at most (min-SNR,
     Hang et al. 2023); 0 leaves errors of the prediction as they are.
     """
-    timesteps: Timesteps = "uniform"
+    timesteps: Timesteps = "log-normal"
     """Density of the noise levels that are trained: `uniform`; `logit-normal` (Esser et al. 2024),
     which has more in the middle; or `log-normal` (Karras et al. 2022), in which the logarithm of
     noise to signal is normal, with a tenth of `uniform` so that no level is left out.
     """
-    log_noise_mean: float = 0.25
+    log_noise_mean: float = 1.25
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
-    log_noise_std: Positive = 0.75
+    log_noise_std: Positive = 0.9
     """... and its standard deviation."""
     lr: Positive = 1.5e-3
     """Learning rate of AdamW at the start, ..."""
@@ -121,13 +127,15 @@ class DiffusionRecipe(recipes.Recipe):
     """Fraction of captions that are emptied, for classifier-free guidance (Ho & Salimans 2022)."""
     ema_halflife_images: Positive = 8000.0
     """After so many images a weight counts half in the average that is measured and saved."""
-    train_text: Weight = 0.0
-    """The text encoder is trained along at this times `lr`; 0 leaves it as it is."""
+    train_text: Weight | None = None
+    """The text encoder is trained along at this times `lr`; 0 leaves it as it is. If omitted, 0.5
+    for the small one that is trained on the captions, and 0 for one that `--text-encoder` names.
+    """
     solver: Solver = "dpmsolver++"
     """What samples at ticks, and with the saved pipeline."""
     sampling_steps: Annotated[int, Interval(ge=1, le=1000)] = 10
     """Steps of the solver at ticks."""
-    guidance: Weight = 2.0
+    guidance: Weight = 4.0
     """Guidance scale at ticks; 1 is none."""
 
     def __post_init__(self) -> None:
@@ -175,6 +183,14 @@ class DiffusionRecipe(recipes.Recipe):
     def depth(self) -> int:
         """Numbers in a cell of what is denoised."""
         return 3 if self.space == "pixel" else self.latent_channels
+
+
+def settled(recipe: DiffusionRecipe, text_encoder: str | None) -> DiffusionRecipe:
+    """The recipe with what follows from whether a text encoder was named."""
+    if recipe.train_text is not None:
+        return recipe
+    own = _TRAIN_TEXT if text_encoder is None else 0.0
+    return dataclasses.replace(recipe, train_text=own)
 
 
 def solvers_of(recipe: DiffusionRecipe) -> tuple[Solver, ...]:

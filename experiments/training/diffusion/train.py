@@ -25,7 +25,7 @@ from gandiff.experiments.training.diffusion import latents
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.publish import restore_text
-from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits, settled
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.generators.ticks import Ticks, no_tick
 from gandiff.experiments.training.monitors.choice import open_monitor
@@ -45,7 +45,7 @@ def train(request: TrainingRequest, recipe: DiffusionRecipe | None = None) -> Pa
     Resumed, a finished phase is not repeated. Raises ``RequestError`` before anything is written if
     the request cannot work.
     """
-    recipe = recipe or DiffusionRecipe()
+    recipe = settled(recipe or DiffusionRecipe(), request.text_encoder)
     if request.resume:
         _refuse_earlier(request.out)
     check_request(request, f"{AUTOENCODER}/{CHECKPOINT}", CHECKPOINT)

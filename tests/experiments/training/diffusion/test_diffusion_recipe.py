@@ -11,7 +11,7 @@ import torch
 
 from gandiff.common.errors import SettingError
 from gandiff.experiments.training.diffusion.noise import STEPS, Noising, build_scheduler
-from gandiff.experiments.training.diffusion.recipe import RECIPES, DiffusionRecipe, fits
+from gandiff.experiments.training.diffusion.recipe import RECIPES, DiffusionRecipe, fits, settled
 from gandiff.models.diffusion.networks import build_unet
 from gandiff.models.text import parameter_count
 
@@ -54,7 +54,10 @@ def test_what_goes_together() -> None:
         ({"prediction": "flow"}, "flow does not go with schedule=cosine"),
         ({"schedule": "straight"}, "v does not go with schedule=straight"),
         ({**RECIPES["flow"], "solver": "ddim"}, "solver=ddim does not go with prediction=flow"),
-        ({"log_noise_std": 2.0}, "log_noise_std does nothing with timesteps=uniform"),
+        (
+            {"timesteps": "uniform", "log_noise_std": 2.0},
+            "log_noise_std does nothing with timesteps=",
+        ),
         ({"factor": 3}, "factor must be a power of two, got 3"),
         ({"factor": 0}, "factor: must be at least 1, got 0"),
         ({"channels": (8, 12)}, "channels must be multiples of 8, got 8,12"),
@@ -180,7 +183,8 @@ def test_a_log_normal_density_has_its_moments(schedule: str, mean: float, std: f
 def test_min_snr_is_that_of_the_paper() -> None:
     """Relative to each other: min(snr, 5)/snr of the noise, min(snr, 5)/(snr + 1) of v."""
     for prediction, more in (("epsilon", 0.0), ("v", 1.0)):
-        recipe = DiffusionRecipe(prediction=prediction, schedule="scaled_linear")
+        asked: dict[str, Any] = {"prediction": prediction, "timesteps": "uniform", "min_snr": 5.0}
+        recipe = DiffusionRecipe(schedule="scaled_linear", **asked)
         noising = Noising(recipe)
         snr = (noising.signal / noising.noise).square()
         expected = snr.clamp(max=5) / (snr + more)
@@ -199,3 +203,10 @@ def test_steps_are_drawn_by_their_density(timesteps: str) -> None:
     # Each batch has its share of every level: ten of 640 equal parts, within one.
     one = torch.bincount(noising.draw(640, draw) // (STEPS // 10), minlength=10)
     assert ((one - 640 * parts).abs() <= 1.01).all()
+
+
+def test_a_text_encoder_that_was_named_stays_as_it_is_unless_asked() -> None:
+    assert settled(DiffusionRecipe(), None).train_text == 0.5
+    assert settled(DiffusionRecipe(), "clip").train_text == 0.0
+    for asked, named in itertools.product((0.0, 0.2), (None, "clip")):
+        assert settled(DiffusionRecipe(train_text=asked), named).train_text == asked
