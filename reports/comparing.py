@@ -21,9 +21,11 @@ def lookup(rows: Sequence[ResultRow]) -> dict[tuple[str, str], MetricResult]:
 def find_difference(
     differences: Sequence[DifferenceRow], a: str, b: str, metric: str
 ) -> DifferenceRow | None:
-    """Return the paired comparison of a with b, turned round if it was written as b with a."""
+    """Return the paired comparison of a with b, turned round if it was written as b with a; one of
+    0 prompts says that they have none in common.
+    """
     for row in differences:
-        if row.metric == metric and row.difference is not None:
+        if row.metric == metric and (row.difference is not None or row.prompts == 0):
             if (row.a, row.b) == (a, b):
                 return row
             if (row.a, row.b) == (b, a):

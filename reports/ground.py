@@ -47,6 +47,8 @@ class Ground:
         """
         if one.described.axis == "cost":
             return None
+        if paired == 0:
+            return "they have images of no prompt in common"
         prompts = self.prompts if paired is None else paired
         if prompts is not None and prompts < FEWEST:
             few = counted(prompts, "prompt is", "prompts are")

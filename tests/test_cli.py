@@ -50,7 +50,7 @@ def printed_examples(help_text: str) -> list[str]:
 def test_there_are_the_documented_commands() -> None:
     looking = {"validate", "list", "suites", "doctor"}
     running = {"draw", "run", "runs", "generate", "time", "score", "stats", "report", "replay"}
-    comparing = {"compare", "power"}
+    comparing = {"compare", "power", "init", "compare-models"}
     training = {"train gan", "train diffusion", "train judges", "train text"}
     exploring = {"explore truncation", "explore interpolate", "explore mix"}
     assert set(commands()) == looking | running | comparing | training | exploring

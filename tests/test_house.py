@@ -19,7 +19,7 @@ ROOMS = (
     {"benchmarks"},
     {"cli"},
     {"api"},
-    {"compare", "draw", "training"},
+    {"compare", "draw", "start", "training"},
     {"scoring"},
     {"timing"},
     {"runs"},

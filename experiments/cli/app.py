@@ -15,7 +15,17 @@ import typer
 from typer.core import TyperCommand
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.cli import compare, doctor, draw, explore, run, score, train, validate
+from gandiff.experiments.cli import (
+    compare,
+    doctor,
+    draw,
+    explore,
+    run,
+    score,
+    start,
+    train,
+    validate,
+)
 from gandiff.experiments.cli import list as list_command
 from gandiff.experiments.cli.invocation import command_to_continue, invocation
 from gandiff.experiments.cli.output import examples, one_line
@@ -28,6 +38,7 @@ app = typer.Typer(
     epilog=examples(
         'gandiff draw "a red star"',
         "gandiff run scenes",
+        "gandiff init --folder my-images --prompts prompts.txt",
         "gandiff score my-images --reference photos --metrics fid,kid",
         "gandiff train gan --minutes 30",
         "gandiff COMMAND --help",
@@ -55,7 +66,7 @@ class _OneOfEach(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-for module in (draw, run, score, compare, validate, list_command, doctor, train, explore):
+for module in (draw, start, run, score, compare, validate, list_command, doctor, train, explore):
     for command in module.app.registered_commands:
         command.cls = _OneOfEach
     app.add_typer(module.app)  # without a name of its own, its commands are added one by one

@@ -50,8 +50,21 @@ def load_comparison(
     shipped = named_comparison(path)
     base = Path() if shipped else path.parent
     path = shipped or path
-    text = _read(path)
-    document = parse_document(text, str(path))
+    return comparison_from_text(_read(path), str(path), base, overrides, limit, encoders)
+
+
+def comparison_from_text(
+    text: str,
+    origin: str,
+    base: Path,
+    overrides: Iterable[str] = (),
+    limit: int | None = None,
+    encoders: Mapping[str, str] | None = None,
+) -> Comparison:
+    """Read and check what a comparison file says, or would say: ``origin`` is what errors call it,
+    relative paths start from ``base``. The rest is as for ``load_comparison``.
+    """
+    document = parse_document(text, origin)
     override(document, overrides, limit, encoders)
     return _check(document, base=base, text=text)
 

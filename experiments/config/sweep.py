@@ -13,7 +13,7 @@ import hashlib
 import itertools
 import math
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gandiff.common.errors import show
@@ -92,7 +92,7 @@ def _points(document: Document, name: str, config: Mapping[str, Any]) -> dict[st
     points: dict[str, Any] = {}
     names: dict[str, str] = {}
     for point in chosen:
-        full = _name(name, point)
+        full = point_name(name, [(one.setting[-1], one.value) for one in point])
         if full.casefold() in names:
             raise document.error(point[-1].written, f"the point {full!r} is given twice")
         names[full.casefold()] = full
@@ -205,14 +205,18 @@ def _note_places(document: Document, name: str, full: str, point: Sequence[_Set]
     document.written |= {(*expanded, *one.setting): one.written for one in point}
 
 
-def _name(name: str, point: Sequence[_Set]) -> str:
+def point_name(name: str, settings: Iterable[tuple[str, Any]]) -> str:
     """``sd-ddim-20steps-g3``: letters that files, ``--set`` and reports take."""
     known = list(_WORDS)
     ordered = sorted(
-        point, key=lambda one: known.index(key) if (key := one.setting[-1]) in known else len(known)
+        settings, key=lambda one: known.index(one[0]) if one[0] in known else len(known)
     )
-    said = "-".join(_said(one.setting[-1], one.value) for one in ordered)
-    full = f"{name}-{re.sub(r'[^A-Za-z0-9._+-]+', '-', said).rstrip('.')}"
+    return safe_name(f"{name}-{'-'.join(_said(*one) for one in ordered)}")
+
+
+def safe_name(text: str) -> str:
+    """A text as the name of a generator, shortened so that two long ones still differ."""
+    full = re.sub(r"[^A-Za-z0-9._+-]+", "-", text).rstrip(".")
     if len(full) > LONGEST:
         digest = hashlib.sha256(full.encode()).hexdigest()[:6]
         full = f"{full[: LONGEST - 7]}-{digest}"

@@ -30,15 +30,17 @@ def about_metric(metric: str) -> About:
         return About.named(metric)
 
 
-def default_metrics() -> list[str]:
-    """On scenes: the built-in metrics that can stand for an axis and whose weights are shipped."""
-    named = (with_encoder(name, scenes=True) for name in METRICS)
+def default_metrics(*, scenes: bool = True) -> list[str]:
+    """The built-in metrics that can stand for an axis: on scenes those whose weights are shipped,
+    elsewhere the first two of each axis.
+    """
+    named = (with_encoder(name, scenes=scenes) for name in METRICS)
     metrics = [make_metric(MetricSpec.parse(text)) for text in named]
     return [
         str(metric.spec)
         for metric in metrics
-        if metric.describe().priority is not None
-        and all(is_shipped(name) for name in metric.encoders)
+        if (rank := metric.describe().priority) is not None
+        and (all(is_shipped(name) for name in metric.encoders) if scenes else rank < 2)
     ]
 
 

@@ -93,17 +93,21 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
     ``p_holm`` corrects the p values of a metric for the number of pairs; ``prompts_needed`` is the
     number that shows a difference as large as the one found with power 0.8, ``detectable`` the
     smallest difference that as many prompts as there are show with power 0.8. Of a metric with a
-    target, ``farther`` is how much farther from it a is than b, which is what decides.
+    target, ``farther`` is how much farther from it a is than b, which is what decides. Two that
+    have values and no prompt in common get a row of 0 prompts and no difference.
     """
     rows: dict[str, list[dict[str, Any]]] = {}
+    apart: list[dict[str, Any]] = []
     for a, b in itertools.combinations(sides, 2):
         cluster_of = tie_groups([*a.images, *b.images])
         for metric in (metric for metric in a.values if metric in b.values):
+            names = {"a": a.generator, "b": b.generator, "metric": metric}
             try:
                 means = paired_means(a.values[metric], a.prompts, b.values[metric], b.prompts)
-            except ValueError:
-                continue  # no prompt for which both have a value
-            names = {"a": a.generator, "b": b.generator, "metric": metric}
+            except ValueError:  # no prompt for which both have a value
+                if all(np.isfinite(side.values[metric]).any() for side in (a, b)):
+                    apart.append(dict.fromkeys(COLUMNS[DIFFERENCES]) | names | {"prompts": 0})
+                continue
             paired = means.difference(cluster_of=cluster_of, seed=seed)
             target = a.targets.get(metric, b.targets.get(metric))
             farther = _farther(means, target, cluster_of, seed)
@@ -113,7 +117,7 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
         for row, p in zip(of_metric, corrected, strict=True):
             row["p_holm"] = p
     by_image = [row for of_metric in rows.values() for row in of_metric]
-    return [*by_image, *_whole_sets(sides)]
+    return [*by_image, *apart, *_whole_sets(sides)]
 
 
 def _whole_sets(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:

@@ -37,7 +37,7 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             raise MetricError(f"there is no usable image{because}")
         if metric.needs_reference and not data.reference and data.statistics is None:
             raise MetricError("the comparison names no reference images")
-        output = metric.measure(data)
+        output = _finite(metric.measure(data))
         why = _too_few(data)
         odd = (
             ["outside of what its encoder knows"]
@@ -58,6 +58,25 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             about=metric.describe(),
         )
         return MetricOutput(results=[row])
+
+
+def _finite(output: MetricOutput) -> MetricOutput:
+    """The same with nothing but numbers: a value that is none was not measured, an interval without
+    ends is none, and an image whose value is infinite has no value.
+    """
+    rows = []
+    for row in output.results:
+        if row.value is not None and not math.isfinite(row.value):
+            note = f"not measured: its value is {row.value}, must be a finite number"
+            row = dataclasses.replace(row, value=None, low=None, high=None, note=note)
+        elif not all(end is None or math.isfinite(end) for end in (row.low, row.high)):
+            row = dataclasses.replace(row, low=None, high=None)
+        rows.append(row)
+    per_image = {
+        name: np.where(np.isfinite(values), values, np.nan)
+        for name, values in output.per_image.items()
+    }
+    return dataclasses.replace(output, results=rows, per_image=per_image)
 
 
 def _with_interval(row: MetricResult, output: MetricOutput, data: MetricInput) -> MetricResult:
@@ -167,7 +186,9 @@ def measure_one(
     """Measure what depends on the number of images on the images that all generators have."""
     if not metric.compares_sets or len(same.images) == len(every.images):
         return measure(metric, every, because)
-    measured = measure(metric, same)
+    if every.images and not same.images:
+        because = ": no prompt and sample has an image of every generator"
+    measured = measure(metric, same, because)
     places = {image.key: place for place, image in enumerate(every.images)}
     chosen = np.array([places[image.key] for image in same.images], dtype=np.int64)
     per_image = {}

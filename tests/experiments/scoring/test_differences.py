@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from gandiff.evaluate.numerics.power import detectable_difference, prompts_neede
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.scoring.differences import Side, differences, sides_of, speed_differences
 from gandiff.experiments.scoring.measure import Scored
+from gandiff.reports.comparing import find_difference, separated
+from gandiff.reports.ground import Ground
+from gandiff.reports.run_data import DifferenceRow
 
 
 def scored(name: str, values: Sequence[float]) -> Side:
@@ -74,3 +78,21 @@ def test_differences_say_how_sure_they_are_and_what_it_would_take() -> None:
     same = differences([scored("a", [1.0] * 20), scored("b", [1.0] * 20)], seed=0)[0]
     wanted = ("effect_size", "prompts_needed", "detectable", "p_holm")
     assert [same[name] for name in wanted] == [None, None, None, 1.0]
+
+
+def test_two_without_a_prompt_in_common_have_no_difference_and_no_better_one() -> None:
+    a, b = scored("a", [1.0, 1.1] * 40), scored("b", [0.0, 0.1] * 40)
+    b = dataclasses.replace(b, images=[(f"q{prompt}", sha256) for prompt, sha256 in b.images])
+    (row,) = differences([a, b], seed=0)
+    assert {key: row[key] for key in ("a", "b", "metric", "prompts", "difference")} == {
+        **{"a": "a", "b": "b", "metric": "m"},
+        **{"prompts": 0, "difference": None},
+    }
+    pair = DifferenceRow(a="a", b="b", metric="m", difference=None, prompts=0)
+    one, two = (
+        MetricResult(metric="m", value=v, low=v - 0.1, high=v + 0.1, direction="higher")
+        for v in (1.0, 0.0)
+    )
+    assert separated(one, two, None, Ground(prompts=80))
+    assert find_difference([pair], "b", "a", "m") is not None
+    assert not separated(one, two, pair, Ground(prompts=80))
