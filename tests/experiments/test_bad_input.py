@@ -64,7 +64,7 @@ def report(capsys: pytest.CaptureFixture[str], **changes: Any) -> Report:
     assert "Traceback" not in err
     assert "a mistake in gandiff" not in err
     for text in (out, markdown, _words(page)):
-        assert not re.search(r"(?<![\w/.-])(nan|inf|None|undefined)(?![\w(-])", text, re.IGNORECASE)
+        assert not re.search(r"(?<![\w/.-])(nan|NaN|inf|None|undefined)(?![\w(-])", text)
     for figure in folder.glob("figures/*.svg"):
         assert "stroke: #ffffff" in figure.read_text("utf-8"), f"{figure} has no point"
     return Report(code, out, err, markdown, page)
