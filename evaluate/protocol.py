@@ -18,6 +18,7 @@ UNDECISIVE = frozenset(
         "batch_size",  # the fastest of ``batch_sizes``, found by measuring; those do decide
         "rounds",  # when each process ran; how many moves the error of the median alone
         "round_medians",  # what was measured
+        "others_busy",  # shares of the cores, measured, too
         "calls",  # how many calls were timed; it moves the error of a median, not the median
         "images",  # of training, a fact of the model; those measured are no field of the protocol
         "prompts",  # counts that follow from the suite, whose own hash decides
@@ -26,8 +27,8 @@ UNDECISIVE = frozenset(
 )
 # Fields that older numbers do not have. Nearly all images have no transparency, so that their
 # features are the same under both rules; the rule for frames was the same before it was recorded.
-# Which files torchmetrics read was not.
-LATE = ("alpha", "frames", "files_sha256")
+# Which files torchmetrics read was not, nor how many threads computed.
+LATE = ("alpha", "frames", "files_sha256", "threads")
 _SHOWN = 12  # letters of a hash
 
 

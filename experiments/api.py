@@ -37,6 +37,7 @@ from gandiff.experiments.scoring.score import check_scoring, score_run
 from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
+from gandiff.reports.document import NO_PAPERS, ForPapers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -98,9 +99,9 @@ def stage(target: Path, stage: Stage, **options: Any) -> RunSummary:
     """Do one stage of a run folder, or of the run that a comparison file makes.
 
     ``options`` are ``out`` (the run folder), ``overrides`` (``field.path=value`` texts), ``limit``
-    (the first N prompts only) and ``encoders`` (weights by encoder), and those of
-    ``run_comparison``. They are subject to the same rules for a run folder as for a file: what
-    decides the images that are there is fixed.
+    (the first N prompts only), ``encoders`` (weights by encoder) and ``papers`` (what a report is
+    written as besides), and those of ``run_comparison``. They are subject to the same rules for a
+    run folder as for a file: what decides the images that are there is fixed.
     """
     return _run_target((stage,), target, **options)
 
@@ -127,6 +128,7 @@ def _run_target(
     overrides: Sequence[str] = (),
     limit: int | None = None,
     encoders: Mapping[str, str] | None = None,
+    papers: ForPapers = NO_PAPERS,
     **options: Any,
 ) -> RunSummary:
     where = find_target(target, out=out, overrides=overrides, limit=limit, encoders=encoders)
@@ -138,8 +140,8 @@ def _run_target(
             raise RequestError(f"{folder} has no results yet; start with: gandiff score {folder}")
         if where.is_as_recorded:  # then nothing is to be locked or recorded
             opened = load_run(folder)
-            return _summary(opened, report_run(opened), stages)
-    return _do(stages, where.comparison, folder, suite=where.suite, **options)
+            return _summary(opened, report_run(opened, papers=papers), stages)
+    return _do(stages, where.comparison, folder, suite=where.suite, papers=papers, **options)
 
 
 def _do(
@@ -153,6 +155,7 @@ def _do(
     drop_changed: bool = False,
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
+    papers: ForPapers = NO_PAPERS,
 ) -> RunSummary:
     sentences: list[str] = []
     checks: list[Callable[[Run], None]] = [check_scoring] if "score" in stages else []
@@ -188,7 +191,7 @@ def _do(
             score_run(opened, quiet=quiet)
         if "report" in stages:
             opened.update(status="done", finished=now())  # which the report says, and it is last
-            sentences = report_run(opened, again=stages[0] == "report")
+            sentences = report_run(opened, again=stages[0] == "report", papers=papers)
         return _summary(opened, sentences, stages)
 
 

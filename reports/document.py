@@ -9,10 +9,11 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from gandiff.reports.axes import axis_metric
 from gandiff.reports.cards import key_cards
+from gandiff.reports.category_table import categories_csv, category_tables
 from gandiff.reports.comparing import lookup
 from gandiff.reports.facts import (
     commands,
@@ -28,22 +29,21 @@ from gandiff.reports.facts import (
 from gandiff.reports.figures import draw_figures
 from gandiff.reports.gallery import build_gallery
 from gandiff.reports.health import training_health
+from gandiff.reports.latex import latex_text
 from gandiff.reports.markdown import markdown_text
+from gandiff.reports.page import TEMPLATES, page_environment
 from gandiff.reports.palette import FAMILY_COLOURS, looks
-from gandiff.reports.plotting import Drawing, inline_svg
+from gandiff.reports.plotting import Drawing, as_pdf, inline_svg
+from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.strips import denoising_strips, without_steps
 from gandiff.reports.table import csv_text, wide_tables
-from gandiff.reports.values import show_count, visible
+from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
-if TYPE_CHECKING:
-    from jinja2 import Environment
-
-TEMPLATES = Path(__file__).parent / "templates"
 _STYLES = ("base.css", "sections.css", "gallery.css")
 _SCRIPTS = ("tips.js", "tables.js", "gallery.js")
 
@@ -59,7 +59,18 @@ class ReportPaths:
     verdict: tuple[str, ...]
 
 
-def write_report(run_folder: Path) -> ReportPaths:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ForPapers:
+    """What a report is written as besides: a LaTeX file, and its figures as PDF."""
+
+    latex: Path | None = None
+    pdf_figures: bool = False
+
+
+NO_PAPERS = ForPapers()
+
+
+def write_report(run_folder: Path, papers: ForPapers = NO_PAPERS) -> ReportPaths:
     """Write ``report/`` into a run folder from what lies there; the same run gives the same bytes.
 
     Every file is written under another name and then renamed, so a reader never sees half of one.
@@ -67,7 +78,8 @@ def write_report(run_folder: Path) -> ReportPaths:
     """
     run = load_run(run_folder)
     sentences = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
-    drawings = draw_figures(run)
+    with as_pdf(papers.pdf_figures):
+        drawings = draw_figures(run)
     folder = run_folder / "report"
     figures = _write_figures(folder / "figures", drawings)
     paths = ReportPaths(
@@ -78,6 +90,13 @@ def write_report(run_folder: Path) -> ReportPaths:
         verdict=tuple(visible(s.text) for s in sentences),
     )
     _write(paths.csv, csv_text(run).encode("utf-8"))
+    if run.categories:
+        _write(folder / "categories.csv", categories_csv(run).encode("utf-8"))
+    else:  # of an earlier report on the same run
+        (folder / "categories.csv").unlink(missing_ok=True)
+    if papers.latex is not None:
+        shown = drawings if papers.pdf_figures else []
+        _write(papers.latex, latex_text(run, sentences, shown).encode("utf-8"))
     _write(paths.markdown, markdown_text(run, sentences, drawings).encode("utf-8"))
     _write(paths.html, html_text(run, sentences, drawings).encode("utf-8"))
     return paths
@@ -86,12 +105,14 @@ def write_report(run_folder: Path) -> ReportPaths:
 def _write_figures(folder: Path, drawings: list[Drawing]) -> tuple[Path, ...]:
     written = []
     for drawing in drawings:
-        for ending, data in (("png", drawing.png), ("svg", drawing.svg.encode("utf-8"))):
+        forms = {"png": drawing.png, "svg": drawing.svg.encode("utf-8"), "pdf": drawing.pdf}
+        for ending, data in forms.items():
             path = folder / f"{drawing.name}.{ending}"
-            _write(path, data)
-            written.append(path)
+            if data:
+                _write(path, data)
+                written.append(path)
     for old in folder.glob("*.*"):  # of an earlier report on the same run
-        if old.suffix in (".png", ".svg") and old not in written:
+        if old.suffix in (".png", ".svg", ".pdf") and old not in written:
             old.unlink()
     return tuple(written)
 
@@ -114,7 +135,7 @@ def html_text(run: RunData, sentences: list[Sentence], drawings: list[Drawing]) 
     """Return the page; it loads nothing, and no text of the run is taken for markup or code."""
     from markupsafe import Markup
 
-    environment = _environment()
+    environment = page_environment()
     script = "\n".join((TEMPLATES / name).read_text(encoding="utf-8") for name in _SCRIPTS)
     digest = base64.b64encode(hashlib.sha256(script.encode("utf-8")).digest()).decode("ascii")
     context = _context(run, sentences)
@@ -140,26 +161,6 @@ def html_text(run: RunData, sentences: list[Sentence], drawings: list[Drawing]) 
     )
 
 
-def _environment() -> Environment:
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-    from markupsafe import Markup
-
-    def harmless(value: Any) -> Any:
-        return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
-
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        finalize=harmless,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["amount"] = show_count
-    environment.filters["short"] = lambda number: "" if number is None else f"{number:.3g}"
-    return environment
-
-
 def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
     styles = looks(run.generators)
     return {
@@ -172,6 +173,8 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "tables": wide_tables(run),
         "ranking": ranking(run),
         "protocols": list(protocols(run)),
+        "paragraph": protocol_paragraph(run),
+        "category_tables": category_tables(run),
         "strips": denoising_strips(run),
         "without_steps": without_steps(run),
         "training": training_rows(run),

@@ -17,6 +17,8 @@ from gandiff.reports.values import show_bytes, show_count, show_duration
 
 Pairs = list[tuple[str, str]]
 UNKNOWN = "not known"
+_LATER_STAGES = ("time", "score", "report")  # commands that make no image
+_SHARED = 0.05  # of the cores used by others, from which on speeds were not measured alone
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,17 +122,21 @@ def _operating_point(resolved: Mapping[str, Any]) -> Iterator[str]:
 
 
 def environment_rows(run: RunData) -> Pairs:
-    """Return the machine and the code that the run was made with."""
+    """Return the machine and the code that the run was made with; threads and other work are those
+    of timing.
+    """
     machine = run.record.environment
     git = machine.git or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     cores = f", {machine.cores} cores" if machine.cores else ""
     return _known(
         {
-            "Device": machine.device,
+            "Device": " ".join(filter(None, (machine.device, _bracketed(machine.device_name)))),
             "Driver": machine.driver or "none",
             "Processor": f"{machine.cpu}{cores}" if machine.cpu else None,
             "Memory": _maybe(show_bytes, machine.memory_bytes),
+            "Threads": timing_threads(run),
+            "Shared with other work": timing_shared(run),
             "System": machine.platform,
             "Python": machine.python,
             "Git commit": f"{git['commit']}{dirty}" if git.get("commit") else None,
@@ -138,6 +144,32 @@ def environment_rows(run: RunData) -> Pairs:
             "Finished": run.record.finished,
         }
     )
+
+
+def _bracketed(text: str | None) -> str:
+    return f"({text})" if text else ""
+
+
+def timing_threads(run: RunData) -> str | None:
+    """How many threads torch computed with when generators were timed; None if not recorded."""
+    counts = sorted({int(n) for n in _of_timing(run, "threads")})
+    return " or ".join(map(str, counts)) or None
+
+
+def timing_shared(run: RunData) -> str | None:
+    """Whether other programs used the cores while generators were timed; None if not recorded."""
+    shares = _of_timing(run, "others_busy")
+    if not shares:
+        return None
+    most = f"other programs kept at most {100 * max(shares):.0f} % of the cores busy in a round"
+    return f"{'no' if max(shares) < _SHARED else 'yes'}: {most} of timing"
+
+
+def _of_timing(run: RunData, field: str) -> list[float]:
+    """What the rounds of timing say of a field, of all generators."""
+    costs = run.record.costs.values()
+    rounds = [one for cost in costs for one in cost.get("rounds") or () if isinstance(one, Mapping)]
+    return [float(one[field]) for one in rounds if isinstance(one.get(field), (int, float))]
 
 
 def package_rows(run: RunData) -> Pairs:
@@ -169,9 +201,8 @@ def commands(run: RunData) -> list[tuple[str, str]]:
     lines = []
     if git.get("commit"):
         lines.append(("take the same code", f"git checkout {shlex.quote(str(git['commit']))}"))
-    again = run.record.command or f"gandiff run {folder}/{COMPARISON_FILE}"
-    first, *later = run.record.commands or (again,)
-    how = "run it all again" if first.startswith("gandiff ") else "call it again from Python"
+    first, *later = making_commands(run)
+    how = "run it all again" if _is_typed(first) else "call it again from Python"
     lines.append((how, first))
     lines += [("then", command) for command in later]
     key = next((image.key for image in run.images if image.is_ok), None)
@@ -184,6 +215,29 @@ def commands(run: RunData) -> list[tuple[str, str]]:
         )
     lines.append(("write this report again", f"gandiff report {folder}"))
     return lines
+
+
+def making_commands(run: RunData) -> list[str]:
+    """The commands that made the run, the first of which makes images.
+
+    Runs of earlier versions recorded the last start alone, which may only have scored or reported:
+    then the comparison in the folder is what makes it again.
+    """
+    recorded = list(run.record.commands or filter(None, [run.record.command]))
+    if not recorded or _stage_of(recorded[0]) in _LATER_STAGES:
+        folder = shlex.quote(str(run.folder))
+        recorded.insert(0, f"gandiff run {folder}/{COMPARISON_FILE}")
+    return [command for command in recorded if _stage_of(command) != "report"]
+
+
+def _is_typed(command: str) -> bool:
+    return command.startswith(("gandiff ", "python -m gandiff "))
+
+
+def _stage_of(command: str) -> str:
+    """The name of the subcommand; empty for a call from Python."""
+    words = command.removeprefix("python -m ").split()
+    return words[1] if _is_typed(command) and len(words) > 1 else ""
 
 
 def failure_reasons(run: RunData) -> list[tuple[str, str, str, int]]:

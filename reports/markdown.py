@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from gandiff.reports.category_table import category_tables
 from gandiff.reports.facts import (
     commands,
     environment_rows,
@@ -14,6 +15,7 @@ from gandiff.reports.facts import (
 )
 from gandiff.reports.health import Health, training_health
 from gandiff.reports.plotting import Drawing
+from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.ranking import Ranking, ranking
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
@@ -49,6 +51,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     )
     parts += [f"### {plain(table.title)}\n\n{_results(run, table)}" for table in wide_tables(run)]
     parts += [plain(mark) for mark in run.marks]
+    parts += _categories(run)
     if (orders := ranking(run)) is not None:
         parts.append(f"### Order by convention\n\n{_orders(run, orders)}")
     if drawings:
@@ -57,6 +60,8 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
             f"![{plain(d.title)}](figures/{d.name}.png)\n\n{plain(d.title)}. {plain(d.caption)}"
             for d in drawings
         ]
+    if paragraph := protocol_paragraph(run):
+        parts.append(f"## Protocol\n\n{plain(paragraph)}")
     parts.append("## How the models were trained")
     parts += [
         f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
@@ -70,6 +75,19 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     parts.append(f"## How to reproduce\n\n```sh\n{visible_lines(lines)}\n```")
     parts.append(f"## Images and warnings\n\n{_counts(run)}")
     return "\n\n".join(parts) + "\n"
+
+
+def _categories(run: RunData) -> list[str]:
+    """A table by category of prompts for each metric that has one."""
+    tables = []
+    for table in category_tables(run):
+        rows = [
+            (row.category, row.prompts, *(f"{v} ({i})" if i else v for v, i in row.cells))
+            for row in table.rows
+        ]
+        text = _table(("category", "prompts", *map(run.marked, table.generators)), rows)
+        tables.append(f"### {plain(table.label)}, by category of prompts\n\n{text}")
+    return tables
 
 
 def _health(one: Health) -> str:

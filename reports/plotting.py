@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 from gandiff.reports.palette import FAMILY_NAMES, Look
@@ -45,6 +47,7 @@ STYLE = {
     "ytick.labelsize": 8,
     "legend.frameon": False,
     "legend.fontsize": 8,
+    "pdf.fonttype": 42,  # TrueType: journals refuse Type 3
     "svg.fonttype": "path",
     "svg.hashsalt": "gandiff",  # the same bytes every time
 }
@@ -59,6 +62,7 @@ class Drawing:
     caption: str
     png: bytes
     svg: str
+    pdf: bytes = b""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,11 +104,12 @@ def _arms(middle: float, interval: tuple[float, float] | None) -> list[list[floa
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
-    """Lay out a figure, save it in both formats, and close it."""
+    """Lay out a figure, save it in its formats, and close it."""
     from matplotlib import pyplot as plt
 
     settle(figure)
-    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure))
+    pdf = pdf_bytes(figure) if _PDF.get() else b""
+    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure), pdf)
     plt.close(figure)
     return drawing
 
@@ -143,6 +148,27 @@ def png_bytes(figure: Figure) -> bytes:
     """Return a figure as PNG at 160 dots an inch, without a date, on white."""
     out = io.BytesIO()
     figure.savefig(out, format="png", dpi=160, facecolor="white", metadata={"Software": None})
+    return out.getvalue()
+
+
+_PDF: ContextVar[bool] = ContextVar("pdf", default=False)
+
+
+@contextlib.contextmanager
+def as_pdf(wanted: bool) -> Iterator[None]:
+    """Whether figures that are finished in here are saved as PDF, too."""
+    token = _PDF.set(wanted)
+    try:
+        yield
+    finally:
+        _PDF.reset(token)
+
+
+def pdf_bytes(figure: Figure) -> bytes:
+    """Return a figure as PDF with the same bytes each time."""
+    out = io.BytesIO()
+    nothing = dict.fromkeys(("Creator", "Producer", "CreationDate"))
+    figure.savefig(out, format="pdf", metadata=nothing)
     return out.getvalue()
 
 

@@ -25,6 +25,7 @@ from gandiff.common.run_record import (
 )
 from gandiff.evaluate.result import DIRECTIONS, About, Direction, MetricResult
 from gandiff.reports.ground import Anchor
+from gandiff.reports.papers import named_as_in_papers
 from gandiff.reports.run_data import (
     CategoryScore,
     DifferenceRow,
@@ -48,6 +49,7 @@ def load_run(folder: Path) -> RunData:
         ResultRow(str(row["generator"]), _result(row, abouts))
         for row in _table(folder / RESULTS, notices)
     ]
+    abouts |= {row.result.metric: row.result.about for row in results if row.result.about}
     names = dict.fromkeys([*record.generators, *(row.generator for row in results)])
     return RunData(
         folder=folder,
@@ -79,12 +81,13 @@ def _result(row: Row, abouts: Mapping[str, About]) -> MetricResult:
         protocol = row["protocol"]
     # What training took used to count as better where it was lower.
     direction = None if row["metric"] == "training_seconds" else row.get("direction")
-    return dataclasses.replace(
+    result = dataclasses.replace(
         _read(MetricResult, [row])[0],
         about=abouts.get(str(row["metric"])),
         direction=cast(Direction, direction if direction in DIRECTIONS else "none"),
         protocol=protocol if isinstance(protocol, dict) else {"as written": protocol},
     )
+    return named_as_in_papers(result)
 
 
 def _read(kind: type[_Kind], rows: Iterable[Row]) -> list[_Kind]:

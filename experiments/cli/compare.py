@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from gandiff.common.errors import RequestError
-from gandiff.common.run_record import OFF_NATIVE
 from gandiff.experiments.cli.options import read_pairs
 from gandiff.experiments.cli.output import (
     Json,
@@ -21,9 +20,8 @@ from gandiff.experiments.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from gandiff.experiments.compare.change import MetricChange
     from gandiff.experiments.compare.power import PairPower
-    from gandiff.experiments.compare.runs import RunComparison
+    from gandiff.reports.changes import ChangePage, Form
 
 app = typer.Typer()
 FAILED = 1
@@ -47,6 +45,7 @@ FailIf = Annotated[
         'gandiff compare runs/before runs/after --metrics "fid,clip_score" --json',
         'gandiff compare runs/before runs/after --fail-if "fid>+1.0 or clip_score<-0.005"',
         "gandiff compare runs/gan runs/diffusion --generators gan=ddim-20",
+        "gandiff compare runs/before runs/after --all --html > changes.html",
     )
 )
 def compare(
@@ -57,18 +56,32 @@ def compare(
     ] = None,
     generators: Mapped = None,
     fail_if: FailIf = None,
+    every: Annotated[
+        bool, typer.Option("--all", help="All numbers, not only those that have changed.")
+    ] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print it as Markdown, for issues and reviews.")
+    ] = False,
+    html: Annotated[
+        bool, typer.Option("--html", help="Print it as a page of its own, to send.")
+    ] = False,
     quiet: Annotated[
         bool, typer.Option("--quiet", "-q", help="No table, only the conditions that hold.")
     ] = False,
     as_json: Json = False,
 ) -> None:
-    """Compare two scored runs: B - A for every generator and metric.
+    """Compare two scored runs: B - A for every generator and metric, and by category of prompts.
 
-    Numbers that were measured differently are refused. The exit code is 1 if a condition of
-    --fail-if holds.
+    One sentence sums it up; below are the numbers that have changed. Numbers that were measured
+    differently are refused. The exit code is 1 if a condition of --fail-if holds.
     """
     from gandiff.experiments import api
+    from gandiff.experiments.compare.page import changes_page, condition_text
 
+    forms = {"--json": as_json, "--markdown": markdown, "--html": html}
+    chosen = [option for option, is_given in forms.items() if is_given]
+    if len(chosen) > 1:
+        raise RequestError(f"{' and '.join(chosen)} are two forms of one output; give one")
     pairs = None
     if generators is not None:
         pairs = read_pairs("--generators", generators.split(","), "A=B,...")
@@ -82,9 +95,15 @@ def compare(
     echo_warnings(compared.warnings)
     if as_json:
         echo_json(compared)
-    elif not quiet:
-        _echo_changes(compared)
-    _echo_conditions(compared, as_json)
+    elif markdown or html:
+        form: Form = "markdown" if markdown else "html"
+        typer.echo(changes_page(compared, every=every).written(form), nl=False)
+    else:
+        _echo_page(changes_page(compared, every=every), quiet)
+    for judged in compared.conditions:
+        if judged.outcome == "not shown":
+            said = condition_text(judged)
+            echo_warnings([f"not shown: {said}, which is not wholly beyond"])
     raise typer.Exit(FAILED if compared.failed else 0)
 
 
@@ -136,41 +155,21 @@ def _names(text: str | None, option: str) -> list[str] | None:
     return names
 
 
-def _echo_changes(compared: RunComparison) -> None:
-    echo_table(
-        ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how"),
-        [
-            (
-                f"{change.generator} {OFF_NATIVE}"
-                if change.generator in compared.off_native
-                else change.generator,
-                change.metric,
-                number(change.a),
-                number(change.b),
-                _signed(change.difference),
-                _interval(change),
-                "-" if change.direction == "none" else change.direction,
-                "-" if change.verdict == "unknown" else change.verdict,
-                change.how,
-            )
-            for change in compared.changes
-        ],
-    )
-
-
-def _echo_conditions(compared: RunComparison, as_json: bool) -> None:
-    for judged in compared.conditions:
-        change = judged.change
-        interval = f" (95% interval {_interval(change)})" if change.low is not None else ""
-        what = f"{change.metric} of {change.generator} changed by {_signed(change.difference)}"
-        if judged.outcome == "holds" and not as_json:
-            typer.echo(f"failed: {judged.condition}: {one_line(what)}{interval}")
-        elif judged.outcome == "not shown":
-            said = f"{judged.condition}: {what}{interval}, which is not wholly beyond"
-            echo_warnings([f"not shown: {said}"])
+def _echo_page(page: ChangePage, quiet: bool) -> None:
+    if not quiet:
+        typer.echo(one_line(page.summary))
+        for table in page.tables:
+            typer.echo(f"\n{table.title}:")
+            echo_table(table.head, table.rows)
+        for note in page.notes:
+            typer.echo(f"\n{one_line(note)}")
+    for condition in page.failed:
+        typer.echo(f"failed: {one_line(condition)}")
 
 
 def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
+    from gandiff.experiments.compare.page import signed
+
     header = ("a", "b", "metric", "a - b", "sd", "prompts", "detectable", "prompts needed")
     echo_table(
         () if quiet else header,
@@ -179,7 +178,7 @@ def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
                 pair.a,
                 pair.b,
                 pair.metric,
-                _signed(pair.difference),
+                signed(pair.difference),
                 number(pair.deviation),
                 pair.prompts,
                 number(pair.detectable),
@@ -188,13 +187,3 @@ def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
             for pair in pairs
         ],
     )
-
-
-def _interval(change: MetricChange) -> str:
-    if change.low is None:
-        return "-"
-    return f"{_signed(change.low)} to {_signed(change.high)}"
-
-
-def _signed(value: float | None) -> str:
-    return "-" if value is None else f"{value:+.4g}" if value else "0"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from gandiff.experiments.cli.invocation import this_command
 from gandiff.experiments.cli.options import Given, Target, Weights, read_weights, takes
 from gandiff.experiments.cli.output import (
     Json,
+    Overwrite,
     Quiet,
     echo_json,
     echo_warnings,
@@ -142,15 +144,40 @@ def time(stage: Given, target: Target, *, as_json: Json = False) -> None:
     epilog=examples(
         "gandiff report runs/scenes",
         "gandiff report runs/scenes --set report.gallery_prompts=50",
+        "gandiff report runs/scenes --latex paper/results.tex --pdf-figures",
     )
 )
 @takes(StageOptions)
-def report(stage: Given, target: Target, *, as_json: Json = False) -> None:
+def report(
+    stage: Given,
+    target: Target,
+    latex: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write tables and protocol as LaTeX, too."),
+    ] = None,
+    pdf_figures: Annotated[
+        bool, typer.Option("--pdf-figures", help="Write the figures as PDF, too.")
+    ] = False,
+    overwrite: Overwrite = False,
+    *,
+    as_json: Json = False,
+) -> None:
     """Write the report of a run.
 
     It is written from the results, so no model is loaded.
     """
-    run_stage(target, "report", as_json, **stage)
+    from gandiff.common.outputs import claim_file
+    from gandiff.reports.document import ForPapers
+    from gandiff.reports.latex import is_ours
+
+    papers = ForPapers(latex=latex, pdf_figures=pdf_figures)
+    with contextlib.ExitStack() as claimed:
+        if latex is not None:
+            claim = claim_file(latex, ".tex", is_ours, overwrite=overwrite, option="--latex")
+            claimed.enter_context(claim)
+        run_stage(target, "report", as_json, papers=papers, **stage)
+        if latex is not None and not as_json:
+            typer.echo(f"LaTeX: {show_path(latex)}")
 
 
 @app.command(

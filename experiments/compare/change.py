@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Collection, Mapping
 from typing import Literal
 
 import numpy as np
@@ -25,7 +27,7 @@ from gandiff.experiments.runs.tables import tied_prompts
 from gandiff.reports.comparing import separated
 from gandiff.reports.run_data import DifferenceRow
 
-Verdict = Literal["better", "worse", "undecided", "level", "unknown"]
+Verdict = Literal["better", "worse", "changed", "undecided", "level", "unknown"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +37,8 @@ class MetricChange:
     ``low`` and ``high`` bound a 95 % interval of the difference (None: there is none), and ``how``
     says what it comes from. Where it is paired, ``a`` and ``b`` are means over the prompts that
     both have. ``verdict`` is on b: better or worse only where the interval leaves out 0; of a
-    metric with a target, that of the paired difference of the distances from it.
+    metric with a target, that of the paired difference of the distances from it; changed where no
+    direction is better. ``category`` is that of the prompts, empty for all of them.
     """
 
     generator_a: str
@@ -50,6 +53,13 @@ class MetricChange:
     high: float | None
     how: str
     verdict: Verdict
+    category: str = ""
+
+    @property
+    def is_shown(self) -> bool:
+        """Whether more than chance has changed, or a number is missing in one of the runs alone."""
+        lost = (self.a is None) != (self.b is None)
+        return self.verdict in ("better", "worse", "changed") or lost
 
     @property
     def generator(self) -> str:
@@ -70,6 +80,12 @@ class TwoRuns:
     def names(self) -> tuple[str, str]:
         """What the runs are called."""
         return self.a.name, self.b.name
+
+    @functools.cached_property
+    def categories(self) -> Mapping[str, str]:
+        """The category of each prompt that both runs have, and put into the same one."""
+        ours, theirs = ({s.prompt_id: s.category for s in r.data.scores} for r in (self.a, self.b))
+        return {id_: c for id_, c in ours.items() if id_ in self.prompts and theirs.get(id_) == c}
 
     def is_off_native(self, change: MetricChange) -> bool:
         """Whether either run has its generator of the pair far from what it was made for."""
@@ -121,6 +137,32 @@ def metric_change(
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")
+    return _paired_row(runs, pair, x, y, means)
+
+
+def category_changes(
+    runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult
+) -> list[MetricChange]:
+    """The same for the prompts of each category, of a metric that can be paired and of which the
+    prompts are of several.
+    """
+    whole = _paired(runs, pair, x.metric)
+    known = {runs.categories.get(prompt) for prompt in whole.prompts} if whole else set()
+    if len(known) < 2:
+        return []
+    changes = []
+    for category in dict.fromkeys(runs.categories.values()):
+        members = [prompt for prompt, one in runs.categories.items() if one == category]
+        means = _paired(runs, pair, x.metric, members)
+        if means is not None:
+            row = _paired_row(runs, pair, x, y, means)
+            changes.append(dataclasses.replace(row, category=category or "no category"))
+    return changes
+
+
+def _paired_row(
+    runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult, means: PairedMeans
+) -> MetricChange:
     change, tied = dataclasses.replace(means, a=means.b, b=means.a), runs.tied(pair)
     sums, counts = add_up(change.labels(tied), change.a - change.b, np.ones(len(change.a)))
     gap, farther = bootstrap_ratio(sums, counts, seed=0), None
@@ -176,17 +218,26 @@ def _verdict(x: MetricResult, y: MetricResult, gap: Interval, farther: Interval 
         return "better"
     if separated(x, y, change.flipped()):
         return "worse"
-    return "unknown" if gap.low is None or y.direction == "none" else "undecided"
+    if y.direction == "none" and (y.described.is_exact or _leaves_out_0(gap)):
+        return "changed"
+    return "unknown" if gap.low is None else "undecided"
 
 
-def _paired(runs: TwoRuns, pair: tuple[str, str], metric: str) -> PairedMeans | None:
-    """Means by prompt; None where there is no score of each image, or too few prompts to go by in
-    runs of different suites.
+def _leaves_out_0(gap: Interval) -> bool:
+    return gap.low is not None and gap.high is not None and not gap.low <= 0 <= gap.high
+
+
+def _paired(
+    runs: TwoRuns, pair: tuple[str, str], metric: str, prompts: Collection[str] | None = None
+) -> PairedMeans | None:
+    """Means by prompt, of some prompts or of all in common; None where there is no score of each
+    image, or too few prompts to go by in runs of different suites.
     """
     x, y = runs.a.scores.get((pair[0], metric)), runs.b.scores.get((pair[1], metric))
     if x is None or y is None:
         return None
-    x, y = x.among(runs.prompts), y.among(runs.prompts)
+    chosen = runs.prompts if prompts is None else prompts
+    x, y = x.among(chosen), y.among(chosen)
     try:
         means = paired_means(x.values, x.prompts, y.values, y.prompts)
     except ValueError:

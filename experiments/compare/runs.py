@@ -7,9 +7,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.experiments.compare.change import MetricChange, TwoRuns, metric_change
+from gandiff.experiments.compare.change import (
+    MetricChange,
+    TwoRuns,
+    category_changes,
+    metric_change,
+)
 from gandiff.experiments.compare.fail_if import Condition, Outcome, parse_conditions
 from gandiff.experiments.compare.names import find_metric, metric_spec, select_metrics
+from gandiff.experiments.compare.summary import summary
 from gandiff.experiments.compare.tables import RunTables, common_prompts, open_tables
 
 Pairs = Sequence[tuple[str, str]]  # a generator of the first run and its counterpart
@@ -26,11 +32,15 @@ class JudgedCondition:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunComparison:
-    """Every change from run a to run b, the conditions judged, and what was odd."""
+    """Every change from run a to run b, in one sentence and each, for all prompts and for those of
+    each category; the conditions judged, and what was odd.
+    """
 
     run_a: Path
     run_b: Path
+    summary: str
     changes: tuple[MetricChange, ...]
+    categories: tuple[MetricChange, ...]
     conditions: tuple[JudgedCondition, ...]
     warnings: tuple[str, ...]
     off_native: tuple[str, ...] = ()  # of the changes' generators, those off their native point
@@ -72,7 +82,11 @@ def compare_runs(
     return RunComparison(
         run_a=a,
         run_b=b,
+        summary=summary(runs.names, changes),
         changes=tuple(changes),
+        categories=tuple(
+            change for pair in pairs for m in chosen for change in _by_category(runs, pair, m)
+        ),
         conditions=tuple(judged),
         off_native=tuple(dict.fromkeys(c.generator for c in changes if runs.is_off_native(c))),
         warnings=tuple(dict.fromkeys([*ours.warnings, *theirs.warnings, *left_out])),
@@ -111,6 +125,12 @@ def _changes(runs: TwoRuns, pairs: Pairs, metrics: Sequence[str]) -> list[Metric
     if problems:
         raise MetricError(_all_problems(problems, metrics))
     return changes
+
+
+def _by_category(runs: TwoRuns, pair: tuple[str, str], metric: str) -> list[MetricChange]:
+    x, y = runs.results(pair, metric)
+    measured = x is not None and y is not None and None not in (x.value, y.value)
+    return category_changes(runs, pair, x, y) if measured else []
 
 
 def _all_problems(problems: Mapping[str, str], metrics: Sequence[str]) -> str:

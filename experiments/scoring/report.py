@@ -24,11 +24,11 @@ from gandiff.experiments.scoring.differences import (
     write_differences,
 )
 from gandiff.experiments.scoring.fingerprint import outdated_scores
-from gandiff.reports.document import write_report
+from gandiff.reports.document import NO_PAPERS, ForPapers, write_report
 from gandiff.reports.reading import load_run
 
 
-def report_run(run: Run, *, again: bool = True) -> list[str]:
+def report_run(run: Run, *, again: bool = True, papers: ForPapers = NO_PAPERS) -> list[str]:
     """Write the report and return its verdict; ``again=False`` keeps one on the same tables."""
     complete_tables(run.folder, run.comparison.seed)
     if outdated := outdated_scores(run):
@@ -36,7 +36,7 @@ def report_run(run: Run, *, again: bool = True) -> list[str]:
     scored, reported = run.record.scored, run.record.reported
     kept = (run.folder / REPORT).is_file() and reported.scored == scored
     if again or not kept:
-        reported = Reported(scored=scored, verdict=write_report(run.folder).verdict)
+        reported = Reported(scored=scored, verdict=write_report(run.folder, papers).verdict)
         run.update(reported=reported)
     return list(reported.verdict)
 

@@ -116,6 +116,7 @@ def _timed_rows(
     machine, timing = cost["mark"]["machine"], cost["mark"]["timing"]
     protocol = {**machine, **timing, "own_process": own}
     protocol["rounds"] = [one.get("round") for one in rounds]
+    protocol |= _conditions(rounds)
     timings = _by_size(rounds)
     medians = {size: timed.median for size, timed in timings.items()}
     best = max(medians, key=lambda size: size / max(medians[size].value, 1e-9))
@@ -141,6 +142,14 @@ def _timed_rows(
         _row("load_seconds", load.median, protocol=protocol),
         _row("peak_memory_bytes", peak, protocol=protocol | memory, note=note),
     ]
+
+
+def _conditions(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Threads, and how busy others kept the cores in each round; runs of before do not say."""
+    threads = sorted({one["threads"] for one in rounds if one.get("threads")})
+    shares = [one["others_busy"] for one in rounds if one.get("others_busy") is not None]
+    said: dict[str, Any] = {"threads": threads[0] if len(threads) == 1 else threads}
+    return {k: v for k, v in {**said, "others_busy": shares}.items() if v}
 
 
 def _by_size(rounds: Sequence[Mapping[str, Any]]) -> dict[int, Rounds]:

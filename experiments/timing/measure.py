@@ -21,6 +21,7 @@ from gandiff.evaluate.timing import (
     synchronise,
     time_callable,
 )
+from gandiff.experiments.timing.sharing import CoreWatch, torch_threads
 from gandiff.models.generator import GenerationRequest, Generator
 from gandiff.models.shared import apart
 
@@ -28,7 +29,9 @@ PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it
 
 
 def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str, Any]:
-    """Load and time one generator; plain data: seconds of each repeat, load, peak memory."""
+    """Load and time one generator; plain data: seconds of each repeat, load, peak memory, threads,
+    and the share of the cores that other programs kept busy meanwhile.
+    """
     device = job["device"]
     reset_peak_memory(device)
     start = time.perf_counter()
@@ -39,7 +42,7 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
     together = max(job["batch_sizes"], default=1)
     if together > 1:  # whether each image is made alone, all the same
         generator.try_out(_requests(job["prompts"], 2), batch_size=together)
-    phases = []
+    watch, phases = CoreWatch(), []
     for size in sorted({1, *job["batch_sizes"]}):
         requests = _requests(job["prompts"], size)
         timing = _patient(functools.partial(generator.generate, requests), job, device)
@@ -49,6 +52,8 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
         "phases": phases,
         "peak_memory_bytes": peak_memory_bytes(device),
         "parameters": generator.info.parameters,
+        "threads": torch_threads(),
+        "others_busy": watch.others(),
     }
     generator.unload()
     return measured

@@ -23,8 +23,9 @@ def claim_file(
     *,
     overwrite: bool = False,
     beside: Iterable[Path] = (),
+    option: str = "--out",
 ) -> Iterator[None]:
-    """Keep a file for this process while it makes what is written there.
+    """Keep a file, named by ``option``, for this process while it makes what is written there.
 
     ``is_ours`` says of a file that is there whether gandiff wrote it; ``beside`` are others that
     will be written with it. Folders that are missing are made, and removed if nothing comes into
@@ -32,9 +33,10 @@ def claim_file(
     did not write (unless ``overwrite``), and a file that another process is writing; ``OSError``
     where the disk cannot be written to.
     """
-    check_file(path, suffix)
+    check_file(path, suffix, option)
     if not overwrite:
-        refuse_foreign(file for file in (path, *beside) if file.exists() and not is_ours(file))
+        there = (file for file in (path, *beside) if file.exists() and not is_ours(file))
+        refuse_foreign(there, option=option)
     with _folder(path.parent):
         with tempfile.TemporaryFile(dir=path.parent):
             pass  # a disk that is full or read-only says so now
@@ -42,13 +44,13 @@ def claim_file(
             yield
 
 
-def check_file(path: Path, suffix: str) -> None:
+def check_file(path: Path, suffix: str, option: str = "--out") -> None:
     """Raise ``RequestError`` if a file with this suffix cannot have this name."""
     if path.is_dir():
-        raise RequestError(f"--out {path} is a folder; give a name ending in {suffix}")
+        raise RequestError(f"{option} {path} is a folder; give a name ending in {suffix}")
     if path.suffix.lower() != suffix:
-        raise RequestError(f"--out {path}: give a name ending in {suffix}")
-    check_folder(path.parent)
+        raise RequestError(f"{option} {path}: give a name ending in {suffix}")
+    check_folder(path.parent, option)
 
 
 @contextmanager
@@ -70,12 +72,12 @@ def check_folder(path: Path, option: str = "--out") -> None:
         raise RequestError(f"{where} is a file; give a folder")
 
 
-def refuse_foreign(files: Iterable[Path], ours: str = "gandiff") -> None:
+def refuse_foreign(files: Iterable[Path], ours: str = "gandiff", option: str = "--out") -> None:
     """Raise ``RequestError`` for the first of the files, which are in the way of ``ours``."""
     for file in files:
         raise RequestError(
             f"{file} was not written by {ours}, which overwrites nothing of others; choose "
-            "another --out, or insist with --overwrite"
+            f"another {option}, or insist with --overwrite"
         )
 
 

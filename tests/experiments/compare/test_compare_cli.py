@@ -66,10 +66,12 @@ def say(
 def test_the_table_has_a_line_for_each_generator_and_metric(
     runs: Path, say: Callable[..., Said]
 ) -> None:
-    said = say("compare", "before", "after")
+    said = say("compare", "before", "after", "--all")
     assert said.code == 0
     assert said.err == ""
-    heading, *lines = said.out.splitlines()
+    _, _, title, heading, *rest = said.out.splitlines()
+    assert title == "All prompts:"
+    lines = rest[: rest.index("")]
     assert " ".join(heading.split()) == "generator metric A B B - A 95% interval better B is how"
     tables = [pd.read_parquet(runs / name / "results.parquet") for name in ("before", "after")]
     assert len(lines) == len(tables[0]) == len(tables[1])
