@@ -21,7 +21,8 @@ from gandiff.experiments.cli.output import (
 
 if TYPE_CHECKING:
     from gandiff.experiments.compare.power import PairPower
-    from gandiff.reports.changes import ChangePage, Form
+    from gandiff.experiments.compare.runs import RunComparison
+    from gandiff.reports.changes import Form
 
 app = typer.Typer()
 FAILED = 1
@@ -76,7 +77,6 @@ def compare(
     differently are refused. The exit code is 1 if a condition of --fail-if holds.
     """
     from gandiff.experiments import api
-    from gandiff.experiments.compare.page import changes_page, condition_text
 
     forms = {"--json": as_json, "--markdown": markdown, "--html": html}
     chosen = [option for option, is_given in forms.items() if is_given]
@@ -85,25 +85,15 @@ def compare(
     pairs = None
     if generators is not None:
         pairs = read_pairs("--generators", generators.split(","), "A=B,...")
-    compared = api.compare_runs(
-        run_a,
-        run_b,
-        metrics=_names(metrics, "--metrics"),
-        generators=pairs,
-        fail_if=fail_if,
-    )
+    names = _names(metrics, "--metrics")
+    compared = api.compare_runs(run_a, run_b, metrics=names, generators=pairs, fail_if=fail_if)
     echo_warnings(compared.warnings)
     if as_json:
         echo_json(compared)
-    elif markdown or html:
-        form: Form = "markdown" if markdown else "html"
-        typer.echo(changes_page(compared, every=every).written(form), nl=False)
     else:
-        _echo_page(changes_page(compared, every=every), quiet)
-    for judged in compared.conditions:
-        if judged.outcome == "not shown":
-            said = condition_text(judged)
-            echo_warnings([f"not shown: {said}, which is not wholly beyond"])
+        form: Form | None = "markdown" if markdown else "html" if html else None
+        _echo_changes(compared, every, form, quiet)
+    _warn_of_not_shown(compared)
     raise typer.Exit(FAILED if compared.failed else 0)
 
 
@@ -155,7 +145,14 @@ def _names(text: str | None, option: str) -> list[str] | None:
     return names
 
 
-def _echo_page(page: ChangePage, quiet: bool) -> None:
+def _echo_changes(compared: RunComparison, every: bool, form: Form | None, quiet: bool) -> None:
+    """Print what has changed, or everything, as text or in a form for others to read."""
+    from gandiff.experiments.compare.page import changes_page
+
+    page = changes_page(compared, every=every)
+    if form is not None:
+        typer.echo(page.written(form), nl=False)
+        return
     if not quiet:
         typer.echo(one_line(page.summary))
         for table in page.tables:
@@ -165,6 +162,15 @@ def _echo_page(page: ChangePage, quiet: bool) -> None:
             typer.echo(f"\n{one_line(note)}")
     for condition in page.failed:
         typer.echo(f"failed: {one_line(condition)}")
+
+
+def _warn_of_not_shown(compared: RunComparison) -> None:
+    from gandiff.experiments.compare.page import condition_text
+
+    for judged in compared.conditions:
+        if judged.outcome == "not shown":
+            said = condition_text(judged)
+            echo_warnings([f"not shown: {said}, which is not wholly beyond"])
 
 
 def _echo_pairs(pairs: list[PairPower], quiet: bool) -> None:
