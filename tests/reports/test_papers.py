@@ -123,6 +123,8 @@ def record(folder: Path, **fields: object) -> None:
 def test_the_protocol_says_what_a_reviewer_asks(make_run):
     folder = make_run(prompts=3, generators=("gan", "ddim-20"))
     round_ = {"threads": 2, "others_busy": 0.21}
+    asked = json.loads((folder / "run.json").read_text())["comparison"]
+    record(folder, comparison={**asked, "dtype": "bfloat16", "batch_size": 16})
     record(folder, costs={"gan": {"rounds": [round_, {**round_, "others_busy": 0.02}]}})
     run = load_run(folder)
     text = protocol_paragraph(run)
@@ -133,7 +135,7 @@ def test_the_protocol_says_what_a_reviewer_asks(make_run):
         "20 steps",
         "truncation psi 1.0",
         "run seed",
-        f"in {run.record.comparison['dtype']}",
+        "in bfloat16, in batches of 16",
         "2,000 reference images",
         "features of scenes",
         "CPU threads: 2.",
