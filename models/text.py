@@ -20,7 +20,7 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.files import write_atomically
 from gandiff.common.hub_cache import quick_hub
 from gandiff.common.words import agree, counted
-from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize
+from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize, write_vocabulary
 from gandiff.models.weights import check_text_parts
 
 LONGEST = 128  # tokens of a caption, where the tokenizer itself sets no limit
@@ -103,6 +103,7 @@ class TextEncoder:
             self.model.save_pretrained(folder / "text_encoder")
             self.tokenizer.save_pretrained(folder / "tokenizer")
         rename_weights(folder / "text_encoder")
+        write_vocabulary(folder / "tokenizer")
 
     @property
     def width(self) -> int:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import write_atomically
 
 START, END = "<|startoftext|>", "<|endoftext|>"
 MAX_TOKENS = 32
@@ -62,6 +64,22 @@ def _learn_merges(captions: Iterable[str], alphabet: list[str]) -> list[Any]:
     )
     learner.train_from_iterator(captions, trainer)
     return [tuple(pair) for pair in json.loads(learner.to_str())["model"]["merges"]]
+
+
+def write_vocabulary(folder: Path) -> None:
+    """Write a saved tokenizer's vocabulary and merges into files of their own, if it has merges.
+
+    transformers 5 reads them from ``tokenizer.json``; the CLIP tokenizer of transformers 4, which
+    plain diffusers asks for by name, from these two alone.
+    """
+    file = folder / "tokenizer.json"
+    model = json.loads(file.read_text(encoding="utf-8"))["model"] if file.is_file() else {}
+    if model.get("type") != "BPE":
+        return
+    merges = (one if isinstance(one, str) else " ".join(one) for one in model["merges"])
+    vocabulary = json.dumps(model["vocab"], ensure_ascii=False)
+    write_atomically(folder / "vocab.json", vocabulary.encode())
+    write_atomically(folder / "merges.txt", "\n".join(["#version: 0.2", *merges, ""]).encode())
 
 
 def token_ids(tokenizer: Any, captions: Sequence[str]) -> Tensor:

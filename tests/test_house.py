@@ -51,12 +51,15 @@ def product_files() -> list[Path]:
     )
 
 
+_DATA = ("tokenizer.json", "vocab.json", "merges.txt")  # words of captions, by a machine
+
+
 def texts() -> list[Path]:
     """Everything in the product, README and docs that a person may read."""
     places = (*PRODUCT, "docs", "README.md", "CONTRIBUTING.md", "CHANGELOG.md", "pyproject.toml")
     roots = [ROOT / place for place in places]
     files = [file for root in roots for file in (root.rglob("*") if root.is_dir() else [root])]
-    return sorted(f for f in files if f.suffix in TEXTS and f.name != "tokenizer.json")
+    return sorted(f for f in files if f.suffix in TEXTS and f.name not in _DATA)
 
 
 @functools.cache

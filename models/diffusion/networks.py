@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.models.text import TextEncoder, rename_weights
+from gandiff.models.tokenizer import write_vocabulary
 
 _GROUPS, _HEADS = 8, 4
 # Channels of the autoencoder at full size, at half of it and below: most of its work is at the
@@ -112,3 +113,4 @@ def save_pipeline(folder: Path, pipe: Any) -> None:
     with quiet():  # it has progress bars of its own
         pipe.save_pretrained(str(folder), safe_serialization=True)
     rename_weights(folder / "text_encoder")
+    write_vocabulary(folder / "tokenizer")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -51,6 +52,26 @@ def test_saved_and_loaded_it_reads_the_same(encoder: TextEncoder, saved: Path) -
     assert torch.equal(mine.pooled, theirs.pooled)
     assert mine.truncated == theirs.truncated
     assert loaded.width == encoder.width == 32
+
+
+@pytest.mark.parametrize("name", ["saved", "diffusion-scenes"])
+def test_the_files_of_transformers_4_hold_the_same_vocabulary(name: str, saved: Path) -> None:
+    """Whose CLIP tokenizer knows no tokenizer.json, and asks for a vocabulary and merges."""
+    from transformers import CLIPTokenizer
+
+    folder = (saved if name == "saved" else PRETRAINED / name) / "tokenizer"
+    whole = CLIPTokenizer.from_pretrained(folder)
+    version, *merges = (folder / "merges.txt").read_text(encoding="utf-8").splitlines()
+    assert version.startswith("#version")
+    parts = CLIPTokenizer(
+        vocab=json.loads((folder / "vocab.json").read_text(encoding="utf-8")),
+        merges=[tuple(pair.split()) for pair in merges],
+        model_max_length=whole.model_max_length,
+        pad_token=END,
+        unk_token=END,
+    )
+    texts = [*toys.PROMPTS, LONG, "", "Ünicode ☃ and\ttabs", "it's 42%"]
+    assert parts(texts)["input_ids"] == whole(texts)["input_ids"]
 
 
 def test_features_have_their_shapes(encoder: TextEncoder) -> None:
@@ -139,8 +160,9 @@ def test_weights_are_frozen(encoder: TextEncoder) -> None:
 @pytest.mark.parametrize("part", ["text_encoder", "tokenizer"])
 def test_an_incomplete_folder_is_refused(saved: Path, tmp_path: Path, part: str) -> None:
     folder = Path(shutil.copytree(saved, tmp_path / "copy"))
-    name = "config.json" if part == "text_encoder" else "tokenizer.json"
-    (folder / part / name).unlink()
+    vocabulary = ("tokenizer.json", "vocab.json", "merges.txt")
+    for name in ("config.json",) if part == "text_encoder" else vocabulary:
+        (folder / part / name).unlink()
     lacks = "copy has no complete text_encoder/" if part == "text_encoder" else "no vocabulary"
     with pytest.raises(GeneratorError, match=lacks):
         TextEncoder.from_pretrained(folder)
