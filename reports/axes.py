@@ -21,8 +21,8 @@ from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import (
     Scale,
     distinguish,
-    scale_for,
     scale_of,
+    scale_of_differences,
     show_interval,
     show_value,
 )
@@ -178,13 +178,13 @@ def _by_how_much(good: MetricResult, bad: MetricResult, gain: Gain | None) -> st
     """The difference, the test that found it, and the interval that decided."""
     how = f"nearer to {good.target:g}" if good.direction == "target" else good.direction
     if gain is not None and not good.described.is_exact:
-        scale = _scale_of_differences(good, gain.value, gain.low, gain.high)
+        scale = scale_of_differences(good, gain.value, gain.low, gain.high)
         scale = distinguish(scale, (0.0, gain.low))
         ends = f"{scale.number(gain.low)} to {scale.number(gain.high)}"
         same = _same_prompts(gain.prompts)
         return f"{scale(gain.value)} {how} on {same} (paired, 95 % interval {ends})"
     ahead = (goodness(good) or 0.0) - (goodness(bad) or 0.0)
-    by = f"{_scale_of_differences(good, ahead)(ahead)} {how}"
+    by = f"{scale_of_differences(good, ahead)(ahead)} {how}"
     ends = _two_intervals(good, bad)
     return f"{by} ({ends}, do not overlap)" if ends else f"{by} (both are exact)"
 
@@ -202,7 +202,7 @@ def _why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str
         # As the table of differences has it: a minus b.
         raw = gain if one.direction == "higher" else gain.flipped
         scale = distinguish(
-            _scale_of_differences(one, raw.value, raw.low, raw.high),
+            scale_of_differences(one, raw.value, raw.low, raw.high),
             *([] if raw.low <= 0 <= raw.high else [(0.0, raw.low), (0.0, raw.high)]),
         )
         of = f" in distance from {one.target:g}" if one.direction == "target" else ""
@@ -232,8 +232,3 @@ def _two_intervals(one: MetricResult, two: MetricResult) -> str:
     ends = [f"{scale.number(low)} to {scale.number(high)}" for low, high in (mine, theirs)]
     of = f" of the distance from {one.target:g}" if one.direction == "target" else ""
     return f"the 95 % intervals{of}, {ends[0]} and {ends[1]}"
-
-
-def _scale_of_differences(result: MetricResult, *numbers: float) -> Scale:
-    largest = max(abs(number) for number in numbers)
-    return scale_for(result.described.scale, result.unit, largest, difference=True)

@@ -122,11 +122,12 @@ def _lines(
     winner: str | None,
     at: Callable[[float | None], float | None],
 ) -> tuple[Line, ...]:
+    known = [r for r in results if r is not None]
     return tuple(
         Line(
             name,
-            "not measured" if r is None else show_value(r),
-            "" if r is None else show_interval(r),
+            "not measured" if r is None else show_value(r, known),
+            "" if r is None else show_interval(r, known),
             None if r is None else at(r.value),
             None if r is None else at(r.low),
             None if r is None else at(r.high),

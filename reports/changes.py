@@ -9,7 +9,7 @@ from typing import Literal
 from gandiff.reports.markdown import plain
 from gandiff.reports.page import TEMPLATES, page_environment
 
-_STYLES = ("base.css", "sections.css")
+_STYLES = ("base.css", "sections.css", "tables.css")
 Form = Literal["markdown", "html"]
 
 

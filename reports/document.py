@@ -11,10 +11,12 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from gandiff.reports import explanations
 from gandiff.reports.axes import axis_metric
 from gandiff.reports.cards import key_cards
 from gandiff.reports.category_table import categories_csv, category_tables
 from gandiff.reports.comparing import lookup
+from gandiff.reports.difference_table import difference_table
 from gandiff.reports.facts import (
     commands,
     environment_rows,
@@ -44,7 +46,7 @@ from gandiff.reports.table import csv_text, wide_tables
 from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
-_STYLES = ("base.css", "sections.css", "gallery.css")
+_STYLES = ("base.css", "sections.css", "tables.css", "gallery.css")
 _SCRIPTS = ("tips.js", "tables.js", "gallery.js")
 
 
@@ -171,6 +173,7 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "families": {n: family_name(f) for n, f in run.generators.items()},
         "family_colours": FAMILY_COLOURS,
         "tables": wide_tables(run),
+        "differences": difference_table(run),
         "ranking": ranking(run),
         "protocols": list(protocols(run)),
         "paragraph": protocol_paragraph(run),
@@ -181,6 +184,7 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "health": training_health(run),
         "settings": {n: settings_text(f) for n, f in run.generators.items()},
         "environment": environment_rows(run),
+        "explanations": explanations,
         "suite": suite_rows(run),
         "packages": package_rows(run),
         "commands": commands(run),

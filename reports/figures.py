@@ -11,6 +11,7 @@ from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.category_figure import draw_categories
 from gandiff.reports.comparing import goodness, lookup
+from gandiff.reports.explanations import not_as_in_papers
 from gandiff.reports.ground import leaves_room
 from gandiff.reports.labels import label_points
 from gandiff.reports.palette import Look, looks
@@ -27,13 +28,14 @@ from gandiff.reports.plotting import (
     keep_to_shares,
 )
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Index
+from gandiff.reports.sentence import Index, listed
 from gandiff.reports.sweeps import joined, sweep_lines
 from gandiff.reports.training_figures import training_drawings
 from gandiff.reports.values import arrow
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 LATENCY = "latency_seconds"
 
@@ -60,6 +62,20 @@ class Plane:
                 found.append(Point(name, x.value, y.value, look, _ends(x), _ends(y)))
         return found
 
+    def left_out(self) -> str:
+        """Name the generators without a point, and what was not measured of them."""
+        drawn = {point.name for point in self.points()}
+        reasons: dict[str, list[str]] = {}
+        for name in self.looks:
+            rows = {m: self.index.get((name, m)) for m in (self.x, self.y)}
+            lacks = [m for m, row in rows.items() if row is None or row.value is None]
+            if name not in drawn:
+                labels = [self.result(metric).described.label for metric in lacks or [self.x]]
+                reasons.setdefault(listed(labels), []).append(name)
+        return "".join(
+            f"Not drawn: {listed(names)}, without {labels}. " for labels, names in reasons.items()
+        )
+
     def result(self, metric: str) -> MetricResult:
         """Return one row of a metric, for its unit and direction."""
         return next(r for (_, m), r in self.index.items() if m == metric)
@@ -78,11 +94,17 @@ def draw_figures(run: RunData) -> list[Drawing]:
         return [*_planes(run), *_categories(run), *training_drawings(run)]
 
 
-def axis_title(result: MetricResult) -> str:
-    """Return the words along an axis: label, parameters, which way is better."""
+def axis_title(result: MetricResult, unit: str) -> str:
+    """Return the words along an axis: label, parameters, unit, which way is better."""
     parameters = split_metric(result.metric)[1].strip("()").replace(",", ", ")
     shown = f" ({parameters})" if parameters and len(parameters) < 40 else ""
-    return f"{result.described.label}{shown} {arrow(result)}".rstrip()
+    return " ".join(filter(None, (f"{result.described.label}{shown}", unit, arrow(result))))
+
+
+def _name_axis(axis: Axis, result: MetricResult, unit: str = "", beside: str = "") -> None:
+    """Write ticks and title of an axis that shows a metric; ``beside`` follows the unit."""
+    written = format_ticks(axis, result.described.scale, unit or result.unit)
+    axis.set_label_text(axis_title(result, f"{written} {beside}".strip()))
 
 
 def _planes(run: RunData) -> Iterator[Drawing]:
@@ -117,10 +139,8 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     axes.margins(0.16, 0.18)
     anchored = _draw_marks(axes, plane.marks, [point.y for point in points])
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
-    axes.set_xlabel(f"{latency.described.label} (log scale) {arrow(latency)}")
-    axes.set_ylabel(axis_title(result))
-    format_ticks(axes.xaxis, "seconds")
-    format_ticks(axes.yaxis, result.described.scale, result.unit)
+    _name_axis(axes.xaxis, latency, "s", "(log scale)")
+    _name_axis(axes.yaxis, result)
     family_legend(figure, points, "Pareto front" if corners else None)
     label_points(axes, points, corners)
     best = ", ".join(p.name for p in front)
@@ -128,9 +148,15 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
         figure,
         f"{axis}_against_time",
         f"{axis.capitalize()} against time per image",
-        f"Nothing is both faster and better than the generators on the Pareto front: {best}. "
-        f"{joins}{anchored}Whiskers are 95 % intervals.",
+        f"By their values alone, nothing is both faster and better than the generators on the "
+        f"Pareto front: {best}. {joins}{anchored}{plane.left_out()}{_caveat(result)}"
+        "Whiskers are 95 % intervals.",
     )
+
+
+def _caveat(result: MetricResult) -> str:
+    caveat = not_as_in_papers([result])
+    return f"{caveat} " if caveat else ""
 
 
 def _draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequence[float]) -> str:
@@ -147,7 +173,6 @@ def _draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequenc
                 xytext=(0, 2),
                 textcoords="offset points",
                 fontsize=7,
-                color=FAINT,
             )
             drawn.append(name)
     return f"Dotted lines: what {' and '.join(drawn)} get. " if drawn else ""
@@ -197,10 +222,8 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     keep_to_shares(axes.yaxis, y.described.scale, y.unit)
     if x.direction == "target" and x.target is not None:
         axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
-    axes.set_xlabel(axis_title(x))
-    axes.set_ylabel(axis_title(y))
-    format_ticks(axes.xaxis, x.described.scale, x.unit)
-    format_ticks(axes.yaxis, y.described.scale, y.unit)
+    _name_axis(axes.xaxis, x)
+    _name_axis(axes.yaxis, y)
     family_legend(figure, points, None)
     label_points(axes, points)
     target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
@@ -208,7 +231,7 @@ def _diversity_alignment(plane: Plane) -> Drawing:
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
-        f"Best is the top{target}. {joins}Whiskers are 95 % intervals.",
+        f"Best is the top{target}. {joins}{plane.left_out()}Whiskers are 95 % intervals.",
     )
 
 
@@ -228,12 +251,13 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
     keep_to_shares(axes.xaxis, like.described.scale, like.unit)
-    format_ticks(axes.xaxis, like.described.scale, like.unit)
-    axes.set_xlabel(axis_title(like))
+    _name_axis(axes.xaxis, like)
+    without = [name for name in names if name not in scored]
+    left_out = f"Not drawn: {listed(without)}, without scores. " if without else ""
     yield finish(
         figure,
         "scores_by_category",
         "Scores by prompt category",
         f"{like.described.label.capitalize()} on the prompts of each category. "
-        "95 % intervals: bootstrap over prompts, the samples of a prompt kept together.",
+        f"{left_out}95 % intervals: bootstrap over prompts, the samples of a prompt kept together.",
     )

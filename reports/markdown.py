@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
+from gandiff.reports import explanations
 from gandiff.reports.category_table import category_tables
+from gandiff.reports.difference_table import difference_table
 from gandiff.reports.facts import (
     commands,
     environment_rows,
     failure_reasons,
+    family_name,
+    settings_text,
     suite_rows,
     training_rows,
 )
@@ -45,35 +49,34 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
             f"**This run is {plain(run.record.status)}{plain(error)}; the numbers "
             "cover what there is.**",
         )
-    parts.append(
-        "## Results\n\nIn brackets: 95 % intervals. Bold: better than all others by more "
-        "than the intervals allow for chance, on 30 prompts or more, and better than noise."
-    )
-    parts += [f"### {plain(table.title)}\n\n{_results(run, table)}" for table in wide_tables(run)]
-    parts += [plain(mark) for mark in run.marks]
-    parts += _categories(run)
-    if (orders := ranking(run)) is not None:
-        parts.append(f"### Order by convention\n\n{_orders(run, orders)}")
+    if len({facts.family for facts in run.generators.values()}) > 1:
+        parts.append(plain(explanations.VERDICT))
+    parts += _measurements(run)
     if drawings:
-        parts.append("## Figures")
+        parts.append(f"## Figures\n\n{plain(explanations.FIGURES)}")
         parts += [
             f"![{plain(d.title)}](figures/{d.name}.png)\n\n{plain(d.title)}. {plain(d.caption)}"
             for d in drawings
         ]
     if paragraph := protocol_paragraph(run):
         parts.append(f"## Protocol\n\n{plain(paragraph)}")
-    parts.append("## How the models were trained")
+    parts.append(f"## How the models were trained\n\n{plain(explanations.TRAINING)}")
     parts += [
         f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
         for title, rows in training_rows(run)
     ]
     parts += [_health(one) for one in training_health(run)]
+    settings = [
+        (run.marked(n), family_name(f), settings_text(f)) for n, f in run.generators.items()
+    ]
+    header = ("generator", "family", "settings")
+    parts.append(f"### Settings of the generators\n\n{_table(header, settings)}")
     parts.append(
         "## Environment\n\n" + _table(("fact", "value"), [*environment_rows(run), *suite_rows(run)])
     )
     lines = "\n".join(f"{line}  # {why}" for why, line in commands(run))
     parts.append(f"## How to reproduce\n\n```sh\n{visible_lines(lines)}\n```")
-    parts.append(f"## Images and warnings\n\n{_counts(run)}")
+    parts.append(f"## Images and warnings\n\n{plain(explanations.TROUBLE)}\n\n{_counts(run)}")
     return "\n\n".join(parts) + "\n"
 
 
@@ -88,6 +91,30 @@ def _categories(run: RunData) -> list[str]:
         text = _table(("category", "prompts", *map(run.marked, table.generators)), rows)
         tables.append(f"### {plain(table.label)}, by category of prompts\n\n{text}")
     return tables
+
+
+def _measurements(run: RunData) -> Iterator[str]:
+    """The tables of results with what stands beside them, the orders and the differences."""
+    yield f"## Results\n\n{plain(explanations.RESULTS)} A value is bold {plain(explanations.BEST)}"
+    for table in wide_tables(run):
+        yield f"### {plain(table.title)}"
+        yield from map(plain, table.notes)
+        yield _results(run, table)
+        gaps = [
+            f"- {plain(column.label)}: {plain(g)}" for column in table.columns for g in column.gaps
+        ]
+        if gaps:
+            yield "\n".join(gaps)
+    yield from map(plain, run.marks)
+    yield from _categories(run)
+    if (orders := ranking(run)) is not None:
+        yield f"### Does the order depend on the convention?\n\n{_orders(run, orders)}"
+    if (pairs := difference_table(run, run.headline)) is not None:
+        others = "" if len(run.generators) < 3 else "Those of the other pairs are in report.html. "
+        yield (
+            "### Paired differences over the same prompts\n\n"
+            f"{others}{plain(explanations.DIFFERENCES)}\n\n{_table(pairs.head, pairs.rows)}"
+        )
 
 
 def _health(one: Health) -> str:
@@ -138,7 +165,7 @@ def _orders(run: RunData, found: Ranking) -> str:
         (n, c.metric, ", ".join(map(run.marked, c.order)), *(f"{tau:.2f}" for tau in c.taus))
         for n, c in zip(numbers, found.conventions, strict=True)
     ]
-    return f"{plain(found.sentence)} (tau: Kendall's.)\n\n{_table(header, rows)}"
+    return f"{plain(found.sentence)} {explanations.TAU}\n\n{_table(header, rows)}"
 
 
 def _counts(run: RunData) -> str:

@@ -30,5 +30,4 @@ def page_environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["amount"] = show_count
-    environment.filters["short"] = lambda number: "" if number is None else f"{number:.3g}"
     return environment

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 INK = "#1c2024"  # replaced by the page's text colour where a figure is inlined
 FAINT = "#8b939c"
 LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
+_IN_WORDS = {"": "", "x": "(times)", "k": "in thousands", "M": "in millions", "/s": "per second"}
 WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
 STYLE = {
     "font.family": "sans-serif",
@@ -204,20 +205,21 @@ def keep_to_shares(axis: Axis, kind: str, unit: str) -> None:
     axis.set_view_interval(low, min(whole, high) if most <= whole else high, ignore=True)
 
 
-def format_ticks(axis: Axis, kind: str = "plain", unit: str = "") -> None:
-    """Write the ticks of an axis by a metric's scale and unit; on a log axis at 1, 2 and 5."""
+def format_ticks(axis: Axis, kind: str = "whole", unit: str = "") -> str:
+    """Write the ticks of an axis as numbers by a metric's scale and unit, on a log axis at 1, 2
+    and 5; returns the unit that all of them have, in words for the axis to be named with.
+    """
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
-    def written(value: float, position: int | None = None) -> str:
-        scale = scale_for(kind, unit, value)
-        return f"{round(value / scale.factor, 9):g} {scale.unit}".rstrip()
-
-    axis.set_major_formatter(FuncFormatter(written))
-    if axis.get_scale() == "log":
-        low, high = axis.get_view_interval()
+    low, high = axis.get_view_interval()
+    logarithmic = axis.get_scale() == "log"
+    scale = scale_for(kind, unit, (low * high) ** 0.5 if logarithmic else max(abs(low), abs(high)))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{round(v / scale.factor, 9):g}"))
+    if logarithmic:
         subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
         axis.set_major_locator(LogLocator(subs=subs))
         axis.set_minor_locator(NullLocator())
+    return _IN_WORDS.get(scale.unit, f"in {scale.unit}")
 
 
 def log_if_wide(axes: Axes, values: Sequence[float], ratio: float) -> None:

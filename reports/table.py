@@ -6,11 +6,13 @@ import csv
 import dataclasses
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.evaluate.result import AXES, About, MetricResult, split_metric
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
+from gandiff.reports.explanations import table_notes
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
+from gandiff.reports.sentence import listed
 from gandiff.reports.values import arrow, explain, show_interval, show_value, visible
 
 LONG_COLUMNS = (
@@ -50,6 +52,7 @@ class Column:
     arrow: str
     meaning: str
     cells: tuple[Cell, ...]  # in the order of the table's generators
+    gaps: tuple[str, ...] = ()  # why it was not measured, a sentence a reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,6 +62,7 @@ class WideTable:
     title: str
     generators: tuple[str, ...]
     columns: tuple[Column, ...]
+    notes: tuple[str, ...] = ()  # how to read it
 
 
 def long_rows(run: RunData) -> list[dict[str, object]]:
@@ -127,16 +131,27 @@ def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
     for metric, label in zip(metrics, _labels(metrics), strict=True):
         results = [index.get((name, metric)) for name in names]
         best = _best(results, names, run)
-        cells = tuple(_cell(r, i == best) for i, r in enumerate(results))
-        first = next(r for r in results if r is not None)
-        columns.append(Column(metric, label, arrow(first), explain(first), cells))
-    return WideTable(title, names, tuple(columns))
+        known = [r for r in results if r is not None]
+        cells = tuple(_cell(r, known, i == best) for i, r in enumerate(results))
+        gaps = tuple(_gaps(names, results))
+        columns.append(Column(metric, label, arrow(known[0]), explain(known[0]), cells, gaps))
+    of_title = (row.result for row in run.results if row.result.metric in metrics)
+    return WideTable(title, names, tuple(columns), table_notes(title, of_title))
 
 
-def _cell(result: MetricResult | None, best: bool) -> Cell:
+def _cell(result: MetricResult | None, column: Sequence[MetricResult], best: bool) -> Cell:
     if result is None:
         return Cell(None, "", "", False)
-    return Cell(result, show_value(result), show_interval(result), best)
+    return Cell(result, show_value(result, column), show_interval(result, column), best)
+
+
+def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:
+    reasons: dict[str, list[str]] = {}
+    for name, result in zip(names, results, strict=True):
+        if result is not None and result.value is None and result.note:
+            reasons.setdefault(result.note.removeprefix("not measured: "), []).append(name)
+    for reason, without in reasons.items():
+        yield f"Not measured for {listed(without)}: {reason.rstrip('.')}."
 
 
 def _best(

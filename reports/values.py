@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
 
@@ -13,6 +14,7 @@ ARROWS = {"higher": "\u2191", "lower": "\u2193"}
 _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")]
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
+_MANY = 1e4  # numbers without a unit are written in thousands from here on
 MISSING = "not measured"
 
 
@@ -70,7 +72,9 @@ def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = Fals
     steps = {"seconds": _TIMES, "bytes": _BYTES, "count": _COUNTS}.get(kind)
     if steps is None:
         own = "/s" if kind == "rate" else "" if unit in ("", "ratio", "1") else unit
-        return Scale(1.0, _decimals(magnitude), own)
+        if own or magnitude < _MANY or not math.isfinite(magnitude):
+            return Scale(1.0, _decimals(magnitude), own)
+        steps = _COUNTS
     factor, name = _pick(steps, magnitude)
     whole = name in ("B", "") or (name in ("min", "h") and magnitude / factor >= 10)
     return Scale(factor, 0 if whole else _decimals(magnitude / factor), name)
@@ -78,9 +82,30 @@ def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = Fals
 
 def scale_of(*results: MetricResult) -> Scale:
     """Choose one way to write the values and intervals of some results of one metric."""
-    numbers = [n for r in results for n in (r.value, r.low, r.high) if n is not None]
     unit = next((r.unit for r in results if r.unit), "")
-    return scale_for(results[0].described.scale, unit, max((abs(n) for n in numbers), default=0.0))
+    return scale_for(results[0].described.scale, unit, _largest(results))
+
+
+def scale_of_differences(result: MetricResult, *numbers: float) -> Scale:
+    """Choose one way to write some differences of results of one metric."""
+    largest = max(abs(number) for number in numbers)
+    return scale_for(result.described.scale, result.unit, largest, difference=True)
+
+
+def _largest(results: Sequence[MetricResult]) -> float:
+    numbers = [n for r in results for n in (r.value, r.low, r.high) if n is not None]
+    return max((abs(n) for n in numbers), default=0.0)
+
+
+def _scale_beside(result: MetricResult, others: Sequence[MetricResult]) -> Scale:
+    """The result's own digits, in the thousands of the largest of ``others`` if they have no unit
+    that would change of itself.
+    """
+    own, largest = scale_of(result), scale_of(result, *others)
+    if _kind(result.described.scale, result.unit) != "plain" or own.factor == largest.factor:
+        return own
+    decimals = _decimals(_largest([result]) / largest.factor)
+    return dataclasses.replace(largest, decimals=decimals)
 
 
 def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
@@ -94,18 +119,20 @@ def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
     return finer
 
 
-def show_value(result: MetricResult) -> str:
-    """Write the value with its unit, or ``not measured``."""
+def show_value(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
+    """Write the value with its unit, or ``not measured``; ``others`` stand beside it, and thousands
+    are written as such for all or for none.
+    """
     if result.value is None:
         return MISSING
-    return scale_of(result)(result.value)
+    return _scale_beside(result, others)(result.value)
 
 
-def show_interval(result: MetricResult) -> str:
+def show_interval(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
     """Write the ends of the interval as ``12.1 to 14.0``; empty where there is none."""
     if result.value is None or result.low is None or result.high is None:
         return ""
-    scale = scale_of(result)
+    scale = _scale_beside(result, others)
     return f"{scale.number(result.low)} to {scale.number(result.high)}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 from gandiff.evaluate.result import MetricResult
@@ -12,11 +13,14 @@ from gandiff.reports.verdict import verdict
 ALIGNMENT, FD, DIVERSITY = "scene_accuracy/all", "fd(encoder=scenes)", "diversity(encoder=scenes)"
 
 
+_about = functools.cache(about_metric)
+
+
 def row(name: str, metric: str, value: float | None, half: float | None = None, **more: Any):
     known = value is not None and half is not None
     ends = {"low": value - half, "high": value + half} if known else {}
     return ResultRow(
-        name, MetricResult(metric=metric, value=value, about=about_metric(metric), **ends, **more)
+        name, MetricResult(metric=metric, value=value, about=_about(metric), **ends, **more)
     )
 
 

@@ -1,0 +1,75 @@
+"""The table of paired differences: every pair of generators on the same prompts."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from gandiff.evaluate.result import MetricResult
+from gandiff.reports.run_data import DifferenceRow, RunData
+from gandiff.reports.values import distinguish, scale_of_differences
+
+
+@dataclasses.dataclass(frozen=True)
+class DifferenceTable:
+    """Headings, then rows of as many cells; the first ``words`` columns are no numbers."""
+
+    head: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    words: int = 3
+
+
+def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable | None:
+    """Return the differences of all generators, or those among ``only`` some; None without any."""
+    kept = [d for d in run.differences if not only or {d.a, d.b} <= set(only)]
+    if not kept:
+        return None
+    targets = any(row.farther is not None for row in kept)
+    head = ["Metric", "a", "b", "a \u2212 b", "95 % interval"]
+    head += ["Farther from the target"] if targets else []
+    head += ["Effect size", "a ahead on", "p", "p after Holm", "Prompts", "Prompts needed"]
+    results = {row.result.metric: row.result for row in run.results}
+    rows = []
+    for row in kept:
+        like = results.get(row.metric)
+        like = like or MetricResult(metric=row.metric, value=None, about=run.about(row.metric))
+        rows.append(_row(run, row, like, targets))
+    return DifferenceTable((*head, "Visible from"), tuple(rows))
+
+
+def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) -> tuple[str, ...]:
+    value, ends = _measured(like, row.difference, row.low, row.high)
+    farther, range_ = _measured(like, row.farther, row.farther_low, row.farther_high)
+    return (
+        row.metric,
+        run.marked(row.a),
+        run.marked(row.b),
+        value,
+        ends,
+        *([f"{farther} ({range_})" if range_ else farther] if targets else []),
+        _short(row.effect_size),
+        "" if row.win_rate is None else f"{100 * row.win_rate:.0f} %",
+        _short(row.p_value),
+        _short(row.p_holm),
+        "" if row.prompts is None else f"{row.prompts}",
+        "" if row.prompts_needed is None else f"{row.prompts_needed:,}",
+        _measured(like, row.detectable, None, None)[0],
+    )
+
+
+def _measured(
+    like: MetricResult, value: float | None, low: float | None, high: float | None
+) -> tuple[str, str]:
+    """A difference and its interval, as the verdict writes them."""
+    if value is None:
+        return "", ""
+    if low is None or high is None:
+        return scale_of_differences(like, value)(value), ""
+    scale = scale_of_differences(like, value, low, high)
+    if low > 0 or high < 0:  # an end that is not 0 is not written as 0
+        scale = distinguish(scale, (0.0, low), (0.0, high))
+    return scale(value), f"{scale.number(low)} to {scale.number(high)}"
+
+
+def _short(number: float | None) -> str:
+    return "" if number is None else f"{number:.3g}"

@@ -1,0 +1,252 @@
+"""Over random results no sentence, bold mark, key number, difference, order and figure of a report
+contradict each other, and every number of a sentence is one that was measured.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+from verdict_helpers import ALIGNMENT, DIVERSITY, FD, facts, row
+
+from gandiff.reports import figures
+from gandiff.reports.cards import key_cards
+from gandiff.reports.comparing import goodness, goodness_interval, lookup
+from gandiff.reports.difference_table import difference_table
+from gandiff.reports.figures import Plane, pareto_front
+from gandiff.reports.ground import NOISE, REAL, Anchor
+from gandiff.reports.ranking import ranking
+from gandiff.reports.reading import load_run
+from gandiff.reports.run_data import DifferenceRow, ResultRow, RunData
+from gandiff.reports.table import wide_tables
+from gandiff.reports.verdict import verdict
+
+TABLES, CHUNKS = 1000, 4
+NAMES = ("gan", "ddim", "third", "fourth", "fifth")
+KID, LATENCY = "kid(encoder=scenes)", "latency_seconds"
+METRICS: dict[str, tuple[float, dict[str, Any]]] = {  # the size of values, and their direction
+    ALIGNMENT: (0.8, {"direction": "higher"}),
+    FD: (300.0, {"direction": "lower"}),
+    KID: (30_000.0, {"direction": "lower"}),
+    DIVERSITY: (0.9, {"direction": "target", "target": 1.0}),
+}
+NUMBER = re.compile(r"(?<![\w.-])-?\d[\d,]*(?:\.\d+)?")
+
+
+def random_run(seed: int, like: RunData) -> RunData:
+    """A run whose numbers are close, far, equal or missing, with differences that fit or do not."""
+    rng = np.random.default_rng(seed)
+    names = NAMES[: rng.integers(2, len(NAMES) + 1)]
+    prompts = int(rng.choice([5, 40, 500]))
+    rows: list[ResultRow] = []
+    for metric, (size, how) in METRICS.items():
+        spread, half = size * rng.choice([0.0005, 0.02, 0.2, 1.0]), size * rng.choice([0.001, 0.1])
+        start = size * rng.uniform(0.3, 1.1)
+        for name in names:
+            kind = rng.integers(0, 12)
+            moved = 0.0 if kind == 1 else spread * rng.uniform(0, 1)
+            value = None if kind == 0 else float(start + moved)
+            if metric == ALIGNMENT and value is not None:
+                value = min(1.0, value)
+            with_ends = None if value is None or kind == 2 else float(half * rng.uniform(0.5, 1.5))
+            rows.append(row(name, metric, value, with_ends, **how))
+    for name in names:
+        seconds = None if rng.integers(0, 6) == 0 else float(10 ** rng.uniform(-3, 1))
+        rows.append(row(name, LATENCY, seconds, seconds and seconds / 9, direction="lower"))
+    rng.shuffle(rows)  # type: ignore[arg-type]
+    return dataclasses.replace(
+        like,
+        record=dataclasses.replace(like.record, headline=list(names[:2])),
+        generators={n: facts(n, ["gan", "diffusion"][k % 2]) for k, n in enumerate(names)},
+        prompts=[{}] * prompts,
+        results=rows,
+        differences=list(random_differences(rng, rows, names, prompts)),
+        anchors=list(random_anchors(rng)),
+        categories=(),
+    )
+
+
+def random_differences(
+    rng: np.random.Generator, rows: list[ResultRow], names: tuple[str, ...], prompts: int
+) -> Iterator[DifferenceRow]:
+    index = lookup(rows)
+    for (a, b), metric in itertools.product(itertools.combinations(names, 2), METRICS):
+        one, two = index[a, metric], index[b, metric]
+        if one.value is None or two.value is None or rng.integers(0, 3) == 0:
+            continue
+        size = METRICS[metric][0]
+        raw = float(one.value - two.value + size * rng.choice([0.0, 0.0, 0.01, -0.2]))
+        half = float(size * rng.choice([0.0, 0.0004, 0.02, 0.5]))
+        more = {}
+        if one.target is not None:
+            apart = abs(one.value - one.target) - abs(two.value - one.target)
+            more = {"farther": apart, "farther_low": apart - half, "farther_high": apart + half}
+        found = DifferenceRow(
+            a=a, b=b, metric=metric, difference=raw, low=raw - half, high=raw + half,
+            prompts=None if rng.integers(0, 4) == 0 else prompts, **more,
+        )  # fmt: skip
+        yield found if rng.integers(0, 2) else found.flipped()
+
+
+def random_anchors(rng: np.random.Generator) -> Iterator[Anchor]:
+    for kind, metric in itertools.product((REAL, NOISE), METRICS):
+        if rng.integers(0, 2):
+            value = METRICS[metric][0] * float(rng.uniform(0, 3))
+            yield Anchor(anchor=kind, metric=metric, value=value, images=512)
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_nothing_in_a_report_contradicts_anything_else(chunk, run_folder, monkeypatch):
+    monkeypatch.setattr(figures, "_against_time", lambda plane, axis: plane)
+    monkeypatch.setattr(figures, "_diversity_alignment", lambda plane: plane)
+    like = load_run(run_folder)
+    for seed in range(chunk, TABLES, CHUNKS):
+        run = random_run(seed, like)
+        try:
+            check(run)
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}: {error}") from error
+
+
+def check(run: RunData) -> None:
+    sentences = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
+    columns = {c.metric: c for table in wide_tables(run) for c in table.columns}
+    best = {m: [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
+            for m, column in columns.items()}  # fmt: skip
+    for metric, column in columns.items():
+        check_column(run, metric, column, best[metric])
+    measured = {}
+    for card in key_cards(run, sentences):
+        said = next((s for s in sentences if s.topic == card.title.lower()), None)
+        if said is None or said.topic not in ("alignment", "distribution", "diversity"):
+            continue
+        measured[said.topic] = card.metric
+        assert card.winner == said.winner
+        assert [line.generator for line in card.lines if line.wins] == (
+            [said.winner] if said.winner else []
+        )
+        check_sentence(run, said, card.metric, best[card.metric])
+    speed = next(s for s in sentences if s.topic == "speed")
+    if speed.winner:
+        seconds = {r.generator: r.result.value for r in run.results if r.result.metric == LATENCY}
+        assert seconds[speed.winner] == min(seconds[name] for name in run.headline)
+    check_differences(run)
+    check_order(run, sentences, measured)
+    for plane in figures._planes(run):
+        check_plane(plane, best)  # type: ignore[arg-type]
+
+
+def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> None:
+    """Cells say what was measured, and one is bold only if it leads and no difference denies it."""
+    index = lookup(run.results)
+    for name, cell in zip(run.generators, column.cells, strict=True):
+        result = index[name, metric]
+        if result.value is None:
+            assert (cell.value, cell.interval, cell.best) == ("not measured", "", False)
+            continue
+        assert is_one_of(NUMBER.findall(cell.value)[0], [result.value])
+        assert all(is_one_of(end, [result.low, result.high])
+                   for end in NUMBER.findall(cell.interval))  # fmt: skip
+    for name in best:
+        mine = index[name, metric]
+        for other in set(run.generators) - {name}:
+            theirs = index[other, metric]
+            if theirs.value is None:
+                continue
+            assert goodness(mine) > goodness(theirs)  # type: ignore[operator]
+            pair = next((d if d.a == name else d.flipped() for d in run.differences
+                         if d.metric == metric and {d.a, d.b} == {name, other}), None)  # fmt: skip
+            if pair is None:
+                assert goodness_interval(mine)[0] > goodness_interval(theirs)[1]  # type: ignore[index]
+            elif mine.direction == "target":
+                assert pair.farther_high < 0  # type: ignore[operator]
+            else:
+                assert pair.low > 0 if mine.direction == "higher" else pair.high < 0  # type: ignore[operator]
+
+
+def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> None:
+    """The sentence and the bold mark agree, and each of its numbers was measured."""
+    index, (a, b) = lookup(run.results), run.headline
+    one, two = index[a, metric], index[b, metric]
+    both = one.value is not None and two.value is not None
+    assert (said.outcome == "not measured") == (not both)
+    if said.winner:
+        assert {a, b}.isdisjoint(set(best) - {said.winner})
+        winner, loser = (one, two) if said.winner == a else (two, one)
+        assert goodness(winner) > goodness(loser)  # type: ignore[operator]
+    if both:
+        assert not {a, b} & set(best) or said.winner in best
+        if len(run.generators) == 2:
+            assert best == ([said.winner] if said.winner else [])
+        if said.outcome == "tie":
+            assert one.value == two.value
+    known = [95.0, 30.0, len(run.prompts), one.target, 512.0]
+    known += [n for r in (one, two) for n in (r.value, r.low, r.high)]
+    known += [x.value for x in run.anchors if x.metric == metric]
+    if both:
+        known.append(goodness(one) - goodness(two))  # type: ignore[operator]
+        known += [n for r in (one, two) for n in goodness_interval(r) or ()]
+    for d in run.differences:
+        if d.metric == metric and {d.a, d.b} == {a, b}:
+            known += [d.difference, d.low, d.high, d.farther, d.farther_low, d.farther_high]
+    for text in NUMBER.findall(said.text):
+        assert is_one_of(text, known), f"{text} in {said.text!r} was not measured"
+
+
+def is_one_of(text: str, known: list[Any]) -> bool:
+    """Whether a written number is, up to its rounding, one of some or its negative, in any unit."""
+    number, unit = abs(float(text.replace(",", ""))), 10.0 ** -len(text.partition(".")[2])
+    return any(
+        abs(abs(one) * factor - number) <= 0.5 * unit * (1 + 1e-6) + 1e-9
+        for one in known
+        if one is not None
+        for factor in (1.0, 100.0, 1e3, 1e-3, 1e6, 1e-6)
+    )
+
+
+def check_differences(run: RunData) -> None:
+    """The written interval of a difference leaves out 0 where the measured one does."""
+    table = difference_table(run)
+    for difference, cells in zip(run.differences, table.rows if table else (), strict=True):
+        low, high = (float(n.replace(",", "")) for n in NUMBER.findall(cells[4]))
+        assert (low > 0) == (difference.low > 0), cells
+        assert (high < 0) == (difference.high < 0), cells
+
+
+def check_order(run: RunData, sentences: list[Any], measured: dict[str, str]) -> None:
+    """Conventions order by what the tables say, and no verdict goes against its own metric."""
+    found, index = ranking(run), lookup(run.results)
+    for convention in found.conventions if found else ():
+        good = [goodness(index[name, convention.metric]) for name in convention.order]
+        assert good == sorted(good, reverse=True)  # type: ignore[type-var]
+        said = next(s for s in sentences if s.topic == "distribution")
+        others = [name for name in run.headline if name != said.winner]
+        if said.winner in convention.order and measured.get("distribution") == convention.metric:
+            places = [convention.order.index(n) for n in (said.winner, *others)
+                      if n in convention.order]  # fmt: skip
+            assert places == sorted(places)
+
+
+def check_plane(plane: Plane, best: dict[str, list[str]]) -> None:
+    """Every generator is drawn where it was measured or named as left out, and none that is not on
+    the front is both faster and better than another that is.
+    """
+    points = {point.name: point for point in plane.points()}
+    left_out = plane.left_out()
+    for name in plane.looks:
+        if name in points:
+            assert points[name].x == plane.index[name, plane.x].value
+            assert points[name].y == plane.index[name, plane.y].value
+        assert (name in points) != (name in left_out)
+    if plane.x != LATENCY:
+        return
+    front = {point.name for point in pareto_front(list(points.values()), plane.result(plane.y))}
+    good = {n: goodness(plane.index[n, plane.y]) for n in points}
+    for name in front:
+        assert not any(points[o].x <= points[name].x and good[o] > good[name] for o in points)  # type: ignore[operator]
+    assert {name for name in best[plane.y] if name in points} <= front
