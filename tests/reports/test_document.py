@@ -72,7 +72,8 @@ def test_all_files_are_there_and_nothing_else(report, run_folder):
     assert report.html == run_folder / "report" / "report.html"
     assert len(report.figures) == 14
     written = {p for p in (run_folder / "report").rglob("*") if p.is_file()}
-    assert written == {report.html, report.markdown, report.csv, *report.figures}
+    tables = {report.csv, report.csv.with_name("categories.csv")}
+    assert written == {report.html, report.markdown, *tables, *report.figures}
     assert report.html.stat().st_size < 15_000_000
 
 
