@@ -84,7 +84,8 @@ def assign(
     if not planned or "{sample" not in pattern or any(f for f, r in pairs if r.sample == 0):
         return from_zero
     from_one = _assign(files, pattern, requests, where, 1, planned)
-    return from_one if from_one.count() > from_zero.count() else from_zero
+    # As many are found either way where more samples are asked for than there are.
+    return from_one if from_one.count() >= max(from_zero.count(), 1) else from_zero
 
 
 def shared_names(assignment: Assignment) -> dict[str, list[int]]:

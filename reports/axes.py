@@ -104,15 +104,19 @@ def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
         for (name, _), result in index.items()
         if name in (a, b) and _priority(result, axis) is not None and result.note
     ]
-    why = f" ({notes[0].rstrip('.')})" if notes else ""
+    why = f" ({_reason(notes[0])})" if notes else ""
     return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
+
+
+def _reason(note: str) -> str:
+    return note.removeprefix("not measured: ").rstrip(".")
 
 
 def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sentence:
     there, missing = (a, b) if _value(index, a, metric) is not None else (b, a)
     result = index[there, metric]
     gap = index.get((missing, metric))
-    why = f" ({gap.note.rstrip('.')})" if gap is not None and gap.note else ""
+    why = f" ({_reason(gap.note)})" if gap is not None and gap.note else ""
     text = (
         f"{axis.capitalize()} was not measured for {missing}{why}, so it is not compared; "
         f"{there} has {result.described.label} {_measured(result)}."

@@ -55,7 +55,8 @@ class Gallery:
 def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
     """Choose prompts from all categories alike and inline their pictures, up to the byte budget."""
     places = {(i.generator, i.prompt_id, i.sample): i for i in run.images}
-    samples_total = 1 + max((i.sample for i in run.images), default=-1)
+    # One at least: where no image was made at all, that is what stands in its place.
+    samples_total = 1 + max((i.sample for i in run.images), default=0)
     samples = min(samples_total, MOST_SAMPLES)
     shown: list[GalleryPrompt] = []
     spent = 0

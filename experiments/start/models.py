@@ -96,9 +96,10 @@ def _names(models: Sequence[_Read]) -> list[str]:
     given = {one.given for one in models if one.given}
     if len(given) < sum(one.given is not None for one in models):
         raise RequestError("two models have the same name; give each another NAME=MODEL")
+    unnamed = [one for one in models if not one.given]
     names: list[str] = []
     for one in models:
-        same = [other for other in models if other is not one and _last(other, 1) == _last(one, 1)]
+        same = [m for m in unnamed if m is not one and _last(m, 1) == _last(one, 1)]
         name = one.given or (_distinct(one, same) if same else _last(one, 1))
         taken = {*names, *(given if not one.given else ())}
         numbered = (f"{name}-{number}" for number in range(2, len(models) + 2))

