@@ -37,7 +37,7 @@ def table_of(settings: Mapping[str, Any]) -> Path | None:
     """The file by which a folder of images says which picture is of which prompt."""
     folder = Path(settings["folder"])
     if settings.get("mapping"):
-        return folder / settings["mapping"]
+        return folder / str(settings["mapping"])
     return find_metadata(folder) or find_metadata(folder / "train")
 
 

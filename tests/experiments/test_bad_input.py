@@ -153,10 +153,10 @@ def test_prompts_in_any_script_and_with_markup(capsys: pytest.CaptureFixture[str
     assert "\u202e" not in said.page
 
 
-@pytest.mark.parametrize("metrics", [[], ["shade"]])
-def test_one_image(metrics: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("asked", [[], ["shade"]])
+def test_one_image(asked: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Or nothing to measure at all."""
-    said = report(capsys, prompts=1, samples_per_prompt=1, metrics=metrics)
+    said = report(capsys, prompts=1, samples_per_prompt=1, metrics=asked)
     assert said.code == 0
     assert " is better" not in said.out
 
