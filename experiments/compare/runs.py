@@ -129,8 +129,9 @@ def _changes(runs: TwoRuns, pairs: Pairs, metrics: Sequence[str]) -> list[Metric
 
 def _by_category(runs: TwoRuns, pair: tuple[str, str], metric: str) -> list[MetricChange]:
     x, y = runs.results(pair, metric)
-    measured = x is not None and y is not None and None not in (x.value, y.value)
-    return category_changes(runs, pair, x, y) if measured else []
+    if x is None or y is None or None in (x.value, y.value):
+        return []
+    return category_changes(runs, pair, x, y)
 
 
 def _all_problems(problems: Mapping[str, str], metrics: Sequence[str]) -> str:
