@@ -143,6 +143,7 @@ def compare_models(
     compare. The exit code is that of gandiff run.
     """
     from gandiff.experiments import api
+    from gandiff.experiments.runs.target import RUNS
     from gandiff.experiments.start.start import start
 
     if len(models) < 2:
@@ -152,7 +153,7 @@ def compare_models(
         )
     request = _request(given, models)
     made = start(request, overrides=given["overrides"] or (), limit=given["limit"])
-    folder = given["out"] or api.RUNS / made.comparison.name
+    folder = given["out"] or RUNS / made.comparison.name
     how = {"command": this_command(), "quiet": given["quiet"]}
     echo_summary(api.run_comparison(made.comparison, folder, **how), as_json)
 
