@@ -123,7 +123,8 @@ class About:
     ``axis`` is the question that the metric bears on, and of those with a ``priority`` the lowest
     that was measured stands for the axis in the verdict. ``is_distance`` marks distances of the
     images as a set from the reference, whose orders of the generators are compared; ``is_exact``
-    numbers that are known and need no interval. ``parts`` describe rows such as
+    numbers that are known and need no interval. ``fact`` names what the prompt states and an image
+    does not show where it scores less than 1, such as ``colour``. ``parts`` describe rows such as
     ``scene_accuracy/shape``, each by the name behind the stroke.
     """
 
@@ -138,6 +139,7 @@ class About:
     target: float | None = None
     is_distance: bool = False
     is_exact: bool = False
+    fact: str = ""
     parts: Mapping[str, About] = dataclasses.field(default_factory=dict)
 
     @classmethod

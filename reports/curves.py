@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeGuard
 from gandiff.common.measurements import in_panel
 from gandiff.common.renamed import current_names
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK, legend_above, log_if_wide
+from gandiff.reports.plotting import FAINT, INK, explain_line, legend_above, log_if_wide
 from gandiff.reports.run_data import GeneratorFacts
 
 if TYPE_CHECKING:
@@ -106,13 +106,17 @@ def draw_curves(axes: Sequence[Axes], curve: Curve, look: Look) -> None:
     unit, factor = ("h", 3600.0) if last > 2 * 3600 else ("min", 60.0) if last > 120 else ("s", 1.0)
     for one, (label, lines) in zip(axes, curve.panels.items(), strict=True):
         for i, (key, line) in enumerate(lines.items()):
+            name, places = (
+                _LABELS.get(key, key.replace("_", " ")),
+                [(t / factor, v) for t, v in line],
+            )
+            explain_line(one, places, name, f"{{}} {unit}")
             one.plot(
-                [t / factor for t, _ in line],
-                [v for _, v in line],
+                *zip(*places, strict=True),
                 color=look.colour if i % 2 == 0 else INK,
                 linestyle=_LINES[i // 2],
                 linewidth=1.6 if i % 2 == 0 else 1.2,
-                label=_LABELS.get(key, key.replace("_", " ")),
+                label=name,
             )
         _scale(one, label, [v for line in lines.values() for _, v in line])
         one.set_ylabel(label)

@@ -9,7 +9,7 @@ import hashlib
 import os
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from gandiff.reports import explanations
 from gandiff.reports.axes import axis_metric
@@ -41,13 +41,16 @@ from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
-from gandiff.reports.strips import denoising_strips, without_steps
+from gandiff.reports.strips import denoising, without_steps
 from gandiff.reports.table import csv_text, wide_tables
 from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 _STYLES = ("base.css", "sections.css", "tables.css", "gallery.css")
-_SCRIPTS = ("tips.js", "tables.js", "gallery.js")
+_SCRIPTS = ("tips.js", "tables.js", "print.js", "gallery.js", "zoom.js")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -150,17 +153,21 @@ def html_text(run: RunData, sentences: list[Sentence], drawings: list[Drawing]) 
         script_hash=digest,
         gallery=gallery,
         gallery_data=Markup(gallery.data),
-        figures=[
-            (d, Markup(inline_svg(d.svg, f"f{k}")))
-            for k, d in enumerate(drawings)
-            if not d.name.startswith("training_")
-        ],
-        curves=[
-            (d, Markup(inline_svg(d.svg, f"t{k}")))
-            for k, d in enumerate(drawings)
-            if d.name.startswith("training_")
-        ],
+        **{place: _inlined(drawings, place) for place in ("figures", "steps", "curves")},
     )
+
+
+def _inlined(drawings: list[Drawing], place: str) -> list[tuple[Drawing, Markup]]:
+    """The drawings of a section, as elements of the page."""
+    from markupsafe import Markup
+
+    chosen = [drawing for drawing in drawings if _place(drawing) == place]
+    return [(d, Markup(inline_svg(d.svg, f"{place}{k}"))) for k, d in enumerate(chosen)]
+
+
+def _place(drawing: Drawing) -> str:
+    beginnings = {"training": "curves", "steps": "steps"}
+    return beginnings.get(drawing.name.partition("_")[0], "figures")
 
 
 def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
@@ -178,8 +185,8 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
         "protocols": list(protocols(run)),
         "paragraph": protocol_paragraph(run),
         "category_tables": category_tables(run),
-        "strips": denoising_strips(run),
-        "without_steps": without_steps(run),
+        "denoising": (shown := denoising(run)),
+        "without_steps": without_steps(run, shown),
         "training": training_rows(run),
         "health": training_health(run),
         "settings": {n: settings_text(f) for n, f in run.generators.items()},

@@ -11,7 +11,7 @@ from gandiff.common.finished_training import Settings, ceiling, number_rows, set
 from gandiff.common.measurements import in_panel
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK, LINES, legend_above, log_if_wide
+from gandiff.reports.plotting import FAINT, INK, LINES, explain_line, legend_above, log_if_wide
 from gandiff.reports.run_data import RunData
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
     """Draw each panel over images shown; ``axes`` has one for each, dotted lines are alarms."""
     for one, names in zip(axes, health.panels, strict=True):
         for i, (name, label) in enumerate(names.items()):
+            explain_line(one, health.line(name), label, "{} thousand images")
             one.plot(
                 *zip(*health.line(name), strict=True),
                 color=look.colour if i % 2 == 0 else INK,

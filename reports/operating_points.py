@@ -12,13 +12,22 @@ from typing import TYPE_CHECKING, Any
 from gandiff.common.finished_training import measured_rows
 from gandiff.common.measurements import MEASUREMENTS, shown_in
 from gandiff.reports.palette import Look
-from gandiff.reports.plotting import FAINT, INK, LINES, format_ticks, legend_above, log_if_wide
+from gandiff.reports.plotting import (
+    FAINT,
+    INK,
+    LINES,
+    explain_line,
+    format_ticks,
+    legend_above,
+    log_if_wide,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _STEPS, _GUIDANCE = "num_inference_steps", "guidance_scale"
 _AXES = {_STEPS: "steps (log scale)", _GUIDANCE: "guidance scale"}
+_UNITS = {_STEPS: "{} steps", _GUIDANCE: "guidance {}"}
 
 Rows = Sequence[Mapping[str, Any]]
 
@@ -93,7 +102,8 @@ def draw_operating_points(axes: Sequence[Axes], points: OperatingPoints, look: L
         rows = points.by_steps if along == _STEPS else points.by_guidance
         shown = [row for row in rows if _known(row, name)]
         for i, (solver, line) in enumerate(groupby(shown, _solver)):
-            places = [(row[along], row[name]) for row in line]
+            places = [(float(row[along]), float(row[name])) for row in line]
+            explain_line(one, places, f"{solver} {MEASUREMENTS[name].label}".strip(), _UNITS[along])
             one.plot(
                 *zip(*places, strict=True),
                 color=look.colour if i % 2 == 0 else INK,

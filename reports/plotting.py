@@ -8,10 +8,12 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
+from html import escape, unescape
 from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
 
 from gandiff.reports.palette import FAMILY_NAMES, Look
-from gandiff.reports.values import scale_for
+from gandiff.reports.values import scale_for, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,6 +24,8 @@ INK = "#1c2024"  # replaced by the page's text colour where a figure is inlined
 FAINT = "#8b939c"
 LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 _IN_WORDS = {"": "", "x": "(times)", "k": "in thousands", "M": "in millions", "/s": "per second"}
+_SAID = "said:"
+_FEW = 12  # values that can be listened to
 WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
 STYLE = {
     "font.family": "sans-serif",
@@ -56,7 +60,10 @@ STYLE = {
 
 @dataclasses.dataclass(frozen=True)
 class Drawing:
-    """One finished figure: file name without ending, heading, caption, and the drawing itself."""
+    """One finished figure: file name without ending, heading, caption, and the drawing itself.
+
+    ``values`` are the sentences that a mouse finds at its marks, in order.
+    """
 
     name: str
     title: str
@@ -64,11 +71,20 @@ class Drawing:
     png: bytes
     svg: str
     pdf: bytes = b""
+    values: tuple[str, ...] = ()
+
+    @property
+    def alt(self) -> str:
+        """What it shows, for readers who cannot see it: its values, as long as they are few."""
+        few = 0 < len(self.values) <= _FEW
+        return f"{self.title}. {'; '.join(self.values) if few else self.caption}"
 
 
 @dataclasses.dataclass(frozen=True)
 class Point:
-    """A generator in a plane of two metrics; half-open intervals are not drawn."""
+    """A generator in a plane of two metrics, and its numbers in words; half-open intervals are not
+    drawn.
+    """
 
     name: str
     x: float
@@ -76,11 +92,13 @@ class Point:
     look: Look
     x_interval: tuple[float, float] | None = None
     y_interval: tuple[float, float] | None = None
+    said: str = ""
 
 
 def draw_points(axes: Axes, points: Sequence[Point]) -> None:
-    """Draw each point with its intervals."""
+    """Draw each point with its intervals; a mouse that rests on it reads its numbers."""
     for p in points:
+        explain_mark(axes, p.x, p.y, p.said)
         axes.errorbar(
             p.x,
             p.y,
@@ -104,13 +122,30 @@ def _arms(middle: float, interval: tuple[float, float] | None) -> list[list[floa
     return [[max(0.0, middle - interval[0])], [max(0.0, interval[1] - middle)]]
 
 
+def explain_mark(axes: Axes, x: float, y: float, said: str) -> None:
+    """Let a mouse that rests on a mark read a sentence, where the figure is an SVG."""
+    # The sentence travels as the id of an invisible mark; ``svg_text`` makes a title of it.
+    said = _SAID + quote(said)
+    axes.scatter([x], [y], s=144, color=FAINT, alpha=0.0, clip_on=False, zorder=5, gid=said)
+
+
+def explain_line(axes: Axes, places: Sequence[tuple[float, float]], label: str, along: str) -> None:
+    """Let a mouse read some points of a line; ``along`` has braces for x, as in ``{} min``."""
+    every = -(-len(places) // _FEW)
+    for x, y in places[::every]:
+        value = scale_for("plain", "", y)(y)
+        explain_mark(axes, x, y, f"{label} {value} at {along.format(f'{round(x, 2):g}')}")
+
+
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:
     """Lay out a figure, save it in its formats, and close it."""
     from matplotlib import pyplot as plt
 
     settle(figure)
+    svg = svg_text(figure)
+    values = tuple(unescape(text) for text in re.findall("<title>(.*?)</title>", svg))
     pdf = pdf_bytes(figure) if _PDF.get() else b""
-    drawing = Drawing(name, title, caption, png_bytes(figure), svg_text(figure), pdf)
+    drawing = Drawing(name, title, caption, png_bytes(figure), svg, pdf, values)
     plt.close(figure)
     return drawing
 
@@ -174,11 +209,17 @@ def pdf_bytes(figure: Figure) -> bytes:
 
 
 def svg_text(figure: Figure) -> str:
-    """Return a figure as an SVG document that has the same bytes each time."""
+    """Return a figure as an SVG document that has the same bytes each time, with titles for what
+    ``explain_mark`` was given.
+    """
     out = io.StringIO()
     nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     figure.savefig(out, format="svg", transparent=True, metadata=nothing)
-    return out.getvalue()
+    return re.sub(
+        f'<g id="{_SAID}([^"]*)">',
+        lambda found: f"<g><title>{escape(visible(unquote(found[1])))}</title>",
+        out.getvalue(),
+    )
 
 
 def inline_svg(svg: str, prefix: str) -> str:

@@ -1,11 +1,12 @@
-"""From noise to image: the kept moments of a denoising run."""
+"""From noise to image: the kept moments of denoising, beside the one step of a GAN."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gandiff.reports.gallery import Picture, picture_of
 from gandiff.reports.run_data import RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
 
@@ -25,27 +26,61 @@ class Moment:
 
 @dataclasses.dataclass(frozen=True)
 class Strip:
-    """One image of one generator from noise to the end, or a stage of a cascade on that way.
+    """One generator from noise to the end, or a stage of a cascade on that way.
 
     ``animation`` is the address of the whole way as an animated WebP.
     """
 
     generator: str
-    prompt: str
-    seed: int | None
     stage: str
     moments: tuple[Moment, ...]
     animation: str | None
 
 
-def denoising_strips(run: RunData) -> list[Strip]:
-    """Return the strips of a run with their pictures inlined."""
-    return [strip for trace in run.traces for strip in _strips(run, trace)]
+@dataclasses.dataclass(frozen=True)
+class Denoising:
+    """One prompt and seed: the strips of generators that denoise, the images of GANs."""
+
+    prompt: str
+    seed: int | None
+    strips: tuple[Strip, ...]
+    gans: tuple[tuple[str, Picture], ...]
 
 
-def without_steps(run: RunData) -> list[tuple[str, str]]:
-    """The generators of which no steps are shown, and why."""
-    return [(str(t.get("generator")), str(t["reason"])) for t in run.traces if t.get("reason")]
+def denoising(run: RunData) -> list[Denoising]:
+    """Return what there is to see of each prompt, with the pictures inlined."""
+    traces: dict[str, list[Mapping[str, Any]]] = {}
+    for trace in run.traces:
+        traces.setdefault(str(trace.get("prompt_id") or ""), []).append(trace)
+    shown = []
+    for prompt_id, those in traces.items():
+        strips = tuple(strip for trace in those for strip in _strips(run, trace))
+        if strips:
+            seed = those[0].get("seed")
+            shown.append(
+                Denoising(
+                    prompt=str(those[0].get("prompt") or ""),
+                    seed=seed if isinstance(seed, int) else None,
+                    strips=strips,
+                    gans=tuple(_gans(run, prompt_id)),
+                )
+            )
+    return shown
+
+
+def without_steps(run: RunData, shown: Sequence[Denoising]) -> list[tuple[str, str]]:
+    """The generators of which nothing is ``shown``, and why."""
+    seen = {name for one in shown for name, _ in one.gans}
+    reasons = [(str(t.get("generator")), str(t["reason"])) for t in run.traces if t.get("reason")]
+    return [(name, reason) for name, reason in reasons if name not in seen]
+
+
+def _gans(run: RunData, prompt_id: str) -> Iterator[tuple[str, Picture]]:
+    """The first sample of a prompt, which is the one that is traced, by each GAN."""
+    images = {i.generator: i for i in run.images if i.prompt_id == prompt_id and i.sample == 0}
+    for name, facts in run.generators.items():
+        if facts.family == "gan":
+            yield name, picture_of(run, images.get(name), 0)[0]
 
 
 def _strips(run: RunData, trace: Mapping[str, Any]) -> Iterator[Strip]:
@@ -61,17 +96,10 @@ def _strips(run: RunData, trace: Mapping[str, Any]) -> Iterator[Strip]:
                 _uri(run, frame.get("estimate")),
             )
             stages.setdefault(str(frame.get("stage") or ""), []).append(moment)
-    seed, animation = trace.get("seed"), _animation(run, trace.get("animation"))
+    animation = _animation(run, trace.get("animation"))
     for stage, moments in stages.items():
         if any(m.noisy or m.estimate for m in moments):
-            yield Strip(
-                generator=str(trace.get("generator")),
-                prompt=str(trace.get("prompt") or ""),
-                seed=seed if isinstance(seed, int) else None,
-                stage=stage,
-                moments=tuple(moments),
-                animation=animation,
-            )
+            yield Strip(str(trace.get("generator")), stage, tuple(moments), animation)
             animation = None  # with the first stage
 
 

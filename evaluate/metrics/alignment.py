@@ -136,7 +136,10 @@ class SceneAccuracy(Metric):
             ),
             **{
                 kind: dataclasses.replace(
-                    _ONE, label=kind, meaning=f"{_ONE.meaning} {kind} that the prompt states."
+                    _ONE,
+                    label=kind,
+                    meaning=f"{_ONE.meaning} {kind} that the prompt states.",
+                    fact=kind,
                 )
                 for kind in KINDS
             },

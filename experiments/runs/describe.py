@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -50,9 +51,15 @@ def write_descriptions(folder: Path, results: Iterable[MetricResult]) -> None:
 
 
 def describe_run(folder: Path) -> None:
-    """Describe the metrics of a run by their names."""
-    metrics = dict.fromkeys(row.result.metric for row in load_run(folder).results)
-    _write(folder, {metric: about_metric(metric) for metric in metrics})
+    """Describe the metrics of a run by their names, or add the facts that an older version did not
+    name to what the run says of them.
+    """
+    run = load_run(folder)
+    said = dict(run.abouts)
+    for metric in dict.fromkeys(row.result.metric for row in run.results):
+        named = about_metric(metric)
+        said[metric] = dataclasses.replace(said.get(metric, named), fact=named.fact)
+    _write(folder, said)
 
 
 def _write(folder: Path, said: Mapping[str, About]) -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import file_sha256, read_json, write_atomically
 from gandiff.common.picture_files import list_pictures, no_pictures
+from gandiff.common.real_pictures import FACTS, facts_sha256, folder_of, picture_name
 from gandiff.evaluate.features.images import folder_images
 from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.config.types import Comparison
@@ -20,7 +21,6 @@ from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
 
 SCENES = 2000  # reference images unless the comparison says otherwise
-_FOLDER = "reference"
 
 
 def count_reference(comparison: Comparison) -> int | None:
@@ -79,7 +79,7 @@ def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord
     from gandiff.experiments.scenes.render import render
     from gandiff.experiments.scenes.suite import reference_scenes
 
-    folder = _folder(run, f"scenes-{resolution}")
+    folder = _folder(run, f"reference/scenes-{resolution}")
     paths = [folder / f"{i:06d}.png" for i in range(count)]
     missing = [i for i, path in enumerate(paths) if not path.is_file()]
     if missing:
@@ -96,12 +96,12 @@ def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
     prompts = run.suite.prompts
     if not all(_is_scene(prompt) for prompt in prompts):
         return None
-    folder = _folder(run, f"matched-{resolution}")
+    folder = _folder(run, folder_of(resolution))
     samples = run.comparison.samples_per_prompt
     rendered = _Rendered(folder)
     records = []
     for prompt in prompts:
-        paths = [folder / f"{prompt.id}_{k}.png" for k in range(samples)]
+        paths = [folder / picture_name(prompt.id, k) for k in range(samples)]
         if not rendered.fits(prompt) or not all(path.is_file() for path in paths):
             _render_matching(run, prompt, paths, resolution)
             rendered.note(prompt)
@@ -117,25 +117,21 @@ class _Rendered:
     """Which facts of each prompt the pictures in a folder were rendered from."""
 
     def __init__(self, folder: Path) -> None:
-        self._file = folder / "facts.json"
+        self._file = folder / FACTS
         self._known: dict[str, str] = {}
         if self._file.is_file():
             self._known = read_json(self._file)
         self._before = dict(self._known)
 
     def fits(self, prompt: Prompt) -> bool:
-        return self._known.get(prompt.id) == _facts(prompt)
+        return self._known.get(prompt.id) == facts_sha256(prompt.expected)
 
     def note(self, prompt: Prompt) -> None:
-        self._known[prompt.id] = _facts(prompt)
+        self._known[prompt.id] = facts_sha256(prompt.expected)
 
     def save(self) -> None:
         if self._known != self._before:
             write_atomically(self._file, json.dumps(self._known, indent=0).encode())
-
-
-def _facts(prompt: Prompt) -> str:
-    return hashlib.sha256(json.dumps(prompt.expected, sort_keys=True).encode()).hexdigest()
 
 
 def _is_scene(prompt: Prompt) -> bool:
@@ -154,7 +150,7 @@ def _render_matching(run: Run, prompt: Prompt, paths: Sequence[Path], resolution
 
 
 def _folder(run: Run, name: str) -> Path:
-    folder = run.folder / _FOLDER / name
+    folder = run.folder / name
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -54,7 +54,7 @@ def check_report(run: Run) -> None:
 
 def complete_tables(folder: Path, seed: int) -> None:
     """Write the tables that a run scored by an older version lacks, from those that it has."""
-    if not (folder / DESCRIPTIONS).is_file():
+    if _lacks_facts(folder / DESCRIPTIONS):
         describe_run(folder)
     if not (folder / CATEGORIES).is_file():
         run = load_run(folder)
@@ -62,6 +62,11 @@ def complete_tables(folder: Path, seed: int) -> None:
         write_categories(folder, seed, clusters)
     if (folder / SCORES).is_file() and _lacks_distances(folder / DIFFERENCES):
         write_differences(folder, differences(recorded_sides(load_run(folder)), seed))
+
+
+def _lacks_facts(descriptions: Path) -> bool:
+    """Whether metrics are not described, or were before descriptions named facts."""
+    return not descriptions.is_file() or b'"fact"' not in descriptions.read_bytes()
 
 
 def _lacks_distances(table: Path) -> bool:

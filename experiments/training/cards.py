@@ -34,7 +34,9 @@ def pipeline_use(steps: int, guidance: float, imports: str = "") -> str:
 from diffusers import StableDiffusionPipeline
 {imports}
 pipeline = StableDiffusionPipeline.from_pretrained("path/to/this/folder")  # or its id on the hub
-picture = pipeline("a caption", num_inference_steps={steps}, guidance_scale={guidance:g}).images[0]
+picture = pipeline(
+    "a caption", num_inference_steps={steps}, guidance_scale={guidance:g}
+).images[0]
 ```
 
 In a comparison file it is `{{type: diffusers, pipeline: path/to/this/folder}}`.

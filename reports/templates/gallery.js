@@ -1,4 +1,4 @@
-// The gallery: filter by category and words, order by score, turn pages, enlarge.
+// The gallery: filter by category and words, order by score, turn pages, move by arrow keys.
 (() => {
   const holder = document.getElementById("prompts");
   if (!holder) return;
@@ -54,12 +54,13 @@
   const label = (card) => {
     if (metric() < 0) return;
     const about = data.metrics[metric()];
-    for (const thumb of card.element.querySelectorAll("button.thumb")) {
+    for (const badge of card.element.querySelectorAll(".score")) {
+      const thumb = badge.parentElement;
       const value = data.scores[card.index][Number(thumb.dataset.g)][Number(thumb.dataset.k)][metric()];
-      const badge = thumb.querySelector(".score");
-      badge.textContent = value === null ? "" : written(value, about);
+      const wrong = about.facts && value !== null && value < 1 ? ` ${thumb.dataset.wrong}` : "";
+      badge.textContent = value === null ? "" : written(value, about) + wrong;
       badge.className = `score ${about.yesno && value !== null ? (value >= 0.5 ? "yes" : "no") : ""}`;
-      badge.title = value === null ? "" : `${about.label}: ${value}`;
+      badge.title = value === null ? "" : `${about.label}: ${value}${wrong && `, wrong:${wrong}`}`;
     }
     const difference = gain(card);
     card.element.querySelector(".gain").textContent = difference === null ? "" : ahead(difference);
@@ -92,28 +93,36 @@
     document.getElementById("gallery").scrollIntoView();
   };
 
-  const zoom = pick("zoom");
-  holder.addEventListener("click", (event) => {
-    const thumb = event.target.closest("button.thumb");
-    if (!thumb) return;
-    const card = cards.find((c) => c.element.contains(thumb));
-    const [g, k] = [Number(thumb.dataset.g), Number(thumb.dataset.k)];
-    const small = thumb.querySelector("img");
-    const lines = [small.alt, card.element.querySelector("h3").textContent, thumb.dataset.path];
-    data.metrics.forEach((about, m) => {
-      const value = data.scores[card.index][g][k][m];
-      if (value !== null) lines.push(`${about.label} (${about.name}): ${value}`);
-    });
-    zoom.querySelector("img").src = small.src;
-    zoom.querySelector("img").alt = small.alt;
-    zoom.querySelector("p").textContent = lines.join("\n");
-    zoom.showModal();
+  // One stop of the tab key for the pictures of a prompt, and arrow keys between them.
+  const moves = { ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0] };
+  const rows = (grid) => [...grid.querySelectorAll(".side")].map((row) => [...row.querySelectorAll(".thumb")]);
+  const enter = (thumb) => {
+    for (const other of thumb.closest(".grid").querySelectorAll(".thumb")) other.tabIndex = -1;
+    thumb.tabIndex = 0;
+  };
+  for (const grid of holder.querySelectorAll(".grid")) {
+    grid.role = "grid";
+    for (const cell of grid.querySelectorAll("[role=cell]")) cell.role = "gridcell";
+    const first = grid.querySelector(".thumb");
+    if (first) enter(first);
+  }
+  holder.addEventListener("focusin", (event) => {
+    if (event.target.matches(".thumb")) enter(event.target);
+  });
+  holder.addEventListener("keydown", (event) => {
+    const thumb = event.target.closest(".thumb");
+    if (!thumb || !(event.key in moves)) return;
+    event.preventDefault();
+    const all = rows(thumb.closest(".grid"));
+    const row = all.findIndex((one) => one.includes(thumb));
+    const [down, right] = moves[event.key];
+    all[row + down]?.[all[row].indexOf(thumb) + right]?.focus();
   });
 
   data.metrics.forEach((about, m) => {
     pick("metric").append(new Option(about.name, String(m)));
   });
-  pick("controls").hidden = false;
+  pick("controls").hidden = pick("keys").hidden = false;
   pick("controls").addEventListener("submit", (event) => event.preventDefault());
   pick("controls").addEventListener("input", () => { page = 0; update(); });
   pick("previous").addEventListener("click", () => turn(-1));

@@ -63,6 +63,7 @@ def build_run(folder: Path, shape: Shape | None = None) -> Path:
         for prompt in prompts
         for sample in range(shape.samples)
     ]
+    _real(folder, shape, prompts)
     for image in images[: shape.failed]:
         image.update(status="failed", reason="the image is black", path=None, sha256=None)
     (folder / "run.json").write_text(json.dumps(_record(shape)))
@@ -131,6 +132,15 @@ def _image(
     }
 
 
+def _real(folder: Path, shape: Shape, prompts: list[dict[str, Any]]) -> None:
+    """Pictures without noise, as scoring renders them of each prompt."""
+    (folder / "reference/matched-32").mkdir(parents=True)
+    for prompt in prompts:
+        for sample in range(shape.samples):
+            path = folder / f"reference/matched-32/{prompt['id']}_{sample}.png"
+            draw(int(prompt["id"][1:]), sample, 32, 0).save(path)
+
+
 def _scores(images: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> list[dict[str, Any]]:
     rng = np.random.default_rng(5)
     categories = {p["id"]: p["category"] for p in prompts}
@@ -141,9 +151,11 @@ def _scores(images: list[dict[str, Any]], prompts: list[dict[str, Any]]) -> list
         category = categories[image["prompt_id"]]
         chance = GENERATORS[image["generator"]]["acc"] - 0.12 * CATEGORIES.index(category)
         keys = {k: image[k] for k in ("key", "generator", "prompt_id", "sample")}
+        right = float(rng.random() < chance)
         for metric, value in (
-            ("scene_accuracy/all", float(rng.random() < chance)),
+            ("scene_accuracy/all", right),
             ("clip_score(model=scenes)", float(rng.normal(0.2 + 0.1 * chance, 0.02))),
+            ("scene_accuracy/colour", (1 + right) / 2),
         ):
             rows.append({**keys, "category": category, "metric": metric, "value": value})
     return rows
@@ -247,8 +259,12 @@ def _info(name: str) -> dict[str, Any]:
         "source": f"models/pretrained/{'gan' if gan else 'diffusion'}-scenes",
         "weights_sha256": ("a" if gan else "d") * 64,
         "abilities": ["text"] if gan else ["text", "trace"],
-        "settings": {"truncation_psi": 1.0} if gan else {"num_inference_steps": 20},
+        "settings": {"truncation_psi": 1.0} if gan else {"num_inference_steps": _steps(name)},
     }
+
+
+def _steps(name: str) -> int:
+    return int(name.rpartition("-")[2])
 
 
 def _gan_health() -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -11,6 +12,9 @@ from browser_helpers import NO_BROWSER, open_browser, size
 from gandiff.reports.document import ReportPaths
 
 pytestmark = pytest.mark.skipif(NO_BROWSER is not None, reason=str(NO_BROWSER))
+ENTER, ESCAPE = "\ue007", "\ue00c"
+LEFT, UP, RIGHT, DOWN = "\ue012", "\ue013", "\ue014", "\ue015"
+NAMES = ["gan", "gan-psi-0.7", "ddim-20", "dpm-10", "dpm-4"]
 
 
 @pytest.fixture(scope="module")
@@ -120,7 +124,7 @@ def test_scores_are_shown_at_each_image(browser):
     )
     marks = browser.execute_script(script)
     assert len(marks) == 12 * 5 * 2 - 1
-    assert set(marks) == {"\u2713", "\u2717"}
+    assert set(marks) == {"\u2713", "\u2717 colour"}
     choose(browser, metric="1")
     assert all(0 < float(mark) < 1 for mark in browser.execute_script(script))
 
@@ -156,16 +160,116 @@ def test_no_width_makes_the_page_scroll_sideways(browser, width):
     browser.execute_script("document.querySelectorAll('details').forEach(d => { d.open = false; })")
 
 
-def test_a_picture_enlarges_with_the_keyboard_and_closes_again(browser):
-    thumbs = browser.find_elements("css selector", ".prompt:not([hidden]) button.thumb")
-    browser.execute_script("arguments[0].focus()", thumbs[1])
-    browser.switch_to.active_element.send_keys("\ue007")  # Enter
+def test_the_enlarged_view_shows_all_generators_and_moves_by_arrow_keys(browser):
+    """Of the first prompt, whose first picture by gan failed."""
+    card = browser.find_element("css selector", ".prompt:not([hidden])")
+    sides = card.find_elements("css selector", ".side")
+    names = [side.find_element("css selector", ".who").text for side in sides]
+    assert names == [*NAMES, "real"]
+    browser.execute_script(
+        "arguments[0].focus()", sides[1].find_element("css selector", "button.thumb")
+    )
+    browser.switch_to.active_element.send_keys(ENTER)
     zoom = browser.find_element("id", "zoom")
-    assert zoom.is_displayed()
+    tiles = zoom.find_elements("css selector", ".tile")
+    assert [tile.find_element("css selector", ".of").text for tile in tiles] == names
+    assert "failed: the image is black" in tiles[0].text
+    assert [len(tile.find_elements("css selector", "img")) for tile in tiles] == [0, 1, 1, 1, 1, 1]
+    assert tiles[1].find_element("css selector", "img").size["width"] > 230
     assert "scene accuracy (scene_accuracy/all)" in zoom.text
-    assert zoom.find_element("css selector", "img").size["width"] > 250
-    browser.switch_to.active_element.send_keys("\ue00c")  # Escape
+
+    def current() -> tuple[str, str]:
+        chosen = browser.switch_to.active_element
+        assert chosen.get_attribute("aria-current") == "true"
+        place = browser.find_element("id", "zoom-place").text
+        return chosen.find_element("css selector", ".of").text, place.partition(",")[0]
+
+    assert current() == (names[1], "sample 1 of 2")
+    for key, expected in (
+        (RIGHT, (names[2], "sample 1 of 2")),
+        (DOWN, (names[2], "sample 2 of 2")),
+        (DOWN, (names[2], "sample 2 of 2")),
+        (LEFT, (names[1], "sample 2 of 2")),
+        (LEFT, (names[0], "sample 2 of 2")),
+        (LEFT, ("real", "sample 2 of 2")),
+    ):
+        browser.switch_to.active_element.send_keys(key)
+        assert current() == expected
+    browser.switch_to.active_element.send_keys(ESCAPE)
     assert not zoom.is_displayed()
+    assert browser.execute_script("return document.activeElement.dataset.path").endswith("_1.png")
+
+
+def test_the_pictures_of_a_prompt_are_one_stop_of_the_tab_key(browser):
+    stops = browser.execute_script(
+        "return [...document.querySelectorAll('#prompts *')].filter(e => e.offsetParent"
+        " && e.tabIndex >= 0).map(e => e.closest('.prompt').dataset.id)"
+    )
+    assert stops == shown(browser)
+    grid = browser.find_element("css selector", ".prompt:not([hidden]) [role=grid]")
+    thumbs = grid.find_elements("css selector", "[role=gridcell] .thumb")
+    assert len(thumbs) == (len(NAMES) + 1) * 2
+    browser.execute_script("arguments[0].focus()", thumbs[0])
+    for key, place in ((RIGHT, 1), (RIGHT, 1), (DOWN, 3), (UP, 1), (UP, 1), (LEFT, 0)):
+        browser.switch_to.active_element.send_keys(key)
+        assert browser.switch_to.active_element == thumbs[place]
+    past = browser.find_element("css selector", "a.past").get_attribute("href")
+    assert browser.find_elements("id", past.partition("#")[2])
+
+
+def test_the_first_pictures_have_captions_and_wrong_facts_are_named(browser):
+    first = browser.find_elements("css selector", ".glance figure")
+    captions = [
+        figure.find_element("css selector", "figcaption").get_attribute("textContent")
+        for figure in first
+    ]
+    prompts = browser.execute_script(
+        "return [...document.querySelectorAll('.prompt')]"
+        ".sort((a, b) => a.dataset.index - b.dataset.index).slice(0, 8)"
+        ".map(e => e.querySelector('h3').textContent)"
+    )
+    assert captions == prompts
+    assert all(len(f.find_elements("css selector", ".look")) == 3 for f in first)
+    assert "wrong: colour" in " ".join(figure.text for figure in first)
+
+
+def test_headings_skip_no_level_and_say_no_more_than_their_own(browser):
+    headings = browser.execute_script(
+        "return [...document.querySelectorAll('h1, h2, h3, h4, h5, h6')]"
+        ".filter(e => !e.closest('dialog')).map(e => [Number(e.tagName[1]), e.textContent.trim()])"
+    )
+    levels = [level for level, _ in headings]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert all(text for _, text in headings)
+    h2 = [text for level, text in headings if level == 2]
+    assert h2[:3] == ["Verdict", "Key numbers", "First pictures"]
+    assert not [text for level, text in headings if level == 3 and "better." in text]
+
+
+def test_what_is_folded_up_is_open_on_paper(browser):
+    folded = "return document.querySelectorAll('details:not([open])').length"
+    before = browser.execute_script(folded)
+    assert before > 1
+    browser.execute_script(
+        "window.onPaper = null;"
+        f"addEventListener('beforeprint', () => {{ window.onPaper = (() => {{ {folded} }})(); }})"
+    )
+    browser.print_page()
+    assert browser.execute_script("return window.onPaper") == 0
+    assert browser.execute_script(folded) == before
+
+
+def test_figures_say_their_numbers_under_the_mouse_and_to_those_who_cannot_see_them(browser):
+    drawings = browser.find_elements("css selector", ".drawing")
+    assert len(drawings) == 9
+    for drawing in drawings:
+        titles = drawing.find_elements("css selector", "title")
+        assert titles
+    alt = drawings[0].get_attribute("aria-label")
+    for name in NAMES:
+        assert f"{name}: time per image" in alt
 
 
 def test_explanations_appear_on_focus(browser):

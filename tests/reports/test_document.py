@@ -70,7 +70,7 @@ def test_anchors_are_marks_of_the_key_numbers_and_lines_of_figures(make_run):
 
 def test_all_files_are_there_and_nothing_else(report, run_folder):
     assert report.html == run_folder / "report" / "report.html"
-    assert len(report.figures) == 14
+    assert len(report.figures) == 18
     written = {p for p in (run_folder / "report").rglob("*") if p.is_file()}
     tables = {report.csv, report.csv.with_name("categories.csv")}
     assert written == {report.html, report.markdown, *tables, *report.figures}

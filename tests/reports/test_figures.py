@@ -32,6 +32,8 @@ def test_every_figure_is_there_as_png_and_svg(drawings):
         "distribution_against_time",
         "diversity_against_alignment",
         "scores_by_category",
+        "steps_alignment",
+        "steps_distribution",
         "training_gan",
         "training_ddim-20",
         "training_health_gan",

@@ -23,7 +23,7 @@ def test_a_whole_run_is_read(run_folder):
     fd = next(r.result for r in run.results if r.result.metric == "fd(encoder=scenes)")
     assert (fd.value, fd.direction, fd.references) == (21.4, "lower", 2000)
     assert fd.protocol["encoder"] == "scenes"
-    assert len(run.scores) == 2 * (30 * 2 * 5 - 1)
+    assert len(run.scores) == 3 * (30 * 2 * 5 - 1)
     assert run.notices == []
 
 

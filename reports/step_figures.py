@@ -1,0 +1,84 @@
+"""Quality against the steps that an image takes: one for a GAN, many for a diffusion model."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+
+from gandiff.evaluate.result import About, MetricResult
+from gandiff.reports.axes import axis_metric
+from gandiff.reports.comparing import lookup
+from gandiff.reports.labels import label_points
+from gandiff.reports.palette import looks
+from gandiff.reports.planes import Plane, draw_lines, draw_marks, name_axis
+from gandiff.reports.plotting import (
+    Drawing,
+    canvas,
+    draw_points,
+    family_legend,
+    finish,
+    keep_to_shares,
+)
+from gandiff.reports.run_data import GeneratorFacts, RunData
+
+_STEPS, _SETTING = "steps", "num_inference_steps"
+_ABOUT = About(label="steps", meaning="Steps that an image takes.", scale="whole", is_exact=True)
+
+
+def step_drawings(run: RunData) -> Iterator[Drawing]:
+    """Draw alignment and distribution against steps, where generators differ in them."""
+    steps = {name: count for name, facts in run.generators.items() if (count := _steps(facts))}
+    index = dict(lookup(run.results))
+    for name, count in steps.items():
+        index[name, _STEPS] = MetricResult(metric=_STEPS, value=float(count), about=_ABOUT)
+    lines = _lines(run.generators, steps)
+    for axis in ("alignment", "distribution"):
+        metric = axis_metric(index, list(run.generators), axis)
+        if metric is not None:
+            marks = run.ground.marks(metric)
+            plane = Plane(_STEPS, metric, index, looks(run.generators), lines, marks)
+            if len({point.x for point in plane.points()}) > 1:
+                yield _draw(plane, axis)
+
+
+def _steps(facts: GeneratorFacts) -> int | None:
+    """One for a GAN, as many as a pipeline was asked for; None where they are not known."""
+    settings = facts.info.get("settings") or {}
+    if facts.family == "gan":
+        return 1
+    count = None if settings.get("stages") else settings.get(_SETTING)
+    return count if isinstance(count, int) and count > 0 else None
+
+
+def _lines(generators: Mapping[str, GeneratorFacts], steps: Mapping[str, int]) -> list[list[str]]:
+    """Generators of the same weights that differ in their steps alone, by their steps."""
+    alike: dict[str, list[str]] = {}
+    for name in sorted(steps, key=lambda name: steps[name]):
+        facts = generators[name]
+        settings = {**(facts.info.get("settings") or {}), _SETTING: None, "resolved": None}
+        key = json.dumps([facts.weights_sha256 or name, settings], sort_keys=True, default=str)
+        alike.setdefault(key, []).append(name)
+    return list(alike.values())
+
+
+def _draw(plane: Plane, axis: str) -> Drawing:
+    figure, axes = canvas()
+    points, result = plane.points(), plane.result(plane.y)
+    axes.set_xscale("log")
+    joins = "Lines join generators that differ in their steps alone. "
+    joins = joins if draw_lines(axes, plane, points) else ""
+    draw_points(axes, points)
+    axes.margins(0.16, 0.18)
+    anchored = draw_marks(axes, plane.marks, [point.y for point in points])
+    keep_to_shares(axes.yaxis, result.described.scale, result.unit)
+    name_axis(axes.xaxis, plane.result(_STEPS), beside="(log scale)")
+    name_axis(axes.yaxis, result)
+    family_legend(figure, points, None)
+    label_points(axes, points)
+    return finish(
+        figure,
+        f"steps_{axis}",
+        f"{axis.capitalize()} against steps",
+        "A GAN makes an image in one step; each step of a diffusion model is at least one call of "
+        f"its network. {joins}{anchored}{plane.left_out()}Whiskers are 95 % intervals.",
+    )
