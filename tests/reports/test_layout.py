@@ -45,7 +45,7 @@ def crowded(run_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     rows.append(ResultRow(names[7], MetricResult(metric="it", value=12.5)))
     many: RunData = dataclasses.replace(
         run,
-        record=dataclasses.replace(run.record, headline=names[:2]),
+        record=dataclasses.replace(run.record, headline=tuple(names[:2])),
         generators={n: dataclasses.replace(facts[k % 5], name=n) for k, n in enumerate(names)},
         results=rows,
         images=[],
