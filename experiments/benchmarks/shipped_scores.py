@@ -20,6 +20,7 @@ from gandiff.experiments.training.cards import with_scores
 
 PRETRAINED = PACKAGE / "models" / "pretrained"
 _ORACLE = "gandiff.experiments.scenes.oracle:sample"
+_CEILING = "gandiff.experiments.scenes.oracle:reconstruct"
 _MACHINE = ("latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes")
 
 
@@ -35,17 +36,24 @@ def write_scores(run: Path) -> list[Path]:
         raise RequestError(f"{run} is no finished run; start with: gandiff run FILE")
     table = pd.read_parquet(run / RESULTS)
     by_folder: dict[str, dict[str, Any]] = {}
-    perfect = {}
+    perfect, ceilings = {}, dict[str, Any]()
     asked = record.comparison["generators"]
     for name, facts in record.generators.items():
         settings = facts["settings"]
         folder = settings.get("weights") or settings.get("pipeline")
         rows: Any = table[table["generator"] == name].to_dict("records")
-        if current_type(asked[name].get("type", "")) == _ORACLE:
+        type_ = current_type(asked[name].get("type", ""))
+        if type_ == _ORACLE:
             perfect = _entry(facts, rows)["metrics"]
-        if folder and (PRETRAINED / str(folder)).is_dir():
+        if type_ == _CEILING:
+            ceilings[str(folder)] = _entry(facts, rows)["metrics"]
+        elif folder and (PRETRAINED / str(folder)).is_dir():
             by_folder.setdefault(str(folder), {})[name] = _entry(facts, rows)
-    return [_write(record, folder, entries, perfect) for folder, entries in by_folder.items()]
+    return [
+        # What real scenes get in the place of a model, and real scenes through its autoencoder.
+        _write(record, folder, entries, {"perfect": perfect, "ceiling": ceilings.get(folder, {})})
+        for folder, entries in by_folder.items()
+    ]
 
 
 def _entry(facts: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -73,7 +81,7 @@ def _row(row: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _write(
-    record: RunRecord, folder: str, entries: Mapping[str, Any], perfect: Mapping[str, Any]
+    record: RunRecord, folder: str, entries: Mapping[str, Any], real: Mapping[str, Any]
 ) -> Path:
     path = PRETRAINED / folder / "scores.json"
     data = {
@@ -83,7 +91,7 @@ def _write(
         "seed": record.comparison["seed"],
         "packages": {k: record.environment.packages.get(k) for k in ("torch", "diffusers")},
         "generators": entries,
-        "perfect": perfect,  # what real scenes get in the place of a model
+        **real,
     }
     write_atomically(path, (json.dumps(data, indent=1) + "\n").encode())
     card = path.with_name("README.md")

@@ -82,14 +82,22 @@ def with_scores(card: str, scores: Mapping[str, Any]) -> str:
         "Brackets hold 95 % intervals; `scores.json` has the protocol of each number, and real",
         "scenes of the same prompts are what a perfect model would get.",
     ]
+    beside = {"real scenes": scores["perfect"]}
+    if ceiling := scores.get("ceiling"):
+        beside["through the autoencoder"] = ceiling
     for name, entry in scores["generators"].items():
-        lines += ["", f"| {name} | value | real scenes |", "| --- | --: | --: |"]
+        lines += ["", f"| {' | '.join([name, 'value', *beside])} |"]
+        lines.append(f"| --- | {' | '.join(['--:'] * (1 + len(beside)))} |")
         for metric, row in entry["metrics"].items():
-            real = scores["perfect"].get(metric, {}).get("value")
-            # Of what a model costs there is nothing to compare.
-            beside = "" if real is None or metric.isidentifier() else f"{real:.4g}"
-            lines.append(f"| `{metric}` | {_with_interval(row)} | {beside} |")
+            cells = [_with_interval(row), *(_real(metric, real) for real in beside.values())]
+            lines.append(f"| {' | '.join([f'`{metric}`', *cells])} |")
     return f"{head}{_SCORES}" + "\n".join(lines) + f"\n\n## {use}"
+
+
+def _real(metric: str, real: Mapping[str, Any]) -> str:
+    value = real.get(metric, {}).get("value")
+    # Of what a model costs there is nothing to compare.
+    return "" if value is None or metric.isidentifier() else f"{value:.4g}"
 
 
 def _with_interval(row: Mapping[str, Any]) -> str:
