@@ -69,7 +69,8 @@ def test_comparing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pages.play("docs/comparing.md", {**change, "run-sweep": {"[10,20,50]": "[2,3]"}})
     said = capsys.readouterr()
     assert "the same: runs/mine/images/sd15/00001_0.png" in said.out
-    assert said.out.count("(images: 30 ok)") == 6  # two runs, then a run's stages alone
+    # Two runs, a report for a paper, then a run's stages alone.
+    assert said.out.count("(images: 30 ok)") == 7
     assert "diversity(encoder=scenes)" in said.out
     for name in ("mine", "mine-guidance-5", "from-python"):
         assert (here / "runs" / name / "report" / "report.html").is_file()
