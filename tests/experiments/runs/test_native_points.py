@@ -56,7 +56,7 @@ def test_off_its_native_point_a_turbo_model_is_marked_everywhere(
         "12 steps, made for 1 to 4; guidance 7.5, made for none"
     }
     assert compare_runs(run, run).off_native == ("off",)
-    assert main(["compare", str(run), str(run)]) == 0
+    assert main(["compare", str(run), str(run), "--all"]) == 0
     assert "\noff †  " in capsys.readouterr().out
 
 

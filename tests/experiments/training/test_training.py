@@ -21,6 +21,7 @@ from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.diffusion.recipe import settled
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.text import train as text
@@ -118,7 +119,7 @@ def test_a_trained_diffusion_model_is_a_plain_pipeline(diffusion_folder: Path) -
 
 def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) -> None:
     facts = read(diffusion_folder)
-    vae, recipe = facts["autoencoder"], small_diffusion()
+    vae, recipe = facts["autoencoder"], settled(small_diffusion(), None)
     assert facts["seconds"] >= vae["seconds"] > 0
     # The budget counts both networks: 15 % of 40 images, then the rest, in whole batches.
     assert (vae["images"], facts["images"]) == (8, 8 + 36)
