@@ -61,7 +61,7 @@ def random_run(seed: int, like: RunData) -> RunData:
     rng.shuffle(rows)  # type: ignore[arg-type]
     return dataclasses.replace(
         like,
-        record=dataclasses.replace(like.record, headline=list(names[:2])),
+        record=dataclasses.replace(like.record, headline=tuple(names[:2])),
         generators={n: facts(n, ["gan", "diffusion"][k % 2]) for k, n in enumerate(names)},
         prompts=[{}] * prompts,
         results=rows,
