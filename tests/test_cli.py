@@ -68,7 +68,8 @@ def test_help_has_examples_that_can_be_typed(
     for line in lines:
         if line.endswith(" --help"):
             continue
-        arguments = shlex.split(line)[1:]
+        typed, _, _ = line.partition(" > ")  # the shell's
+        arguments = shlex.split(typed)[1:]
         name = " ".join(arguments[:2]) if arguments[0] in ("train", "explore") else arguments[0]
         # Raises if an option is unknown, an argument is missing or a value does not fit.
         known[name].make_context(name, arguments[len(name.split()) :])
