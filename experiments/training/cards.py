@@ -9,6 +9,7 @@ from typing import Any
 from gandiff.common.files import write_atomically
 from gandiff.common.finished_training import ceiling, settings_table
 from gandiff.common.measurements import shown_in
+from gandiff.common.words import counted
 from gandiff.experiments.training.claim import CARD
 
 _HEAD = "library_name: gandiff\n"
@@ -111,7 +112,10 @@ def _with_interval(row: Mapping[str, Any]) -> str:
 def _cost(record: Mapping[str, Any]) -> str:
     minutes, times = record["seconds"] / 60, record.get("resumed", 0)
     resumed = f"; resumed {times} time{'s' if times > 1 else ''}" if times else ""
-    processor = f"{record.get('threads', '?')} threads, {record.get('cpu', 'unknown processor')}"
+    threads, processes = record.get("threads"), record.get("processes") or 1
+    each = counted(threads, "thread") if threads else "? threads"
+    several = f"{processes} processes of {each}" if processes > 1 else each
+    processor = f"{several}, {record.get('cpu', 'unknown processor')}"
     machine = record.get("gpu", processor)
     return (
         f"{_commands(record)}"

@@ -117,6 +117,8 @@ def test_cards_tell_the_record() -> None:
 def test_a_card_names_the_machine() -> None:
     given = {**RECORD, "device": "cuda", "gpu": "a card"}
     assert "on cpu (2 threads, a processor)" in generator_card("a-gan", "A summary.", RECORD)
+    several = generator_card("a-gan", "A summary.", {**RECORD, "processes": 2, "threads": 1})
+    assert "on cpu (2 processes of 1 thread, a processor)" in several
     assert "on cuda (a card)" in generator_card("a-gan", "A summary.", given)
 
 
