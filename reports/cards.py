@@ -14,9 +14,17 @@ from gandiff.reports.ground import leaves_room
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.training_sentences import TRAINING
-from gandiff.reports.values import arrow, explain, scale_of, show_interval, show_value
+from gandiff.reports.values import (
+    MISSING,
+    arrow,
+    explain,
+    missing,
+    scale_of,
+    show_interval,
+    show_value,
+)
 
-_OUTCOMES = {"undecided": "undecided", "tie": "level", "not measured": "not measured"}
+_OUTCOMES = {"undecided": "undecided", "tie": "level", MISSING: MISSING}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,6 +98,8 @@ def _card(
 ) -> Card:
     winner = None if sentence is None else sentence.winner
     outcome = "" if sentence is None else _OUTCOMES.get(sentence.outcome, "")
+    if outcome == MISSING:
+        outcome = missing(like.metric)
     numbers = [
         n
         for r in results
@@ -108,7 +118,7 @@ def _card(
         explain(like),
         outcome,
         winner,
-        _lines(names, results, winner, at),
+        _lines(names, results, winner, at, like.metric),
         tuple(
             Mark(name, scale_of(like)(value), at(value) if value in near else None)
             for name, value in marks
@@ -121,12 +131,13 @@ def _lines(
     results: Sequence[MetricResult | None],
     winner: str | None,
     at: Callable[[float | None], float | None],
+    metric: str,
 ) -> tuple[Line, ...]:
     known = [r for r in results if r is not None]
     return tuple(
         Line(
             name,
-            "not measured" if r is None else show_value(r, known),
+            missing(metric) if r is None else show_value(r, known),
             "" if r is None else show_interval(r, known),
             None if r is None else at(r.value),
             None if r is None else at(r.low),

@@ -142,6 +142,7 @@ def _missing(fact: GeneratorFacts) -> str:
     share = 100 * fact.ok / fact.planned
     # Never round a gap away: 4,999 of 5,000 is not 100.0 %.
     shown = "99.9" if share > 99.95 else f"{share:.1f}"
-    kinds = (("failed", fact.failed), ("filtered", fact.filtered), ("not made yet", fact.pending))
+    waiting = f"not made: {fact.unmade.rstrip('.')}" if fact.unmade else "not made yet"
+    kinds = (("failed", fact.failed), ("filtered", fact.filtered), (waiting, fact.pending))
     why = listed([f"{count:,} {kind}" for kind, count in kinds if count])
     return f"{fact.name} made {fact.ok:,} of {counted(fact.planned, 'image')} ({shown} %, {why})"

@@ -12,7 +12,7 @@ from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
 from gandiff.reports.table import WideTable, wide_tables
-from gandiff.reports.values import MISSING, visible
+from gandiff.reports.values import NO_VALUE, visible
 
 FIRST_LINE = "% Written by gandiff report"
 _WIDEST = 4  # columns of numbers side by side in a column of text
@@ -92,7 +92,7 @@ def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
 
 
 def _cell(value: str, interval: str, best: bool = False) -> str:
-    if value in ("", MISSING):
+    if value in ("", *NO_VALUE):
         return "--"
     shown = f"\\textbf{{{_numbers(value)}}}" if best else _numbers(value)
     return f"{shown} {{\\scriptsize [{_numbers(interval)}]}}" if interval else shown

@@ -26,6 +26,7 @@ from gandiff.reports.sentence import Sentence
 from gandiff.reports.table import WideTable, wide_tables
 from gandiff.reports.values import visible
 
+_PAIRED = 8  # generators whose pairs are all listed
 _SPECIAL = re.compile(r"([\\`*_\[\]|#])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -110,11 +111,20 @@ def _measurements(run: RunData) -> Iterator[str]:
     if (orders := ranking(run)) is not None:
         yield f"### Does the order depend on the convention?\n\n{_orders(run, orders)}"
     if (pairs := difference_table(run, run.headline)) is not None:
-        others = "" if len(run.generators) < 3 else "Those of the other pairs are in report.html. "
         yield (
             "### Paired differences over the same prompts\n\n"
-            f"{others}{plain(explanations.DIFFERENCES)}\n\n{_table(pairs.head, pairs.rows)}"
+            f"{plain(explanations.DIFFERENCES)}\n\n{_table(pairs.head, pairs.rows)}"
         )
+    yield from _other_differences(run)
+
+
+def _other_differences(run: RunData) -> Iterator[str]:
+    """Those of all pairs, folded up; where they would fill many screens, where they are."""
+    if len(run.generators) > _PAIRED:
+        yield "The differences of the other pairs are in report.html."
+    elif len(run.generators) > 2 and (pairs := difference_table(run)) is not None:
+        table = _table(pairs.head, pairs.rows)
+        yield f"<details>\n<summary>Differences of all pairs</summary>\n\n{table}\n\n</details>"
 
 
 def _health(one: Health) -> str:
@@ -152,7 +162,8 @@ def _results(run: RunData, table: WideTable) -> str:
         cells = []
         for column in table.columns:
             cell = column.cells[i]
-            value = f"**{plain(cell.value)}**" if cell.best else plain(cell.value)
+            shown = plain(cell.value or cell.missing)
+            value = f"**{shown}**" if cell.best else shown
             cells.append(f"{value} ({plain(cell.interval)})" if cell.interval else value)
         lines.append(f"| {plain(run.marked(name))} | " + " | ".join(cells) + " |")
     return "\n".join(lines)

@@ -71,7 +71,8 @@ def load_run(folder: Path) -> RunData:
 def _facts(name: str, record: RunRecord) -> GeneratorFacts:
     info, counts = record.generators.get(name, {}), record.counts.get(name, ImageCounts())
     row = {**info, **vars(counts), "name": name, "family": info.get("family") or "other"}
-    return dataclasses.replace(_read(GeneratorFacts, [row])[0], info=info)
+    facts = _read(GeneratorFacts, [row])[0]
+    return dataclasses.replace(facts, info=info, unmade=record.unmade.get(name, ""))
 
 
 def _result(row: Row, abouts: Mapping[str, About]) -> MetricResult:

@@ -23,6 +23,7 @@ class GeneratorFacts(ImageCounts):
     training_seconds: float | None = None
     training_device: str | None = None
     weights_sha256: str | None = None
+    unmade: str = ""  # why it stopped before all of its images were made
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # all of GeneratorInfo
 
     @property

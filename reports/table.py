@@ -13,7 +13,15 @@ from gandiff.reports.comparing import find_difference, goodness, lookup, separat
 from gandiff.reports.explanations import table_notes
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
 from gandiff.reports.sentence import listed
-from gandiff.reports.values import arrow, explain, show_interval, show_value, visible
+from gandiff.reports.values import (
+    MISSING,
+    arrow,
+    explain,
+    missing,
+    show_interval,
+    show_value,
+    visible,
+)
 
 LONG_COLUMNS = (
     "generator",
@@ -41,6 +49,7 @@ class Cell:
     value: str
     interval: str
     best: bool
+    missing: str = MISSING  # what is said where there is no value
 
 
 @dataclasses.dataclass(frozen=True)
@@ -132,16 +141,18 @@ def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
         results = [index.get((name, metric)) for name in names]
         best = _best(results, names, run)
         known = [r for r in results if r is not None]
-        cells = tuple(_cell(r, known, i == best) for i, r in enumerate(results))
+        cells = tuple(_cell(r, known, i == best, metric) for i, r in enumerate(results))
         gaps = tuple(_gaps(names, results))
         columns.append(Column(metric, label, arrow(known[0]), explain(known[0]), cells, gaps))
     of_title = (row.result for row in run.results if row.result.metric in metrics)
     return WideTable(title, names, tuple(columns), table_notes(title, of_title))
 
 
-def _cell(result: MetricResult | None, column: Sequence[MetricResult], best: bool) -> Cell:
+def _cell(
+    result: MetricResult | None, column: Sequence[MetricResult], best: bool, metric: str
+) -> Cell:
     if result is None:
-        return Cell(None, "", "", False)
+        return Cell(None, "", "", False, missing(metric))
     return Cell(result, show_value(result, column), show_interval(result, column), best)
 
 

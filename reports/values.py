@@ -15,7 +15,8 @@ _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
 _MANY = 1e4  # numbers without a unit are written in thousands from here on
-MISSING = "not measured"
+MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
+_DECLARED = ("parameters", "training_seconds")  # what a model says of itself
 
 
 @dataclasses.dataclass(frozen=True)
@@ -119,12 +120,17 @@ def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
     return finer
 
 
+def missing(metric: str) -> str:
+    """What stands where a metric has no value."""
+    return UNKNOWN if metric in _DECLARED else MISSING
+
+
 def show_value(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
-    """Write the value with its unit, or ``not measured``; ``others`` stand beside it, and thousands
+    """Write the value with its unit, or that there is none; ``others`` stand beside it, and thousands
     are written as such for all or for none.
     """
     if result.value is None:
-        return MISSING
+        return missing(result.metric)
     return _scale_beside(result, others)(result.value)
 
 

@@ -118,6 +118,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ("score . --metrics fid --reference . --weights a=1 --weights a=2", "twice"),
         ("compare x", "missing argument 'RUN_B'"),
         ("compare x y", "no run.json in x"),
+        ("compare x y", "compared by: gandiff compare-models x y"),
         ("compare x y --generators gan", "write A=B"),
         ("compare x y --generators a=b,a=c", "twice"),
         ("compare x y --metrics ,", "--metrics is empty"),

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.run_record import RECORD
 from gandiff.experiments.compare.change import (
     MetricChange,
     TwoRuns,
@@ -68,6 +69,8 @@ def compare_runs(
     there and for a condition that cannot be judged.
     """
     conditions = parse_conditions(fail_if) if fail_if is not None else []
+    for folder in (a, b):
+        _need_run(folder, a, b)
     ours, theirs = open_tables(a), open_tables(b)
     pairs = match_generators(ours, theirs, generators)
     runs = TwoRuns(a=ours, b=theirs, prompts=common_prompts(ours, theirs))
@@ -91,6 +94,15 @@ def compare_runs(
         off_native=tuple(dict.fromkeys(c.generator for c in changes if runs.is_off_native(c))),
         warnings=tuple(dict.fromkeys([*ours.warnings, *theirs.warnings, *left_out])),
     )
+
+
+def _need_run(folder: Path, a: Path, b: Path) -> None:
+    """Say what to do with what is no run: models, or folders of images."""
+    if not (folder / RECORD).is_file():
+        raise RequestError(
+            f"no {RECORD} in {folder}; give the folders of two runs, such as runs/scenes; models "
+            f"and folders of images are compared by: gandiff compare-models {a} {b}"
+        )
 
 
 def match_generators(a: RunTables, b: RunTables, given: Mapping[str, str] | None) -> Pairs:

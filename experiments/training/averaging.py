@@ -7,7 +7,7 @@ import ctypes
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -41,14 +41,22 @@ def cosine(fraction: float, start: float, end: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
-def set_lr(optimizer: torch.optim.Optimizer, lr: float) -> None:
+class Grouped(Protocol):
+    """An optimiser, or several as one."""
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:
+        """Parameters with their settings."""
+
+
+def set_lr(optimizer: Grouped, lr: float) -> None:
     """Set the learning rate of every group, times the group's own ``scale``."""
     for group in optimizer.param_groups:
         group["lr"] = lr * group.get("scale", 1.0)
 
 
 def anneal(
-    optimizer: torch.optim.Optimizer,
+    optimizer: Grouped,
     fraction: float,
     steps: int,
     *,

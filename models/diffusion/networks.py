@@ -51,12 +51,14 @@ def build_unet(
     depth: int = 4,
     widths: Sequence[int] = (32, 64, 96),
     attention: int = 8,
+    attention_layers: int = 1,
 ) -> Any:
     """A fresh denoiser of ``depth`` numbers in each of side x side cells.
 
-    Levels of at most ``attention`` cells a side look at themselves and at the caption's tokens, and
-    so does the middle. What the caption says as a whole also goes into the embedding of the noise
-    level, which scales and shifts the features of every block.
+    Levels of at most ``attention`` cells a side look at themselves and at the caption's tokens,
+    ``attention_layers`` times in each block, and so does the middle. What the caption says as a
+    whole also goes into the embedding of the noise level, which scales and shifts the features of
+    every block.
     """
     looks = [side >> level <= attention for level in range(len(widths))]
     return _diffusers().UNet2DConditionModel(
@@ -67,6 +69,7 @@ def build_unet(
         norm_num_groups=_GROUPS,
         block_out_channels=tuple(widths),
         cross_attention_dim=text_width,
+        transformer_layers_per_block=attention_layers,
         attention_head_dim=_HEADS,  # diffusers reads this as the number of heads
         down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in looks),
         up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in looks[::-1]),

@@ -12,7 +12,7 @@
     words: `${element.querySelector("h3").textContent} ${element.dataset.id}`.toLowerCase(),
   }));
   const pageSize = 12;
-  let page = 0;
+  let page = 0, paper = false;
 
   const metric = () => (data.metrics.length ? Number(pick("metric").value) : -1);
   const mean = (card, generator) => {
@@ -73,7 +73,7 @@
       && words.every((word) => card.words.includes(word))));
     const pages = Math.max(1, Math.ceil(kept.length / pageSize));
     page = Math.min(Math.max(0, page), pages - 1);
-    const shown = kept.slice(page * pageSize, (page + 1) * pageSize);
+    const shown = paper ? kept : kept.slice(page * pageSize, (page + 1) * pageSize);
     for (const card of cards) card.element.hidden = true;
     for (const card of shown) {
       label(card);
@@ -127,5 +127,9 @@
   pick("controls").addEventListener("input", () => { page = 0; update(); });
   pick("previous").addEventListener("click", () => turn(-1));
   pick("next").addEventListener("click", () => turn(1));
+  // On paper all pages lie below each other.
+  for (const [event, on] of [["beforeprint", true], ["afterprint", false]]) {
+    addEventListener(event, () => { paper = on; update(); });
+  }
   update();
 })();

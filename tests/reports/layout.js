@@ -90,8 +90,21 @@ const cut = () =>
     .filter((frame) => print || !getComputedStyle(frame).backgroundImage.includes("radial-gradient"))
     .map((frame) => frame.getAttribute("aria-label") || frame.getAttribute("aria-labelledby"));
 
-const all = lines();
+// Texts of figures, which are drawn as shapes.
+const drawn = () =>
+  [...document.querySelectorAll(".drawing svg")].filter((svg) => svg.checkVisibility()).map((svg) => {
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    return [...svg.querySelectorAll('g[id*="text_"]')].map((node) => {
+      const { left, top, right, bottom } = node.getBoundingClientRect();
+      const shrunk = { left: left / scale, top: top / scale, right: right / scale, bottom: bottom / scale };
+      return { node, text: `${svg.closest("figure").id} ${node.id}`, ...shrunk };
+    });
+  });
+
+const all = lines(), figures = drawn();
 return {
+  figures: figures.map((texts) => texts.length),
+  drawn: figures.flatMap(overlaps),
   lines: all.length,
   overlaps: overlaps(all),
   faint: faint(all),

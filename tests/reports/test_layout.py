@@ -136,6 +136,28 @@ def test_every_metric_of_many_generators_is_on_paper(browser: Any, crowded: Path
     assert "withoutanetwork" in text  # why a metric was not measured
 
 
+def test_every_prompt_of_the_gallery_is_on_paper(browser: Any, report: ReportPaths) -> None:
+    looked_at(browser, report.html, "paper")
+    texts = "return [...document.querySelectorAll('#prompts h3')].map(e => e.textContent)"
+    prompts = browser.execute_script(texts)
+    assert len(prompts) > 12  # of which a screen shows twelve at a time
+    text = printed(browser)
+    assert [prompt for prompt in prompts if "".join(prompt.split()) not in text] == []
+    hidden = browser.execute_script("return document.querySelectorAll('#prompts > [hidden]').length")
+    assert hidden == len(prompts) - 12
+
+
+@pytest.mark.parametrize("view", ["laptop", "phone"])
+@pytest.mark.parametrize("which", ["report", "crowded"])
+def test_no_texts_of_a_figure_overlap(
+    browser: Any, report: ReportPaths, crowded: Path, which: str, view: str
+) -> None:
+    page = looked_at(browser, report.html if which == "report" else crowded, view)
+    assert len(page["figures"]) >= (9 if which == "report" else 0)
+    assert all(texts > 4 for texts in page["figures"])
+    assert page["drawn"] == []
+
+
 def printed(browser: Any) -> str:
     """The text of the page as a PDF, without spaces: names may go over several lines."""
     from pypdf import PdfReader

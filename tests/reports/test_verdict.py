@@ -219,6 +219,13 @@ def test_a_run_that_goes_on_says_how_far_it_is():
     assert "ddim made 2 of 8 images (25.0 %, 6 not made yet)" in found[-1].text
 
 
+def test_a_generator_that_stopped_is_not_said_to_go_on():
+    found = say([], generators=both(planned=8, ok=0, unmade="cannot be loaded: no weights."))
+    assert "ddim made 0 of 8 images (0.0 %, 8 not made: cannot be loaded: no weights)" in (
+        found[-1].text
+    )
+
+
 def test_one_generator_alone():
     summary, speed, training = say(GOOD, generators={"gan": facts("gan")}, headline=("gan",))
     assert summary.text == (

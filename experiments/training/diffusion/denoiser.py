@@ -20,6 +20,7 @@ from gandiff.experiments.training.diffusion.latents import Latents
 from gandiff.experiments.training.diffusion.noise import Noising
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.muon import Together, muon_and_adamw
 from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import TrainingRequest
@@ -29,6 +30,7 @@ from gandiff.models.text import TextEncoder
 
 LABEL = "denoiser"
 _WARMUP = 100  # steps
+_EDGES = ("conv_in", "conv_out")  # layers of the U-Net that touch what is denoised
 
 
 class Parts(NamedTuple):
@@ -74,32 +76,44 @@ class DenoiserUpdates:
             "widths": list(recipe.widths),
             "attention": recipe.attention,
         }
+        if recipe.attention_layers > 1:  # earlier versions had one and did not record it
+            networks["attention_layers"] = recipe.attention_layers
         side = request.resolution // recipe.cell
         unet = build_unet(side, self.encoder.width, **networks)
         self.unet = unet.to(request.device, memory_format=torch.channels_last).train()
         self.fast_unet = compiled(self.unet, wanted=request.compile)
         self.ema = Ema(self.unet, recipe.ema_halflife_images)
         state: dict[str, Any] = {"unet": self.unet, "ema": self.ema.module}
-        groups: list[dict[str, Any]] = [{"params": list(self.unet.parameters())}]
+        text: list[dict[str, Any]] = []
         self.text_ema: Ema | None = None
         if recipe.train_text:
             self.text_ema = Ema(self.encoder.model, recipe.ema_halflife_images)
             model = self.encoder.model.requires_grad_(True)
-            groups.append({"params": list(model.parameters()), "scale": recipe.train_text})
+            text.append({"params": list(model.parameters()), "scale": recipe.train_text})
             state |= {"text": model, "text_ema": self.text_ema.module}
-        self.optimizer = torch.optim.AdamW(groups, fused=True)
-        self.parameters = [p for group in groups for p in group["params"]]
+        self.optimizer = self._optimizer(text)
+        self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state["optimizer"] = self.optimizer
         self.tokens = CaptionTokens(
             self.encoder, self.latents.captions, trained=bool(recipe.train_text)
         )
         self.loop = self._loop(state, {"side": side, **networks})
 
+    def _optimizer(self, text: list[dict[str, Any]]) -> torch.optim.Optimizer | Together:
+        """Of the U-Net's weights and of the groups of the text encoder."""
+        if self.recipe.optimizer == "adamw":
+            own: dict[str, Any] = {"params": list(self.unet.parameters())}
+            return torch.optim.AdamW([own, *text], fused=True)
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        return muon_and_adamw(self.unet, _EDGES, text, dtype=dtype)
+
     def _loop(self, state: dict[str, Any], networks: dict[str, Any]) -> Loop:
         """A checkpoint of other networks, or of other latents, is refused by name."""
         recipe, vae = self.recipe, self.vae
         networks |= {"prediction": recipe.prediction, "train_text": bool(recipe.train_text)}
         networks["autoencoder"] = weights.digest(vae)
+        if recipe.optimizer != "adamw":  # which earlier versions did not record
+            networks["optimizer"] = recipe.optimizer
         if self.data.count is None:  # files may change between two starts, which is said
             networks["latents"] = len(self.latents.captions)
         return Loop(

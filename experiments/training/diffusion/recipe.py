@@ -20,6 +20,7 @@ Prediction = Literal["epsilon", "v", "flow"]
 Schedule = Literal["linear", "scaled_linear", "cosine", "zero_terminal", "straight"]
 Solver = Literal["ddim", "euler", "dpmsolver++", "unipc"]
 Timesteps = Literal["uniform", "logit-normal", "log-normal"]
+Optimizer = Literal["muon", "adamw"]
 
 _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
     "latent": (32, 64, 96),
@@ -47,6 +48,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "min_snr": 5.0,
     },
     "pixel": {"space": "pixel"},
+    "adamw": {"optimizer": "adamw", "lr": 1.5e-3, "lr_end": 3e-5},
 }
 
 
@@ -93,6 +95,8 @@ class DiffusionRecipe(recipes.Recipe):
     """
     attention: Annotated[int, Ge(1)] = 8
     """Levels whose side is at most so many cells look at the caption and at themselves."""
+    attention_layers: Annotated[int, Ge(1)] = 1
+    """Times that they look in each of their blocks."""
     prediction: Prediction = "v"
     """What the U-Net predicts: the noise (`epsilon`), the velocity of the angle between picture
     and noise (`v`, Salimans & Ho 2022), or that of straight lines (`flow`, Lipman et al. 2023).
@@ -115,14 +119,18 @@ class DiffusionRecipe(recipes.Recipe):
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
     log_noise_std: Positive = 0.9
     """... and its standard deviation."""
-    lr: Positive = 1.5e-3
-    """Learning rate of AdamW at the start, ..."""
-    lr_end: Positive = 3e-5
+    optimizer: Optimizer = "muon"
+    """What trains the denoiser: `muon` makes the updates of its matrices orthogonal (Jordan et al.
+    2024) and leaves the rest to AdamW, `adamw` leaves everything to it.
+    """
+    lr: Positive = 3e-3
+    """Learning rate at the start, for muon and AdamW alike, ..."""
+    lr_end: Positive = 6e-5
     """... and at the end; a cosine lies between."""
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Of AdamW, for both networks."""
     weight_decay: Weight = 1e-3
-    """Of AdamW, for the denoiser."""
+    """For the denoiser."""
     caption_dropout: Fraction = 0.1
     """Fraction of captions that are emptied, for classifier-free guidance (Ho & Salimans 2022)."""
     ema_halflife_images: Positive = 8000.0

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from gandiff.experiments.training.loop import NonFiniteError
+from gandiff.experiments.training.muon import Together
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import TrainingRequest
 
@@ -26,7 +27,10 @@ def parts_of(request: TrainingRequest, rows: range) -> Iterator[slice]:
 
 
 def update(
-    optimizer: torch.optim.Optimizer, parameters: Sequence[nn.Parameter], ranks: Ranks, what: str
+    optimizer: torch.optim.Optimizer | Together,
+    parameters: Sequence[nn.Parameter],
+    ranks: Ranks,
+    what: str,
 ) -> float:
     """Add up the gradients of all processes, cut their norm, take the step; returns the norm."""
     ranks.all_reduce(p.grad for p in parameters if p.grad is not None)
