@@ -126,7 +126,7 @@ def missing(metric: str) -> str:
 
 
 def show_value(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
-    """Write the value with its unit, or that there is none; ``others`` stand beside it, and thousands
+    """Write the value with its unit, or that there is none; ``others`` stand beside it: thousands
     are written as such for all or for none.
     """
     if result.value is None:

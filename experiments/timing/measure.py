@@ -1,6 +1,6 @@
 """One generator loaded and timed; as a program it does so in a process of its own.
 
-python -m gandiff.experiments.timing.measure < job.json
+python -m gandiff.experiments.timing.measure
 """
 
 from __future__ import annotations
@@ -76,19 +76,36 @@ def _requests(prompts: Sequence[str], size: int) -> list[GenerationRequest]:
     return [GenerationRequest(prompt=prompts[i % len(prompts)], seed=i) for i in range(size)]
 
 
+def _get_ready(kind: str) -> None:
+    """Import what generators of a kind of ours would import when they are loaded."""
+    if kind in ("gan", "diffusers"):
+        import torch  # noqa: F401
+        from transformers import CLIPTextModel  # noqa: F401
+    if kind == "diffusers":
+        from diffusers import StableDiffusionPipeline  # noqa: F401
+
+
+def _answer(make: Callable[[], Generator], job: Mapping[str, Any]) -> dict[str, Any]:
+    """What was measured; a ``problem`` where that fails."""
+    try:
+        return measure_generator(make(), job)
+    except Exception as error:  # whatever it is, it is said, and the run continues
+        return {"problem": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
+
+
 def main() -> None:
-    """Time the generator that standard input describes; one line of JSON on standard output."""
+    """Read a job, a line of JSON, get ready, and time it at the next line; then say so in JSON."""
     from gandiff.experiments.plugins.registry import make_generator
 
-    job = json.load(sys.stdin)
-    out = sys.stdout
+    job, out = json.loads(sys.stdin.readline()), sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints
-    try:
-        generator = make_generator(job["name"], job["type"], job["settings"], Path(job["base"]))
-        measured = measure_generator(generator, job)
-    except Exception as error:  # whatever it is, the last line says what, and the run continues
-        sys.exit(f"{type(error).__name__}: {' '.join(str(error).split())}")
-    print(json.dumps(measured), file=out)
+    _get_ready(job["type"])
+    make = functools.partial(
+        make_generator, job["name"], job["type"], job["settings"], Path(job["base"])
+    )
+    print("ready", file=out, flush=True)
+    sys.stdin.readline()
+    print(json.dumps(_answer(make, job)), file=out)
 
 
 if __name__ == "__main__":

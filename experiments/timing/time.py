@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import json
 import math
-import subprocess
-import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gandiff.common.files import write_atomically
@@ -20,8 +19,9 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
 from gandiff.experiments.timing.costs import rounds_of, why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
+from gandiff.experiments.timing.processes import LIMIT, in_turn
 
-_PROCESS_SECONDS = 1800
+_PROCESS_SECONDS = LIMIT
 _ROUNDS = 3
 _WORTH_PROMPTS = 64  # with a limit of fewer prompts, timing takes a share of its time
 
@@ -48,21 +48,22 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
     if waiting:
         run.note_command()
     started = provenance.now()
-    turns = [(i, name) for i in range(wanted) for name in waiting if i >= len(waiting[name])]
-    for i, name in tqdm(turns, desc="timing", unit="turn", disable=quiet or not turns):
-        if len(waiting[name]) == i:  # and no turn before has failed
-            _take_turn(run, name, waiting[name], f"{started} {i}")
+    turns = sum(wanted - len(before) for before in waiting.values())
+    with tqdm(total=turns, desc="timing", unit="turn", disable=quiet or not turns) as bar:
+        for i in range(wanted):
+            # Those of which no turn before has failed.
+            names = [name for name in waiting if len(waiting[name]) == i]
+            for name, measured in zip(names, _measurements(run, names), strict=True):
+                _note(run, name, waiting[name], {"round": f"{started} {i}", **measured})
+                bar.update()
     if waiting or not (run.folder / TIMING).is_file():
         _write_timing(run)
 
 
-def _take_turn(run: Run, name: str, before: list[Any], number: str) -> None:
-    """Time a generator once more, and note it with the rounds before; ``number`` is the same for
-    all that take their turn in this round.
+def _note(run: Run, name: str, before: list[Any], measured: Mapping[str, Any]) -> None:
+    """Note what was measured of a generator with its rounds before; ``round`` is the same for all
+    that take their turn in it.
     """
-    measured: dict[str, Any] = {"round": number}
-    with fenced(run.folder, functools.partial(measured.setdefault, "problem")):
-        measured |= _measure(run, name)
     mark = _mark(run, name)
     if problem := measured.get("problem"):
         cost = {"mark": mark, "problem": problem}
@@ -124,27 +125,24 @@ def _protocol(timing: TimingConfig) -> dict[str, Any]:
     return {k: v for k, v in asked.items() if k not in ("enabled", "rounds")}
 
 
-def _measure(run: Run, name: str) -> dict[str, Any]:
-    if name in run.objects:
-        # A Python object cannot be sent elsewhere; its memory is then that of the whole process.
-        return {**measure_generator(run.objects[name], _job(run, name)), "own_process": False}
-    command = [sys.executable, "-m", "gandiff.experiments.timing.measure"]
-    try:
-        finished = subprocess.run(
-            command,
-            input=json.dumps(_job(run, name)),
-            capture_output=True,
-            text=True,
-            timeout=_PROCESS_SECONDS,
-            check=False,
-        )
-    except subprocess.TimeoutExpired:
-        return {"problem": f"it took longer than {_PROCESS_SECONDS} s"}
-    if finished.returncode != 0:
-        lines = finished.stderr.strip().splitlines() or [f"exit code {finished.returncode}"]
-        return {"problem": lines[-1][:300]}
-    measured: dict[str, Any] = json.loads(finished.stdout.splitlines()[-1])
-    return {**measured, "own_process": True}
+def _measurements(run: Run, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    """What is measured of each, one after another; a ``problem`` where that fails."""
+    jobs: dict[str, dict[str, Any]] = {}
+    found: dict[str, dict[str, Any]] = {name: {} for name in names}
+    for name in names:
+        with fenced(run.folder, functools.partial(found[name].setdefault, "problem")):
+            jobs[name] = _job(run, name)
+    # A Python object cannot be sent elsewhere; its memory is then that of the whole process.
+    elsewhere = [name for name in jobs if name not in run.objects]
+    with contextlib.closing(in_turn([jobs[n] for n in elsewhere], _PROCESS_SECONDS)) as answers:
+        for name in names:
+            if name in elsewhere:
+                found[name] |= next(answers)
+            elif name in jobs:
+                with fenced(run.folder, functools.partial(found[name].setdefault, "problem")):
+                    measured = measure_generator(run.objects[name], jobs[name])
+                    found[name] |= {**measured, "own_process": False}
+            yield found[name]
 
 
 def _job(run: Run, name: str) -> dict[str, Any]:

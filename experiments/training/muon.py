@@ -46,8 +46,15 @@ class Muon(torch.optim.Optimizer):
         self._dtype = dtype
 
     @torch.no_grad()
-    def step(self, closure: None = None) -> None:
-        """Move all weights that have a gradient; those of one shape are worked on together."""
+    def step(self, closure: Any = None) -> Any:
+        """Move all weights that have a gradient; those of one shape are worked on together.
+
+        ``closure``, if there is one, is called first, and what it returns is.
+        """
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
         for group in self.param_groups:
             by_shape: dict[tuple[int, ...], list[tuple[nn.Parameter, Tensor]]] = defaultdict(list)
             for weight in group["params"]:
@@ -60,14 +67,15 @@ class Muon(torch.optim.Optimizer):
                 for (weight, _), update in zip(members, self._orthogonal(updates), strict=True):
                     weight.mul_(1 - group["lr"] * group["weight_decay"])
                     weight.sub_(update.view(weight.shape), alpha=step)
+        return loss
 
     def _nesterov(self, weight: nn.Parameter) -> Tensor:
         state, gradient = self.state[weight], weight.grad
         assert gradient is not None
         if "momentum" not in state:
             state["momentum"] = torch.zeros_like(weight)
-        state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
-        return gradient.lerp(state["momentum"], _MOMENTUM)
+        momentum: Tensor = state["momentum"].lerp_(gradient, 1 - _MOMENTUM)
+        return gradient.lerp(momentum, _MOMENTUM)
 
     def _orthogonal(self, updates: Float[Tensor, "k m n"]) -> Float[Tensor, "k m n"]:
         return orthogonal(updates.to(self._dtype)).float()
@@ -126,7 +134,8 @@ def muon_and_adamw(
 
     The rest are vectors and the layers named in ``edges``, which touch the picture.
     """
-    matrices, rest = [], []
+    matrices: list[nn.Parameter] = []
+    rest: list[nn.Parameter] = []
     for name, weight in network.named_parameters():
         inner = weight.ndim > 1 and name.split(".")[0] not in edges
         (matrices if inner else rest).append(weight)

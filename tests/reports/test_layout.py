@@ -143,7 +143,9 @@ def test_every_prompt_of_the_gallery_is_on_paper(browser: Any, report: ReportPat
     assert len(prompts) > 12  # of which a screen shows twelve at a time
     text = printed(browser)
     assert [prompt for prompt in prompts if "".join(prompt.split()) not in text] == []
-    hidden = browser.execute_script("return document.querySelectorAll('#prompts > [hidden]').length")
+    hidden = browser.execute_script(
+        "return document.querySelectorAll('#prompts > [hidden]').length"
+    )
     assert hidden == len(prompts) - 12
 
 

@@ -165,7 +165,7 @@ def test_scoring_loads_no_generator(
     with monkeypatch.context() as patch:
         for place in ("runs.run", "plugins.registry"):
             patch.setattr(f"gandiff.experiments.{place}.make_generator", _refuse)
-        patch.setattr("gandiff.experiments.timing.time.subprocess", None)
+        patch.setattr("gandiff.experiments.timing.processes.subprocess", None)
         assert main(["score", str(folder), "--quiet"]) == 0
     said = capsys.readouterr().err
     assert "toy, other: speed and memory were not measured; measure them with: " in said

@@ -120,7 +120,8 @@ def test_it_learns_and_resumes_bit_for_bit() -> None:
     resumed.load_state_dict(weights)
     again.load_state_dict(saved)
     trained(resumed, again, range(40, 80))
-    assert all(torch.equal(a, b) for a, b in zip(whole.parameters(), resumed.parameters()))
+    pairs = zip(whole.parameters(), resumed.parameters(), strict=True)
+    assert all(torch.equal(a, b) for a, b in pairs)
 
 
 def test_a_state_of_another_optimiser_is_refused() -> None:
