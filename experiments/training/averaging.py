@@ -7,7 +7,7 @@ import ctypes
 import math
 import sys
 from collections.abc import Iterable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -41,6 +41,7 @@ def cosine(fraction: float, start: float, end: float) -> float:
     return end + (start - end) * 0.5 * (1 + math.cos(math.pi * min(1.0, fraction)))
 
 
+@runtime_checkable
 class Grouped(Protocol):
     """An optimiser, or several as one."""
 

@@ -23,9 +23,10 @@ Timesteps = Literal["uniform", "logit-normal", "log-normal"]
 Optimizer = Literal["muon", "adamw"]
 
 _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
-    "latent": (32, 64, 96),
+    # Widest where cells look at captions first: it is there that a shape gets its colour.
+    "latent": (32, 80, 64),
     # One level more, so that attention is at 8 and 4 px, too; as many parameters as the other.
-    "pixel": (24, 48, 72, 88),
+    "pixel": (24, 32, 80, 64),
 }
 _TRAIN_TEXT = 0.5  # of the denoiser's learning rate
 _GROUP = 8  # channels are normalised in so many groups
@@ -48,7 +49,16 @@ RECIPES: dict[str, dict[str, Any]] = {
         "min_snr": 5.0,
     },
     "pixel": {"space": "pixel"},
-    "adamw": {"optimizer": "adamw", "lr": 1.5e-3, "lr_end": 3e-5},
+    # The default of earlier versions.
+    "adamw": {
+        "optimizer": "adamw",
+        "lr": 1.5e-3,
+        "lr_end": 3e-5,
+        "channels": (32, 64, 96),
+        "attention_layers": 1,
+        "log_noise_mean": 1.25,
+        "log_noise_std": 0.9,
+    },
 }
 
 
@@ -91,11 +101,11 @@ class DiffusionRecipe(recipes.Recipe):
     """Pictures that are encoded once and learned from, at most, where data are endless."""
     channels: tuple[Channels, ...] | None = None
     """Channels of the U-Net's levels, multiples of 8, each level at half the side of the one
-    before: 32,64,96 if omitted, or 24,48,72,88 in pixel space, which is as many parameters.
+    before: 32,80,64 if omitted, or 24,32,80,64 in pixel space, which is as many parameters.
     """
     attention: Annotated[int, Ge(1)] = 8
     """Levels whose side is at most so many cells look at the caption and at themselves."""
-    attention_layers: Annotated[int, Ge(1)] = 1
+    attention_layers: Annotated[int, Ge(1)] = 2
     """Times that they look in each of their blocks."""
     prediction: Prediction = "v"
     """What the U-Net predicts: the noise (`epsilon`), the velocity of the angle between picture
@@ -115,9 +125,9 @@ class DiffusionRecipe(recipes.Recipe):
     which has more in the middle; or `log-normal` (Karras et al. 2022), in which the logarithm of
     noise to signal is normal, with a tenth of `uniform` so that no level is left out.
     """
-    log_noise_mean: float = 1.25
+    log_noise_mean: float = 1.0
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
-    log_noise_std: Positive = 0.9
+    log_noise_std: Positive = 1.1
     """... and its standard deviation."""
     optimizer: Optimizer = "muon"
     """What trains the denoiser: `muon` makes the updates of its matrices orthogonal (Jordan et al.

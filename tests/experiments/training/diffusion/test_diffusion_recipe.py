@@ -11,7 +11,13 @@ import torch
 
 from gandiff.common.errors import SettingError
 from gandiff.experiments.training.diffusion.noise import STEPS, Noising, build_scheduler
-from gandiff.experiments.training.diffusion.recipe import RECIPES, DiffusionRecipe, fits, settled
+from gandiff.experiments.training.diffusion.recipe import (
+    RECIPES,
+    DiffusionRecipe,
+    Space,
+    fits,
+    settled,
+)
 from gandiff.models.diffusion.networks import build_unet
 from gandiff.models.text import parameter_count
 
@@ -92,13 +98,23 @@ def test_the_autoencoder_of_pixels_divides_every_size() -> None:
     fits(DiffusionRecipe(space="pixel", factor=16), 40)
 
 
+def network_of(recipe: DiffusionRecipe) -> Any:
+    layers = {"attention": recipe.attention, "attention_layers": recipe.attention_layers}
+    return build_unet(32 // recipe.cell, 96, depth=recipe.depth, widths=recipe.widths, **layers)
+
+
 def test_the_networks_of_both_spaces_have_as_many_parameters() -> None:
-    counts = {
-        space: parameter_count(build_unet(32 // one.cell, 96, depth=one.depth, widths=one.widths))
-        for space in ("latent", "pixel")
-        for one in [DiffusionRecipe(space=space)]
-    }
+    spaces: tuple[Space, ...] = ("latent", "pixel")
+    counts = {s: parameter_count(network_of(DiffusionRecipe(space=s))) for s in spaces}
     assert counts["pixel"] == pytest.approx(counts["latent"], rel=0.05)
+
+
+def test_blocks_look_at_captions_as_often_as_asked() -> None:
+    for layers in (1, 3):
+        unet = network_of(DiffusionRecipe(channels=(16, 16), attention_layers=layers))
+        blocks = [m for m in unet.modules() if type(m).__name__ == "Transformer2DModel"]
+        assert blocks
+        assert {len(block.transformer_blocks) for block in blocks} == {layers}
 
 
 @pytest.mark.parametrize("asked", POSSIBLE, ids=lambda asked: "-".join(asked.values()))
