@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
+from jaxtyping import Float64
 
 from gandiff.experiments.scenes.facts import (
     BACKGROUNDS,
@@ -38,12 +39,15 @@ class Change(NamedTuple):
 Kind = Callable[[Scenes, np.ndarray, bool], Change | None]
 
 
-def change(kind: str, scene: Scenes, u: np.ndarray, *, held_out: bool = False) -> Change | None:
-    """Edit one scene; ``u`` are two draws.
+def change(
+    kind: str, scene: Scenes, u: Float64[np.ndarray, " 2"], *, held_out: bool = False
+) -> Change | None:
+    """Edit one scene as one of ``KINDS`` says; ``u`` are two draws in [0, 1).
 
-    Without ``held_out`` neither scene of the change has a held-out pair. With it the target has
-    one, which is what a recolouring, reshaping or addition makes and what the other kinds keep.
-    None where this scene cannot be edited so, or edited has pairs other than asked for.
+    An addition gives the scene as its target, the other kinds as their source. Without
+    ``held_out`` neither scene of the change has a held-out pair. With it the target has one, which
+    a recolouring, reshaping or addition makes and the other kinds keep. None where the scene does
+    not allow such an edit.
     """
     made = KINDS[kind](scene, u, held_out)
     if made is None:

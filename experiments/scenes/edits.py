@@ -17,7 +17,7 @@ from gandiff.experiments.scenes.captions import expected
 from gandiff.experiments.scenes.changes import KINDS, Change, change
 from gandiff.experiments.scenes.edit_words import FIRST_STREAM, EditWords, edit_words
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds, uniform
-from gandiff.experiments.scenes.maps import depth, object_masks, outlines, within
+from gandiff.experiments.scenes.maps import depth, object_masks, outlines, widened
 from gandiff.experiments.scenes.render import render
 
 EDIT_KINDS = tuple(KINDS)
@@ -126,8 +126,9 @@ def edit_pictures(edit: Edit, resolution: int = 32) -> EditPictures:
 
     The mask holds the object before and the object after with a margin of ``edit_margin``, but no
     margin where another object is; of an edit of the background, all that the background shines
-    through. Outside of it source and target are equal, pixel for pixel. Raises ``ValueError`` for
-    a resolution below 8 px.
+    through. Outside of it source and target are equal, pixel for pixel. Below 32 px the arms of a
+    small object may let the background shine through everywhere, and the mask be all 255. Raises
+    ``ValueError`` for a resolution below 8 px.
     """
     source, target = edit.change.source, edit.change.target
     region = _region(edit, resolution)
@@ -147,9 +148,7 @@ def _region(edit: Edit, resolution: int) -> Bool[np.ndarray, "h w"]:
     before, after = (object_masks(scene, resolution)[0] for scene in (source, target))
     if edit.kind == "background":
         return np.asarray(before.sum(0) < 1)
-    margin = edit_margin(resolution)
-    near = within(source, source_slot, resolution, margin)[0]
-    near |= within(target, target_slot, resolution, margin)[0]
     is_drawn = (before[source_slot] > 0) | (after[target_slot] > 0)
-    other = before[1 - source_slot] > 0
-    return np.asarray((near & ~other) | is_drawn)
+    is_other = before[1 - source_slot] > 0
+    near = widened(is_drawn[None], edit_margin(resolution))[0]
+    return np.asarray(is_drawn | (near & ~is_other))

@@ -9,7 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float32, UInt8
 
 from gandiff.experiments.scenes.facts import RADIUS, Scenes
-from gandiff.experiments.scenes.render import REACH, blend, check_resolution, patches
+from gandiff.experiments.scenes.render import blend, check_resolution, patches
 
 LINE_WIDTH = 1 / 32  # of the side of the image, and no less than a pixel
 # Grey levels of a slot's smallest and largest object; between them by radius. Slot 1 is drawn last.
@@ -55,9 +55,9 @@ def outlines(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3
     half = line_width(resolution) / 2
     for slot in range(2):
         for patch in patches(scenes, slot, resolution, whole=True):
-            blend(lines, patch, np.float32(0))
-            line = np.clip(half + 0.5 - np.abs(patch.distance), 0, 1)[..., None]
-            lines[patch.where] = np.maximum(lines[patch.where], line)
+            line = np.clip(half + 0.5 - np.abs(patch.distance), 0, 1)
+            uncovered = lines[patch.where] * (1 - patch.coverage[..., None])
+            lines[patch.where] = np.maximum(uncovered, line[..., None])
     return _as_picture(lines * 255)
 
 
@@ -78,22 +78,20 @@ def depth(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
     return _as_picture(levels)
 
 
-def within(scenes: Scenes, slot: int, resolution: int, margin: float) -> Bool[np.ndarray, "n h w"]:
-    """Pixels whose centres lie in a slot's object or at most ``margin`` px from it.
-
-    Near corners some are farther away, but none by more than ``margin`` outside of the circle
-    around the object. Raises ``ValueError`` for a resolution below 8 px.
-    """
-    check_resolution(resolution)
-    near = np.zeros((len(scenes), resolution, resolution), bool)
-    middles = np.arange(resolution, dtype=np.float32) + np.float32(0.5)
-    for patch in patches(scenes, slot, resolution, whole=True):
-        centre = scenes.centre[patch.rows, slot] * resolution
-        x, y = middles - centre[:, 0:1], middles - centre[:, 1:2]
-        reach = scenes.radius[patch.rows, slot] * resolution * REACH + margin
-        around = np.hypot(x[:, None, :], y[:, :, None]) <= reach[:, None, None]
-        near[patch.where] = (patch.distance <= margin) & around
-    return near
+def widened(mask: Bool[np.ndarray, "n h w"], margin: float) -> Bool[np.ndarray, "n h w"]:
+    """Pixels whose centres are at most ``margin`` px from the centre of one in the mask."""
+    rows = np.arange(mask.shape[1], dtype=np.float64)[:, None]
+    above = np.maximum.accumulate(np.where(mask, rows, -np.inf), axis=1)
+    below = np.minimum.accumulate(np.where(mask, rows, np.inf)[:, ::-1], axis=1)[:, ::-1]
+    along = np.minimum(rows - above, below - rows)  # to the nearest of the same column
+    wide, width = np.zeros_like(mask), mask.shape[2]
+    steps = min(int(margin), width - 1)
+    for step in range(-steps, steps + 1):
+        near = along <= np.sqrt(margin**2 - step**2)
+        wide[:, :, max(0, step) : width + min(0, step)] |= near[
+            :, :, max(0, -step) : width - max(0, step)
+        ]
+    return wide
 
 
 _RADII = (0.94 * RADIUS[0], 1.06 * RADIUS[1])  # the smallest and the largest that scenes have

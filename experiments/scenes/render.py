@@ -96,14 +96,13 @@ _DISTANCES: tuple[Distance, ...] = (
     *(_circle, _square, _triangle, _star),
     *(_heart, _ring, _cross, _crescent),
 )
-REACH = 1.21  # radii from its centre beyond which no shape is: the lower tips of a star
 
 
 class Patch(NamedTuple):
     """Objects of one slot and one shape, and how far the pixels of a square around each are.
 
     ``where`` indexes (n, h, w) arrays and gives (m, p, p) of them. ``distance`` is signed, in px,
-    negative inside; away from corners it is the Euclidean one, and nowhere outside is it larger.
+    negative inside, and Euclidean but near corners, where the lines at one distance are mitred.
     """
 
     rows: np.ndarray  # of the scenes, (m,)
