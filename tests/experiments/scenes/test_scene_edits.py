@@ -84,7 +84,7 @@ def relation_by_centres(scene: Scenes) -> str | None:
     return "below" if down > 0 else "above"
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(
     kind=KINDS,
     split=st.sampled_from(GENERATOR_SPLITS),
@@ -132,7 +132,7 @@ def assert_canonical(scene: Scenes) -> None:
         assert ((getattr(scene, name)[0] >= 0) == (scene.shape[0] >= 0)).all()
 
 
-@settings(max_examples=100)
+@settings(max_examples=80)
 @given(kind=KINDS, split=st.sampled_from(SPLITS), start=SEEDS, u=DRAWS, held_out=st.booleans())
 def test_held_out_pairs_are_made_when_asked_for(
     kind: str, split: str, start: int, u: tuple[float, float], held_out: bool
@@ -148,7 +148,7 @@ def test_held_out_pairs_are_made_when_asked_for(
     assert expected(words.after, 0)["held_out"] == held_out
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(kind=KINDS, split=st.sampled_from(SPLITS), start=SEEDS, u=DRAWS, held_out=st.booleans())
 def test_captions_fit_their_own_scene_and_not_the_other(
     kind: str, split: str, start: int, u: tuple[float, float], held_out: bool
@@ -182,7 +182,7 @@ def truth(scene: Scenes) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(kind=KINDS, start=SEEDS, u=DRAWS, held_out=st.booleans())
 def test_changed_and_kept_facts_are_those_of_the_scenes(
     kind: str, start: int, u: tuple[float, float], held_out: bool
@@ -206,7 +206,7 @@ TURN = re.compile(r"turn the (\w+) (\w+) into (an?) (\w+) (\w+)")
 PUT = re.compile(r"put (an?) (small|large) (\w+) (\w+) (left of|right of|above|below) the (.+)")
 
 
-@settings(max_examples=150)
+@settings(max_examples=80)
 @given(kind=KINDS, start=SEEDS, u=DRAWS)
 def test_an_instruction_says_what_is_done(kind: str, start: int, u: tuple[float, float]) -> None:
     found, seed = made(kind, "test", start, u, False)
