@@ -24,6 +24,7 @@ from gandiff.experiments.scenes.facts import (
     Facts,
     Scenes,
     assemble,
+    held_out_objects,
     sample_scenes,
     scene_seeds,
     uniform,
@@ -58,7 +59,7 @@ def caption_facts(
     two = scenes.count == 2
     single = ~two | (u[:, 0] < P_SECOND_UNSAID)
     keep = np.where(two & (u[:, 1] < 0.5), 1, 0)  # which object a single mention is about
-    held = (scenes.shape >= 0) & (scenes.colour == HELD_OUT_COLOUR[np.maximum(scenes.shape, 0)])
+    held = held_out_objects(scenes)
     if say_held_out:
         keep = np.where(held.any(1), held.argmax(1), keep)
     order = np.where(single, keep, 0)
@@ -86,7 +87,14 @@ def caption_facts(
 
 def captions(facts: Facts, seeds: UInt64[np.ndarray, " n"], variant: int = 0) -> list[str]:
     """Word the facts; which wording depends on (seed, variant) alone."""
-    u = uniform(seeds, 2 + 2 * variant, 12)
+    return worded(facts, uniform(seeds, 2 + 2 * variant, 12))
+
+
+def worded(facts: Facts, u: Float64[np.ndarray, "n 12"]) -> list[str]:
+    """Word the facts; the draws choose among wordings.
+
+    Of u, 0 and 2 choose the words of mention 0 and 1, and from 0.5 on, 3 has mention 0 come first.
+    """
     return [_word(facts, i, u[i]) for i in range(len(facts))]
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from jaxtyping import Float32, Float64, Int8, UInt64
+from jaxtyping import Bool, Float32, Float64, Int8, UInt64
 
 SHAPES = ("circle", "square", "triangle", "star", "heart", "ring", "cross", "crescent")
 COLOURS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple", "pink")
@@ -120,6 +120,12 @@ def sample_scenes(seeds: UInt64[np.ndarray, " n"]) -> Scenes:
     relation = _pick(u[:, 8], len(RELATIONS)).astype(np.int8)
     background = _pick(u[:, 1], len(BACKGROUNDS)).astype(np.int8)
     return assemble(count, background, shape, colour, size, relation, u[:, 12:32])
+
+
+def held_out_objects(scenes: Scenes) -> Bool[np.ndarray, "n 2"]:
+    """Which objects have the colour that is held out for their shape."""
+    held_out = scenes.colour == HELD_OUT_COLOUR[np.maximum(scenes.shape, 0)]
+    return np.asarray((scenes.shape >= 0) & held_out)
 
 
 def _pick(u: np.ndarray, n: int) -> np.ndarray:

@@ -7,7 +7,8 @@ point on their inner side.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -97,40 +98,75 @@ _DISTANCES: tuple[Distance, ...] = (
 )
 
 
-def render(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
-    """Draw the scenes at ``resolution`` px, rounded to uint8; image i depends on scene i alone."""
+class Patch(NamedTuple):
+    """Objects of one slot and one shape, and how far the pixels of a square around each are.
+
+    ``where`` indexes (n, h, w) arrays and gives (m, p, p) of them. ``distance`` is signed, in px,
+    negative inside, and Euclidean but near corners, where the lines at one distance are mitred.
+    """
+
+    rows: np.ndarray  # of the scenes, (m,)
+    where: tuple[np.ndarray, np.ndarray, np.ndarray]
+    distance: Float32[np.ndarray, "m p p"]
+
+    @property
+    def coverage(self) -> Float32[np.ndarray, "m p p"]:
+        """The share of each pixel, 0..1, that its object covers: the edge is one pixel wide."""
+        return np.asarray(np.clip(0.5 - self.distance, 0, 1))
+
+
+def patches(scenes: Scenes, slot: int, resolution: int, *, whole: bool = False) -> Iterator[Patch]:
+    """The objects of one slot, shape by shape, in patches that hold what ``render`` draws of them.
+
+    A square holds the largest object of its patch and a margin of a pixel; with ``whole`` it is
+    the whole picture. Raises ``ValueError`` for a resolution below 8 px.
+    """
+    check_resolution(resolution)
+    for shape in range(len(SHAPES)):
+        rows = np.flatnonzero(scenes.shape[:, slot] == shape)
+        if len(rows):
+            yield _patch(scenes, rows, slot, resolution, _DISTANCES[shape], whole)
+
+
+def check_resolution(resolution: int) -> None:
+    """Raise ``ValueError`` where a scene could not be drawn."""
     if resolution < 8:
         raise ValueError(f"a scene needs at least 8 px, got a resolution of {resolution}")
-    n = len(scenes)
-    canvas = np.empty((n, resolution, resolution, 3), np.float32)
+
+
+def render(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
+    """Draw the scenes at ``resolution`` px, rounded to uint8; slot 1 is drawn over slot 0.
+
+    Image i depends on scene i alone, but for stars: the squares that objects are drawn in are as
+    large as the largest of their slot and shape needs, and may cut the tips of smaller ones.
+    """
+    check_resolution(resolution)
+    canvas = np.empty((len(scenes), resolution, resolution, 3), np.float32)
     canvas[:] = (BACKGROUND_RGB[scenes.background] + scenes.background_jitter)[:, None, None, :]
     for slot in range(2):
-        for shape in range(len(SHAPES)):
-            rows = np.flatnonzero(scenes.shape[:, slot] == shape)
-            if len(rows):
-                _draw(canvas, rows, scenes, slot, _DISTANCES[shape])
+        for patch in patches(scenes, slot, resolution):
+            colour = scenes.colour[patch.rows, slot]
+            rgb = OBJECT_RGB[colour] + scenes.object_jitter[patch.rows, slot]
+            blend(canvas, patch, rgb[:, None, None, :])
     return np.rint(np.clip(canvas, 0, 255)).astype(np.uint8)
 
 
-def _draw(
-    canvas: Float32[np.ndarray, "n h w 3"],
-    rows: np.ndarray,
-    scenes: Scenes,
-    slot: int,
-    distance: Distance,
-) -> None:
-    """Blend one slot's objects of one shape in, touching only the square that holds each."""
-    side = canvas.shape[1]
+def blend(canvas: Float32[np.ndarray, "n h w c"], patch: Patch, value: np.ndarray) -> None:
+    """Lay ``value``, which broadcasts to (m, p, p, c), over the canvas as far as objects cover."""
+    under = canvas[patch.where]
+    canvas[patch.where] = under + patch.coverage[..., None] * (value - under)
+
+
+def _patch(
+    scenes: Scenes, rows: np.ndarray, slot: int, side: int, distance: Distance, whole: bool
+) -> Patch:
     centre, radius = scenes.centre[rows, slot] * side, scenes.radius[rows, slot] * side
-    patch = min(side, int(np.ceil(2 * float(radius.max()))) + 2)
-    corner = np.clip(np.floor(centre - patch / 2).astype(np.int64), 0, side - patch)
-    steps = np.arange(patch)
-    xs, ys = corner[:, 0:1] + steps, corner[:, 1:2] + steps  # (m, patch)
+    size = side if whole else min(side, int(np.ceil(2 * float(radius.max()))) + 2)
+    corner = np.clip(np.floor(centre - size / 2).astype(np.int64), 0, side - size)
+    steps = np.arange(size)
+    xs, ys = corner[:, 0:1] + steps, corner[:, 1:2] + steps  # (m, p)
     x = ((xs + np.float32(0.5) - centre[:, 0:1]) / radius[:, None]).astype(np.float32)
     y = ((ys + np.float32(0.5) - centre[:, 1:2]) / radius[:, None]).astype(np.float32)
     grid_x, grid_y = np.broadcast_arrays(x[:, None, :], y[:, :, None])
-    alpha = np.clip(0.5 - distance(grid_x, grid_y) * radius[:, None, None], 0, 1)[..., None]
-    rgb = OBJECT_RGB[scenes.colour[rows, slot]] + scenes.object_jitter[rows, slot]
     where = (rows[:, None, None], ys[:, :, None], xs[:, None, :])
-    under = canvas[where]
-    canvas[where] = under + alpha * (rgb[:, None, None, :] - under)
+    return Patch(rows, where, distance(grid_x, grid_y) * radius[:, None, None])

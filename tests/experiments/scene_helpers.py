@@ -1,7 +1,8 @@
-"""What captions of scenes leave open, computed by another way than the scenes are drawn."""
+"""What captions of scenes state and leave open, found by other ways than scenes are made."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,8 +12,38 @@ from gandiff.experiments.scenes.facts import (
     COLOURS,
     HELD_OUT_COLOUR,
     RELATIONS,
+    SHAPES,
     SIZES,
 )
+
+OBJECT = re.compile(
+    r"\ban? (?:(small|little|large|big) )?"
+    rf"(?:({'|'.join(COLOURS)}) )?({'|'.join(SHAPES)})\b"
+)
+RELATION = re.compile(r"\b(left|right) of\b|\b(above|over|below|under)\b")
+BACKGROUND = re.compile(r"\bon (?:a )?(white|grey|gray|black|sandy|sand)\b")
+WORDS = {"little": "small", "big": "large", "over": "above", "under": "below"}
+WORDS |= {"left": "left of", "right": "right of", "gray": "grey", "sandy": "sand"}
+
+
+def read(text: str) -> dict[str, Any]:
+    """What a caption says, read by a parser that shares nothing with the writer."""
+
+    def word(found: str | None) -> str | None:
+        return WORDS.get(found, found) if found else None
+
+    objects = [
+        {"shape": shape, "colour": colour or None, "size": word(size)}
+        for size, colour, shape in OBJECT.findall(text)
+    ]
+    relation, background = RELATION.search(text), BACKGROUND.search(text)
+    alone = re.search(r"\b(only|just|alone)\b|nothing else", text)
+    return {
+        "objects": objects,
+        "relation": word(relation[1] or relation[2]) if relation else None,
+        "background": word(background[1]) if background else None,
+        "count": 2 if len(objects) == 2 else 1 if alone else None,
+    }
 
 
 def unstated_distribution(expected: Mapping[str, Any]) -> dict[str, dict[str, float]]:

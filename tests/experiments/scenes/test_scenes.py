@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import itertools
 import time
 
@@ -22,6 +23,7 @@ from gandiff.experiments.scenes.facts import (
     SIZES,
     SPLITS,
     Scenes,
+    held_out_objects,
     sample_scenes,
     scene_seeds,
 )
@@ -40,7 +42,9 @@ def same(a: Scenes, b: Scenes) -> bool:
 def holds_held_out(scenes: Scenes) -> np.ndarray:
     """Whether each scene has an object in the colour that is held out for its shape."""
     there = scenes.shape >= 0
-    return (there & (scenes.colour == HELD_OUT_COLOUR[np.maximum(scenes.shape, 0)])).any(1)
+    held_out = there & (scenes.colour == HELD_OUT_COLOUR[np.maximum(scenes.shape, 0)])
+    assert np.array_equal(held_out, held_out_objects(scenes))
+    return held_out.any(1)
 
 
 def uniformity(labels: np.ndarray, classes: int) -> float:
@@ -190,6 +194,27 @@ def test_a_picture_depends_on_its_scene_alone(scenes: Scenes) -> None:
     backwards = np.arange(64)[::-1]
     np.testing.assert_array_equal(render(scenes[:64][backwards], 32), together[backwards])
     assert len({picture.tobytes() for picture in together}) == 64
+
+
+# sha256 of the pixels that version 0.1's first shipped models were trained on, computed before
+# masks and outlines were made from the same distances.
+GOLDEN = {
+    ("test", 200, 32, False): "f7c286133b665e60ee72218abdde34ee8c656aa6ff47afd3097dd38b8bcd1788",
+    ("test", 50, 64, True): "38bd4cd62e83775d9da68e1946d4fcd5572f2b492a264995b76b24216a019740",
+    ("judge_train", 50, 47, False): (
+        "639b68d437ad1607d618821c5a98ee4cb6a1cb31c417f3bc2f27d98d372303af"
+    ),
+    ("reference", 8, 256, False): (
+        "2af52fcfd13fd0786a1e40a8f84466c0ac1b2ee0523eaaabd9aa5bfd2f719f30"
+    ),
+}
+
+
+@pytest.mark.parametrize("asked", GOLDEN)
+def test_pictures_have_not_changed(asked: tuple[str, int, int, bool]) -> None:
+    split, n, resolution, held_out = asked
+    pictures = render(sample_scenes(scene_seeds(split, 0, n, held_out=held_out)), resolution)
+    assert hashlib.sha256(pictures.tobytes()).hexdigest() == GOLDEN[asked]
 
 
 def test_no_scenes_no_pictures(scenes: Scenes) -> None:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from typing import Any
 
 import numpy as np
 import pytest
-from scene_helpers import unstated_distribution
+from scene_helpers import read, unstated_distribution
 
 from gandiff.experiments.scenes.captions import (
     caption_facts,
@@ -24,7 +23,6 @@ from gandiff.experiments.scenes.facts import (
     HELD_OUT_COLOUR,
     LABELS,
     RELATIONS,
-    SHAPES,
     SIZES,
     Facts,
     Scenes,
@@ -37,34 +35,6 @@ from gandiff.experiments.scenes.suite import scene_suite
 
 N = 30_000
 INVERSE = {"left of": "right of", "right of": "left of", "above": "below", "below": "above"}
-OBJECT = re.compile(
-    r"\ban? (?:(small|little|large|big) )?"
-    rf"(?:({'|'.join(COLOURS)}) )?({'|'.join(SHAPES)})\b"
-)
-RELATION = re.compile(r"\b(left|right) of\b|\b(above|over|below|under)\b")
-BACKGROUND = re.compile(r"\bon (?:a )?(white|grey|gray|black|sandy|sand)\b")
-WORDS = {"little": "small", "big": "large", "over": "above", "under": "below"}
-WORDS |= {"left": "left of", "right": "right of", "gray": "grey", "sandy": "sand"}
-
-
-def read(text: str) -> dict[str, Any]:
-    """What a caption says, read by a parser that shares nothing with the writer."""
-
-    def word(found: str | None) -> str | None:
-        return WORDS.get(found, found) if found else None
-
-    objects = [
-        {"shape": shape, "colour": colour or None, "size": word(size)}
-        for size, colour, shape in OBJECT.findall(text)
-    ]
-    relation, background = RELATION.search(text), BACKGROUND.search(text)
-    alone = re.search(r"\b(only|just|alone)\b|nothing else", text)
-    return {
-        "objects": objects,
-        "relation": word(relation[1] or relation[2]) if relation else None,
-        "background": word(background[1]) if background else None,
-        "count": 2 if len(objects) == 2 else 1 if alone else None,
-    }
 
 
 def equal(a: Facts, b: Facts) -> bool:
