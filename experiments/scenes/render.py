@@ -96,6 +96,9 @@ _DISTANCES: tuple[Distance, ...] = (
     *(_circle, _square, _triangle, _star),
     *(_heart, _ring, _cross, _crescent),
 )
+# How far a shape goes from its centre, in radii, and how many px more its soft edge takes: that of
+# sharp tips is longer. Of all others 1, and a pixel and a half.
+_REACH = {SHAPES.index("star"): (1.22, 2.5)}
 
 
 class Patch(NamedTuple):
@@ -118,14 +121,14 @@ class Patch(NamedTuple):
 def patches(scenes: Scenes, slot: int, resolution: int, *, whole: bool = False) -> Iterator[Patch]:
     """The objects of one slot, shape by shape, in patches that hold what ``render`` draws of them.
 
-    A square holds the largest object of its patch and a margin of a pixel; with ``whole`` it is
-    the whole picture. Raises ``ValueError`` for a resolution below 8 px.
+    A square holds all of the largest object of its patch, whose edge is a pixel wide; with
+    ``whole`` it is the whole picture. Raises ``ValueError`` for a resolution below 8 px.
     """
     check_resolution(resolution)
     for shape in range(len(SHAPES)):
         rows = np.flatnonzero(scenes.shape[:, slot] == shape)
         if len(rows):
-            yield _patch(scenes, rows, slot, resolution, _DISTANCES[shape], whole)
+            yield _patch(scenes, rows, slot, resolution, shape, whole)
 
 
 def check_resolution(resolution: int) -> None:
@@ -137,8 +140,7 @@ def check_resolution(resolution: int) -> None:
 def render(scenes: Scenes, resolution: int = 32) -> UInt8[np.ndarray, "n h w 3"]:
     """Draw the scenes at ``resolution`` px, rounded to uint8; slot 1 is drawn over slot 0.
 
-    Image i depends on scene i alone, but for stars: the squares that objects are drawn in are as
-    large as the largest of their slot and shape needs, and may cut the tips of smaller ones.
+    Image i depends on scene i alone.
     """
     check_resolution(resolution)
     canvas = np.empty((len(scenes), resolution, resolution, 3), np.float32)
@@ -158,10 +160,11 @@ def blend(canvas: Float32[np.ndarray, "n h w c"], patch: Patch, value: np.ndarra
 
 
 def _patch(
-    scenes: Scenes, rows: np.ndarray, slot: int, side: int, distance: Distance, whole: bool
+    scenes: Scenes, rows: np.ndarray, slot: int, side: int, shape: int, whole: bool
 ) -> Patch:
     centre, radius = scenes.centre[rows, slot] * side, scenes.radius[rows, slot] * side
-    size = side if whole else min(side, int(np.ceil(2 * float(radius.max()))) + 2)
+    reach, edge = _REACH.get(shape, (1.0, 1.5))
+    size = side if whole else min(side, int(np.ceil(2 * (reach * float(radius.max()) + edge))))
     corner = np.clip(np.floor(centre - size / 2).astype(np.int64), 0, side - size)
     steps = np.arange(size)
     xs, ys = corner[:, 0:1] + steps, corner[:, 1:2] + steps  # (m, p)
@@ -169,4 +172,4 @@ def _patch(
     y = ((ys + np.float32(0.5) - centre[:, 1:2]) / radius[:, None]).astype(np.float32)
     grid_x, grid_y = np.broadcast_arrays(x[:, None, :], y[:, :, None])
     where = (rows[:, None, None], ys[:, :, None], xs[:, None, :])
-    return Patch(rows, where, distance(grid_x, grid_y) * radius[:, None, None])
+    return Patch(rows, where, _DISTANCES[shape](grid_x, grid_y) * radius[:, None, None])

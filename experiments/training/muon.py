@@ -85,7 +85,7 @@ def orthogonal(matrices: Float[Tensor, "k m n"]) -> Float[Tensor, "k m n"]:
     """The matrices with singular values from about 0.7 to 1.2; what is 0 stays 0."""
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonal(matrices.mT).mT
-    x = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
+    x: Tensor = matrices / (matrices.norm(dim=(1, 2), keepdim=True) + 1e-7)
     for _ in range(_TIMES):
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=_B, alpha=_C), x, beta=_A)
