@@ -118,8 +118,12 @@ _HAS = {"alpha": "an alpha channel", "animated": "several frames", "palette": "a
 
 
 def read_file(source: Source) -> Pixels:
-    """The pixels of the file of a source; ``ValueError`` says what is wrong with it."""
-    path = source.copy if source.file is None else source.file
+    """The pixels of the file of a source, or of the run's copy where no file is known; raises
+    ``ValueError`` that says what is wrong with it.
+    """
+    path, name = source.file, source.origin
+    if path is None:
+        path = name = source.copy
     assert path is not None  # what has no pixels has a file
     try:
         data = path.read_bytes()
@@ -132,7 +136,12 @@ def read_file(source: Source) -> Pixels:
     try:
         return decode(source.field, data)
     except ValueError as error:
-        raise ValueError(f"{source.origin or path} {_sentence(str(error))}") from None
+        raise ValueError(f"{name or path} {_sentence(str(error))}") from None
+
+
+def size_of(pixels: Pixels) -> str:
+    """Width and height, as messages say them: ``64x32 px``."""
+    return f"{pixels.shape[1]}x{pixels.shape[0]} px"
 
 
 def check_mask(mask: UInt8[np.ndarray, "h w"], init: UInt8[np.ndarray, "a b 3"]) -> None:
@@ -140,7 +149,9 @@ def check_mask(mask: UInt8[np.ndarray, "h w"], init: UInt8[np.ndarray, "a b 3"])
     both of them.
     """
     if mask.shape != init.shape[:2]:
-        raise ValueError(f"is {_size(mask)}, and the init image {_size(init)}; must be of its size")
+        raise ValueError(
+            f"is {size_of(mask)}, and the init image {size_of(init)}; must be of its size"
+        )
     levels = np.unique(mask)
     between = [int(level) for level in levels if level not in (0, 255)]
     if between:
@@ -176,8 +187,8 @@ def _intact(field: Picture, sha256: str | None, *places: Path | None) -> Pixels:
             return pixels
     named = next(filter(None, places), None)
     raise RequestError(
-        f"{named}: the {field} is gone or no longer what it was; run the comparison file again, "
-        "which restores it"
+        f"{named}: the {field} is gone or no longer what it was; the comparison file, run again, "
+        "restores it"
     )
 
 
@@ -185,7 +196,3 @@ def _sentence(problem: str) -> str:
     """What is wrong, behind the name of a file."""
     verb = problem.split(" ", 1)[0]
     return problem if verb in ("has", "is", "must") else f"cannot be read: {problem}"
-
-
-def _size(pixels: Pixels) -> str:
-    return f"{pixels.shape[1]}x{pixels.shape[0]} px"

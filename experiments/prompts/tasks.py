@@ -6,7 +6,7 @@ import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from gandiff.common.errors import RequestError, show
 from gandiff.experiments.prompts.sources import (
@@ -16,10 +16,13 @@ from gandiff.experiments.prompts.sources import (
     copy_name,
     pixels_sha256,
     read_file,
+    size_of,
 )
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Task
 from gandiff.models.tasks import PICTURES, SOURCES, Picture, takes_strength
+
+_RESTORE = "; the comparison file, run again, restores it"
 
 
 def for_task(
@@ -33,10 +36,10 @@ def for_task(
     """
     _need_columns(suite, task)
     known = {prompt.id: prompt for prompt in recorded}
-    prompts, problems = [], list[str]()
+    prompts, problems, first = [], list[str](), dict[Picture, _First]()
     for prompt in suite.prompts:
         try:
-            prompts.append(_prepared(prompt, task, folder, known.get(prompt.id)))
+            prompts.append(_prepared(prompt, task, folder, known.get(prompt.id), first))
         except ValueError as error:
             problems.append(f"{_name(suite)}: prompt {prompt.id!r}: {error}")
     if problems:
@@ -78,7 +81,20 @@ def _name(suite: PromptSuite) -> str:
     return suite.source or suite.name
 
 
-def _prepared(prompt: Prompt, task: Task, folder: Path, recorded: Prompt | None) -> Prompt:
+class _First(NamedTuple):
+    """The size that the pictures of a suite have, and the prompt that says so."""
+
+    size: str
+    prompt: str
+
+
+def _prepared(
+    prompt: Prompt,
+    task: Task,
+    folder: Path,
+    recorded: Prompt | None,
+    first: dict[Picture, _First],
+) -> Prompt:
     """The prompt with its pictures as they are read now; raises ``ValueError``."""
     fields: dict[str, Any] = dict.fromkeys(PICTURES)
     pixels: dict[str, Pixels] = {}
@@ -87,12 +103,20 @@ def _prepared(prompt: Prompt, task: Task, folder: Path, recorded: Prompt | None)
         if source is None:
             raise ValueError(f"it has no {field}, which the task {task} takes")
         pixels[field], fields[field] = _read(source, folder, getattr(recorded, field, None))
-    if "mask" in pixels:
-        try:
-            check_mask(pixels["mask"], pixels["init_image"])
-        except ValueError as error:
-            name = fields["mask"].origin
-            raise ValueError(f"mask{f' {name}' if name else ''} {error}") from None
+    for field, array in pixels.items():
+        name = " ".join(filter(None, [field, fields[field].origin]))
+        if field == "mask":
+            try:
+                check_mask(array, pixels["init_image"])
+            except ValueError as error:
+                raise ValueError(f"{name} {error}") from None
+            continue
+        size, other = first.setdefault(field, _First(size_of(array), prompt.id))
+        if size_of(array) != size:  # images of one generator have one size
+            problem = (
+                f"is {size_of(array)}, and that of prompt {other!r} {size}; must be of one size"
+            )
+            raise ValueError(f"{name} {problem}")
     strength = prompt.strength if takes_strength(task) else None
     if strength is not None:
         check_strength(strength)
@@ -115,14 +139,12 @@ def _read(source: Source, folder: Path, recorded: Source | None) -> tuple[Pixels
         try:
             pixels = read_file(source)
         except ValueError as error:
-            raise ValueError(f"{source.field}: {error}") from None
+            restore = _RESTORE if source.file is None else ""
+            raise ValueError(f"{source.field}: {error}{restore}") from None
     sha256 = pixels_sha256(pixels)
     if source.sha256 not in (None, sha256):
-        place = source.copy or source.file
-        raise ValueError(
-            f"{source.field}: {place} is not the picture that the run was planned with; restore "
-            "it, or run the comparison file again"
-        )
+        problem = "is not the picture that the run was planned with"
+        raise ValueError(f"{source.field}: {source.copy} {problem}{_RESTORE}")
     file = source.copy if source.file is None else source.file
     copy = folder / copy_name(sha256)
     return pixels, dataclasses.replace(source, sha256=sha256, copy=copy, file=file)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from edit_helpers import SIDE, write_edits
 from PIL import Image
-from run_helpers import images, make
+from run_helpers import TOY, images, make, record
 
 from gandiff.experiments.cli import main
 
@@ -53,6 +53,11 @@ FILES: dict[str, tuple[str, Spoil, str]] = {
         "inpaint",
         picture(MASK, 255 * np.eye(SIDE + 1)),
         f"mask {MASK} is 9x9 px, and the init image 8x8 px; must be of its size",
+    ),
+    "one of another size": (
+        "control",
+        picture(CONTROL, np.zeros((SIDE, SIDE + 1, 3))),
+        f"control_image {CONTROL} is 9x8 px, and that of prompt 'p0' 8x8 px; must be of one size",
     ),
     "grey levels": (
         "paint",
@@ -192,11 +197,9 @@ def test_control_images_are_laid_over_white(tmp_path: Path) -> None:
 def test_text_alone_takes_no_notice(tmp_path: Path) -> None:
     """Columns of these names in a file of prompts mean nothing where nothing is edited."""
     rows = [{"init_image": "gone.png", "mask": "x", "strength": "much"}]
-    generators = {
-        "toy": {"type": str(Path(__file__).parents[1] / "toy_generators.py:ToyGenerator")}
-    }
+    generators = {"toy": {"type": TOY}}
     file = write_edits(tmp_path, "text_to_image", rows=rows, generators=generators)
     run = make(file)
     assert not (run / "sources").exists()
     assert "strength" not in (run / "prompts.jsonl").read_text()
-    assert "task" not in (run / "run.json").read_text()
+    assert not {"task", "strength"} & record(run)["comparison"].keys()
