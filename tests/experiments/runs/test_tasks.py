@@ -116,6 +116,14 @@ def test_copies_are_by_content_and_mended(tmp_path: Path) -> None:
     assert {path: path.read_bytes() for path in copies} == written
 
 
+def test_a_start_that_was_killed_before_the_record_is_begun_again(tmp_path: Path) -> None:
+    (tmp_path / "run" / "sources").mkdir(parents=True)
+    (tmp_path / "run" / "sources" / "half.png.1.tmp").touch()
+    run = make(write_edits(tmp_path, "inpaint"))
+    assert record(run)["counts"]["toy"]["ok"] == 10
+    assert not list(run.rglob("*.tmp"))
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [
