@@ -6,6 +6,7 @@ import dataclasses
 import os.path
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -197,7 +198,8 @@ def _place(request: GenerationRequest) -> _Place:
 
 def _without_pictures(request: GenerationRequest) -> GenerationRequest:
     """The same without what plays no part here and fills the memory."""
-    return dataclasses.replace(request, **dict.fromkeys(PICTURES))
+    without: dict[str, Any] = dict.fromkeys(PICTURES)
+    return dataclasses.replace(request, **without)
 
 
 def _existing_folder(text: str) -> Path:

@@ -79,12 +79,14 @@ def _prompt(row: Row, number: int) -> dict[str, Any]:
 def _edit(row: Row, task: Task, folder: Path) -> dict[str, Any]:
     """The pictures and the strength that a task takes, as the row names them."""
     try:
-        edit = {name: source_of(name, row.fields.get(name), folder) for name in SOURCES[task]}
+        edit: dict[str, Any] = {
+            name: source_of(name, row.fields.get(name), folder) for name in SOURCES[task]
+        }
     except RequestError as error:
         raise RequestError(f"{row.where}: {error}") from None
-    value = row.fields.get("strength")
+    value: Any = row.fields.get("strength")
     if not takes_strength(task) or is_blank(value):
-        return dict(edit)
+        return edit
     try:
         strength = None if isinstance(value, bool) else float(value)
     except (TypeError, ValueError):

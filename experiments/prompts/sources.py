@@ -121,10 +121,9 @@ def read_file(source: Source) -> Pixels:
     """The pixels of the file of a source, or of the run's copy where no file is known; raises
     ``ValueError`` that says what is wrong with it.
     """
-    path, name = source.file, source.origin
-    if path is None:
-        path = name = source.copy
+    path = source.copy if source.file is None else source.file
     assert path is not None  # what has no pixels has a file
+    name = source.origin if path == source.file else None
     try:
         data = path.read_bytes()
     except FileNotFoundError:

@@ -50,9 +50,10 @@ class Prompt:
         """Write it as a line of ``prompts.jsonl``; what is for edits stands there if it is there,
         and the pixels never.
         """
-        text = dataclasses.replace(self, **dict.fromkeys(PICTURES))
+        without: dict[str, Any] = dict.fromkeys(PICTURES)
+        text = dataclasses.replace(self, **without)
         row = {**dataclasses.asdict(text), "tags": list(self.tags)}
-        edit = {name: source.to_dict() for name, source in self.sources().items()}
+        edit: dict[str, Any] = {name: source.to_dict() for name, source in self.sources().items()}
         edit |= {} if self.strength is None else {"strength": self.strength}
         return {k: v for k, v in row.items() if k not in _EDIT} | edit
 
@@ -201,9 +202,9 @@ def prompt_from_dict(row: Mapping[str, Any], base: Path = Path()) -> Prompt:
     Pictures are arrays in memory, paths from ``base``, or what was recorded of them, see
     ``source_of``.
     """
-    pictures = {name: source_of(name, row.get(name), base) for name in PICTURES}
+    edit: dict[str, Any] = {name: source_of(name, row.get(name), base) for name in PICTURES}
     strength = row.get("strength")
-    edit = {**pictures, "strength": None if strength is None else float(strength)}
+    edit["strength"] = None if strength is None else float(strength)
     return Prompt(**{**row, "tags": tuple(row.get("tags", ())), **edit})
 
 

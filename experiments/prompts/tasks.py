@@ -97,7 +97,7 @@ def _prepared(
 ) -> Prompt:
     """The prompt with its pictures as they are read now; raises ``ValueError``."""
     fields: dict[str, Any] = dict.fromkeys(PICTURES)
-    pixels: dict[str, Pixels] = {}
+    pixels: dict[Picture, Pixels] = {}
     for field in SOURCES[task]:
         source: Source | None = getattr(prompt, field)
         if source is None:
@@ -156,7 +156,8 @@ def _is_gone(source: Source, recorded: Source) -> bool:
     return there and source.file is not None and not source.file.exists()
 
 
-def pictures_of(prompt: Prompt) -> dict[Picture, Pixels]:
-    """The pictures that a prompt brings along, read; raises ``RequestError`` where one is gone."""
-    sources: dict[Picture, Source | None] = {field: getattr(prompt, field) for field in PICTURES}
-    return {field: source.read() for field, source in sources.items() if source is not None}
+def pictures_of(prompt: Prompt) -> dict[str, Any]:
+    """The pictures that a prompt brings along, read, by the field of a request that each becomes;
+    raises ``RequestError`` where one is gone.
+    """
+    return {name: source.read() for name, source in prompt.sources().items()}

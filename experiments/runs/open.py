@@ -104,8 +104,8 @@ def _closing(store: RunStore) -> Iterator[None]:
 
 def open_configured(comparison: Comparison, begun: Sequence[str] = ()) -> PromptSuite:
     """Open the suite of a comparison; prompts that a run has already, by their ids, come first."""
-    where = {"base": comparison.folder, "task": comparison.task}
-    return open_suite(**vars(comparison.suite), **where, begun=begun)
+    base, task = comparison.folder, comparison.task
+    return open_suite(**vars(comparison.suite), base=base, begun=begun, task=task)
 
 
 def load_run(folder: Path) -> Run:

@@ -41,8 +41,8 @@ class GenerationJob:
 
     def request(self, *, pictures: bool = True) -> GenerationRequest:
         """What the generator is asked for; without ``pictures``, none is read for it."""
-        edit = {"task": self.task, "strength": self.strength, "pictures": pictures}
-        return request_for(self.prompt, self.sample, self.seed, **edit)
+        place, edit = (self.prompt, self.sample, self.seed), (self.task, self.strength)
+        return request_for(*place, *edit, pictures=pictures)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -68,9 +68,9 @@ def request_for(
     prompt: Prompt,
     sample: int,
     seed: int,
-    *,
     task: Task = "text_to_image",
     strength: float | None = None,
+    *,
     pictures: bool = True,
 ) -> GenerationRequest:
     """What a generator is asked for at one place of a run, with the prompt's ``pictures`` or not.

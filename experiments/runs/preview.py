@@ -37,8 +37,8 @@ def _requests(
     for prompt in prompts:
         own = strength_of(prompt, task, comparison.strength)
         for sample in range(samples):
-            seed, edit = seeds[prompt.id, sample], {"task": task, "strength": own}
-            yield request_for(prompt, sample, seed, **edit, pictures=pictures)
+            seed = seeds[prompt.id, sample]
+            yield request_for(prompt, sample, seed, task, own, pictures=pictures)
 
 
 def _unlimited(comparison: Comparison, suite: PromptSuite) -> Iterator[GenerationRequest]:

@@ -89,12 +89,11 @@ def _edits(job: Mapping[str, Any]) -> list[dict[str, Any]]:
     if not job.get("edits"):
         return []
     folder, rows = Path(job["folder"]), job["sources"]
-    pictures = [
-        {name: source_of(name, row[name], folder) for name in PICTURES if name in row}
-        for row in rows
-    ]
-    read = [{name: one.read() for name, one in each.items() if one} for each in pictures]
-    return [{**edit, **own} for edit, own in zip(job["edits"], read, strict=True)]
+    edits = [dict(edit) for edit in job["edits"]]
+    for edit, row in zip(edits, rows, strict=True):
+        named = ((name, source_of(name, row.get(name), folder)) for name in PICTURES)
+        edit |= {name: source.read() for name, source in named if source is not None}
+    return edits
 
 
 def _get_ready(kind: str) -> None:
