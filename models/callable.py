@@ -22,6 +22,7 @@ from gandiff.models.generator import (
     GeneratorInfo,
 )
 from gandiff.models.pixels import finish, to_uint8
+from gandiff.models.tasks import from_text_alone
 
 # Floats may leave their range by half a level of 255 before that is called a mistake.
 _TOLERANCE = 0.5 / 255
@@ -74,13 +75,14 @@ class CallableGenerator(Generator):
         """Do nothing: a function brings its weights along."""
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
-        """Call the function once for all requests; what it raises is passed on.
+        """Call the function once for all requests of text alone; what it raises is passed on.
 
         Raises ``GeneratorError`` if it does not return one image per prompt or returns something
         else than images; an image with bad values is a failed generation.
         """
-        if not requests:
-            return []
+        return from_text_alone(requests, self._made)
+
+    def _made(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         negative = [request.negative_prompt for request in requests]
         images = self._function(
             [request.prompt for request in requests],

@@ -6,6 +6,7 @@ import dataclasses
 import os.path
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
@@ -30,6 +31,7 @@ from gandiff.models.names import Names
 from gandiff.models.patterns import DEFAULT_PATTERN, Assignment, assign
 from gandiff.models.pixels import finish
 from gandiff.models.settings import FolderSettings
+from gandiff.models.tasks import PICTURES, TASKS
 
 _Place = tuple[str | None, str, int, int]
 
@@ -38,7 +40,8 @@ class FolderGenerator(Generator):
     """Looks the image of a request up in a folder, by a pattern of file names or a mapping file.
 
     Seeds play no part unless the pattern names them. Every picture becomes RGB in 8 bits:
-    transparent ones are laid over white, the orientation that a camera wrote is applied. The files
+    transparent ones are laid over white, the orientation that a camera wrote is applied. It serves
+    every task: what was edited elsewhere is found by its prompt, too. The files
     are those below the folder, links followed; a name never leads out of it. ``preview`` looks all
     requests of a run up at once; others are looked up one by one.
     """
@@ -71,13 +74,14 @@ class FolderGenerator(Generator):
             settings=dataclasses.asdict(self._settings),
             remarks=(*self._left_out, *self._preview.remarks),
             cost="lookup",
+            abilities=frozenset(TASKS),
         )
 
     def preview(
         self, requests: Iterable[GenerationRequest], suite: Iterable[GenerationRequest] = ()
     ) -> Preview:
         """Look up the files of all requests of a run, and remember them for ``generate``."""
-        planned = {_place(request): request for request in requests}
+        planned = {_place(request): _without_pictures(request) for request in requests}
         every = list({_place(request): request for request in (*suite, *planned.values())}.values())
         assignment = self._assign(every)
         order = sorted(range(len(every)), key=lambda place: _place(every[place]) not in planned)
@@ -190,6 +194,12 @@ def _read(path: Path) -> tuple[bytes, FileMark]:
 
 def _place(request: GenerationRequest) -> _Place:
     return request.prompt_id, request.prompt, request.sample, request.seed
+
+
+def _without_pictures(request: GenerationRequest) -> GenerationRequest:
+    """The same without what plays no part here and fills the memory."""
+    without: dict[str, Any] = dict.fromkeys(PICTURES)
+    return dataclasses.replace(request, **without)
 
 
 def _existing_folder(text: str) -> Path:

@@ -19,7 +19,8 @@ from jaxtyping import UInt8
 from gandiff.common.contents import FileMark
 
 Family = Literal["gan", "diffusion", "distilled", "hybrid", "folder", "other"]
-Ability = Literal["text", "img2img", "inpaint", "control", "trace"]
+Task = Literal["text_to_image", "image_to_image", "inpaint", "paint", "control"]
+Ability = Literal["text_to_image", "image_to_image", "inpaint", "paint", "control", "trace"]
 Status = Literal["ok", "failed", "filtered"]
 Cost = Literal["compute", "request", "lookup"]
 
@@ -31,6 +32,14 @@ class GenerationRequest:
     ``seed`` is an unsigned 32-bit integer: torch's CPU generator reads no more. ``prompt_id`` and
     ``sample`` say which place of a run the request fills; folders of ready images are looked up by
     them, and generators that compute their images must ignore them.
+
+    ``task`` says what is to be done, and with it which pictures are there
+    (``gandiff.models.tasks.SOURCES``). ``init_image`` is the picture that is changed; ``mask``, of
+    its size, is 255 where it is to change and 0 where it must stay, and nothing between.
+    ``control_image`` is what the result has to follow (outlines, depth). ``strength``, above 0 and
+    at most 1, is the share of the way from the init image to an image of the prompt alone; None
+    leaves it to the generator. All of them are None in ``text_to_image``. The arrays are the
+    request's own.
     """
 
     prompt: str
@@ -38,6 +47,7 @@ class GenerationRequest:
     negative_prompt: str | None = None
     prompt_id: str | None = None
     sample: int = 0
+    task: Task = "text_to_image"
     init_image: UInt8[np.ndarray, "h w 3"] | None = None
     mask: UInt8[np.ndarray, "h w"] | None = None
     control_image: UInt8[np.ndarray, "h w 3"] | None = None
@@ -74,7 +84,9 @@ class GeneratorInfo:
     ``cost`` says what an image takes: ``compute`` is time on this machine alone; ``request`` may be
     money or somebody else's service, so no image is asked for beyond those that are wanted (batches
     are not filled up, nothing is timed or traced unless that is asked for); ``lookup`` is a file
-    that was made elsewhere, whose speed says nothing.
+    that was made elsewhere, whose speed says nothing. ``abilities`` are the tasks that it can do,
+    known before it is loaded (a run asks it for nothing else), and ``trace`` if it can show its
+    steps, which may be known only then.
     """
 
     name: str
@@ -89,7 +101,7 @@ class GeneratorInfo:
     licence: str | None = None
     source: str | None = None
     weights_sha256: str | None = None
-    abilities: frozenset[Ability] = frozenset({"text"})
+    abilities: frozenset[Ability] = frozenset({"text_to_image"})
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
     off_native: tuple[str, ...] = ()  # settings far from what it was made for; marked in tables
@@ -167,7 +179,7 @@ class Generator(abc.ABC):
         """Look at all requests of a run, without making anything; called once before ``generate``.
 
         ``suite`` are those of the whole suite in its order, where a run leaves some out
-        (``--limit``); those of the run are among them.
+        (``--limit``); those of the run are among them, and none has its pictures.
         """
         return Preview()
 

@@ -67,6 +67,10 @@ def _prompts(run: RunData) -> Iterator[str]:
         f"We compare {counted(len(names), 'generator')} on "
         f"{counted(prompts, 'prompt')}{name}{version}{sha}{each}."
     )
+    task, strength = comparison.get("task", "text_to_image"), comparison.get("strength")
+    if task != "text_to_image":
+        how = f", with strength {strength:g} where a prompt has none of its own" if strength else ""
+        yield f"The task is {task}, on the pictures that the prompts bring along{how}."
 
 
 def _kept(run: RunData) -> set[str]:

@@ -44,6 +44,15 @@ def requests(count: int, negative: Sequence[int] = ()) -> list[GenerationRequest
     ]
 
 
+def edit_pictures(side: int, seed: int = 0) -> dict[str, np.ndarray]:
+    """An init image, a mask of its left half and a control image, ``side`` px wide and high."""
+    random = np.random.default_rng(seed)
+    mask = np.zeros((side, side), np.uint8)
+    mask[:, : side // 2] = 255
+    init, control = (random.integers(0, 256, (side, side, 3), dtype=np.uint8) for _ in range(2))
+    return {"init_image": init, "mask": mask, "control_image": control}
+
+
 def build_text(seed: int = 0) -> tuple[Any, Any]:
     """Return a small CLIP text model with random weights and its tokenizer of 16 tokens at most."""
     import torch

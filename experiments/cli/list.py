@@ -61,7 +61,7 @@ def suites(
     prompts = suite.prompts[:head]
     facts = vars(suite.describe())
     if as_json:
-        echo_json({**facts, "head": prompts})
+        echo_json({**facts, "head": [prompt.to_dict() for prompt in prompts]})
         return
     if not quiet:
         echo_table((), [(name, value) for name, value in facts.items() if value is not None])

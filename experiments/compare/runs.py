@@ -72,6 +72,11 @@ def compare_runs(
     for folder in (a, b):
         _need_run(folder, a, b)
     ours, theirs = open_tables(a), open_tables(b)
+    if ours.task != theirs.task:
+        raise RequestError(
+            f"{a} is a run of the task {ours.task} and {b} of {theirs.task}, so their numbers mean "
+            "different things; give two runs of one task"
+        )
     pairs = match_generators(ours, theirs, generators)
     runs = TwoRuns(a=ours, b=theirs, prompts=common_prompts(ours, theirs))
     shared = [m for m in ours.metrics if any(None not in runs.results(p, m) for p in pairs)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -13,6 +14,7 @@ from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.runs.describe import about_metric
+from gandiff.models.tasks import PICTURES
 from gandiff.reports.comparing import lookup
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
@@ -58,6 +60,11 @@ class RunTables:
         return self.data.record.suite.sha256
 
     @property
+    def task(self) -> str:
+        """What its generators were asked to do."""
+        return str(self.data.record.comparison.get("task", "text_to_image"))
+
+    @property
     def warnings(self) -> list[str]:
         """What a reader of the numbers should know: the run was not finished, a file is broken."""
         status = self.data.record.status
@@ -96,9 +103,14 @@ def open_tables(folder: Path) -> RunTables:
 
 
 def common_prompts(a: RunTables, b: RunTables) -> frozenset[str]:
-    """The ids of the prompts that are the same in two runs: id, text and negative prompt."""
-    ours, theirs = (
-        {(str(p.get("id")), p.get("text"), p.get("negative_prompt")) for p in run.data.prompts}
-        for run in (a, b)
-    )
-    return frozenset(id_ for id_, _, _ in ours & theirs)
+    """The ids of the prompts that are the same in two runs: id, text, negative prompt, pictures."""
+    ours, theirs = ({_seen(prompt) for prompt in run.data.prompts} for run in (a, b))
+    return frozenset(id_ for id_, *_ in ours & theirs)
+
+
+def _seen(prompt: Mapping[str, Any]) -> tuple[Any, ...]:
+    """What a generator sees of a prompt as it was recorded, the id first."""
+    pictures = [prompt.get(name) for name in PICTURES]
+    known = [one.get("sha256") if isinstance(one, Mapping) else None for one in pictures]
+    texts = (prompt.get("text"), prompt.get("negative_prompt"))
+    return (str(prompt.get("id")), *texts, *known)

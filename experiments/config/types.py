@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Le, MinLen
+from annotated_types import Ge, Gt, Le, MinLen
 
 from gandiff.common.validation import settings_class
+from gandiff.models.generator import Task
 
 Count = Annotated[int, Ge(1)]
 
@@ -113,6 +114,14 @@ class Comparison:
     """
     suite: SuiteConfig = SuiteConfig()
     """The prompts."""
+    task: Task = "text_to_image"
+    """What is to be done. The others take pictures of the suite, such as the columns `init_image`
+    (image_to_image), `init_image` and `mask` (inpaint, paint) or `control_image` (control).
+    """
+    strength: Annotated[float, Gt(0), Le(1)] | None = None
+    """How far a result may go from its init image, where the prompt does not say; each generator's
+    own if neither does.
+    """
     samples_per_prompt: Annotated[int, Ge(1), Le(10_000)] = 4
     """Images for each prompt and generator; diversity within a prompt needs 2 or more."""
     seed: Annotated[int, Ge(0)] = 0
@@ -172,6 +181,10 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
     }
     if not data["encoders"]:  # as runs of earlier versions have it
         del data["encoders"]
+    if comparison.task == "text_to_image":
+        del data["task"]
+    if comparison.strength is None:
+        del data["strength"]
     for key in ("metrics", "headline"):
         data[key] = list(data[key]) if data[key] is not None else None
     data["timing"]["batch_sizes"] = list(data["timing"]["batch_sizes"])

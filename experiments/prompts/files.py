@@ -6,9 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from gandiff.common.errors import RequestError
+from gandiff.common.errors import RequestError, show
 from gandiff.common.rows import ENDINGS as TABLES
-from gandiff.common.rows import Row, lines, read_rows, read_text
+from gandiff.common.rows import Row, is_blank, lines, read_rows, read_text
+from gandiff.experiments.prompts.sources import source_of
+from gandiff.models.generator import Task
+from gandiff.models.tasks import SOURCES, takes_strength
 
 # Columns that hold the prompt, in order of preference; DrawBench and some others have the plural.
 TEXT = ("prompt", "prompts", "text", "caption", "captions")
@@ -22,16 +25,21 @@ FACTS = ("include", "exclude")  # GenEval's objects, counts, colours and positio
 ENDINGS = (".txt", *TABLES)
 
 
-def read_prompt_file(path: Path) -> list[dict[str, Any]]:
+def read_prompt_file(path: Path, task: Task = "text_to_image") -> list[dict[str, Any]]:
     """Read a prompt file into the fields of ``Prompt``.
 
     A prompt without an id is named after its place (``00001`` is the first), so that a longer file
-    keeps the ids of a shorter one. Raises ``RequestError`` with file and line.
+    keeps the ids of a shorter one. Columns for edits (``init_image``, ``mask``, ``control_image``
+    as paths from the file's folder, ``strength``) are read where the ``task`` takes them. Raises
+    ``RequestError`` with file and line.
     """
     if path.suffix.lower() not in ENDINGS:
         raise RequestError(f"{path}: expected a file ending in {', '.join(ENDINGS)}")
     rows = _lines(path) if path.suffix.lower() == ".txt" else read_rows(path)
-    prompts = [_prompt(row, number) for number, row in enumerate(rows, 1)]
+    prompts = [
+        {**_prompt(row, number), **_edit(row, task, path.parent)}
+        for number, row in enumerate(rows, 1)
+    ]
     if not prompts:
         raise RequestError(f"{path} has no prompts")
     return prompts
@@ -66,6 +74,27 @@ def _prompt(row: Row, number: int) -> dict[str, Any]:
         "negative_prompt": None if negative in (None, "") else str(negative),
         "expected": expected,
     }
+
+
+def _edit(row: Row, task: Task, folder: Path) -> dict[str, Any]:
+    """The pictures and the strength that a task takes, as the row names them."""
+    try:
+        edit: dict[str, Any] = {
+            name: source_of(name, row.fields.get(name), folder) for name in SOURCES[task]
+        }
+    except RequestError as error:
+        raise RequestError(f"{row.where}: {error}") from None
+    value: Any = row.fields.get("strength")
+    if not takes_strength(task) or is_blank(value):
+        return edit
+    try:
+        strength = None if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        strength = None
+    if strength is None or not 0 < strength <= 1:
+        problem = f"strength must be a number above 0 and at most 1, got {show(value)}"
+        raise RequestError(f"{row.where}: {problem}")
+    return {**edit, "strength": strength}
 
 
 def _first(fields: Mapping[str, Any], names: tuple[str, ...]) -> Any:

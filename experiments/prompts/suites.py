@@ -18,6 +18,9 @@ from gandiff.common.subsets import drawn_order
 from gandiff.common.words import agree, counted
 from gandiff.experiments.plugins.registry import suite_factory, suite_names
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
+from gandiff.experiments.prompts.sources import Source, source_of
+from gandiff.models.generator import Task
+from gandiff.models.tasks import PICTURES
 
 SAFE_ID = re.compile(r"\w[\w.+@ -]*", re.UNICODE)
 SCENES_PROMPTS = 128
@@ -26,7 +29,11 @@ _ID_BYTES = 120  # leaves room for the sample number and the ending in a file na
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class Prompt:
-    """One text to make images of; ``expected`` are the facts that it states, for metrics."""
+    """One text to make images of; ``expected`` are the facts that it states, for metrics.
+
+    The last four are for edits: the pictures that a task takes, and how far its result may go
+    (above 0 and at most 1; None leaves that to the comparison).
+    """
 
     id: str
     text: str
@@ -34,10 +41,35 @@ class Prompt:
     tags: tuple[str, ...] = ()
     negative_prompt: str | None = None
     expected: Mapping[str, Any] | None = None
+    init_image: Source | None = None
+    mask: Source | None = None
+    control_image: Source | None = None
+    strength: float | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Write it as a line of ``prompts.jsonl``."""
-        return {**dataclasses.asdict(self), "tags": list(self.tags)}
+        """Write it as a line of ``prompts.jsonl``; what is for edits stands there if it is there,
+        and the pixels never.
+        """
+        without: dict[str, Any] = dict.fromkeys(PICTURES)
+        text = dataclasses.replace(self, **without)
+        row = {**dataclasses.asdict(text), "tags": list(self.tags)}
+        edit: dict[str, Any] = {name: source.to_dict() for name, source in self.sources().items()}
+        edit |= {} if self.strength is None else {"strength": self.strength}
+        return {k: v for k, v in row.items() if k not in _EDIT} | edit
+
+    def sources(self) -> dict[str, Source]:
+        """The pictures that it brings along, by the field of a request that each becomes."""
+        given = {name: getattr(self, name) for name in PICTURES}
+        return {name: source for name, source in given.items() if source is not None}
+
+    def seen(self) -> list[Any]:
+        """What a generator sees of it, as plain data: pictures by their hash."""
+        pictures = {name: source.sha256 for name, source in self.sources().items()}
+        edit = {**pictures, "strength": self.strength} if pictures else None
+        return [self.id, self.text, self.negative_prompt, *filter(None, [edit])]
+
+
+_EDIT = (*PICTURES, "strength")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -55,8 +87,8 @@ class PromptSuite:
 
     @functools.cached_property
     def sha256(self) -> str:
-        """Hash of what a generator sees: ids, texts and negative prompts, in order."""
-        seen = [[p.id, p.text, p.negative_prompt] for p in self.prompts]
+        """Hash of what a generator sees: ids, texts, negative prompts and pictures, in order."""
+        seen = [prompt.seen() for prompt in self.prompts]
         return hashlib.sha256(json.dumps(seen, ensure_ascii=False).encode()).hexdigest()
 
     def describe(self) -> SuiteFacts:
@@ -79,12 +111,14 @@ def open_suite(
     limit: int | None = None,
     base: Path = Path(),
     begun: Sequence[str] = (),
+    task: Task = "text_to_image",
 ) -> PromptSuite:
     """Open a suite by name or path: exactly the first ``prompts`` of it, then at most ``limit`` of
     those.
 
     Where prompts have categories, the limited ones are drawn with the same share of each; a larger
-    limit only adds some. ``begun`` are the ids that a run already has, which come first.
+    limit only adds some. ``begun`` are the ids that a run already has, which come first. Of a file
+    the columns for ``task`` are read; the pictures that they name are not (``for_task`` does that).
     Raises ``RequestError`` for an unknown name, an unreadable file, no prompts, fewer than asked
     for, and ids that are given twice or cannot be file names.
     """
@@ -93,7 +127,7 @@ def open_suite(
         suite = PromptSuite(
             name=found.stem,
             source=str(found),
-            prompts=tuple(Prompt(**row) for row in read_prompt_file(found)),
+            prompts=tuple(Prompt(**row) for row in read_prompt_file(found, task)),
         )
     elif found == "scenes":
         suite = _scenes(split, prompts or SCENES_PROMPTS)
@@ -161,9 +195,17 @@ def find_suite(name: str, base: Path = Path()) -> str | Path:
     )
 
 
-def prompt_from_dict(row: Mapping[str, Any]) -> Prompt:
-    """Read a prompt back from what ``Prompt.to_dict`` wrote."""
-    return Prompt(**{**row, "tags": tuple(row.get("tags", ()))})
+def prompt_from_dict(row: Mapping[str, Any], base: Path = Path()) -> Prompt:
+    """A prompt as plain data: what ``Prompt.to_dict`` wrote in the run folder ``base``, or what a
+    suite that is made by a program gives.
+
+    Pictures are arrays in memory, paths from ``base``, or what was recorded of them, see
+    ``source_of``.
+    """
+    edit: dict[str, Any] = {name: source_of(name, row.get(name), base) for name in PICTURES}
+    strength = row.get("strength")
+    edit["strength"] = None if strength is None else float(strength)
+    return Prompt(**{**row, "tags": tuple(row.get("tags", ())), **edit})
 
 
 def check_prompts(prompts: Sequence[Prompt], source: str) -> None:
@@ -210,6 +252,6 @@ def _installed(name: str, split: str, count: int | None) -> PromptSuite:
         return made
     try:
         prompts = tuple(prompt_from_dict(row) for row in made)
-    except (TypeError, KeyError) as error:
+    except (TypeError, ValueError, KeyError) as error:
         raise RequestError(f"the suite {name!r} gave rows that are no prompts: {error}") from None
     return PromptSuite(name=name, source=f"plugin {name}", prompts=prompts)

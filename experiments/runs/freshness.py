@@ -48,7 +48,7 @@ def outdated_images(
             entry = entries.get(job.key)
             if entry is None:
                 continue
-            file = generator.source(job.request())
+            file = generator.source(job.request(pictures=False))
             now = None if file is None else ledger.sha256(file)
             was_read = entry.source is not None or entry.status == "ok"
             if now != entry.source or (now is None and was_read):

@@ -42,7 +42,7 @@ def generate_images(run: Run, *, quiet: bool = False, retry: bool | None = None)
         for line in say_outdated(name, outdated):
             run.warn(line)
     waiting = {name: work for name in run.batches if (work := work_of(run, name, retry))}
-    for name in run.record.unmade.keys() - waiting.keys():
+    for name in run.record.unmade.keys() - waiting.keys() - run.unable.keys():
         _settled(run, name)
     if waiting:
         run.note_command()
@@ -287,7 +287,8 @@ def _progress(
 ) -> Iterator[Callable[[int], Any]]:
     from tqdm import tqdm
 
-    total = sum(len(batch.jobs) for batches in run.batches.values() for batch in batches)
+    able = [batches for name, batches in run.batches.items() if name not in run.unable]
+    total = sum(len(batch.jobs) for batches in able for batch in batches)
     left = sum(len(one.jobs) for work in waiting.values() for one in work)
     with tqdm(
         total=total, initial=total - left, desc="images", unit="img", disable=quiet or not left

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.devices import check_device
@@ -20,18 +20,21 @@ from gandiff.common.run_record import (
     read_record,
 )
 from gandiff.common.words import counted
-from gandiff.experiments.config.types import Comparison, SuiteConfig, comparison_to_dict
+from gandiff.experiments.config.types import Comparison, comparison_to_dict
 from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite
+from gandiff.experiments.prompts.tasks import for_task
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.identity import note_use
 from gandiff.experiments.runs.plan import choose_headline
 from gandiff.experiments.runs.planning import planned_run, recorded_comparison
-from gandiff.experiments.runs.preview import wrong_settings
+from gandiff.experiments.runs.preview import nobody_able, wrong_settings
 from gandiff.experiments.runs.resume import recorded_prompts
 from gandiff.experiments.runs.run import Run
+from gandiff.experiments.runs.sources import keep_sources
 from gandiff.experiments.runs.store import RUN_FILES, RunStore
 from gandiff.models.generator import Generator
+from gandiff.models.tasks import inability
 
 _BYTES_A_PIXEL = 2.0  # of a photograph as PNG at the fastest setting, about
 
@@ -66,8 +69,9 @@ def open_run(
             store.open()
         else:
             _check_free(folder)
-        begun = [prompt.id for prompt in recorded_prompts(folder)]
-        suite = suite or open_configured(comparison.suite, comparison.folder, begun)
+        begun = recorded_prompts(folder)
+        suite = suite or open_configured(comparison, [prompt.id for prompt in begun])
+        suite = for_task(suite, comparison.task, folder, begun)
         how = {"makes_images": makes_images, "keeps": keep_changed}
         run = planned_run(comparison, suite, store, generators or {}, **how)
         run.command, run.looks_outside = command, makes_images
@@ -98,9 +102,10 @@ def _closing(store: RunStore) -> Iterator[None]:
         store.close()
 
 
-def open_configured(config: SuiteConfig, base: Path, begun: Sequence[str] = ()) -> PromptSuite:
+def open_configured(comparison: Comparison, begun: Sequence[str] = ()) -> PromptSuite:
     """Open the suite of a comparison; prompts that a run has already, by their ids, come first."""
-    return open_suite(**vars(config), base=base, begun=begun)
+    base, task = comparison.folder, comparison.task
+    return open_suite(**vars(comparison.suite), base=base, begun=begun, task=task)
 
 
 def load_run(folder: Path) -> Run:
@@ -142,12 +147,14 @@ def _check_generators(run: Run) -> None:
         except RequestError as error:
             wrong.append(str(error))
             continue
-        if images:
+        if images and not note_abilities(run, [name]):
             check_device(run.device)
             wrong += wrong_settings(name, run.previews[name])
             needed += images * (side or 0) ** 2 * _BYTES_A_PIXEL
     if wrong:
         raise RequestError("; ".join(wrong))
+    if run.unable and run.unable.keys() == run.batches.keys():
+        raise RequestError(nobody_able(run.comparison.task, run.unable))
     parent = next(p for p in (run.folder, *run.folder.parents) if p.exists())
     free = shutil.disk_usage(parent).free
     if needed > free:
@@ -156,6 +163,15 @@ def _check_generators(run: Run) -> None:
             f"{free // 10**6:,} MB free; free some, choose another --out, or "
             "ask for fewer prompts (--limit)"
         )
+
+
+def note_abilities(run: Run, names: Iterable[str]) -> dict[str, str]:
+    """Note which of these generators cannot do the run's task, and say why of each."""
+    infos = {name: run.generator(name).info for name in names}
+    reasons = {name: inability(info, run.comparison.task) for name, info in infos.items()}
+    unable = {name: reason for name, reason in reasons.items() if reason is not None}
+    run.unable |= unable
+    return unable
 
 
 def _begin(run: Run, command: str, *, describe: bool) -> None:
@@ -167,6 +183,7 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
         plain = {key: value for key, value in asked.items() if key != "sweeps"}  # are written out
         text = run.comparison.text or write_yaml({**plain, "generators": named})
         write_atomically(file, text.encode())
+    keep_sources(run.suite)
     run.store.write_lines(PROMPTS, (prompt.to_dict() for prompt in run.suite.prompts))
     run.mending.move(run.store, run.batches)
     facts = run.mending.of(old.generators)
@@ -186,7 +203,7 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
         comparison=asked,
         suite=run.suite.describe(),
         generators=known,
-        unmade=run.mending.of(old.unmade),
+        unmade={**run.mending.of(old.unmade), **run.unable},
         costs={name: costs[name] for name in run.batches if name in costs},
         counts={},
         warnings=(
@@ -209,7 +226,8 @@ def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
     if chosen and list(old.generators) == list(run.batches):
         return chosen
     facts = run.record.generators
-    return choose_headline({name: facts.get(name, {}).get("family") for name in run.batches})
+    able = [name for name in run.batches if name not in run.unable]
+    return choose_headline({name: facts.get(name, {}).get("family") for name in able})
 
 
 def _all_used(run: Run) -> list[str]:

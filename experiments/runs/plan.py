@@ -15,14 +15,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from gandiff.experiments.prompts.suites import Prompt
-from gandiff.models.generator import GenerationRequest
+from gandiff.experiments.prompts.tasks import pictures_of, strength_of
+from gandiff.models.generator import GenerationRequest, Task
 
 KEY_LENGTH = 20  # hex digits, 80 bits: no two of a million images share a key by chance
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class GenerationJob:
-    """One image to make; ``batch`` counts within the generator."""
+    """One image to make; ``batch`` counts within the generator. ``strength`` is that of an edit."""
 
     key: str
     generator: str
@@ -30,15 +31,18 @@ class GenerationJob:
     sample: int
     seed: int  # unsigned 32 bit
     batch: int
+    task: Task = "text_to_image"
+    strength: float | None = None
 
     @property
     def path(self) -> str:
         """Where the image goes, relative to the run folder."""
         return f"images/{self.generator}/{self.prompt.id}_{self.sample}.png"
 
-    def request(self) -> GenerationRequest:
-        """What the generator is asked for."""
-        return request_for(self.prompt, self.sample, self.seed)
+    def request(self, *, pictures: bool = True) -> GenerationRequest:
+        """What the generator is asked for; without ``pictures``, none is read for it."""
+        place, edit = (self.prompt, self.sample, self.seed), (self.task, self.strength)
+        return request_for(*place, *edit, pictures=pictures)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,14 +64,28 @@ class Batch:
         return requests + [requests[-1]] * (self.size - len(requests))
 
 
-def request_for(prompt: Prompt, sample: int, seed: int) -> GenerationRequest:
-    """What a generator is asked for at one place of a run."""
+def request_for(
+    prompt: Prompt,
+    sample: int,
+    seed: int,
+    task: Task = "text_to_image",
+    strength: float | None = None,
+    *,
+    pictures: bool = True,
+) -> GenerationRequest:
+    """What a generator is asked for at one place of a run, with the prompt's ``pictures`` or not.
+
+    Raises ``RequestError`` where a picture is gone.
+    """
     return GenerationRequest(
         prompt=prompt.text,
         negative_prompt=prompt.negative_prompt,
         seed=seed,
         prompt_id=prompt.id,
         sample=sample,
+        task=task,
+        strength=strength,
+        **(pictures_of(prompt) if pictures and task != "text_to_image" else {}),
     )
 
 
@@ -120,20 +138,29 @@ def plan_seeds(
 
 
 def image_key(
-    generator: str, identity: Mapping[str, Any], prompt: Prompt, sample: int, seed: int
+    generator: str,
+    identity: Mapping[str, Any],
+    prompt: Prompt,
+    sample: int,
+    seed: int,
+    task: Task = "text_to_image",
+    strength: float | None = None,
 ) -> str:
     """Hash all that decides the pixels, and the place in the run that they fill.
 
     ``identity`` is what decides them on the generator's side: type, settings, weights, dtype,
-    device type.
+    device type. An edit adds its task, its strength and the hashes of its pictures.
     """
-    parts = {
+    parts: dict[str, Any] = {
         "generator": generator,
         "identity": identity,
         "prompt": [prompt.id, prompt.text, prompt.negative_prompt],
         "sample": sample,
         "seed": seed,
     }
+    if task != "text_to_image":
+        sources = {name: source.sha256 for name, source in prompt.sources().items()}
+        parts["edit"] = {"task": task, "strength": strength, "sources": sources}
     text = json.dumps(parts, sort_keys=True, ensure_ascii=False, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:KEY_LENGTH]
 
@@ -147,33 +174,37 @@ def plan_batches(
     areas: Sequence[tuple[int, int]],
     batch_size: int,
     key_name: str | None = None,
+    task: Task = "text_to_image",
+    strength: float | None = None,
 ) -> tuple[Batch, ...]:
     """Lay out the batches of one generator, prompts in order, the samples of a prompt together.
 
     ``areas`` are the growing numbers of prompts and of samples of each planning, the last one that
     of all prompts. ``key_name`` is what the generator was called when its images were made, if
-    that was another name.
+    that was another name. ``strength`` is that of prompts which have none of their own.
     """
     grows = all(a[0] <= b[0] and a[1] <= b[1] for a, b in itertools.pairwise(areas))
     if not grows or not areas or areas[-1][0] != len(prompts):
         raise ValueError(f"plannings {list(areas)} do not lead up to {len(prompts)} prompts")
+
+    def job(prompt: Prompt, sample: int, batch: int) -> GenerationJob:
+        seed, own = seeds[prompt.id, sample], strength_of(prompt, task, strength)
+        return GenerationJob(
+            key=image_key(key_name or generator, identity, prompt, sample, seed, task, own),
+            generator=generator,
+            prompt=prompt,
+            sample=sample,
+            seed=seed,
+            batch=batch,
+            task=task,
+            strength=own,
+        )
+
     batches: list[Batch] = []
-    key_name = key_name or generator
     for places in grown_places(areas):
         for first in range(0, len(places), batch_size):
-            index = len(batches)
-            chosen = [(prompts[place], k) for place, k in places[first : first + batch_size]]
-            jobs = tuple(
-                GenerationJob(
-                    key=image_key(key_name, identity, prompt, sample, seeds[prompt.id, sample]),
-                    generator=generator,
-                    prompt=prompt,
-                    sample=sample,
-                    seed=seeds[prompt.id, sample],
-                    batch=index,
-                )
-                for prompt, sample in chosen
-            )
+            index, chosen = len(batches), places[first : first + batch_size]
+            jobs = tuple(job(prompts[place], sample, index) for place, sample in chosen)
             batches.append(Batch(generator=generator, index=index, size=batch_size, jobs=jobs))
     return tuple(batches)
 

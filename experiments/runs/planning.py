@@ -125,6 +125,8 @@ def batches_of(
             areas=areas[name],
             batch_size=comparison.batch_size,
             key_name=planned.kept_from or None,
+            task=comparison.task,
+            strength=comparison.strength,
         )
         for name, planned in plan.generators.items()
     }

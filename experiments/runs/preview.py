@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, open_suite
+from gandiff.experiments.prompts.tasks import strength_of
 from gandiff.experiments.runs.plan import plan_seeds, request_for
-from gandiff.models.generator import GenerationRequest, Generator, Preview
+from gandiff.models.generator import GenerationRequest, Generator, Preview, Task
 
 
 def preview(generator: Generator, comparison: Comparison, suite: PromptSuite) -> Preview:
@@ -22,12 +23,22 @@ def wrong_settings(name: str, seen: Preview) -> list[str]:
     return [f"generators.{name}.{setting}: {text}" for setting, text in seen.problems]
 
 
-def _requests(comparison: Comparison, prompts: Sequence[Prompt]) -> Iterator[GenerationRequest]:
-    samples = comparison.samples_per_prompt
+def nobody_able(task: Task, unable: Mapping[str, str]) -> str:
+    """That no generator can do the task, with what each of them says."""
+    reasons = "; ".join(f"{name} {reason}" for name, reason in unable.items())
+    return f"no generator of this comparison can do the task {task}: {reasons}"
+
+
+def _requests(
+    comparison: Comparison, prompts: Sequence[Prompt], *, pictures: bool = True
+) -> Iterator[GenerationRequest]:
+    samples, task = comparison.samples_per_prompt, comparison.task
     seeds = plan_seeds(comparison.seed, (p.id for p in prompts), samples)
     for prompt in prompts:
+        own = strength_of(prompt, task, comparison.strength)
         for sample in range(samples):
-            yield request_for(prompt, sample, seeds[prompt.id, sample])
+            seed = seeds[prompt.id, sample]
+            yield request_for(prompt, sample, seed, task, own, pictures=pictures)
 
 
 def _unlimited(comparison: Comparison, suite: PromptSuite) -> Iterator[GenerationRequest]:
@@ -36,9 +47,12 @@ def _unlimited(comparison: Comparison, suite: PromptSuite) -> Iterator[Generatio
         return
     unlimited = dataclasses.replace(comparison.suite, limit=None)
     try:
-        prompts = open_suite(**vars(unlimited), base=comparison.folder).prompts
+        prompts = open_suite(
+            **vars(unlimited), base=comparison.folder, task=comparison.task
+        ).prompts
     except RequestError:
         return
-    planned = {(r.prompt_id, r.sample): r for r in _requests(comparison, suite.prompts)}
-    for request in _requests(comparison, prompts):
+    own = _requests(comparison, suite.prompts, pictures=False)
+    planned = {(request.prompt_id, request.sample): request for request in own}
+    for request in _requests(comparison, prompts, pictures=False):
         yield planned.get((request.prompt_id, request.sample), request)

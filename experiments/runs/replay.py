@@ -87,19 +87,24 @@ def replay(folder: Path, key: str) -> Replay:
 
 
 def _make_again(run: Run, batch: Batch, job: GenerationJob) -> Generation:
-    requests = _requests(batch, job, run.store.entries[job.key].asked)
+    requests, place = _requests(batch, job, run.store.entries[job.key].asked)
     with loaded(run, job.generator) as generator:
         try_out(run, job.generator, generator)  # which shows whether each is made alone
         generations, _ = call(generator, requests)
         size = common_size(run, generator, job.generator)
-    return check_generation(generations[requests.index(job.request())], size)
+    return check_generation(generations[place], size)
 
 
-def _requests(batch: Batch, job: GenerationJob, asked: int | None) -> list[GenerationRequest]:
-    """Those of the call that made it: the whole batch, without padding or with it, or it alone."""
+def _requests(
+    batch: Batch, job: GenerationJob, asked: int | None
+) -> tuple[list[GenerationRequest], int]:
+    """Those of the call that made it: the whole batch, without padding or with it, or it alone.
+
+    The number is the place of the image among them.
+    """
     if asked in (None, batch.size, len(batch.jobs)):
-        return batch.requests()[:asked]
-    return [job.request()]
+        return batch.requests()[:asked], batch.jobs.index(job)
+    return [job.request()], 0
 
 
 def _find(run: Run, key: str) -> tuple[Batch, GenerationJob]:

@@ -15,13 +15,16 @@ from gandiff.common.words import agree, counted
 from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_places
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
+from gandiff.experiments.prompts.tasks import source_differences
 from gandiff.experiments.runs.commits import COMMIT, same_repository
 from gandiff.experiments.runs.identity import UNKNOWN_CODE, Identity
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.planned import LABELS
 
-# Fields that decide the pixels of all generators or which images share a batch.
-_FIXED = ("seed", "batch_size", "dtype")
+# Fields that decide the pixels of all generators or which images share a batch; those of edits
+# are recorded only where they are set.
+_FIXED = ("seed", "batch_size", "dtype", "task", "strength")
+_UNSET = {"task": "text_to_image", "strength": None}
 _LATER = ("code", "files")  # what older versions did not record of an identity
 
 
@@ -109,7 +112,7 @@ def recorded_prompts(folder: Path) -> tuple[Prompt, ...]:
         return ()
     # A run that was killed between writing the prompts and run.json may have more rows.
     rows = itertools.islice(read_lines(folder / PROMPTS), read_record(folder).suite.prompts)
-    return tuple(prompt_from_dict(row) for row in rows)
+    return tuple(prompt_from_dict(row, folder.absolute()) for row in rows)
 
 
 def check_continuation(
@@ -124,7 +127,7 @@ def check_continuation(
 
     Raises ``RequestError`` naming what differs.
     """
-    old = record.comparison
+    old = {**_UNSET, **record.comparison}
     new = {field: getattr(comparison, field) for field in _FIXED}
     differences = [
         f"{field} is {show(old[field])} there and {show(new[field])} here"
@@ -212,4 +215,6 @@ def _prompt_differences(suite: PromptSuite, recorded: Sequence[Prompt]) -> list[
         if seen != (prompt.id, prompt.text, prompt.negative_prompt):
             here = f"{prompt.id!r}, {show(prompt.text)}, here"
             return [f"prompt {old.id!r} is {show(old.text)} there, and {here}"]
+        if others := list(source_differences(old, prompt)):
+            return others
     return []

@@ -46,8 +46,10 @@ def work_of(run: Run, name: str, retry: bool | None) -> list[Work]:
 
     With ``retry`` every failure is tried again, without (False) none. None leaves those that
     failed twice in a row for the same reason, or five times; files in folders are looked at each
-    time.
+    time. A generator that cannot do the task is asked for none.
     """
+    if name in run.unable:
+        return []
     missing = {batch.index for batch in run.missing(name)}
     failed = {entry.key for entry in failures(run, name, retry)}
     work = []

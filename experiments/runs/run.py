@@ -52,6 +52,7 @@ class Run:
     looks_outside: bool = False  # whether images are compared with the files that they came from
     outdated: dict[str, Mapping[str, Outdated]] = dataclasses.field(default_factory=dict)
     held: dict[str, Any] = dataclasses.field(default_factory=dict)  # what one has loaded already
+    unable: dict[str, str] = dataclasses.field(default_factory=dict, init=False)  # and why
     previews: dict[str, Preview] = dataclasses.field(default_factory=dict, init=False)
     loadings: dict[str, Loading] = dataclasses.field(default_factory=dict, init=False)
     _built: dict[str, Generator] = dataclasses.field(default_factory=dict, init=False)

@@ -16,10 +16,10 @@ from jaxtyping import UInt8
 
 from gandiff.common.files import file_sha256, write_atomically
 from gandiff.common.lock import HOLDER, LOCK, folder_lock
-from gandiff.common.run_record import COMPARISON_FILE, INPUTS, LOG, PROMPTS, RECORD
+from gandiff.common.run_record import COMPARISON_FILE, INPUTS, LOG, PROMPTS, RECORD, SOURCES
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
-RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, LOCK, HOLDER)
+RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, SOURCES, LOCK, HOLDER)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,8 +179,8 @@ class RunStore:
         self._damaged = False
 
 
-def png(image: UInt8[np.ndarray, "h w 3"]) -> bytes:
-    """An image as the bytes of its file."""
+def png(image: UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"]) -> bytes:
+    """An image, or a grey one, as the bytes of its file."""
     from PIL import Image
 
     buffer = io.BytesIO()

@@ -58,7 +58,7 @@ def find_target(
     origin = str(target / RECORD)
     comparison = change_comparison(asked, overrides, limit, encoders, origin=origin)
     # The prompts may have been given from Python.
-    same_suite = comparison.suite == asked.suite
+    same_suite = comparison.suite == asked.suite and comparison.task == asked.task
     return Target(
         comparison=comparison,
         folder=out or target,

@@ -12,9 +12,11 @@ from pathlib import Path
 
 from gandiff.common.errors import RequestError, reason_of
 from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.prompts.tasks import for_task
 from gandiff.experiments.runs.fence import machine_failure
 from gandiff.experiments.runs.loading import in_turn, loaded
-from gandiff.experiments.runs.open import open_configured
+from gandiff.experiments.runs.open import note_abilities, open_configured
+from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.planning import planned_run
 from gandiff.experiments.runs.retry import work_of
 from gandiff.experiments.runs.run import Run
@@ -51,8 +53,10 @@ def try_generators(run: Run, *, quiet: bool = False, retry: bool | None = None) 
 def try_comparison(comparison: Comparison, *, quiet: bool = False) -> None:
     """The same for a comparison that is not run; see ``try_generators``."""
     nowhere = RunStore(Path(tempfile.gettempdir()) / f"gandiff-{uuid.uuid4().hex}")
-    suite = open_configured(comparison.suite, comparison.folder)
-    try_generators(planned_run(comparison, suite, nowhere, {}), quiet=quiet)
+    suite = for_task(open_configured(comparison), comparison.task, nowhere.folder)
+    run = planned_run(comparison, suite, nowhere, {})
+    note_abilities(run, run.batches)
+    try_generators(run, quiet=quiet)
 
 
 def _problem(run: Run, name: str, quiet: bool) -> str | None:
@@ -95,10 +99,10 @@ def _requests(run: Run, name: str) -> Sequence[GenerationRequest]:
     """The shortest and the longest prompt of the run; with a negative prompt, which is one more
     thing that can go wrong, where there is one.
     """
-    planned = [job.request() for batch in run.batches[name] for job in batch.jobs]
-    chosen = [request for request in planned if request.negative_prompt] or planned
-    return min(chosen, key=_length), max(chosen, key=_length)
+    planned = [job for batch in run.batches[name] for job in batch.jobs]
+    chosen = [job for job in planned if job.prompt.negative_prompt] or planned
+    return min(chosen, key=_length).request(), max(chosen, key=_length).request()
 
 
-def _length(request: GenerationRequest) -> int:
-    return len(request.prompt)
+def _length(job: GenerationJob) -> int:
+    return len(job.prompt.text)

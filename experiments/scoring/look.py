@@ -14,9 +14,11 @@ from gandiff.experiments.config.metrics import unused_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator, make_metric
 from gandiff.experiments.prompts.suites import PromptSuite
+from gandiff.experiments.prompts.tasks import for_task
 from gandiff.experiments.runs.open import open_configured
-from gandiff.experiments.runs.preview import preview, wrong_settings
+from gandiff.experiments.runs.preview import nobody_able, preview, wrong_settings
 from gandiff.experiments.scoring.references import count_reference
+from gandiff.models.tasks import inability
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -33,7 +35,8 @@ def look(comparison: Comparison) -> Findings:
 
     Raises ``RequestError`` without prompts; the problems are what a run would refuse.
     """
-    suite = open_configured(comparison.suite, comparison.folder)
+    suite = open_configured(comparison)
+    suite = for_task(suite, comparison.task, comparison.folder)
     seen = check_sizes(comparison, suite)
     seen.facts.insert(0, f"prompts: {len(suite.prompts)} of {suite.name}")
     _look_at_generators(comparison, suite, seen)
@@ -69,7 +72,7 @@ def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
 
 def measurable(comparison: Comparison) -> list[str]:
     """The metrics of a comparison for which there will be enough images."""
-    suite = open_configured(comparison.suite, comparison.folder)
+    suite = open_configured(comparison)
     planned = _planned(comparison, suite, count_reference(comparison))
     return [str(metric.spec) for _, metric in _metrics(comparison) if not metric.shortage(planned)]
 
@@ -97,7 +100,7 @@ def _unlimited(comparison: Comparison, planned: PlannedSets) -> PlannedSets:
     if comparison.suite.limit is None:
         return planned
     config = dataclasses.replace(comparison.suite, limit=None)
-    suite = open_configured(config, comparison.folder)
+    suite = open_configured(dataclasses.replace(comparison, suite=config))
     return _planned(comparison, suite, planned.references)
 
 
@@ -108,18 +111,27 @@ def _metrics(comparison: Comparison) -> Iterator[tuple[str, Metric]]:
 
 
 def _look_at_generators(comparison: Comparison, suite: PromptSuite, seen: Findings) -> None:
+    task, unable = comparison.task, dict[str, str]()
     for name, config in comparison.generators.items():
-        if config.type not in ("folder", "diffusers"):  # what others say needs their weights
+        looks = config.type in ("folder", "diffusers")  # what others say needs their weights
+        if config.type == "python" or not (looks or task != "text_to_image"):
             continue
         try:
             made = make_generator(name, config.type, config.settings, comparison.folder)
         except RequestError as error:
             seen.problems.append(str(error))
             continue
+        if reason := inability(made.info, task):
+            unable[name] = reason
+            seen.remarks.append(f"{name} {reason}")
+        if reason or not looks:
+            continue
         said = preview(made, comparison, suite)
         seen.problems += wrong_settings(name, said)
         seen.remarks += [f"{name}: {remark}" for remark in made.info.remarks]
         seen.facts.append(f"{name}: {said.summary}")
+    if unable.keys() == comparison.generators.keys():
+        seen.problems.append(nobody_able(task, unable))
 
 
 def _look_at_weights(comparison: Comparison, seen: Findings) -> None:

@@ -116,6 +116,8 @@ def _timed_rows(
     machine, timing = cost["mark"]["machine"], cost["mark"]["timing"]
     protocol = {**machine, **timing, "own_process": own}
     protocol["rounds"] = [one.get("round") for one in rounds]
+    if run.comparison.task != "text_to_image":
+        protocol["task"] = run.comparison.task
     protocol |= _conditions(rounds)
     timings = _by_size(rounds)
     medians = {size: timed.median for size, timed in timings.items()}

@@ -21,9 +21,11 @@ from gandiff.evaluate.timing import (
     synchronise,
     time_callable,
 )
+from gandiff.experiments.prompts.sources import source_of
 from gandiff.experiments.timing.sharing import CoreWatch, torch_threads
 from gandiff.models.generator import GenerationRequest, Generator
 from gandiff.models.shared import apart
+from gandiff.models.tasks import PICTURES
 
 PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it has taken this long
 
@@ -39,12 +41,12 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
         generator.load(device, job["dtype"])
     synchronise(device)
     load = time.perf_counter() - start
-    together = max(job["batch_sizes"], default=1)
+    together, edits = max(job["batch_sizes"], default=1), _edits(job)
     if together > 1:  # whether each image is made alone, all the same
-        generator.try_out(_requests(job["prompts"], 2), batch_size=together)
+        generator.try_out(_requests(job["prompts"], 2, edits), batch_size=together)
     watch, phases = CoreWatch(), []
     for size in sorted({1, *job["batch_sizes"]}):
-        requests = _requests(job["prompts"], size)
+        requests = _requests(job["prompts"], size, edits)
         timing = _patient(functools.partial(generator.generate, requests), job, device)
         phases.append({"batch_size": size, "seconds": list(timing.seconds)})
     measured = {
@@ -72,8 +74,26 @@ def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) ->
     return Timing(seconds=tuple(seconds))
 
 
-def _requests(prompts: Sequence[str], size: int) -> list[GenerationRequest]:
-    return [GenerationRequest(prompt=prompts[i % len(prompts)], seed=i) for i in range(size)]
+def _requests(
+    prompts: Sequence[str], size: int, edits: Sequence[Mapping[str, Any]] = ()
+) -> list[GenerationRequest]:
+    places = [i % len(prompts) for i in range(size)]
+    return [
+        GenerationRequest(prompt=prompts[place], seed=i, **(edits[place] if edits else {}))
+        for i, place in enumerate(places)
+    ]
+
+
+def _edits(job: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What the task adds to each prompt, with the pictures read; nothing in text to image."""
+    if not job.get("edits"):
+        return []
+    folder, rows = Path(job["folder"]), job["sources"]
+    edits = [dict(edit) for edit in job["edits"]]
+    for edit, row in zip(edits, rows, strict=True):
+        named = ((name, source_of(name, row.get(name), folder)) for name in PICTURES)
+        edit |= {name: source.read() for name, source in named if source is not None}
+    return edits
 
 
 def _get_ready(kind: str) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, TIMING
 from gandiff.experiments.config.types import TimingConfig
+from gandiff.experiments.prompts.tasks import strength_of
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.run import Run
@@ -147,6 +148,9 @@ def _measurements(run: Run, names: Sequence[str]) -> Iterator[dict[str, Any]]:
 
 def _job(run: Run, name: str) -> dict[str, Any]:
     config, timing = run.comparison.generators[name], run.comparison.timing
+    task, strength = run.comparison.task, run.comparison.strength
+    prompts = run.suite.prompts[: max(timing.batch_sizes)]
+    edits = [{"task": task, "strength": strength_of(one, task, strength)} for one in prompts]
     return {
         "name": name,
         "type": config.type,
@@ -154,7 +158,10 @@ def _job(run: Run, name: str) -> dict[str, Any]:
         "base": str(run.comparison.folder),
         "device": run.device,
         "dtype": run.comparison.dtype,
-        "prompts": [prompt.text for prompt in run.suite.prompts[: max(timing.batch_sizes)]],
+        "prompts": [prompt.text for prompt in prompts],
+        "edits": edits if task != "text_to_image" else [],
+        "sources": [{k: v.to_dict() for k, v in one.sources().items()} for one in prompts],
+        "folder": str(run.folder),
         "warmup": timing.warmup,
         "repeats": math.ceil(timing.repeats / _rounds(run)),
         "batch_sizes": list(timing.batch_sizes),

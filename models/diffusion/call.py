@@ -116,11 +116,3 @@ def _repeated(extra: Mapping[str, Any], count: int) -> dict[str, Any]:
         if TEXT.fullmatch(key) and isinstance(value, (str, list)):
             repeated[key] = [value] * count if isinstance(value, str) else value * count
     return repeated
-
-
-def edit_refusal(request: GenerationRequest) -> str | None:
-    """Return why a request for an edit of an image is refused; None for one of text alone."""
-    for field in ("init_image", "mask", "control_image"):
-        if getattr(request, field) is not None:
-            return f"the request has {field}, but this generator makes images from text alone"
-    return None

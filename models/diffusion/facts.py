@@ -21,7 +21,7 @@ def describe(pipe: Any) -> dict[str, Any]:
 
     networks = modules(pipe)
     encoders = [type(m).__name__ for n, m in networks.items() if n.startswith("text_encoder")]
-    abilities: set[Ability] = {"text", "trace"} if schedulers(pipe) else {"text"}
+    abilities: set[Ability] = {"text_to_image", "trace"} if schedulers(pipe) else {"text_to_image"}
     scheduler = getattr(pipe, "scheduler", None)
     return {
         "parameters": sum(p.numel() for m in networks.values() for p in m.parameters()),

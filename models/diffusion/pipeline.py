@@ -14,7 +14,6 @@ import numpy as np
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import (
     arguments,
-    edit_refusal,
     guiding,
     max_sequence_length,
     note,
@@ -41,6 +40,7 @@ from gandiff.models.generator import (
 )
 from gandiff.models.pixels import finish
 from gandiff.models.shared import Shared, free_memory, shared, sharing_key
+from gandiff.models.tasks import edit_refusal
 from gandiff.models.weights import ModelCard, read_card
 
 

@@ -17,6 +17,7 @@ from gandiff.models.generator import Generation, GenerationRequest, Generator, G
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
 from gandiff.models.shared import Shared, files_state, free_memory, shared
+from gandiff.models.tasks import from_text_alone
 from gandiff.models.weights import check_text_parts, combined_sha256, read_card, require_weights
 
 _READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
@@ -80,11 +81,11 @@ class GanGenerator(Generator):
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
-        if self._shared is None:
-            raise GeneratorError(f"{self._name} is not loaded; call load() first")
-        if not requests:
-            return []
-        gan = self._shared.value
+        self._held()
+        return from_text_alone(requests, self._made)
+
+    def _made(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+        gan = self._held().value
         text = gan.encode([request.prompt for request in requests])
         noise = gan.noise([request.seed for request in requests])
         pictures = gan.sample(noise, text, self._settings.truncation_psi)
@@ -98,6 +99,11 @@ class GanGenerator(Generator):
             )
             for image, unread, request in zip(pixels, text.truncated, requests, strict=True)
         ]
+
+    def _held(self) -> Shared[Any]:
+        if self._shared is None:
+            raise GeneratorError(f"{self._name} is not loaded; call load() first")
+        return self._shared
 
     def unload(self) -> None:
         """Let go of the networks; the last generator that does so gives their memory back."""

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from typing import get_args
 
 import pytest
 
 from gandiff.common.measurements import MEASUREMENTS, bound, in_panel, shown_in
-from gandiff.common.renamed import ALARMS, RECIPE_FIELDS, current_names
+from gandiff.common.renamed import ABILITIES, ALARMS, RECIPE_FIELDS, current_facts, current_names
 from gandiff.common.renamed import MEASUREMENTS as RENAMED
 from gandiff.experiments.training.gan.alarms import _CHECKS
 from gandiff.experiments.training.gan.recipe import GanRecipe
+from gandiff.models.generator import Ability
 
 OLD = {
     "recipe": {"reading": 0.05, "lazy": 8, "energy": 3.0},
@@ -31,6 +33,15 @@ def test_an_old_record_gets_the_names_of_now() -> None:
     assert (new["ticks"], new["commands"][1]) == (OLD["ticks"], {"images": 3})
     assert current_names(new) == new
     assert json.dumps(OLD).count("reading") == 1  # it is not changed in place
+
+
+def test_abilities_are_tasks_now() -> None:
+    facts = {"name": "sd", "abilities": ["img2img", "inpaint", "text", "trace"]}
+    now = ["image_to_image", "inpaint", "text_to_image", "trace"]
+    assert current_facts(facts) == {"name": "sd", "abilities": now}
+    assert current_facts(current_facts(facts)) == current_facts(facts)
+    assert current_facts({"name": "sd"}) == {"name": "sd"}
+    assert set(ABILITIES.values()) < set(get_args(Ability))
 
 
 @pytest.mark.parametrize("odd", [{}, {"recipe": None}, {"curve": ["x"], "events": [None, 3]}])

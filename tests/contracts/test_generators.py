@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -17,8 +18,9 @@ from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.folder import FolderGenerator
 from gandiff.models.gan.generator import GanGenerator
-from gandiff.models.generator import Generation, GenerationRequest, Generator
+from gandiff.models.generator import Generation, GenerationRequest, Generator, Task
 from gandiff.models.settings import FolderSettings, GanSettings
+from gandiff.models.tasks import SOURCES, TASKS
 from gandiff.models.weights import PRETRAINED
 
 COUNT = 8
@@ -231,7 +233,7 @@ def test_unload_may_be_called_at_any_time(build: Build) -> None:
 def test_info_is_complete(generator: Generator, expected: list[Generation]) -> None:
     info = generator.info
     assert info.name
-    assert "text" in info.abilities
+    assert "text_to_image" in info.abilities
     if info.family in ("gan", "diffusion", "distilled"):
         assert info.parameters is not None
         assert info.parameters > 0
@@ -242,6 +244,36 @@ def test_info_is_complete(generator: Generator, expected: list[Generation]) -> N
         image = expected[0].image
         assert image is not None
         assert info.resolution == image.shape[0] == image.shape[1]
+
+
+@pytest.mark.parametrize("task", [task for task in TASKS if task != "text_to_image"])
+def test_a_task_is_an_ability_or_refused(
+    generator: Generator,
+    requests: list[GenerationRequest],
+    expected: list[Generation],
+    task: Task,
+) -> None:
+    """One that cannot says so for that request alone; one that can gives an image."""
+    pixels = toys.edit_pictures(32)
+    pictures = {field: pixels[field] for field in SOURCES[task]}
+    edit = dataclasses.replace(requests[0], task=task, **pictures)
+    before = copy.deepcopy(pictures)
+    edited, plain = generator.generate([edit, requests[1]])
+    assert_same(plain, expected[1])
+    for field, array in before.items():
+        np.testing.assert_array_equal(getattr(edit, field), array)
+    if task in generator.info.abilities:
+        assert edited.image is not None
+        return
+    assert (edited.status, edited.image, edited.nfe) == ("failed", None, 0)
+    assert edited.reason is not None
+    assert SOURCES[task][0] in edited.reason
+    assert "\n" not in edited.reason
+
+
+def test_abilities_are_known_before_loading(build: Build, generator: Generator) -> None:
+    tasks = set(TASKS)
+    assert build().info.abilities & tasks == generator.info.abilities & tasks
 
 
 def test_trace_is_an_ability_or_refused(

@@ -39,7 +39,7 @@ class Bad(Generator):
         self._maybe("facts")
         if self._is_loaded:
             self._maybe("info")
-        abilities: frozenset[Ability] = frozenset({"text", "trace"})
+        abilities: frozenset[Ability] = frozenset({"text_to_image", "trace"})
         return GeneratorInfo(name=self._name, family="gan", resolution=32, abilities=abilities)
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -93,6 +95,33 @@ class ToyGenerator(Generator):
             handle = os.open(Path(self._log), os.O_WRONLY | os.O_APPEND | os.O_CREAT)
             os.write(handle, f"{line}\n".encode())
             os.close(handle)
+
+
+class EditToy(ToyGenerator):
+    """Mixes the noise of a seed into the init or control image: as much as ``strength`` says, half
+    without it, inside of the mask if there is one. ``tasks`` are its abilities, space between.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        log: str = "",
+        tasks: str = "image_to_image inpaint control",
+        family: Family = "diffusion",
+    ) -> None:
+        super().__init__(name, log, family)
+        abilities: frozenset[Any] = frozenset(tasks.split())
+        self._info = dataclasses.replace(self._info, abilities=abilities)
+
+    def _one(self, request: GenerationRequest) -> Generation:
+        before = request.init_image if request.control_image is None else request.control_image
+        assert before is not None
+        noise = np.random.default_rng(request.seed).integers(0, 256, before.shape)
+        share = 0.5 if request.strength is None else request.strength
+        mixed = np.rint((1 - share) * before + share * noise).astype(np.uint8)
+        if request.mask is not None:
+            mixed = np.where(request.mask[..., None] == 255, mixed, before)
+        return Generation(image=mixed)
 
 
 def paint(prompts: list[str], seeds: list[int], shade: int = 0) -> np.ndarray:

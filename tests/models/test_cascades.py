@@ -98,7 +98,7 @@ def test_stages_are_one_generator(toy_family: ToyFamily) -> None:
     sizes = [stage["pipeline_class"] for stage in info.settings["stages"]]
     assert sizes == ["IFPipeline", "IFSuperResolutionPipeline", "StableDiffusionUpscalePipeline"]
     assert [stage["num_inference_steps"] for stage in info.settings["stages"]] == [3, 2, 2]
-    assert info.abilities == {"text", "trace"}
+    assert info.abilities == {"text_to_image", "trace"}
     networks = [(place, "unet") for place in ("I", "II", "III")]
     networks += [("I", "text_encoder"), ("III", "text_encoder"), ("III", "vae")]
     folder = Path(toy_family("if")["stages"][0]).parent

@@ -258,7 +258,7 @@ def _info(name: str) -> dict[str, Any]:
         "licence": "Apache-2.0",
         "source": f"models/pretrained/{'gan' if gan else 'diffusion'}-scenes",
         "weights_sha256": ("a" if gan else "d") * 64,
-        "abilities": ["text"] if gan else ["text", "trace"],
+        "abilities": ["text_to_image"] if gan else ["text_to_image", "trace"],
         "settings": {"truncation_psi": 1.0} if gan else {"num_inference_steps": _steps(name)},
     }
 

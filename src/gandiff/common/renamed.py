@@ -1,4 +1,4 @@
-"""Names in the records of older trainings, and what they are called now.
+"""Names in the records of older trainings and runs, and what they are called now.
 
 Applied wherever a record, a checkpoint's progress or a log is read, so that the rest of the code
 knows the current names alone.
@@ -34,6 +34,16 @@ ALARMS = {
     "steep discriminator": "gradient penalty spike",
     "collapse within prompts": "mode collapse within prompts",
 }
+
+ABILITIES = {"text": "text_to_image", "img2img": "image_to_image"}
+
+
+def current_facts(facts: Mapping[str, Any]) -> dict[str, Any]:
+    """What a run records of a generator, with the names that abilities have now."""
+    abilities = facts.get("abilities")
+    if not isinstance(abilities, list):
+        return dict(facts)
+    return {**facts, "abilities": sorted(ABILITIES.get(one, one) for one in map(str, abilities))}
 
 
 def current_names(record: Mapping[str, Any]) -> dict[str, Any]:

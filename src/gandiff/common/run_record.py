@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from gandiff.common.errors import RequestError, SettingError
 from gandiff.common.files import read_json
+from gandiff.common.renamed import current_facts
 from gandiff.common.validation import check_value
 
 SCHEMA = 1  # of run.json
@@ -17,6 +18,7 @@ OFF_NATIVE = "†"  # in tables, behind a generator that runs far from what it w
 RECORD = "run.json"
 COMPARISON_FILE = "comparison.yaml"  # as it was given
 PROMPTS = "prompts.jsonl"
+SOURCES = "sources"  # a folder: the pictures that prompts bring along, by content
 LOG = "images.jsonl"  # a line for each image
 INPUTS = "inputs.jsonl"  # a line for each file outside of the run that was read
 TRACES = "traces/traces.json"
@@ -185,7 +187,9 @@ class RunRecord:
             "environment": _part(Environment, given.get("environment")),
             "reported": _part(Reported, given.get("reported")),
             "counts": {n: _part(ImageCounts, c) for n, c in given.get("counts", {}).items()},
-            "generators": {n: facts or {} for n, facts in given.get("generators", {}).items()},
+            "generators": {
+                n: current_facts(facts or {}) for n, facts in given.get("generators", {}).items()
+            },
             "plan": Plan(device=plan.get("device"), generators=planned),
             "other": {k: v for k, v in data.items() if k not in _fields(cls)},
         }

@@ -199,6 +199,16 @@ def test_what_is_no_scored_run_is_refused(before: Path, tmp_path: Path) -> None:
         compare_runs(before, before)
 
 
+def test_runs_of_different_tasks_are_refused(before: Path, tmp_path: Path) -> None:
+    rows = [row("gan", CLIP, 0.3, 0.05)]
+    edits = make_run(tmp_path / "edits", rows, comparison={"task": "inpaint"})
+    with pytest.raises(
+        RequestError, match=r"a run of the task text_to_image and .*edits of inpaint"
+    ):
+        compare_runs(before, edits)
+    assert compare_runs(edits, edits).changes[0].difference == 0
+
+
 def test_runs_without_a_metric_in_common_are_refused(before: Path, tmp_path: Path) -> None:
     other = make_run(tmp_path / "b", [row("gan", "vendi(encoder=scenes)", 1.0)])
     with pytest.raises(RequestError, match="have no metric in common"):

@@ -136,5 +136,5 @@ def test_real_models_need_three_paths_and_no_network(tmp_path: Path) -> None:
         f"reference.folder={tmp_path / 'photographs'}",
         f"generators.elsewhere.folder={tmp_path / 'elsewhere'}",
     )
-    assert open_configured(comparison.suite, comparison.folder).prompts[0].id == "70"
+    assert open_configured(comparison).prompts[0].id == "70"
     assert comparison.generators["sdxl-turbo"].settings["num_inference_steps"] == 1

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 from pathlib import Path
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.config.types import SuiteConfig
+from gandiff.experiments.config.types import Comparison, GeneratorConfig, SuiteConfig
 from gandiff.experiments.plugins import registry as plugins
 from gandiff.experiments.prompts import suites
 from gandiff.experiments.prompts.suites import (
@@ -226,7 +227,10 @@ def test_built_in_scenes_begin_alike_at_every_length() -> None:
 
 def test_the_suite_of_a_comparison(tmp_path: Path) -> None:
     write(tmp_path, "s.txt", "a\nb\n")
-    suite = open_configured(SuiteConfig(name="s.txt", limit=1), tmp_path)
+    of_file = SuiteConfig(name="s.txt", limit=1)
+    comparison = Comparison(name="c", generators={"g": GeneratorConfig(type="gan")}, metrics=())
+    comparison = dataclasses.replace(comparison, suite=of_file, base=str(tmp_path))
+    suite = open_configured(comparison)
     assert [p.text for p in suite.prompts] == ["a"]
 
 

@@ -17,7 +17,7 @@ from gandiff.experiments.plugins.registry import current_type, recorded_type
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.open import load_run
 from gandiff.experiments.runs.replay import replay
-from gandiff.experiments.timing import time
+from gandiff.experiments.timing import processes
 from gandiff.reports import reading
 
 OLD = Path(__file__).parent / "old_run"
@@ -59,7 +59,7 @@ def test_it_is_continued_without_making_or_timing_anything_again(
 ) -> None:
     there = RunRecord.from_json(record(run)).environment
     monkeypatch.setattr(provenance, "environment", lambda device: there)
-    monkeypatch.setattr(time, "subprocess", None)
+    monkeypatch.setattr(processes, "subprocess", None)
     log, before = (run / "images.jsonl").read_bytes(), record(run)
     written = {path: path.stat().st_mtime_ns for path in run.glob("images/*/*")}
 
@@ -67,8 +67,11 @@ def test_it_is_continued_without_making_or_timing_anything_again(
     assert (run / "images.jsonl").read_bytes() == log
     assert {path: path.stat().st_mtime_ns for path in run.glob("images/*/*")} == written
     after = record(run)
-    for kept in ("costs", "plan", "created", "of_tomorrow", "headline", "generators", "counts"):
+    for kept in ("costs", "plan", "created", "of_tomorrow", "headline", "counts"):
         assert after[kept] == before[kept]
+    assert before["generators"]["oracle"].pop("abilities") == ["text"]
+    assert after["generators"]["oracle"].pop("abilities") == ["text_to_image"]
+    assert after["generators"] == before["generators"]
     assert after["status"] == "done"
     assert summary.warnings == []
     values = summary.to_frame().set_index("metric").value

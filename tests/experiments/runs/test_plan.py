@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+import hashlib
+import json
+from typing import Any
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gandiff.experiments.prompts.suites import Prompt
+from gandiff.experiments.prompts.sources import source_of
+from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.experiments.runs.plan import (
     Batch,
     choose_headline,
@@ -129,6 +135,40 @@ def test_every_part_of_what_decides_the_pixels_is_in_the_key() -> None:
     assert len(keys) == len(others) + 1
     same = Prompt(id="a", text="a star", negative_prompt="blue", category="c", tags=("t",))
     assert image_key(*base) == image_key(*base[:2], same, 0, 7)
+
+
+def test_the_key_of_an_image_from_text_alone_is_what_it_was_before_there_were_tasks() -> None:
+    # Frozen, from the version before: with another key every image made so far is made again.
+    prompt = Prompt(id="a", text="a star", negative_prompt="blue")
+    key = image_key("g", {"type": "toy", "settings": {"x": 1}}, prompt, 0, 7)
+    assert key == "bf8946049e02fd4dac99"
+    assert key == image_key(
+        "g", {"type": "toy", "settings": {"x": 1}}, prompt, 0, 7, "text_to_image", None
+    )
+
+
+def test_the_key_of_an_edit_has_its_task_strength_and_pictures() -> None:
+    def prompt(shade: int) -> Prompt:
+        pixels = np.full((4, 4, 3), shade, np.uint8)
+        return Prompt(id="a", text="a star", init_image=source_of("init_image", pixels))
+
+    base: tuple[Any, ...] = ("g", {}, prompt(1), 0, 7)
+    keys = {
+        image_key(*base),
+        image_key(*base, "image_to_image", 0.5),
+        image_key(*base, "image_to_image", 0.6),
+        image_key(*base, "inpaint", 0.5),
+        image_key("g", {}, prompt(2), 0, 7, "image_to_image", 0.5),
+    }
+    assert len(keys) == 5
+    assert image_key(*base, "image_to_image", 0.5) == image_key(
+        "g", {}, prompt(1), 0, 7, "image_to_image", 0.5
+    )
+    suites = [PromptSuite(name="s", prompts=(prompt(shade),)) for shade in (1, 2)]
+    assert suites[0].sha256 != suites[1].sha256
+    plain = PromptSuite(name="s", prompts=(Prompt(id="a", text="a star"),))
+    seen = json.dumps([["a", "a star", None]])
+    assert plain.sha256 == hashlib.sha256(seen.encode()).hexdigest()
 
 
 def test_the_headline_is_a_gan_and_a_diffusion_model_where_there_are_both() -> None:

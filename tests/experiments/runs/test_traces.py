@@ -155,7 +155,7 @@ class Stumbling(Generator):
 
     @property
     def info(self) -> GeneratorInfo:
-        abilities = frozenset({"text", "trace"})
+        abilities = frozenset({"text_to_image", "trace"})
         return GeneratorInfo(name="s", family="diffusion", resolution=32, abilities=abilities)
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
