@@ -16,7 +16,12 @@ import pytest
 import gandiff
 from gandiff.common.measurements import MEASUREMENTS
 
-OUTPUT = {"models/", "site/", "gan/"}  # a name in a sentence, not a place below the root
+OUTPUT = {
+    "sources/",
+    "models/",
+    "site/",
+    "gan/",
+}  # a name in a sentence, not a place below the root
 LINK = re.compile(r"\]\(([^)#\s]+)(?:#[\w-]+)?\)")
 
 
