@@ -159,8 +159,11 @@ class DiffusionRecipe(recipes.Recipe):
     def __post_init__(self) -> None:
         """Check what numbers must be to each other."""
         for name in ("log_noise_mean", "log_noise_std"):
-            changed = getattr(self, name) != getattr(DiffusionRecipe, name)
-            if changed and self.timesteps != "log-normal":
+            own = [
+                getattr(DiffusionRecipe, name),
+                *(r[name] for r in RECIPES.values() if name in r),
+            ]
+            if getattr(self, name) not in own and self.timesteps != "log-normal":
                 raise ValueError(f"{name} does nothing with timesteps={self.timesteps}")
         if self.factor & (self.factor - 1):
             raise ValueError(f"factor must be a power of two, got {self.factor}")
