@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.scenes.captions import caption_facts, captions
-from gandiff.experiments.scenes.facts import LABELS, Facts, sample_scenes, scene_seeds
+from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.training.averaging import anneal, descend
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.checks import check_request, open_recorded, rank_zero_first
@@ -42,6 +42,7 @@ from gandiff.experiments.training.text.record import (
     keep_data,
     made_facts,
 )
+from gandiff.experiments.training.text.targets import fact_classes, fact_targets
 from gandiff.models.gan.layers import unit_variance
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder
 from gandiff.models.tokenizer import build_tokenizer
@@ -53,23 +54,6 @@ RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
 _GROUP = 16  # captions that are encoded in one go and kept
 _AT_ONCE = 256  # captions that are encoded in one go, at most, where none are kept
-
-
-def fact_targets(facts: Facts) -> dict[str, Tensor]:
-    """Class indices of what captions state; 0 is unstated."""
-    out = {"count": np.maximum(facts.count, 0)}
-    out |= {"background": facts.background + 1, "relation": facts.relation + 1}
-    for kind in ("shape", "colour", "size"):
-        for mention in range(2):
-            out[f"{kind}_{mention}"] = getattr(facts, kind)[:, mention] + 1
-    return {k: torch.from_numpy(v.astype(np.int64)) for k, v in out.items()}
-
-
-def fact_classes() -> dict[str, int]:
-    """How many classes each fact has."""
-    sizes = {kind: len(labels) + 1 for kind, labels in LABELS.items()}
-    whole = {"count": 3, "background": sizes["background"], "relation": sizes["relation"]}
-    return whole | {f"{k}_{m}": sizes[k] for k in ("shape", "colour", "size") for m in range(2)}
 
 
 def train(request: TrainingRequest, data: CaptionedImages | None = None) -> Path:

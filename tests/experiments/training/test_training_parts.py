@@ -27,7 +27,7 @@ from gandiff.experiments.training.cards import (
 from gandiff.experiments.training.judges import scene_clip, shared
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text import train as text
+from gandiff.experiments.training.text.targets import fact_classes, fact_targets
 
 SEEDS = scene_seeds("judge_train", 0, 2000)
 
@@ -48,7 +48,7 @@ def test_judges_learn_every_class_of_their_heads() -> None:
 
 def test_the_text_encoder_learns_every_fact() -> None:
     facts = caption_facts(sample_scenes(SEEDS), SEEDS)
-    wanted, sizes = text.fact_targets(facts), text.fact_classes()
+    wanted, sizes = fact_targets(facts), fact_classes()
     assert set(wanted) == set(sizes)
     for name, values in wanted.items():
         assert values.min() >= 0
@@ -60,6 +60,24 @@ def test_the_text_encoder_learns_every_fact() -> None:
         [getattr(facts, f.name).reshape(len(facts), -1) for f in dataclasses.fields(Facts)], 1
     )
     assert len(columns.unique(dim=0)) == len(np.unique(rows, axis=0))
+
+
+@pytest.mark.parametrize(
+    ("place", "axis", "first"),
+    [("left", 0, True), ("right", 0, False), ("top", 1, True), ("bottom", 1, False)],
+)
+def test_the_text_encoder_learns_what_stands_where_in_the_picture(
+    place: str, axis: int, first: bool
+) -> None:
+    scenes = sample_scenes(SEEDS)
+    facts = caption_facts(scenes, SEEDS)
+    wanted = fact_targets(facts)[f"shape_{place}"].numpy()
+    along = np.isin(facts.relation, (0, 1) if axis == 0 else (2, 3))
+    assert ((wanted > 0) == along).all()
+    assert along.sum() > 100
+    ends = scenes.centre[:, :, axis].argmin(1) if first else scenes.centre[:, :, axis].argmax(1)
+    there = np.take_along_axis(scenes.shape, ends[:, None], 1)[:, 0]
+    assert (wanted[along] == there[along] + 1).all()
 
 
 def test_half_of_the_pictures_are_spoiled() -> None:
