@@ -16,6 +16,7 @@ from gandiff.experiments.training.averaging import Ema, anneal, noise_at
 from gandiff.experiments.training.compiling import compiled
 from gandiff.experiments.training.diffusion import weights
 from gandiff.experiments.training.diffusion.conditioning import CaptionTokens
+from gandiff.experiments.training.diffusion.hints import PositionHints
 from gandiff.experiments.training.diffusion.latents import Latents
 from gandiff.experiments.training.diffusion.noise import Noising
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
@@ -81,8 +82,9 @@ class DenoiserUpdates:
         side = request.resolution // recipe.cell
         unet = build_unet(side, self.encoder.width, **networks)
         self.unet = unet.to(request.device, memory_format=torch.channels_last).train()
+        self.ema = Ema(self.unet, recipe.ema_halflife_images)  # a copy without the hints
+        self.hints = PositionHints(self.unet, side, recipe.position_hints, request.seed)
         self.fast_unet = compiled(self.unet, wanted=request.compile)
-        self.ema = Ema(self.unet, recipe.ema_halflife_images)
         state: dict[str, Any] = {"unet": self.unet, "ema": self.ema.module}
         text: list[dict[str, Any]] = []
         self.text_ema: Ema | None = None
@@ -137,6 +139,7 @@ class DenoiserUpdates:
         start, end = recipe.lr, recipe.lr_end
         fraction, steps = self.loop.fraction, progress.steps
         anneal(self.optimizer, fraction, steps, start=start, end=end, warmup=_WARMUP)
+        self.hints.fade(fraction)
         batch = self.draw(progress.position)
         sums = torch.zeros(2, device=self.request.device)
         self.optimizer.zero_grad(set_to_none=True)

@@ -58,6 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "attention_layers": 1,
         "log_noise_mean": 1.25,
         "log_noise_std": 0.9,
+        "position_hints": 0.0,
     },
 }
 
@@ -129,6 +130,10 @@ class DiffusionRecipe(recipes.Recipe):
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
     log_noise_std: Positive = 1.1
     """... and its standard deviation."""
+    position_hints: Fraction = 0.5
+    """Fraction of the training in which the U-Net is given the coordinates of its cells, weaker and
+    weaker until they are gone; without them it does not learn to tell left from right. 0 for none.
+    """
     optimizer: Optimizer = "muon"
     """What trains the denoiser: `muon` makes the updates of its matrices orthogonal (Jordan et al.
     2024) and leaves the rest to AdamW, `adamw` leaves everything to it.
