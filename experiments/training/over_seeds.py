@@ -41,7 +41,7 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
 
     if len(folders) < 2:
         raise RequestError(f"a spread needs two trainings or more, got {len(folders)}")
-    records = {folder: _read(folder) for folder in folders}
+    records = {folder: read_finished(folder) for folder in folders}
     first, *others = folders
     for folder in others:
         for name in _COMMON:
@@ -64,7 +64,7 @@ def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
     """Which alarms ring at the end of each training; none is the good news."""
     names = {}
     for folder in folders:
-        record, logged = _read(folder), _logged(folder / LOG)
+        record, logged = read_finished(folder), _logged(folder / LOG)
         # Alarms look at the last few rows, which of the record's thinned curve would be much of the
         # training: it is taken only where no log is left.
         ticks = [row for row in logged if "score" in row] or record["ticks"]
@@ -88,7 +88,8 @@ def _logged(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def _read(folder: Path) -> Mapping[str, Any]:
+def read_finished(folder: Path) -> Mapping[str, Any]:
+    """The record of a finished training that was measured; ``RequestError`` for others."""
     path = folder / RECORD
     if not path.is_file():
         raise RequestError(f"{folder} has no {RECORD}; give folders that 'gandiff train' wrote")
@@ -104,7 +105,7 @@ def _read(folder: Path) -> Mapping[str, Any]:
 
 def _before(folder: Path) -> str:
     """How many warnings the training gave; an alarm may have rung, and stopped."""
-    warnings = len(_read(folder).get("events", []))
+    warnings = len(read_finished(folder).get("events", []))
     return f" ({warnings} logged on the way; see events in {folder / RECORD})" if warnings else ""
 
 

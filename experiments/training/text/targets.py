@@ -22,14 +22,12 @@ def fact_targets(facts: Facts) -> dict[str, Tensor]:
     """Class indices of what captions state; 0 is unstated."""
     out = {"count": np.maximum(facts.count, 0)}
     out |= {"background": facts.background + 1, "relation": facts.relation + 1}
+    rows = np.arange(len(facts))
     for kind in _KINDS:
-        for mention in range(2):
-            out[f"{kind}_{mention}"] = getattr(facts, kind)[:, mention] + 1
-        for place, mention in _mentions_by_place(facts).items():
-            here = np.take_along_axis(getattr(facts, kind), np.maximum(mention, 0)[:, None], 1)[
-                :, 0
-            ]
-            out[f"{kind}_{place}"] = np.where(mention < 0, 0, here + 1)
+        labels = getattr(facts, kind) + 1
+        out |= {f"{kind}_{mention}": labels[:, mention] for mention in range(2)}
+        for place, at in _mentions_by_place(facts).items():
+            out[f"{kind}_{place}"] = np.where(at < 0, 0, labels[rows, at])
     return {k: torch.from_numpy(v.astype(np.int64)) for k, v in out.items()}
 
 

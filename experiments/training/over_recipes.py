@@ -1,0 +1,133 @@
+"""What trainings of one budget reach with different recipes: a table with a row for each.
+
+    python -m gandiff.experiments.training.over_recipes runs/default runs/flow runs/pixel
+    python -m gandiff.experiments.training.over_recipes --time runs/default runs/pixel
+
+The numbers are those of the last tick, measured on the same validation captions. ``--time`` also
+samples with each saved pipeline, by turns, one picture at a time and as its training did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gandiff.common.errors import RequestError
+from gandiff.experiments.benchmarks.turns import by_turns, seconds_of
+from gandiff.experiments.training.over_seeds import read_finished
+from gandiff.experiments.training.recipes import recipe_of
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What must be the same for recipes to be compared.
+_COMMON = ("family", "data", "resolution", "batch_size", "device", "budget")
+_REACHED = ("all", "held_out_all", "shape", "colour", "relation", "diversity", "fd")
+_TURNS = 20
+
+
+def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
+    """A row for each training: what it differs in from the default, its cost, what it reached.
+
+    ``minutes`` are those of all processes together, ``ms_per_image`` what one image takes of them,
+    ``kimg`` thousands of images shown; ``all_half_way`` is the share of pictures with all stated
+    facts right after half of them. Raises ``RequestError`` for folders without the record of a
+    finished training, and for trainings of different data or budgets.
+    """
+    import pandas as pd
+
+    records = {folder: read_finished(folder) for folder in folders}
+    first, *others = folders
+    for folder in others:
+        for name in _COMMON:
+            a, b = (records[one].get(name) for one in (first, folder))
+            if a != b:
+                raise RequestError(
+                    f"{name} is {a} in {first} and {b} in {folder}; recipes are compared by "
+                    "trainings that differ in nothing else"
+                )
+    rows = {str(folder): _row(record) for folder, record in records.items()}
+    return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training")
+
+
+def _row(record: Mapping[str, Any]) -> dict[str, object]:
+    ticks, tick = record["ticks"], record["ticks"][-1]
+    half = min(ticks, key=lambda one: abs(one["kimg"] - tick["kimg"] / 2))
+    spent = record["seconds"] * record["processes"]
+    cost = {
+        "recipe": differences(record),
+        "minutes": round(spent / 60, 1),
+        "kimg": round(record["images"] / 1000, 1),
+        "ms_per_image": round(1000 * spent / record["images"], 2),
+    }
+    reached = {"all_half_way": half.get("all", float("nan"))}
+    return cost | reached | {name: tick.get(name, float("nan")) for name in _REACHED}
+
+
+def differences(record: Mapping[str, Any]) -> str:
+    """What a recorded recipe has other than the default of its family, as ``--set`` takes it."""
+    if record["family"] == "diffusion":
+        from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe as Recipe
+    else:
+        from gandiff.experiments.training.gan.recipe import GanRecipe as Recipe  # type: ignore[assignment]
+    given, usual = record["recipe"], dict(vars(recipe_of(Recipe)))
+    usual.pop("train_text", None)  # which follows from --text-encoder where it is left out
+    changed = [
+        f"{name}={_written(given[name])}"
+        for name, value in usual.items()
+        if name in given and _written(given[name]) != _written(value)
+    ]
+    return " ".join(changed) or "default"
+
+
+def _written(value: object) -> str:
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else f"{value}"
+
+
+def seconds_each(folders: Sequence[Path], turns: int = _TURNS) -> dict[str, float]:
+    """Median seconds for one picture of each saved pipeline, sampled as its training measured."""
+    sides = [functools.partial(seconds_of, _sampler(folder)) for folder in folders]
+    medians = np.median(by_turns(sides, turns, "sampling"), axis=1)
+    return {str(folder): float(time) for folder, time in zip(folders, medians, strict=True)}
+
+
+def _sampler(folder: Path) -> functools.partial[Any]:
+    import diffusers
+
+    import gandiff.models.diffusion.pixel  # noqa: F401  its class is in the place of the VAE
+
+    recipe = read_finished(folder)["recipe"]
+    kind: Any = diffusers.StableDiffusionPipeline
+    pipe = kind.from_pretrained(folder)
+    pipe.set_progress_bar_config(disable=True)
+    steps, guidance = recipe["sampling_steps"], recipe["guidance"]
+    return functools.partial(
+        pipe, "a red star left of a ring", num_inference_steps=steps, guidance_scale=guidance
+    )
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Print the table."""
+    parser = argparse.ArgumentParser(description="What different recipes reach for one budget.")
+    parser.add_argument("folders", type=Path, nargs="+")
+    parser.add_argument("--time", action="store_true", help="also sample with each pipeline")
+    chosen = parser.parse_args(argv)
+    try:
+        table = over_recipes(chosen.folders)
+        if chosen.time:
+            table["s_per_image"] = seconds_each(chosen.folders)
+    except RequestError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(table.to_string(float_format=lambda value: f"{value:.4g}"))
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,68 @@
+"""The table over recipes, from training records and from what was trained."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gandiff.common.errors import RequestError
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.over_recipes import main, over_recipes
+from gandiff.experiments.training.recipes import recipe_of
+
+
+def write(folder: Path, name: str, changes: dict[str, Any] | None = None, **recipe: Any) -> Path:
+    """A training whose recipe is a named one with changes."""
+    named = name if name in DiffusionRecipe.named else "default"
+    record = {
+        "command": f"gandiff train diffusion --out {name}",
+        "family": "diffusion",
+        "data": "scenes",
+        "resolution": 32,
+        "batch_size": 32,
+        "processes": 2,
+        "device": "cpu",
+        "budget": {"minutes": 20.0},
+        "seconds": 1200.0,
+        "images": 100_000,
+        "seed": 0,
+        "recipe": dataclasses.asdict(recipe_of(DiffusionRecipe, named, **recipe)),
+        "finished": True,
+        "curve": [],
+        "ticks": [{"kimg": k, "all": k / 100, "score": 0.1} for k in (20.0, 52.0, 100.0)],
+    }
+    out = folder / name
+    out.mkdir()
+    text = json.dumps(record | (changes or {}))
+    (out / "training.json").write_text(text, encoding="utf-8")
+    return out
+
+
+def test_a_row_says_what_differs_and_what_it_cost(tmp_path: Path) -> None:
+    plain = write(tmp_path, "plain", lr=1e-3, channels=(32, 64))
+    table = over_recipes([write(tmp_path, "default"), write(tmp_path, "flow"), plain])
+    assert table["recipe"].iloc[0] == "default"
+    flow = "prediction=flow schedule=straight timesteps=logit-normal"
+    assert table["recipe"].iloc[1] == flow
+    assert table["recipe"].iloc[2] == "channels=32,64 lr=0.001 lr_end=2e-05"
+    assert table["minutes"].tolist() == [40.0] * 3  # of two processes
+    assert table["ms_per_image"].tolist() == [24.0] * 3
+    assert table["all"].tolist() == [1.0] * 3
+    assert table["all_half_way"].tolist() == [0.52] * 3
+
+
+def test_another_budget_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folders = [
+        write(tmp_path, "default"),
+        write(tmp_path, "flow", {"budget": {"minutes": 30.0}}),
+    ]
+    with pytest.raises(RequestError, match=r"budget is .*20.* and .*30.*; recipes are compared by"):
+        over_recipes(folders)
+    assert main([str(folder) for folder in folders]) == 2
+    assert capsys.readouterr().err.startswith("error: budget is")
+    assert main([str(tmp_path)]) == 2
+    assert "has no training.json" in capsys.readouterr().err
