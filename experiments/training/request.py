@@ -40,7 +40,7 @@ class TrainingRequest:
     minutes: Annotated[float, Gt(0)] = option(
         30.0,
         "How long to train, in wall time, all starts together; the text encoder of a "
-        "generator takes a tenth of it on top, 3 minutes at most.",
+        "generator takes a tenth of it on top, 5 minutes at most.",
     )
     kimg: Annotated[float, Gt(0)] | None = option(
         None,

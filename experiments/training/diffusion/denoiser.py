@@ -55,7 +55,8 @@ class Batch(NamedTuple):
 class DenoiserUpdates:
     """The U-Net, its average, its optimiser, and one step; the text encoder's with ``train_text``.
 
-    Which latents, captions, noise and noise levels a step works on follows from its position alone.
+    Which latents, captions and noise a step works on follows from its position alone, and with
+    the progress of the training also the noise levels.
     """
 
     def __init__(
@@ -165,7 +166,10 @@ class DenoiserUpdates:
         noise = torch.randn(n, *latents.values.shape[1:], generator=draw)
         pairs = zip(which.tolist(), dropped.tolist(), strict=True)
         captions = ["" if drop else latents.captions[i] for i, drop in pairs]
-        return Batch(latents.at(which), noise, self.noising.draw(n, draw), captions)
+        first = self.recipe.coarse_first
+        coarse = max(0.0, 1 - self.loop.fraction / first) if first else 0.0
+        t = self.noising.draw(n, draw, coarse)
+        return Batch(latents.at(which), noise, t, captions)
 
     def errors(
         self,

@@ -37,6 +37,7 @@ _SOLVERS = {
 # Solvers in log(signal / noise) begin here where schedules end in next to nothing of the signal
 # (diffusers' documentation of ``lambda_min_clipped``).
 _LEAST = -5.1
+_COARSE = (4.0, 0.7)  # mean and deviation of log(noise / signal): where no more than blurs are seen
 _EVERYWHERE = 0.1  # of what a log-normal density draws is uniform
 
 
@@ -65,12 +66,17 @@ class Noising:
         self.weights = (weights / (weights * chances).sum()).float().to(device)
         self.signal, self.noise = (table.float().to(device) for table in (signal, noise))
         self._cumulated = chances.cumsum(0)
+        self._coarse = _log_normal(signal, noise, *_COARSE).cumsum(0)
 
-    def draw(self, n: int, generator: torch.Generator) -> Int[Tensor, " n"]:
-        """A step for each row of a batch, by the density; each n-th of it gets one, in order."""
+    def draw(self, n: int, generator: torch.Generator, coarse: float = 0.0) -> Int[Tensor, " n"]:
+        """A step for each row of a batch, by the density; each n-th of it gets one, in order.
+
+        A share of ``coarse`` is of the steps that hold next to nothing but noise.
+        """
+        cumulated = torch.lerp(self._cumulated, self._coarse, coarse)
         within = torch.rand(1, generator=generator, dtype=torch.float64)
         places = (torch.arange(n, dtype=torch.float64) + within) / n
-        steps = torch.searchsorted(self._cumulated, places, right=True)
+        steps = torch.searchsorted(cumulated, places, right=True)
         return steps.clamp(max=STEPS - 1).to(self.device)
 
     def add(self, x: Tensor, e: Tensor, t: Int[Tensor, " n"]) -> Tensor:
@@ -103,13 +109,20 @@ def density(
     if recipe.timesteps == "uniform":
         chances = torch.ones_like(noise)
     elif recipe.timesteps == "log-normal":
-        level = torch.log(noise / signal)
-        apart = (level - recipe.log_noise_mean) / recipe.log_noise_std
-        chances = torch.exp(-0.5 * apart.square()) * torch.gradient(level)[0]
-        chances = _EVERYWHERE / STEPS + (1 - _EVERYWHERE) * chances / chances.sum()
+        chances = _log_normal(signal, noise, recipe.log_noise_mean, recipe.log_noise_std)
+        chances = _EVERYWHERE / STEPS + (1 - _EVERYWHERE) * chances
     else:  # the logit of a place between picture (0) and noise (1) is standard normal
         place = (torch.arange(STEPS, dtype=noise.dtype) + 0.5) / STEPS
         chances = torch.exp(-0.5 * torch.logit(place).square()) / (place * (1 - place))
+    return chances / chances.sum()
+
+
+def _log_normal(
+    signal: Float[Tensor, " t"], noise: Float[Tensor, " t"], mean: float, deviation: float
+) -> Float[Tensor, " t"]:
+    level = torch.log(noise / signal)
+    apart = (level - mean) / deviation
+    chances = torch.exp(-0.5 * apart.square()) * torch.gradient(level)[0]
     return chances / chances.sum()
 
 

@@ -28,7 +28,7 @@ _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
     # One level more, so that attention is at 8 and 4 px, too; as many parameters as the other.
     "pixel": (24, 32, 80, 64),
 }
-_TRAIN_TEXT = 0.5  # of the denoiser's learning rate
+_TRAIN_TEXT: Final[dict[Optimizer, float]] = {"muon": 0.05, "adamw": 0.5}  # of ``lr``
 _GROUP = 8  # channels are normalised in so many groups
 
 
@@ -58,6 +58,7 @@ RECIPES: dict[str, dict[str, Any]] = {
         "attention_layers": 1,
         "log_noise_mean": 1.25,
         "log_noise_std": 0.9,
+        "coarse_first": 0.0,
         "position_hints": 0.0,
     },
 }
@@ -130,9 +131,13 @@ class DiffusionRecipe(recipes.Recipe):
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
     log_noise_std: Positive = 1.1
     """... and its standard deviation."""
+    coarse_first: Fraction = 0.25
+    """Fraction of the training that begins with levels at which next to nothing but noise is seen,
+    and comes by and by to the density above: what stands where must be known there.
+    """
     position_hints: Fraction = 0.5
     """Fraction of the training in which the U-Net is given the coordinates of its cells, weaker and
-    weaker until they are gone; without them it does not learn to tell left from right. 0 for none.
+    weaker until they are gone; without both of these "left of" and "right of" stay a coin toss.
     """
     optimizer: Optimizer = "muon"
     """What trains the denoiser: `muon` makes the updates of its matrices orthogonal (Jordan et al.
@@ -151,8 +156,9 @@ class DiffusionRecipe(recipes.Recipe):
     ema_halflife_images: Positive = 8000.0
     """After so many images a weight counts half in the average that is measured and saved."""
     train_text: Weight | None = None
-    """The text encoder is trained along at this times `lr`; 0 leaves it as it is. If omitted, 0.5
-    for the small one that is trained on the captions, and 0 for one that `--text-encoder` names.
+    """The text encoder is trained along at this times `lr`; 0 leaves it as it is. If omitted, 0.05
+    for the small one that is trained on the captions (0.5 with `optimizer=adamw`), and 0 for one
+    that `--text-encoder` names. Much of it undoes what the encoder has learned to read.
     """
     solver: Solver = "dpmsolver++"
     """What samples at ticks, and with the saved pipeline."""
@@ -215,7 +221,7 @@ def settled(recipe: DiffusionRecipe, text_encoder: str | None) -> DiffusionRecip
     """The recipe with what follows from whether a text encoder was named."""
     if recipe.train_text is not None:
         return recipe
-    own = _TRAIN_TEXT if text_encoder is None else 0.0
+    own = _TRAIN_TEXT[recipe.optimizer] if text_encoder is None else 0.0
     return dataclasses.replace(recipe, train_text=own)
 
 

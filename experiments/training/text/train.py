@@ -47,9 +47,9 @@ from gandiff.models.gan.layers import unit_variance
 from gandiff.models.text import TextEncoder, TextFeatures, build_text_encoder
 from gandiff.models.tokenizer import build_tokenizer
 
-MINUTES = 3.0  # at most; a tenth of the whole budget otherwise
+MINUTES = 5.0  # at most; a tenth of the whole budget otherwise
 WORDING = 10.0  # weight of the distance between two wordings of the same facts
-KCAPTIONS = 200.0  # thousand captions, at most, where the budget is in thousands of images
+KCAPTIONS = 600.0  # thousand captions, at most, where the budget is in thousands of images
 RECORD, _LABEL = TEXT_RECORD, TEXT_LABEL
 _CAPTIONS = 20_000  # to learn words from
 _GROUP = 16  # captions that are encoded in one go and kept

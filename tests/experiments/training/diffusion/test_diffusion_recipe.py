@@ -18,6 +18,7 @@ from gandiff.experiments.training.diffusion.recipe import (
     fits,
     settled,
 )
+from gandiff.experiments.training.recipes import recipe_of
 from gandiff.models.diffusion.networks import build_unet
 from gandiff.models.text import parameter_count
 
@@ -221,8 +222,24 @@ def test_steps_are_drawn_by_their_density(timesteps: str) -> None:
     assert ((one - 640 * parts).abs() <= 1.01).all()
 
 
+@pytest.mark.parametrize("name", RECIPES)
+def test_coarse_levels_come_first_and_go(name: str) -> None:
+    """By the density of a mixture; levels are noisier for each part of the coarse one."""
+    noising = Noising(recipe_of(DiffusionRecipe, name))
+    level = torch.log(noising.noise / noising.signal)
+    means = [
+        float(level[noising.draw(4096, torch.Generator().manual_seed(1), coarse)].mean())
+        for coarse in (0.0, 0.5, 1.0)
+    ]
+    assert means[0] < means[1] < means[2]
+    assert means[1] == pytest.approx((means[0] + means[2]) / 2, abs=0.02)
+    most = float(level.max())
+    assert means[2] == pytest.approx(4.0, abs=0.1) or means[2] > most - 1.2
+
+
 def test_a_text_encoder_that_was_named_stays_as_it_is_unless_asked() -> None:
-    assert settled(DiffusionRecipe(), None).train_text == 0.5
+    assert settled(DiffusionRecipe(), None).train_text == 0.05
+    assert settled(recipe_of(DiffusionRecipe, "adamw"), None).train_text == 0.5
     assert settled(DiffusionRecipe(), "clip").train_text == 0.0
     for asked, named in itertools.product((0.0, 0.2), (None, "clip")):
         assert settled(DiffusionRecipe(train_text=asked), named).train_text == asked

@@ -74,5 +74,6 @@ def test_without_a_share_nothing_is_added() -> None:
 
 
 def test_the_recipe_of_earlier_versions_has_none() -> None:
-    assert DiffusionRecipe().position_hints > 0
-    assert recipe_of(DiffusionRecipe, "adamw").position_hints == 0
+    assert DiffusionRecipe().position_hints > 0 < DiffusionRecipe().coarse_first
+    old = recipe_of(DiffusionRecipe, "adamw")
+    assert old.position_hints == old.coarse_first == 0
