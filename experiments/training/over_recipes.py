@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,7 +21,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.benchmarks.turns import by_turns, seconds_of
 from gandiff.experiments.training.over_seeds import read_finished
 from gandiff.experiments.training.recipes import recipe_of
 
@@ -92,9 +93,14 @@ def _written(value: object) -> str:
 
 def seconds_each(folders: Sequence[Path], turns: int = _TURNS) -> dict[str, float]:
     """Median seconds for one picture of each saved pipeline, sampled as its training measured."""
-    sides = [functools.partial(seconds_of, _sampler(folder)) for folder in folders]
-    medians = np.median(by_turns(sides, turns, "sampling"), axis=1)
-    return {str(folder): float(time) for folder, time in zip(folders, medians, strict=True)}
+    samplers = [_sampler(folder) for folder in folders]
+    seconds = np.empty((turns + 1, len(folders)))  # the first turn warms up
+    for turn, (side, sample) in itertools.product(range(turns + 1), enumerate(samplers)):
+        start = time.perf_counter()
+        sample()
+        seconds[turn, side] = time.perf_counter() - start
+    medians = np.median(seconds[1:], axis=0)
+    return {str(folder): float(median) for folder, median in zip(folders, medians, strict=True)}
 
 
 def _sampler(folder: Path) -> functools.partial[Any]:
