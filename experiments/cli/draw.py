@@ -44,6 +44,33 @@ Show = Annotated[
     bool | None,
     typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
 ]
+Init = Annotated[
+    Path | None, typer.Option(metavar="PICTURE", help="Change this picture, of the model's size.")
+]
+Mask = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PICTURE",
+        help="Change --init only where this grey picture of its size is 255; the rest of it is 0.",
+    ),
+]
+Control = Annotated[
+    Path | None,
+    typer.Option(metavar="PICTURE", help="Follow this one: outlines or depth, as a ControlNet's."),
+]
+Strength = Annotated[
+    float | None,
+    typer.Option(
+        metavar="SHARE",
+        help="How far to go from --init, above 0 and at most 1. [default: the model's own]",
+    ),
+]
+Paint = Annotated[
+    str | None,
+    typer.Option(
+        metavar="UNITS", help="Switch these units of a GAN on, in --init where --mask is 255."
+    ),
+]
 
 
 @app.command(
@@ -52,6 +79,7 @@ Show = Annotated[
         'gandiff draw "a red star" "a blue ring" --samples 3 --steps-shown 8',
         'gandiff draw "a star" --model gan-scenes --model gan-scenes,truncation_psi=0.5',
         'gandiff draw "a star" --model runs/my-gan --model my_models.py:build --out star.png',
+        'gandiff draw "a blue star" --init star.png --mask where.png --strength 0.8',
     )
 )
 def draw(
@@ -67,6 +95,11 @@ def draw(
             min=0, metavar="N", help="Show N steps on the way from noise to the first sample."
         ),
     ] = 0,
+    init: Init = None,
+    mask: Mask = None,
+    control: Control = None,
+    strength: Strength = None,
+    paint: Paint = None,
     device: Annotated[
         Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")
     ] = "auto",
@@ -79,7 +112,9 @@ def draw(
     """Draw a prompt by a GAN and a diffusion model, side by side.
 
     Every model gets the same prompts and seeds. The pictures come as one labelled grid, whose path
-    is printed, and each of them in a folder beside it. The exit code is 1 if one is missing.
+    is printed, and each of them in a folder beside it. With --init, --mask or --control they are
+    edits; a model that cannot do this leaves its column empty. The exit code is 1 if a picture is
+    missing.
     """
     from gandiff.experiments.draw import draw as work
 
@@ -89,6 +124,11 @@ def draw(
         samples=samples,
         seed=seed,
         steps_shown=steps_shown,
+        init=init,
+        mask=mask,
+        control=control,
+        strength=strength,
+        paint=paint,
         out=out,
         overwrite=overwrite,
         device=device,

@@ -18,10 +18,12 @@ from gandiff.common.errors import EnvironmentFailure, RequestError
 from gandiff.common.grids import write_png
 from gandiff.common.outputs import check_file, claim_file
 from gandiff.common.words import counted
+from gandiff.experiments.draw.edits import Edit, Given, inabilities, read_edit
 from gandiff.experiments.draw.grid import Cell, Row, draw_grid
 from gandiff.experiments.draw.models import Models, open_models
 from gandiff.experiments.draw.pictures import (
     PNG,
+    Made,
     Picture,
     Place,
     animate,
@@ -32,10 +34,11 @@ from gandiff.experiments.draw.pictures import (
 )
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.generate import call, check_generation
-from gandiff.experiments.runs.plan import Batch, GenerationJob, plan_batches, plan_seeds
+from gandiff.experiments.runs.plan import Batch, plan_batches, plan_seeds
 from gandiff.experiments.runs.traces import moments
 from gandiff.models.generator import Generation, Generator
 from gandiff.models.shared import free_memory, shared
+from gandiff.models.tasks import inability
 
 T = TypeVar("T")
 
@@ -67,6 +70,11 @@ def draw(
     samples: int = 1,
     seed: int = 0,
     steps_shown: int = 0,
+    init: Given = None,
+    mask: Given = None,
+    control: Given = None,
+    strength: float | None = None,
+    paint: str | None = None,
     out: Path | str | None = None,
     overwrite: bool = False,
     device: str = "auto",
@@ -79,39 +87,63 @@ def draw(
     frames of the denoising of each prompt's first sample, in the grid and as an animated WebP. The
     grid goes to ``out``, a .png, and the pictures to the folder of that name; files there that
     gandiff did not write stay, unless ``overwrite``. A model that fails leaves its cells empty.
-    Raises ``RequestError`` before anything is loaded.
+
+    ``init``, a file or uint8 pixels (h, w, 3), is a picture to change, as far as ``strength``
+    (above 0 and at most 1) says; with ``mask``, (h, w) of 0 and 255, only where that is 255.
+    ``paint`` names units of a GAN that are switched on there. ``control`` is a picture to follow,
+    such as outlines. A model that cannot do this leaves its cells empty, too. Raises
+    ``RequestError`` before anything is loaded.
     """
     texts = _texts([prompts] if isinstance(prompts, str) else prompts)
     if samples < 1 or min(seed, steps_shown) < 0:
         raise RequestError("samples must be at least 1, seed and steps_shown at least 0")
+    edit = read_edit(init, mask, control, strength, paints=paint is not None)
     device = check_device(device)
-    generators = open_models(models)
+    generators = open_models(models, paint)
+    unable = inabilities(generators, edit)
     steps = {name: _steps(name, made, steps_shown) for name, made in generators.items()}
     if steps_shown and not any(steps.values()):
         raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
     grid = _grid_path(out, texts)
-    folders = _folders(grid.with_suffix(""), generators)
-    suite = [Prompt(id=f"{i:05d}", text=text) for i, text in enumerate(texts, start=1)]
+    suite = [edit.prompt(f"{i:05d}", text) for i, text in enumerate(texts, start=1)]
+    batches = {name: _plan(name, g, suite, samples, seed, edit) for name, g in generators.items()}
     drawing = Drawing(grid=grid, pictures=[], seconds={})
-    count = len(suite) * (samples * len(generators) + sum(map(len, steps.values())))
-    there = itertools.chain(*map(written, folders.values()))
-    claimed = claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there)
-    with claimed, tqdm(total=count, unit="img", disable=quiet) as bar:
+    there = itertools.chain(*map(written, _folders(grid, generators).values()))
+    with claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there):
+        _draw_all(drawing, generators, batches, steps, device, quiet)
+        heads = [_head(name, generator) for name, generator in generators.items()]
+        write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps, unable))))
+    return drawing
+
+
+def _draw_all(
+    drawing: Drawing,
+    generators: Mapping[str, Generator],
+    batches: Mapping[str, Sequence[Batch]],
+    steps: Mapping[str, list[float]],
+    device: str,
+    quiet: bool,
+) -> None:
+    """Add the pictures of every model, saved, and what was remarked."""
+    folders = _folders(drawing.grid, generators)
+    jobs = {
+        name: [j for batch in of_model for j in batch.jobs] for name, of_model in batches.items()
+    }
+    firsts = len({job.prompt.id for of_model in jobs.values() for job in of_model})
+    count = sum(map(len, jobs.values())) + firsts * sum(map(len, steps.values()))
+    with tqdm(total=count, unit="img", disable=quiet) as bar:
         for name, generator in _in_turn(generators, device):
             start = time.perf_counter()
-            batches = _plan(name, generator, suite, samples, seed)
-            for job, made, step in _generations(generator, batches, steps[name], device, bar):
-                drawing.pictures.append(save(job, made, step, folders[name]))
+            for made in _generations(generator, batches[name], steps[name], device, bar):
+                drawing.pictures.append(save(made, folders[name]))
                 bar.update()
             animate(drawing.pictures, name, folders[name])
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
             drawing.remarks.extend(f"{name}: {one}" for one in generator.info.remarks)
-        heads = [_head(name, generator) for name, generator in generators.items()]
-        write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps))))
-    return drawing
 
 
-def _folders(root: Path, names: Iterable[str]) -> dict[str, Path]:
+def _folders(grid: Path, names: Iterable[str]) -> dict[str, Path]:
+    root = grid.with_suffix("")
     return {name: root / f"{i}-{slug(name)}" for i, name in enumerate(names, start=1)}
 
 
@@ -152,7 +184,7 @@ def _grid_path(out: Path | str | None, texts: Sequence[str]) -> Path:
 
 
 def _plan(
-    name: str, generator: Generator, suite: Sequence[Prompt], samples: int, seed: int
+    name: str, generator: Generator, suite: Sequence[Prompt], samples: int, seed: int, edit: Edit
 ) -> Sequence[Batch]:
     small = (generator.info.resolution or _SMALL + 1) <= _SMALL
     return plan_batches(
@@ -162,16 +194,19 @@ def _plan(
         seeds=plan_seeds(seed, (prompt.id for prompt in suite), samples),
         areas=[(len(suite), samples)],
         batch_size=min(_TOGETHER, len(suite) * samples) if small else 1,
+        task=edit.task,
+        strength=edit.strength,
     )
 
 
 def _generations(
     generator: Generator, batches: Sequence[Batch], steps: list[float], device: str, bar: Any
-) -> Iterator[tuple[GenerationJob, Generation, Place | None]]:
+) -> Iterator[Made]:
     """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
+    problem = inability(generator.info, batches[0].jobs[0].task)
     try:
         bar.set_description(f"{batches[0].generator}: loading")
-        _, problem = _attempt(None, generator.load, device, DTYPE)
+        _, problem = _attempt(problem, generator.load, device, DTYPE)
         if problem is None and batches[0].size > 1:
             requests = batches[0].requests()
             tried = functools.partial(generator.try_out, requests[:2], batch_size=len(requests))
@@ -180,16 +215,17 @@ def _generations(
         for batch in batches:
             called, reason = _attempt(problem, call, generator, batch.requests())
             made = called[0] if called else [_missing(reason)] * len(batch.jobs)
+            seconds = round(called[1] / batch.size, 4) if called else None
             for job, generation in zip(batch.jobs, made, strict=False):  # not the padding's
-                yield job, check_generation(generation, None), None
+                yield Made(job, check_generation(generation, None), seconds=seconds)
         jobs = [job for batch in batches for job in batch.jobs if job.sample == 0]
         for job in jobs if steps else ():
             frames, reason = _attempt(problem, generator.trace, job.request(), steps)
             for frame in frames or ():
                 place = Place(frame.step, frame.steps, frame.stage, frame.estimate)
-                yield job, Generation(image=frame.noisy), place
+                yield Made(job, Generation(image=frame.noisy), place)
             if not frames:
-                yield job, _missing(reason), Place(0)
+                yield Made(job, _missing(reason), Place(0))
     finally:
         generator.unload()
 
@@ -220,7 +256,9 @@ def _head(name: str, generator: Generator) -> tuple[str, str]:
     return target, settings or (f"{kind}, {counted(steps, 'step')}" if steps else kind)
 
 
-def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[float]]) -> Iterator[Row]:
+def _rows(
+    pictures: Sequence[Picture], steps: Mapping[str, list[float]], unable: Mapping[str, str]
+) -> Iterator[Row]:
     """A row for each prompt and sample, the frames of the first sample below it."""
     places: dict[tuple[str, int], dict[str, list[Picture]]] = {}
     for picture in pictures:
@@ -231,7 +269,9 @@ def _rows(pictures: Sequence[Picture], steps: Mapping[str, list[float]]) -> Iter
         yield Row(
             title=first.prompt if sample == 0 else None,
             label=f"seed {first.seed}",
-            cells=[_shown(made[:1]) or "failed" for made in columns.values()],
+            cells=[
+                _shown(made[:1]) or unable.get(name, "failed") for name, made in columns.items()
+            ],
         )
         if sample == 0 and any(steps.values()):
             words = {name: "failed" if steps[name] else "has no steps to show" for name in steps}

@@ -14,11 +14,11 @@ from gandiff.models.generator import Generator
 Models = Sequence[str] | Mapping[str, Generator]
 
 
-def open_models(models: Models) -> dict[str, Generator]:
+def open_models(models: Models, paint: str | None = None) -> dict[str, Generator]:
     """Build the generators, no weights are read yet; raises ``RequestError`` for a wrong one.
 
     ``models`` are texts such as ``gan-scenes,truncation_psi=0.7``, see ``read_model``, or map names
-    to ready generators.
+    to ready generators. ``paint`` are the units that the GANs among the texts paint with.
     """
     if not models:
         raise RequestError("no model is given; there is, for example, gan-scenes")
@@ -30,7 +30,7 @@ def open_models(models: Models) -> dict[str, Generator]:
     opened, wrong = dict[str, Generator](), list[str]()
     for text in models:
         try:
-            opened[text] = open_model(text)
+            opened[text] = open_model(text, paint)
         except RequestError as error:
             wrong.append(str(error))
     if wrong:
@@ -38,9 +38,11 @@ def open_models(models: Models) -> dict[str, Generator]:
     return opened
 
 
-def open_model(text: str) -> Generator:
+def open_model(text: str, paint: str | None = None) -> Generator:
     """Build the generator that ``TARGET[,SETTING=VALUE...]`` means (``read_model``)."""
     _, type_, settings, written = read_model(text)
+    if paint is not None and type_ == "gan":
+        written = {**written, "units": paint}
     try:
         settings = resolve_settings(type_, {**settings, **written}, Path())
     except SettingError as error:

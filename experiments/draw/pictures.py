@@ -28,13 +28,23 @@ class Place(NamedTuple):
     estimate: UInt8[np.ndarray, "h w 3"] | None = None
 
 
+class Made(NamedTuple):
+    """What a model made for a job: a picture, or a frame with its place."""
+
+    job: GenerationJob
+    generation: Generation
+    place: Place | None = None
+    seconds: float | None = None
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Picture:
     """One picture, or a frame on the way to it: then ``step`` of ``steps`` were made before, in the
     part of a cascade that ``stage`` names, and ``estimate`` is what the model took the picture to
     be.
 
-    ``image`` and ``path`` are None where it could not be made; ``reason`` says why.
+    ``image`` and ``path`` are None where it could not be made; ``reason`` says why. ``seconds`` are
+    those of the call that made it, divided by the pictures of the call.
     """
 
     model: str
@@ -47,21 +57,23 @@ class Picture:
     stage: str = ""
     path: Path | None = None
     reason: str | None = None
+    seconds: float | None = None
     unread_tokens: int = 0  # of the prompt, by all of its text encoders
     image: UInt8[np.ndarray, "h w 3"] | None = dataclasses.field(repr=False)
     estimate: UInt8[np.ndarray, "h w 3"] | None = dataclasses.field(default=None, repr=False)
 
 
-def save(job: GenerationJob, made: Generation, place: Place | None, folder: Path) -> Picture:
-    """Write what a model made for a job to its folder: a picture, or a frame with its place."""
+def save(made: Made, folder: Path) -> Picture:
+    """Write what a model made to its folder."""
+    job, place, image = made.job, made.place, made.generation.image
     name = f"{job.prompt.id}_{job.sample}"
     if place is not None:
         stage = f"{slug(place.stage)}_" if place.stage else ""
         name = f"steps/{job.prompt.id}_{stage}step-{place.step:03d}"
         if place.estimate is not None:
             _write(folder / f"{name}_estimate{PNG}", place.estimate)
-    if made.image is not None:
-        _write(folder / f"{name}{PNG}", made.image)
+    if image is not None:
+        _write(folder / f"{name}{PNG}", image)
     return Picture(
         model=job.generator,
         prompt=job.prompt.text,
@@ -69,10 +81,11 @@ def save(job: GenerationJob, made: Generation, place: Place | None, folder: Path
         sample=job.sample,
         seed=job.seed,
         **(place or Place(None))._asdict(),
-        path=None if made.image is None else folder / f"{name}{PNG}",
-        reason=made.reason,
-        unread_tokens=min(made.truncated_tokens.values(), default=0),
-        image=made.image,
+        path=None if image is None else folder / f"{name}{PNG}",
+        reason=made.generation.reason,
+        seconds=made.seconds,
+        unread_tokens=min(made.generation.truncated_tokens.values(), default=0),
+        image=image,
     )
 
 

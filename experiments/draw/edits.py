@@ -1,0 +1,122 @@
+"""What a drawing begins from: a picture to change and its mask, or outlines to follow."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from gandiff.common.errors import RequestError
+from gandiff.experiments.prompts.sources import (
+    Pixels,
+    Source,
+    check_mask,
+    read_file,
+    source_of,
+)
+from gandiff.experiments.prompts.suites import Prompt
+from gandiff.experiments.prompts.tasks import check_strength
+from gandiff.models.generator import Generator, Task
+from gandiff.models.tasks import Picture, inability, takes_strength
+
+Given = Path | str | np.ndarray | None  # a file, or pixels as in ``source_of``
+OPTIONS: Mapping[Picture, str] = {
+    "init_image": "--init",
+    "mask": "--mask",
+    "control_image": "--control",
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Edit:
+    """The task of all pictures of a drawing, and what it takes."""
+
+    task: Task = "text_to_image"
+    sources: Mapping[Picture, Source] = dataclasses.field(default_factory=dict)
+    strength: float | None = None
+
+    def prompt(self, id_: str, text: str) -> Prompt:
+        """A prompt with the pictures that the task takes."""
+        brought: dict[str, Any] = dict(self.sources)
+        return Prompt(id=id_, text=text, **brought)
+
+
+def read_edit(
+    init: Given, mask: Given, control: Given, strength: float | None, *, paints: bool
+) -> Edit:
+    """The task that these pictures make, with their pixels.
+
+    ``paints`` asks for ``paint`` in place of ``inpaint``. Raises ``RequestError`` for pictures that
+    cannot be read or make no task, a mask that does not fit, and a strength that is none.
+    """
+    given = {"init_image": init, "mask": mask, "control_image": control}
+    pictures: dict[Picture, Given] = {f: given[f] for f in OPTIONS if given[f] is not None}
+    task = _task(pictures, paints=paints)
+    if strength is not None:
+        if not takes_strength(task):
+            raise RequestError(
+                "--strength says how far to go from a picture; give --init, or leave it out"
+            )
+        try:
+            check_strength(strength)
+        except ValueError as error:
+            raise RequestError(f"--{error}") from None
+    sources = {field: _read(field, value) for field, value in pictures.items()}
+    if "mask" in sources:
+        _check(sources)
+    return Edit(task=task, sources=sources, strength=strength)
+
+
+def inabilities(generators: Mapping[str, Generator], edit: Edit) -> dict[str, str]:
+    """What those models that cannot do the task have in their cells, such as ``cannot inpaint``.
+
+    Raises ``RequestError`` where none can do it.
+    """
+    reasons = {name: inability(one.info, edit.task) for name, one in generators.items()}
+    unable = {name: reason for name, reason in reasons.items() if reason is not None}
+    if unable.keys() == generators.keys():
+        said = "; ".join(f"{name} {reason}" for name, reason in unable.items())
+        raise RequestError(f"no model can do the task {edit.task}: {said}")
+    return {name: reason.partition(":")[0] for name, reason in unable.items()}
+
+
+def _task(pictures: Mapping[Picture, Given], *, paints: bool) -> Task:
+    if "control_image" in pictures:
+        if len(pictures) > 1 or paints:
+            raise RequestError(
+                "--control goes without --init, --mask and --paint: what follows outlines is drawn "
+                "from noise"
+            )
+        return "control"
+    if paints and len(pictures) < 2:
+        raise RequestError("--paint takes --init, the picture, and --mask, where to paint")
+    if "mask" in pictures:
+        if "init_image" not in pictures:
+            raise RequestError("--mask takes --init, the picture that changes inside of it")
+        return "paint" if paints else "inpaint"
+    return "image_to_image" if pictures else "text_to_image"
+
+
+def _read(field: Picture, value: Given) -> Source:
+    try:
+        source = source_of(field, value)
+        if source is None:
+            raise RequestError("must be the path of a picture, got nothing")
+        pixels: Pixels = read_file(source) if source.pixels is None else source.pixels
+    except (RequestError, ValueError) as error:
+        raise RequestError(f"{OPTIONS[field]}: {error}") from None
+    return dataclasses.replace(source, pixels=pixels)
+
+
+def _check(sources: Mapping[Picture, Source]) -> None:
+    mask, init = sources["mask"].pixels, sources["init_image"].pixels
+    assert mask is not None
+    assert init is not None
+    try:
+        check_mask(mask, init)
+    except ValueError as error:
+        name = " ".join(filter(None, [OPTIONS["mask"], sources["mask"].origin]))
+        raise RequestError(f"{name} {error}") from None

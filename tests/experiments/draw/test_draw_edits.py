@@ -1,0 +1,169 @@
+"""``gandiff draw`` on pictures that are there: changed, masked, followed, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import toys
+from edit_helpers import EDIT, SIDE, write_pictures
+from PIL import Image
+from run_helpers import TOY
+
+import gandiff
+from gandiff.common.errors import RequestError
+from gandiff.experiments.cli import main
+from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo, Task
+from gandiff.models.tasks import SOURCES
+
+BLUE = "a blue star"
+INIT, MASK, CONTROL = (f"{field}-0.png" for field in ("init_image", "mask", "control_image"))
+
+
+class Recorder(Generator):
+    """Keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[GenerationRequest] = []
+
+    @property
+    def info(self) -> GeneratorInfo:
+        able = frozenset({"image_to_image", "inpaint", "control"})
+        return GeneratorInfo(name="recorder", family="other", resolution=SIDE, abilities=able)
+
+    def load(self, device: str = "cpu", dtype: str = "float32") -> None:
+        pass
+
+    def generate(self, requests: Any) -> list[Generation]:
+        self.asked += requests
+        noise = np.random.default_rng(0).integers(0, 256, (SIDE, SIDE, 3), dtype=np.uint8)
+        return [Generation(image=noise)] * len(requests)
+
+
+@pytest.fixture(autouse=True)
+def here(empty_folder: Path) -> None:
+    write_pictures(empty_folder, 2)
+
+
+def draw(capsys: pytest.CaptureFixture[str], *words: str, code: int = 0) -> tuple[Any, str]:
+    assert main(["draw", BLUE, *words, "--json", "--quiet"]) == code
+    out, err = capsys.readouterr()
+    return json.loads(out), err
+
+
+def pixels(path: str | Path) -> np.ndarray:
+    return np.asarray(Image.open(path))
+
+
+@pytest.mark.parametrize(
+    ("words", "task"),
+    [
+        ({}, "text_to_image"),
+        ({"init": INIT}, "image_to_image"),
+        ({"init": INIT, "mask": MASK, "strength": 0.25}, "inpaint"),
+        ({"control": CONTROL}, "control"),
+    ],
+)
+def test_pictures_make_the_task(words: dict[str, Any], task: Task) -> None:
+    recorder = Recorder()
+    if task == "text_to_image":
+        with pytest.raises(RequestError, match="no model can do the task text_to_image: it cannot"):
+            gandiff.draw(BLUE, {"it": recorder}, **words)
+        return
+    gandiff.draw([BLUE, "a ring"], {"it": recorder}, **words)
+    given = toys.edit_pictures(SIDE, 0)
+    for request in recorder.asked[-2:]:
+        assert (request.task, request.strength) == (task, words.get("strength"))
+        for field in SOURCES["inpaint"] + SOURCES["control"]:
+            got = getattr(request, field)
+            assert (got is not None) == (field in SOURCES[task])
+            if got is not None:
+                np.testing.assert_array_equal(got, given[field])
+
+
+def test_files_and_arrays_give_the_same(capsys: pytest.CaptureFixture[str]) -> None:
+    made, _ = draw(capsys, "--init", INIT, "--mask", MASK, "--strength", "0.6", "--model", EDIT)
+    given = toys.edit_pictures(SIDE, 0)
+    again = gandiff.draw(
+        BLUE, [EDIT], init=given["init_image"], mask=given["mask"] > 0, strength=0.6, out="a.png"
+    )
+    [picture], [other] = made["pictures"], again.pictures
+    assert picture["path"].endswith("EditToy/00001_0.png")
+    np.testing.assert_array_equal(pixels(picture["path"]), other.image)
+    assert other.image is not None
+    np.testing.assert_array_equal(other.image[:, SIDE // 2 :], given["init_image"][:, SIDE // 2 :])
+
+
+def test_seconds_are_those_of_the_call() -> None:
+    [one] = gandiff.draw(BLUE, [TOY]).pictures
+    many = gandiff.draw(BLUE, [TOY], samples=4).pictures
+    assert one.seconds is not None
+    assert one.seconds >= 0
+    assert len({picture.seconds for picture in many}) == 1
+
+
+def test_a_model_that_cannot_leaves_its_column_empty(capsys: pytest.CaptureFixture[str]) -> None:
+    words = ("--init", INIT, "--model", TOY, "--model", EDIT)
+    made, err = draw(capsys, *words, code=1)
+    reason = "cannot do image_to_image: its abilities are text_to_image"
+    assert err == f"warning: {TOY} failed: {reason}\n"
+    lost, drawn = made["pictures"]
+    assert (lost["path"], lost["reason"], lost["seconds"]) == (None, reason, None)
+    assert drawn["path"]
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--mask MASK", "--mask takes --init, the picture that changes inside of it"),
+        ("--init INIT --control CONTROL", "--control goes without --init, --mask"),
+        ("--strength 0.5", "--strength says how far to go from a picture; give --init"),
+        ("--control CONTROL --strength 0.5", "--strength says how far to go from a picture"),
+        ("--init INIT --strength 0", "--strength must be above 0 and at most 1, got 0"),
+        ("--init INIT --strength 1.5", "--strength must be above 0 and at most 1, got 1.5"),
+        ("--init INIT --strength nan", "--strength must be above 0 and at most 1, got nan"),
+        ("--init init_image-00.png", "--init: there is no file init_image-00.png; did you mean"),
+        ("--init text.png", "--init: text.png cannot be read: "),
+        ("--init here", "--init: here cannot be read: Is a directory"),
+        ("--init alpha.png", "--init: alpha.png has an alpha channel or a transparent colour"),
+        ("--init INIT --mask small.png", "--mask small.png is 4x6 px, and the init image 8x8 px"),
+        ("--init INIT --mask grey.png", "--mask grey.png has grey levels, such as 100; must be 0"),
+        ("--init INIT --mask zero.png", "--mask zero.png is 0 everywhere, so that nothing may"),
+        ("--init INIT --mask full.png", "--mask full.png is 255 everywhere, so that nothing is"),
+        ("--init INIT --mask INIT", "--mask: init_image-0.png must be one grey picture of 0"),
+        (f"--init INIT --mask MASK --model {TOY}", f"{TOY} cannot inpaint: its abilities are"),
+    ],
+)
+def test_a_wrong_request_is_refused_before_anything_is_loaded(
+    capsys: pytest.CaptureFixture[str], words: str, says: str
+) -> None:
+    Path("here").mkdir()
+    Path("text.png").write_text("no picture")
+    Image.new("RGBA", (SIDE, SIDE)).save("alpha.png")
+    for name, level, size in (
+        ("small", 255, (4, 6)),
+        ("grey", 100, (SIDE, SIDE)),
+        ("zero", 0, (SIDE, SIDE)),
+        ("full", 255, (SIDE, SIDE)),
+    ):
+        Image.new("L", size, level).save(f"{name}.png")
+    before = sorted(Path().rglob("*"))
+    given = words.replace("INIT", INIT).replace("MASK", MASK).replace("CONTROL", CONTROL).split()
+    model = [] if "--model" in given else ["--model", f"{EDIT},log=log"]
+    assert main(["draw", BLUE, *given, *model, "--json"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert says in err
+    assert err.startswith("error: ")
+    assert err.count("\n") == 1
+    assert sorted(Path().rglob("*")) == before
+
+
+def test_pixels_of_another_kind_are_refused() -> None:
+    with pytest.raises(RequestError, match="--init: init_image must be a uint8 array of shape"):
+        gandiff.draw(BLUE, [EDIT], init=np.zeros((4, 4), np.uint8))
+    with pytest.raises(RequestError, match="--mask: must be the path of a picture, got nothing"):
+        gandiff.draw(BLUE, [EDIT], init=INIT, mask=" ")
