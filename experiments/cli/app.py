@@ -23,6 +23,7 @@ from gandiff.experiments.cli import (
     run,
     score,
     start,
+    studio,
     train,
     validate,
 )
@@ -66,7 +67,9 @@ class _OneOfEach(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-for module in (draw, start, run, score, compare, validate, list_command, doctor, train, explore):
+for module in (
+    *(draw, studio, start, run, score, compare, validate, list_command, doctor, train, explore),
+):
     for command in module.app.registered_commands:
         command.cls = _OneOfEach
     app.add_typer(module.app)  # without a name of its own, its commands are added one by one

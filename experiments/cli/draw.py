@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -19,6 +17,7 @@ from gandiff.experiments.cli.output import (
     echo_json,
     echo_warnings,
     examples,
+    on_desktop,
     show_path,
 )
 
@@ -139,7 +138,7 @@ def draw(
         echo_json(drawing)
     else:
         typer.echo(show_path(drawing.grid))
-    if (_on_desktop() if show is None else show) and typer.launch(str(drawing.grid)):
+    if (on_desktop() if show is None else show) and typer.launch(str(drawing.grid)):
         echo_warnings(["there is no program to open the picture with"])
     raise typer.Exit(1 if any(p.image is None for p in drawing.pictures) else 0)
 
@@ -154,11 +153,3 @@ def _warn(drawing: Drawing) -> None:
     unread = {(p.model, p.prompt): p.unread_tokens for p in drawing.pictures if p.unread_tokens}
     for (model, prompt), tokens in unread.items():
         echo_warnings([f"{model} did not read the last {counted(tokens, 'token')} of {prompt!r}"])
-
-
-def _on_desktop() -> bool:
-    if not sys.stdout.isatty() or "SSH_CONNECTION" in os.environ:
-        return False
-    return sys.platform in ("darwin", "win32") or bool(
-        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
-    )

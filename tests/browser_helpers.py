@@ -1,4 +1,4 @@
-"""A browser for the pages of reports."""
+"""A browser for the pages of reports and of the studio."""
 
 from __future__ import annotations
 
