@@ -19,6 +19,7 @@ ROOMS = (
     {"benchmarks"},
     {"cli"},
     {"api"},
+    {"studio"},
     {"compare", "draw", "start", "training"},
     {"scoring"},
     {"timing"},
@@ -30,7 +31,7 @@ ROOMS = (
 )
 VERBS = (
     *("plan", "generate", "resume", "lock", "time", "score", "compare", "power", "report"),
-    *("replay", "train", "sweep", "draw", "list", "validate", "doctor"),
+    *("replay", "train", "sweep", "draw", "studio", "list", "validate", "doctor"),
 )
 # Words of the private dialect that the code once spoke, and what to write instead.
 DIALECT = {

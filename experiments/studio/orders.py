@@ -40,7 +40,8 @@ class Order:
             words.append(self.prompt)
         words += ["--model", self.model]
         for name, value in self.options.items():
-            words += [f"--{name.replace('_', '-')}", _word(value)]
+            option, word = f"--{name.replace('_', '-')}", _word(value)
+            words += [f"{option}={word}"] if word.startswith("-") else [option, word]
         if self.prompt.startswith("-"):
             words += ["--", self.prompt]  # or it would be taken for an option
         return [shlex.quote(word) for word in words]

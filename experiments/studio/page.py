@@ -103,8 +103,8 @@ class Page:
             )
             self.region = gr.Textbox(
                 label="Or a region, in numbers",
-                info=f"Left, top, width, height in px; the picture is {side} x {side}. It may change "
-                "there and where it is painted on.",
+                info=f"Left, top, width, height in px of {side} x {side}; it may change there and "
+                "where it is painted on",
                 elem_id="region",
             )
         with gr.Column(visible=False) as self.painting:
