@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TORCH = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "torchmetrics"}
+TORCH = {"torch", "torchvision", "diffusers", "transformers", "open_clip", "torchmetrics", "gradio"}
 HEAVY = TORCH | {"numpy", "pandas", "pyarrow", "pydantic", "matplotlib", "PIL"}
 SCENES = str(ROOT / "experiments" / "comparisons" / "scenes.yaml")
 
@@ -47,6 +47,7 @@ def test_import_and_help_load_nothing_heavy(code: str) -> None:
         run_cli("list", "suites"),
         run_cli("validate", SCENES),
         run_cli("draw", "--help"),
+        run_cli("studio", "--help"),
         "from gandiff import Comparison, Generator, Metric, MetricSpec, load_comparison",
         "import gandiff.reports.document",
         "import gandiff.experiments.api",

@@ -97,6 +97,8 @@ def test_benchmarks_stay_in_the_sources(installed: Installed) -> None:
     "pattern",
     [
         "reports/templates/*.*",
+        "experiments/studio/templates/*.css",
+        "experiments/studio/templates/*.j2",
         "experiments/comparisons/scenes.yaml",
         "experiments/comparison.schema.json",
         "models/pretrained/gan-scenes/model.safetensors",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,7 @@ def fitted(pixels: Rgb, side: int) -> Square:
 
 
 def masked(
-    strokes: list[UInt8[np.ndarray, "c c 4"]], region: Region | None, side: int
+    strokes: Sequence[UInt8[np.ndarray, "c c 4"]], region: Region | None, side: int
 ) -> UInt8[np.ndarray, "s s"]:
     """The mask of strokes on a canvas and of a region in px of a picture ``side`` px wide: 255
     where half of a pixel or more is covered, 0 elsewhere.

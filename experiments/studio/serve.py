@@ -40,8 +40,8 @@ def open_port(port: int | None) -> socket.socket:
         except OSError as error:
             bound.close()
             problem = error.strerror or error
-    asked = f"port {port}" if port is not None else f"none of the ports {PORT} to {number}"
-    raise RequestError(f"{asked} can be used: {problem}; choose another one with --port")
+    asked = f"port {port} cannot" if port else f"none of the ports {PORT} to {number} can"
+    raise RequestError(f"{asked} be used: {problem}; choose another one with --port")
 
 
 def serve(studio: Studio, bound: socket.socket, ready: Callable[[str], Any]) -> None:
@@ -78,6 +78,7 @@ def server(studio: Studio) -> uvicorn.Server:
     import fastapi
     import gradio as gr
     import uvicorn
+    from starlette.middleware.trustedhost import TrustedHostMiddleware
 
     from gandiff.experiments.studio.page import Page
 
@@ -98,5 +99,6 @@ def server(studio: Studio) -> uvicorn.Server:
         css_paths=[TEMPLATES / "studio.css"],
     )
     # Open tabs hold a connection, for which the end does not wait.
-    config = uvicorn.Config(_Shielded(app), log_level="warning", timeout_graceful_shutdown=1)
+    shielded = TrustedHostMiddleware(_Shielded(app), [HOST, "localhost"])  # no other name of it
+    config = uvicorn.Config(shielded, log_level="warning", timeout_graceful_shutdown=1)
     return uvicorn.Server(config)

@@ -23,6 +23,7 @@ from gandiff.experiments.studio.fields import Region, read_region, read_seeds
 from gandiff.experiments.studio.form import Form, read_form
 from gandiff.experiments.studio.orders import Order, read_prompt, with_settings
 from gandiff.experiments.studio.pictures import CANVAS, fitted, kept, masked, read_picture
+from gandiff.experiments.studio.serve import open_port
 from gandiff.experiments.studio.studio import Studio
 from gandiff.experiments.studio.tab import Tab, progress
 from gandiff.models.generator import Task
@@ -46,7 +47,7 @@ def type_in(command: str) -> int:
     """Run a line as a shell would split it."""
     words = shlex.split(command)
     assert words[0] == "gandiff"
-    return main([*words[1:], "--quiet", "--out", "again.png"])
+    return main(["draw", "--quiet", "--out", "again.png", *words[2:]])
 
 
 def again() -> bytes:
@@ -278,6 +279,17 @@ def test_wrong_models_are_refused_before_the_page_is_made(
     assert main(["studio", "--model", "gan-scene", "--no-open"]) == 2
     assert "did you mean 'gan-scenes'?" in capsys.readouterr().err
     assert main(["studio", "--model", TOY, "--device", "cuda:9", "--no-open"]) == 2
+
+
+def test_a_port_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_port(0) as bound:
+        bound.listen()
+        port = bound.getsockname()[1]
+        with pytest.raises(RequestError) as refused:
+            open_port(port)
+    assert str(refused.value) == (
+        f"port {port} cannot be used: Address already in use; choose another one with --port"
+    )
 
 
 def test_without_gradio_a_line_says_what_to_install(
