@@ -67,7 +67,9 @@ Strength = Annotated[
 Paint = Annotated[
     str | None,
     typer.Option(
-        metavar="UNITS", help="Switch these units of a GAN on, in --init where --mask is 255."
+        metavar="UNITS",
+        help="Paint in --init where --mask is 255: units of a GAN, such as 'red star' or 16:5, or "
+        "prompt for what the prompt says.",
     ),
 ]
 

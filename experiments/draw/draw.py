@@ -90,9 +90,9 @@ def draw(
 
     ``init``, a file or uint8 pixels (h, w, 3), is a picture to change, as far as ``strength``
     (above 0 and at most 1) says; with ``mask``, (h, w) of 0 and 255, only where that is 255.
-    ``paint`` names units of a GAN that are switched on there. ``control`` is a picture to follow,
-    such as outlines. A model that cannot do this leaves its cells empty, too. Raises
-    ``RequestError`` before anything is loaded.
+    ``paint`` names units of a GAN that are switched there, or says ``prompt`` for what the prompt
+    says. ``control`` is a picture to follow, such as outlines. A model that cannot do this leaves
+    its cells empty, too. Raises ``RequestError`` before anything is loaded.
     """
     texts = _texts([prompts] if isinstance(prompts, str) else prompts)
     if samples < 1 or min(seed, steps_shown) < 0:

@@ -11,6 +11,7 @@ from gandiff.experiments.config.paths import resolve_settings
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.models.generator import Generator
 
+BY_PROMPT = "prompt"  # in place of units: paint what the prompt says
 Models = Sequence[str] | Mapping[str, Generator]
 
 
@@ -18,7 +19,8 @@ def open_models(models: Models, paint: str | None = None) -> dict[str, Generator
     """Build the generators, no weights are read yet; raises ``RequestError`` for a wrong one.
 
     ``models`` are texts such as ``gan-scenes,truncation_psi=0.7``, see ``read_model``, or map names
-    to ready generators. ``paint`` are the units that the GANs among the texts paint with.
+    to ready generators. ``paint`` are the units that the GANs among the texts paint with, or
+    ``BY_PROMPT``.
     """
     if not models:
         raise RequestError("no model is given; there is, for example, gan-scenes")
@@ -41,7 +43,7 @@ def open_models(models: Models, paint: str | None = None) -> dict[str, Generator
 def open_model(text: str, paint: str | None = None) -> Generator:
     """Build the generator that ``TARGET[,SETTING=VALUE...]`` means (``read_model``)."""
     _, type_, settings, written = read_model(text)
-    if paint is not None and type_ == "gan":
+    if paint not in (None, BY_PROMPT) and type_ == "gan":
         written = {**written, "units": paint}
     try:
         settings = resolve_settings(type_, {**settings, **written}, Path())

@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import RequestError
+from gandiff.experiments.draw.models import BY_PROMPT
 from gandiff.experiments.studio.fields import read_region, read_seeds
 from gandiff.experiments.studio.orders import Order, read_prompt, with_settings
 from gandiff.experiments.studio.pictures import Rgb, fitted, masked, read_picture
@@ -24,7 +25,8 @@ class Form:
     """What the page says when somebody asks for pictures.
 
     ``settings`` are those of each model by its text. ``init`` and ``control`` are files of any
-    size; ``strokes`` are what was painted on the canvas, as layers with alpha.
+    size; ``strokes`` are what was painted on the canvas, as layers with alpha. A ``strength`` of 0
+    leaves it to the model, and without ``units`` the prompt says what to paint.
     """
 
     task: Task
@@ -73,10 +75,10 @@ def _edit(form: Form, model: str, studio: Studio) -> Iterator[tuple[str, Any]]:
     if "control_image" in fields:
         lines = fitted(_given("control_image", form.control, "an outline to follow"), side)
         yield "control", studio.keep("control_image", lines)
-    if takes_strength(form.task) and form.task != "paint":
-        yield "strength", form.strength
+    if takes_strength(form.task):
+        yield "strength", form.strength or None
     if form.task == "paint":
-        yield "paint", _units(form.units)
+        yield "paint", " ".join((form.units or "").split()) or BY_PROMPT
 
 
 def _given(field: Picture, file: Path | None, meaning: str) -> Rgb:
@@ -96,10 +98,3 @@ def _mask(form: Form, side: int, largest: int) -> UInt8[np.ndarray, "s s"]:
     if mask.all():
         raise RequestError("everything may change, so nothing of the picture is kept; erase some")
     return mask if side == largest else masked([np.dstack([mask] * 4)], None, side)
-
-
-def _units(text: str | None) -> str:
-    units = (text or "").strip()
-    if not units:
-        raise RequestError("write which units to paint with; gandiff explore units lists them")
-    return units

@@ -11,7 +11,6 @@ import gradio as gr
 
 from gandiff.common.errors import GandiffError
 from gandiff.common.words import counted
-from gandiff.experiments.config.paths import shipped_weights
 from gandiff.experiments.studio.cards import cards_page, heading, picture_html, status
 from gandiff.experiments.studio.form import Form, read_form
 from gandiff.experiments.studio.pictures import CANVAS, fitted, read_picture
@@ -19,6 +18,7 @@ from gandiff.experiments.studio.studio import Card, Studio
 from gandiff.experiments.studio.tab import Tab, progress
 from gandiff.models.generator import Task
 from gandiff.models.tasks import SOURCES
+from gandiff.models.weights import PRETRAINED
 
 TASKS: Mapping[Task, str] = {
     "text_to_image": "Draw a new picture",
@@ -108,13 +108,17 @@ class Page:
                 elem_id="region",
             )
         with gr.Column(visible=False) as self.painting:
-            self.units = gr.Textbox(label="Units", info="As gandiff explore units names them")
+            self.units = gr.Textbox(
+                label="Units",
+                info="Such as blue ring, 16:5, or -star for off; none: what the prompt says",
+                elem_id="units",
+            )
         with gr.Column(visible=False) as self.following:
             self.outline = gr.File(
                 label="Outline to follow", file_types=["image"], elem_id="outline", height=120
             )
             self.lines = gr.HTML(elem_id="lines")
-            names = [name for name in shipped_weights() if name.startswith("control-")]
+            names = sorted(folder.name for folder in PRETRAINED.glob("control-*"))
             self.controlnet = gr.Dropdown(
                 names,
                 value=next(iter(names), None),
@@ -122,11 +126,11 @@ class Page:
                 label="ControlNet of diffusion models",
             )
         self.strength = gr.Slider(
-            0.05,
+            0,
             1,
-            0.6,
+            0,
             step=0.05,
-            label="Strength (how far to go from the picture)",
+            label="Strength (how far to go; 0 leaves it to the model)",
             visible=False,
         )
 
@@ -262,6 +266,6 @@ def _visible(task: Task) -> list[Any]:
         task == "paint",
         task == "control",
         "mask" not in sources,  # where the canvas shows the picture, it is shown once
-        "init_image" in sources and task != "paint",
+        "init_image" in sources,
     ]
     return [gr.update(visible=one) for one in each]

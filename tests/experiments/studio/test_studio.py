@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 import threading
@@ -202,7 +203,6 @@ def test_files_that_are_no_pictures_are_named_without_their_place() -> None:
         ("inpaint", {"region": ""}, "nothing may change yet: paint on the picture"),
         ("inpaint", {"region": f"0, 0, {SIDE}, {SIDE}"}, "everything may change, so nothing of"),
         ("inpaint", {"region": "5, 5, 9, 9"}, "is not inside of the picture"),
-        ("paint", {"units": " "}, "write which units to paint with"),
         ("text_to_image", {"prompt": " "}, "the prompt is empty"),
         ("text_to_image", {"seeds": "two"}, "seeds must be whole numbers"),
     ],
@@ -215,6 +215,16 @@ def test_wrong_forms_are_refused(task: Task, changes: dict[str, Any], says: str)
         read_form(asked, Studio([EDIT], Path("out")))
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+def test_units_paint_or_the_prompt_does() -> None:
+    write_pictures(Path(), 1)
+    studio = Studio([EDIT], Path("out"))
+    for units, says in (("red  star 16:5 ", "red star 16:5"), (" ", "prompt"), (None, "prompt")):
+        asked = form("paint", init=Path("init_image-0.png"), region="1, 1, 2, 2", units=units)
+        [order] = read_form(dataclasses.replace(asked, strength=0.0), studio)
+        assert order.options["paint"] == says
+        assert "strength" not in order.options
 
 
 def test_models_that_cannot_or_fail_say_so_and_the_others_draw() -> None:

@@ -26,9 +26,9 @@ from gandiff.experiments.cli import main
 pytest.importorskip("gradio")
 pytestmark = [
     pytest.mark.skipif(NO_BROWSER is not None, reason=str(NO_BROWSER)),
-    pytest.mark.timeout(600),  # the page is megabytes of script, and other tests run beside it
+    pytest.mark.timeout(900),  # the page is megabytes of script, and other tests run beside it
 ]
-PATIENCE = 180  # s
+PATIENCE = 300  # s
 HOSTILE = "<script>window.hacked=1</script><img src=x onerror='window.hacked=1'>"
 TAB, ENTER, SPACE, DOWN, CONTROL = "\ue004", "\ue007", " ", "\ue015", "\ue009"
 
@@ -87,6 +87,8 @@ def page(browser: Any, address: str) -> Any:
 def opened(browser: Any, address: str) -> Any:
     browser.get(address)
     until(browser, lambda: "Nothing is drawn yet." in said(browser))
+    one(browser, "#go")
+    one(browser, "#moments input[type=number]")
     return browser
 
 
@@ -99,7 +101,8 @@ def until(browser: Any, holds: Callable[[], Any]) -> Any:
 
 
 def one(browser: Any, selector: str) -> Any:
-    return browser.find_element("css selector", selector)
+    """The first element of a selector, once it is there: parts of the page come one by one."""
+    return until(browser, lambda: browser.find_elements("css selector", selector))[0]
 
 
 def said(browser: Any) -> str:
@@ -206,10 +209,10 @@ def test_a_mask_is_painted_and_only_that_changes(page: Any, place: Path) -> None
     from selenium.webdriver import ActionChains
 
     click(page, "#task input[value=inpaint]")
-    until(page, lambda: one(page, "#init input[type=file]"))
+    one(page, "#init input[type=file]")
     bring(page, place / "init_image-0.png")
     until(page, lambda: "The picture is there" in said(page))
-    canvas = until(page, lambda: one(page, "#canvas canvas"))
+    canvas = one(page, "#canvas canvas")
     page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
     stroke = ActionChains(page).move_to_element(canvas).click_and_hold()
     stroke.move_by_offset(30, 0).move_by_offset(0, 30).release().perform()
@@ -258,7 +261,7 @@ def test_the_keyboard_alone_draws_and_edits(page: Any, place: Path) -> None:
 
 def test_an_outline_is_followed(page: Any, place: Path) -> None:
     click(page, "#task input[value=control]")
-    until(page, lambda: one(page, "#outline input[type=file]"))
+    one(page, "#outline input[type=file]")
     bring(page, place / "control_image-0.png", "outline")
     until(page, lambda: "The outline is there" in said(page))
     *_, followed = draw(page, "1 picture drawn, 2 not")
@@ -277,7 +280,7 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_lost(page: Any, place: P
     write(page, "prompt", "a star")
     click(page, "#task input[value=inpaint]")
     draw(page, "choose a picture to change first")
-    until(page, lambda: one(page, "#init input[type=file]"))
+    one(page, "#init input[type=file]")
     for name, says in (
         ("text.png", "text.png cannot be read"),
         ("alpha.png", "alpha.png has an alpha channel"),
@@ -285,7 +288,7 @@ def test_what_is_wrong_is_said_in_a_line_and_nothing_is_lost(page: Any, place: P
         bring(page, place / name)
         until(page, lambda says=says: says in said(page))
         click(page, "#init button[aria-label='Clear'], #init button[aria-label='Remove this file']")
-        until(page, lambda: one(page, "#init input[type=file]"))
+        one(page, "#init input[type=file]")
     bring(page, place / "init_image-0.png")
     until(page, lambda: "The picture is there" in said(page))
     draw(page, "nothing may change yet")
