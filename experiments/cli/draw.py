@@ -43,6 +43,15 @@ Show = Annotated[
     bool | None,
     typer.Option("--open/--no-open", help="Open it (default: in a terminal on a desktop)."),
 ]
+Samples = Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each prompt.")]
+Seed = Annotated[int, typer.Option(min=0, help="As in a run: another seed, other pictures.")]
+StepsShown = Annotated[
+    int,
+    typer.Option(
+        min=0, metavar="N", help="Show N steps on the way from noise to the first sample."
+    ),
+]
+Device = Annotated[Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")]
 Init = Annotated[
     Path | None, typer.Option(metavar="PICTURE", help="Change this picture, of the model's size.")
 ]
@@ -86,24 +95,15 @@ Paint = Annotated[
 def draw(
     prompts: Prompts,
     models: Models = None,
-    samples: Annotated[int, typer.Option(min=1, metavar="N", help="Pictures of each prompt.")] = 1,
-    seed: Annotated[
-        int, typer.Option(min=0, help="As in a run: another seed, other pictures.")
-    ] = 0,
-    steps_shown: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="N", help="Show N steps on the way from noise to the first sample."
-        ),
-    ] = 0,
+    samples: Samples = 1,
+    seed: Seed = 0,
+    steps_shown: StepsShown = 0,
     init: Init = None,
     mask: Mask = None,
     control: Control = None,
     strength: Strength = None,
     paint: Paint = None,
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")
-    ] = "auto",
+    device: Device = "auto",
     out: Out = None,
     overwrite: Overwrite = False,
     show: Show = None,

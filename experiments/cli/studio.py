@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.cli.draw import Models
+from gandiff.experiments.cli.draw import Device, Models
 from gandiff.experiments.cli.output import Quiet, echo_warnings, examples, on_desktop
 
 app = typer.Typer()
@@ -34,9 +34,7 @@ def studio(
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="Where pictures go.")] = Path(
         "runs/studio"
     ),
-    device: Annotated[
-        Literal["auto", "cpu", "cuda", "mps"], typer.Option(help="Where to draw.")
-    ] = "auto",
+    device: Device = "auto",
     show: Show = None,
     quiet: Quiet = False,
 ) -> None:

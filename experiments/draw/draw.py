@@ -86,13 +86,13 @@ def draw(
     are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
     frames of the denoising of each prompt's first sample, in the grid and as an animated WebP. The
     grid goes to ``out``, a .png, and the pictures to the folder of that name; files there that
-    gandiff did not write stay, unless ``overwrite``. A model that fails leaves its cells empty.
+    gandiff did not write stay, unless ``overwrite``. A model that fails, or cannot do what is
+    asked, leaves its cells empty. Raises ``RequestError`` before anything is loaded.
 
     ``init``, a file or uint8 pixels (h, w, 3), is a picture to change, as far as ``strength``
     (above 0 and at most 1) says; with ``mask``, (h, w) of 0 and 255, only where that is 255.
-    ``paint`` names units of a GAN that are switched there, or says ``prompt`` for what the prompt
-    says. ``control`` is a picture to follow, such as outlines. A model that cannot do this leaves
-    its cells empty, too. Raises ``RequestError`` before anything is loaded.
+    ``paint`` names units of a GAN that are switched there, or is ``prompt`` for what that says.
+    ``control`` is a picture to follow, such as outlines.
     """
     texts = _texts([prompts] if isinstance(prompts, str) else prompts)
     if samples < 1 or min(seed, steps_shown) < 0:
@@ -111,7 +111,7 @@ def draw(
     there = itertools.chain(*map(written, _folders(grid, generators).values()))
     with claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there):
         _draw_all(drawing, generators, batches, steps, device, quiet)
-        heads = [_head(name, generator) for name, generator in generators.items()]
+        heads = [_head(*one) for one in generators.items()]
         write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps, unable))))
     return drawing
 

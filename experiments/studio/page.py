@@ -82,7 +82,6 @@ class Page:
         self._settings()
 
     def _edit_fields(self) -> None:
-        side = self._studio.side
         with gr.Column(visible=False) as self.given:
             self.upload = gr.File(
                 label="Picture to change", file_types=["image"], elem_id="init", height=120
@@ -90,23 +89,7 @@ class Page:
             self.drawn = gr.Dropdown([], label="Or one that was drawn here", elem_id="drawn")
             self.before = gr.HTML(elem_id="before")
         with gr.Column(visible=False) as self.inside:
-            self.canvas = gr.ImageEditor(
-                label="Mask",
-                image_mode="RGBA",
-                sources=(),
-                transforms=(),
-                layers=False,
-                brush=gr.Brush(default_size=48, colors=["#ff2fd0"], color_mode="fixed"),
-                canvas_size=(CANVAS, CANVAS),
-                height=360,
-                elem_id="canvas",
-            )
-            self.region = gr.Textbox(
-                label="Or a region, in numbers",
-                info=f"Left, top, width, height in px of {side} x {side}; it may change there and "
-                "where it is painted on",
-                elem_id="region",
-            )
+            self._mask_fields()
         with gr.Column(visible=False) as self.painting:
             self.units = gr.Textbox(
                 label="Units",
@@ -114,17 +97,7 @@ class Page:
                 elem_id="units",
             )
         with gr.Column(visible=False) as self.following:
-            self.outline = gr.File(
-                label="Outline to follow", file_types=["image"], elem_id="outline", height=120
-            )
-            self.lines = gr.HTML(elem_id="lines")
-            names = sorted(folder.name for folder in PRETRAINED.glob("control-*"))
-            self.controlnet = gr.Dropdown(
-                names,
-                value=next(iter(names), None),
-                allow_custom_value=True,
-                label="ControlNet of diffusion models",
-            )
+            self._outline_fields()
         self.strength = gr.Slider(
             0,
             1,
@@ -132,6 +105,39 @@ class Page:
             step=0.05,
             label="Strength (how far to go; 0 leaves it to the model)",
             visible=False,
+        )
+
+    def _mask_fields(self) -> None:
+        side = self._studio.side
+        self.canvas = gr.ImageEditor(
+            label="Mask",
+            image_mode="RGBA",
+            sources=(),
+            transforms=(),
+            layers=False,
+            brush=gr.Brush(default_size=48, colors=["#ff2fd0"], color_mode="fixed"),
+            canvas_size=(CANVAS, CANVAS),
+            height=360,
+            elem_id="canvas",
+        )
+        self.region = gr.Textbox(
+            label="Or a region, in numbers",
+            info=f"Left, top, width, height in px of {side} x {side}; it may change there and "
+            "where it is painted on",
+            elem_id="region",
+        )
+
+    def _outline_fields(self) -> None:
+        self.outline = gr.File(
+            label="Outline to follow", file_types=["image"], elem_id="outline", height=120
+        )
+        self.lines = gr.HTML(elem_id="lines")
+        names = sorted(folder.name for folder in PRETRAINED.glob("control-*"))
+        self.controlnet = gr.Dropdown(
+            names,
+            value=next(iter(names), None),
+            allow_custom_value=True,
+            label="ControlNet of diffusion models",
         )
 
     def _settings(self) -> None:
