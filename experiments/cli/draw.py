@@ -113,9 +113,8 @@ def draw(
     """Draw a prompt by a GAN and a diffusion model, side by side.
 
     Every model gets the same prompts and seeds. The pictures come as one labelled grid, whose path
-    is printed, and each of them in a folder beside it. With --init, --mask or --control they are
-    edits; a model that cannot do this leaves its column empty. The exit code is 1 if a picture is
-    missing.
+    is printed, and each of them in a folder beside it. --init, --mask and --control make edits; a
+    model that cannot do them leaves its column empty. The exit code is 1 if a picture is missing.
     """
     from gandiff.experiments.draw import draw as work
 

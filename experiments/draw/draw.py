@@ -107,25 +107,25 @@ def draw(
     grid = _grid_path(out, texts)
     suite = [edit.prompt(f"{i:05d}", text) for i, text in enumerate(texts, start=1)]
     batches = {name: _plan(name, g, suite, samples, seed, edit) for name, g in generators.items()}
-    drawing = Drawing(grid=grid, pictures=[], seconds={})
     there = itertools.chain(*map(written, _folders(grid, generators).values()))
     with claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there):
-        _draw_all(drawing, generators, batches, steps, device, quiet)
+        drawing = _draw_all(grid, generators, batches, steps, device, quiet)
         heads = [_head(*one) for one in generators.items()]
         write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps, unable))))
     return drawing
 
 
 def _draw_all(
-    drawing: Drawing,
+    grid: Path,
     generators: Mapping[str, Generator],
     batches: Mapping[str, Sequence[Batch]],
     steps: Mapping[str, list[float]],
     device: str,
     quiet: bool,
-) -> None:
-    """Add the pictures of every model, saved, and what was remarked."""
-    folders = _folders(drawing.grid, generators)
+) -> Drawing:
+    """The pictures of every model, saved beside the grid, and what was remarked."""
+    drawing = Drawing(grid=grid, pictures=[], seconds={})
+    folders = _folders(grid, generators)
     jobs = {
         name: [j for batch in of_model for j in batch.jobs] for name, of_model in batches.items()
     }
@@ -140,6 +140,7 @@ def _draw_all(
             animate(drawing.pictures, name, folders[name])
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
             drawing.remarks.extend(f"{name}: {one}" for one in generator.info.remarks)
+    return drawing
 
 
 def _folders(grid: Path, names: Iterable[str]) -> dict[str, Path]:
