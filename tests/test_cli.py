@@ -49,7 +49,18 @@ def printed_examples(help_text: str) -> list[str]:
 
 def test_there_are_the_documented_commands() -> None:
     looking = {"validate", "list", "suites", "doctor"}
-    running = {"draw", "run", "runs", "generate", "time", "score", "stats", "report", "replay"}
+    running = {
+        "draw",
+        "studio",
+        "run",
+        "runs",
+        "generate",
+        "time",
+        "score",
+        "stats",
+        "report",
+        "replay",
+    }
     comparing = {"compare", "power", "init", "compare-models"}
     training = {"train gan", "train diffusion", "train judges", "train text"}
     exploring = {"explore truncation", "explore interpolate", "explore mix"}

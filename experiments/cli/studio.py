@@ -10,7 +10,14 @@ import typer
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments.cli.draw import Device, Models
-from gandiff.experiments.cli.output import Quiet, echo_warnings, examples, on_desktop
+from gandiff.experiments.cli.output import (
+    Json,
+    Quiet,
+    echo_json,
+    echo_warnings,
+    examples,
+    on_desktop,
+)
 
 app = typer.Typer()
 Show = Annotated[
@@ -37,11 +44,13 @@ def studio(
     device: Device = "auto",
     show: Show = None,
     quiet: Quiet = False,
+    as_json: Json = False,
 ) -> None:
     """Try models on a page: draw, change, paint and follow outlines, side by side.
 
     Every picture has the gandiff draw command that makes it again. The page is for this machine
-    alone and works without a network. It takes Gradio: pip install "gandiff[studio]".
+    alone and works without a network; its address is printed once it is there. It takes Gradio:
+    pip install "gandiff[studio]".
     """
     if importlib.util.find_spec("gradio") is None:
         raise RequestError(
@@ -53,11 +62,14 @@ def studio(
 
     opened = Studio(models or DEFAULT, out, device)
     with serve.open_port(port) as bound:
-        serve.serve(opened, bound, lambda address: _ready(address, show, quiet))
+        serve.serve(opened, bound, lambda address: _ready(address, show, quiet, as_json))
 
 
-def _ready(address: str, show: bool | None, quiet: bool) -> None:
-    typer.echo(address)
+def _ready(address: str, show: bool | None, quiet: bool, as_json: bool) -> None:
+    if as_json:
+        echo_json({"address": address})
+    else:
+        typer.echo(address)
     if not quiet:
         typer.echo("Ctrl-C ends the studio; its pictures stay.", err=True)
     if (on_desktop() if show is None else show) and typer.launch(address):

@@ -79,7 +79,9 @@ def inabilities(generators: Mapping[str, Generator], edit: Edit) -> dict[str, st
     unable = {name: reason for name, reason in reasons.items() if reason is not None}
     if unable.keys() == generators.keys():
         said = "; ".join(f"{name} {reason}" for name, reason in unable.items())
-        raise RequestError(f"no model can do the task {edit.task}: {said}")
+        hint = "; a pipeline takes a ControlNet: --model PIPELINE,controlnet=DIRECTORY"
+        more = hint if edit.task == "control" else ""
+        raise RequestError(f"no model can do the task {edit.task}: {said}{more}")
     return {name: reason.partition(":")[0] for name, reason in unable.items()}
 
 
