@@ -13,6 +13,7 @@ from typing import Any
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import GandiffError, reason_of
+from gandiff.common.outputs import check_folder
 from gandiff.experiments.draw.draw import DTYPE, draw
 from gandiff.experiments.draw.models import open_model, open_models
 from gandiff.experiments.draw.pictures import Picture as Drawn
@@ -49,6 +50,7 @@ class Studio:
 
     def __init__(self, models: Sequence[str], folder: Path, device: str = "auto") -> None:
         """Build the models, no weights are read yet; raises ``RequestError`` for a wrong one."""
+        check_folder(folder)
         self._place = check_device(device)
         built: Mapping[str, Generator] = open_models(models)
         self.infos: dict[str, GeneratorInfo] = {name: one.info for name, one in built.items()}

@@ -288,7 +288,9 @@ def test_wrong_models_are_refused_before_the_page_is_made(
     pytest.importorskip("gradio")
     assert main(["studio", "--model", "gan-scene", "--no-open"]) == 2
     assert "did you mean 'gan-scenes'?" in capsys.readouterr().err
-    assert main(["studio", "--model", TOY, "--device", "cuda:9", "--no-open"]) == 2
+    Path("file").touch()
+    assert main(["studio", "--model", TOY, "--out", "file", "--no-open"]) == 2
+    assert "--out file is a file; give a folder" in capsys.readouterr().err
 
 
 def test_a_port_that_is_taken_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
