@@ -13,14 +13,13 @@ from gandiff.common.errors import RequestError
 from gandiff.experiments.prompts.sources import (
     Pixels,
     Source,
-    check_mask,
     read_file,
     source_of,
 )
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.prompts.tasks import check_strength
 from gandiff.models.generator import Generator, Task
-from gandiff.models.tasks import Picture, inability, takes_strength
+from gandiff.models.tasks import Picture, check_mask, inability, takes_strength
 
 Given = Path | str | np.ndarray | None  # a file, or pixels as in ``source_of``
 OPTIONS: Mapping[Picture, str] = {
