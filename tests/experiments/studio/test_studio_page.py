@@ -213,11 +213,17 @@ def test_a_mask_is_painted_and_only_that_changes(page: Any, place: Path) -> None
     one(page, "#init input[type=file]")
     bring(page, place / "init_image-0.png")
     until(page, lambda: "The picture is there" in said(page))
-    canvas = one(page, "#canvas canvas")
-    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
-    stroke = ActionChains(page).move_to_element(canvas).click_and_hold()
-    stroke.move_by_offset(30, 0).move_by_offset(0, 30).release().perform()
-    *_, edited = draw(page)
+
+    def paint_and_draw() -> bool:
+        canvas = one(page, "#canvas canvas")
+        page.execute_script("arguments[0].scrollIntoView({block: 'center'})", canvas)
+        stroke = ActionChains(page).move_to_element(canvas).click_and_hold()
+        stroke.move_by_offset(30, 0).move_by_offset(0, 30).release().perform()
+        draw(page, r"\d pictures? drawn|nothing may change yet")
+        return "drawn" in said(page)
+
+    until(page, paint_and_draw)  # a canvas that is not ready takes no stroke
+    *_, edited = cards(page)
     before = np.asarray(Image.open(place / "init_image-0.png"))
     changed = (pixels(png(edited), place) != before).any(axis=2)
     words = shlex.split(edited["command"])
