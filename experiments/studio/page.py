@@ -58,7 +58,7 @@ class Page:
             with gr.Row():
                 with gr.Column(scale=2, min_width=320):
                     self._fields()
-                with gr.Column(scale=3, min_width=320, elem_id="shown"):
+                with gr.Column(scale=3, min_width=320):
                     self.status = gr.HTML(status("Nothing is drawn yet."), elem_id="status")
                     self.results = gr.HTML(elem_id="results", js_on_load=COPY)
             self._events()
