@@ -235,7 +235,7 @@ def test_a_mask_is_painted_and_only_that_changes(page: Any, place: Path) -> None
 
 
 def test_the_keyboard_alone_draws_and_edits(page: Any, place: Path) -> None:
-    """From the prompt on by Tab, arrows, space and Enter: a region stands for the strokes."""
+    """From the prompt on by Tab, space, arrows and Enter: a region stands for the strokes."""
 
     def active() -> Any:
         return page.switch_to.active_element
@@ -252,9 +252,8 @@ def test_the_keyboard_alone_draws_and_edits(page: Any, place: Path) -> None:
     active().send_keys("a blue ring", ENTER)
     until(page, lambda: "2 pictures drawn" in said(page))
     assert page.execute_script("return document.activeElement.matches('#prompt textarea')")
-    tab_to("#task input")
-    active().send_keys(DOWN)
-    active().send_keys(DOWN)
+    tab_to("#task input[value=inpaint]")  # each is a stop of its own
+    active().send_keys(SPACE)
     until(page, lambda: one(page, "#region").is_displayed())
     tab_to("#drawn input")
     active().send_keys(DOWN)
