@@ -119,9 +119,13 @@ class EditToy(ToyGenerator):
         noise = np.random.default_rng(request.seed).integers(0, 256, before.shape)
         share = 0.5 if request.strength is None else request.strength
         mixed = np.rint((1 - share) * before + share * noise).astype(np.uint8)
-        if request.mask is not None:
-            mixed = np.where(request.mask[..., None] == 255, mixed, before)
-        return Generation(image=mixed)
+        if request.mask is None:
+            return Generation(image=mixed)
+        known = np.where(request.mask[..., None] == 255, mixed, before)
+        made = Generation(image=known, uncomposited=mixed)
+        if "TORN" in request.prompt:
+            object.__setattr__(made, "uncomposited", mixed[1:])  # past the checks of tests
+        return made
 
 
 def paint(prompts: list[str], seeds: list[int], shade: int = 0) -> np.ndarray:

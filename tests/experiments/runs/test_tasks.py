@@ -74,6 +74,47 @@ def test_what_the_mask_keeps_stays(tmp_path: Path) -> None:
     assert record(run)["counts"]["toy"]["ok"] == 10
 
 
+def test_what_was_made_before_compositing_lies_beside_the_image(tmp_path: Path) -> None:
+    run = make(write_edits(tmp_path, "inpaint"))
+    inside = toys.edit_pictures(SIDE, 0)["mask"] == 255
+    made, before = (pixels(run / f"{f}/toy/p0_0.png") for f in ("images", "uncomposited"))
+    np.testing.assert_array_equal(made[inside], before[inside])
+    assert (made[~inside] != before[~inside]).any()
+    names = {path.name for path in (run / "images/toy").iterdir()}
+    assert {path.name for path in (run / "uncomposited/toy").iterdir()} == names
+    assert all(line["uncomposited"] for line in log_lines(run))
+
+
+@pytest.mark.parametrize("how", ["gone", "another"])
+def test_an_image_without_what_was_before_it_is_made_again(tmp_path: Path, how: str) -> None:
+    file = write_edits(tmp_path, "inpaint")
+    run = make(file)
+    whole = {path: path.read_bytes() for path in run.glob("uncomposited/toy/*")}
+    lost = min(whole)
+    lost.unlink() if how == "gone" else lost.write_bytes(b"another")
+    before = images(run)
+    make(file)
+    assert {path: path.read_bytes() for path in run.glob("uncomposited/toy/*")} == whole
+    assert images(run) == before
+
+
+def test_changed_generators_keep_theirs(tmp_path: Path) -> None:
+    file = write_edits(tmp_path, "inpaint")
+    run = make(file)
+    make(file, "generators.toy.tasks=inpaint")
+    for name in ("toy", "toy@1"):
+        assert len(list((run / "uncomposited" / name).iterdir())) == 10
+    assert load_run(run).missing("toy@1") == []
+
+
+def test_a_picture_of_another_size_before_compositing_is_a_failure(tmp_path: Path) -> None:
+    run = make(write_edits(tmp_path, "inpaint", rows=[{"prompt": "TORN"}]))
+    reasons = {line["reason"] for line in log_lines(run) if line["prompt_id"] == "p0"}
+    assert reasons == {"uncomposited must be an image of 8x8 px, got 8x7 px"}
+    assert record(run)["counts"]["toy"]["failed"] == 2
+    assert not list(run.glob("uncomposited/toy/p0*"))
+
+
 @pytest.mark.parametrize("how", ["file", "folder"])
 def test_a_run_needs_nothing_but_its_folder(tmp_path: Path, how: str) -> None:
     """The pictures go after planning; the rest is made from the copies, with the same bytes."""
