@@ -24,7 +24,7 @@ from gandiff.experiments.config.paths import (
     shipped_comparisons,
 )
 from gandiff.experiments.config.sweep import Sweeps, expand_sweeps, for_points
-from gandiff.experiments.config.tasks import check_strength
+from gandiff.experiments.config.tasks import check_task
 from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import Document, parse_document
 from gandiff.experiments.plugins.registry import check_settings
@@ -119,7 +119,7 @@ def change_comparison(
     if comparison == dataclasses.replace(recorded, text=""):
         return recorded
     base, before = recorded.folder, recorded.generators
-    check_strength(document, comparison)
+    check_task(document, comparison)
     _check_name(document, ("name",), comparison.name)
     if comparison.suite != recorded.suite:
         _check_suite(document, comparison, base)
@@ -164,7 +164,7 @@ def _check(
     sweeps = expand_sweeps(document)
     comparison = dataclasses.replace(_typed(document), sweeps=sweeps)
     _check_name(document, ("name",), comparison.name)
-    check_strength(document, comparison)
+    check_task(document, comparison)
     _check_suite(document, comparison, base)
     comparison = _check_generators(document, comparison, base, objects)
     comparison = _check_reference(document, comparison, base)

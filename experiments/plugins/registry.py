@@ -91,6 +91,10 @@ METRICS = {  # each describes itself (``Metric.about``)
     "near_duplicates": "gandiff.evaluate.metrics.duplicates:NearDuplicates",
     "vendi": "gandiff.evaluate.metrics.diversity:Vendi",
 }
+BUILT_IN_SUITES = {
+    "scenes": "captions of rendered scenes, with ground truth",
+    "scene-edits": "changes of rendered scenes, with pictures and ground truth, for tasks",
+}
 _SHORT_METRICS = {
     "fid": "short for fd(encoder=inception)",
     "fid_inf": "short for fd_inf(encoder=inception)",
@@ -127,7 +131,7 @@ def _metric_line(name: str) -> str:
 
 def suite_names() -> dict[str, str]:
     """Each prompt suite that can be named, with one line about it; files need no name."""
-    return _listing({"scenes": "captions of rendered scenes, with ground truth"}, "suite")
+    return _listing(BUILT_IN_SUITES, "suite")
 
 
 def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path()) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from gandiff.experiments.config.metrics import unused_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator, make_metric
 from gandiff.experiments.prompts.suites import PromptSuite
-from gandiff.experiments.prompts.tasks import for_task
+from gandiff.experiments.prompts.tasks import for_task, wrong_size
 from gandiff.experiments.runs.open import open_configured
 from gandiff.experiments.runs.preview import nobody_able, preview, wrong_settings
 from gandiff.experiments.scoring.references import count_reference
@@ -124,6 +124,8 @@ def _look_at_generators(comparison: Comparison, suite: PromptSuite, seen: Findin
         if reason := inability(made.info, task):
             unable[name] = reason
             seen.remarks.append(f"{name} {reason}")
+        elif problem := wrong_size(suite, made.info):
+            seen.problems.append(f"generators.{name}: {problem}")
         if reason or not looks:
             continue
         said = preview(made, comparison, suite)

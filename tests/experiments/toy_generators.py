@@ -108,10 +108,11 @@ class EditToy(ToyGenerator):
         log: str = "",
         tasks: str = "image_to_image inpaint control",
         family: Family = "diffusion",
+        side: int = SIDE,
     ) -> None:
         super().__init__(name, log, family)
         abilities: frozenset[Any] = frozenset(tasks.split())
-        self._info = dataclasses.replace(self._info, abilities=abilities)
+        self._info = dataclasses.replace(self._info, abilities=abilities, resolution=side)
 
     def _one(self, request: GenerationRequest) -> Generation:
         before = request.init_image if request.control_image is None else request.control_image
