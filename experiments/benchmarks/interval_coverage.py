@@ -25,7 +25,8 @@ from gandiff.evaluate.numerics.paired import paired_difference
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import wants
-from gandiff.experiments.plugins.registry import METRICS, make_metric, metric_class
+from gandiff.experiments.plugins.registry import make_metric, metric_class
+from gandiff.experiments.plugins.shipped import METRICS
 from gandiff.experiments.scoring.folders import split_metrics
 
 _MORE = 3  # times as many simulations find the truth

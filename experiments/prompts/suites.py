@@ -16,7 +16,8 @@ from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import SuiteFacts
 from gandiff.common.subsets import drawn_order
 from gandiff.common.words import agree, counted
-from gandiff.experiments.plugins.registry import BUILT_IN_SUITES, suite_factory, suite_names
+from gandiff.experiments.plugins.registry import suite_factory, suite_names
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
 from gandiff.experiments.prompts.sources import TRUTHS, Source, source_of
 from gandiff.models.generator import Task
@@ -191,7 +192,7 @@ def find_suite(name: str, base: Path = Path()) -> str | Path:
 
     Raises ``RequestError`` when it is neither.
     """
-    if name in BUILT_IN_SUITES:
+    if name in SUITES:
         return name
     path = (base / Path(name).expanduser()).resolve()
     if path.suffix.lower() in ENDINGS or "/" in name or path.is_file():

@@ -17,6 +17,7 @@ from gandiff.experiments.prompts.suites import PromptSuite
 from gandiff.experiments.prompts.tasks import for_task, wrong_size
 from gandiff.experiments.runs.open import open_configured
 from gandiff.experiments.runs.preview import nobody_able, preview, wrong_settings
+from gandiff.experiments.scoring.edits import brought
 from gandiff.experiments.scoring.references import count_reference
 from gandiff.models.tasks import inability
 
@@ -91,6 +92,8 @@ def _planned(comparison: Comparison, suite: PromptSuite, references: int | None)
         prompts=len(suite.prompts),
         texts=len({prompt.text for prompt in suite.prompts}),
         facts=any(prompt.expected for prompt in suite.prompts),
+        task=comparison.task,
+        edits=brought(suite, comparison.task),
         references=references,
     )
 

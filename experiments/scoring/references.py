@@ -19,6 +19,7 @@ from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
+from gandiff.models.tasks import takes_strength
 
 SCENES = 2000  # reference images unless the comparison says otherwise
 
@@ -92,8 +93,12 @@ def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord
 
 
 def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
-    """As many real images of each prompt as a generator makes; None if its facts are unknown."""
+    """As many real images of each prompt as a generator makes; None if its facts are unknown, and
+    where it asks for a change of one picture, which has one right result.
+    """
     prompts = run.suite.prompts
+    if takes_strength(run.comparison.task):
+        return None
     if not all(_is_scene(prompt) for prompt in prompts):
         return None
     folder = _folder(run, folder_of(resolution))
