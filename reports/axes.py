@@ -1,11 +1,13 @@
-"""Sentences about alignment, distribution and diversity: better, undecided, level, not measured."""
+"""Sentences about alignment, distribution and diversity, and what edits keep: better, undecided,
+level, not measured.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from gandiff.common.words import counted
-from gandiff.evaluate.result import Axis, MetricResult
+from gandiff.evaluate.result import Axis, MetricResult, split_metric
 from gandiff.reports.comparing import (
     NO_GROUND,
     Gain,
@@ -30,6 +32,12 @@ from gandiff.reports.values import (
 Side = tuple[str, MetricResult]
 _JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
+
+
+def axes_of(index: Index) -> tuple[Axis, ...]:
+    """The axes of a run's verdict: what edits must keep is one where a metric looks at it."""
+    kept = any(result.described.axis == "preservation" for result in index.values())
+    return ("alignment", "preservation", *AXES[1:]) if kept else AXES
 
 
 def axis_metric(index: Index, names: Sequence[str], axis: Axis) -> str | None:
@@ -67,7 +75,7 @@ def _measured(result: MetricResult) -> str:
 
 def alone_sentence(index: Index, name: str) -> Sentence:
     """Say what the only generator reaches on each axis."""
-    metrics = {axis: axis_metric(index, [name], axis) for axis in AXES}
+    metrics = {axis: axis_metric(index, [name], axis) for axis in axes_of(index)}
     results = [index[name, metric] for metric in metrics.values() if metric is not None]
     reached = [f"{result.described.label} {_measured(result)}" for result in results]
     text = f"Only {name} was run, so nothing is compared"
@@ -95,6 +103,7 @@ def axis_sentence(
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
     beside = ground.beside(first) + _other_judge(index, metric, a, b)
+    beside += _before_compositing(index, metric, a, b)
     return _compared(axis, (a, first), (b, second), pair, ground, beside)
 
 
@@ -157,6 +166,16 @@ def _other_judge(index: Index, metric: str, a: str, b: str) -> str:
         f"; the other judge gives {a} {one} and {b} {two}, and agrees on {same_one} and {same_two} "
         "of their images"
     )
+
+
+def _before_compositing(index: Index, metric: str, a: str, b: str) -> str:
+    """What both got before known pixels were put back, where that was measured."""
+    base = split_metric(metric)
+    rows = [index.get((name, f"{base[0]}{base[1]}/uncomposited")) for name in (a, b)]
+    if any(row is None or row.value is None for row in rows):
+        return ""
+    one, two = (show_value(row) for row in rows if row is not None)
+    return f"; before the known pixels were put back, {a} had {one} and {b} {two}"
 
 
 def _target(result: MetricResult) -> str:

@@ -13,6 +13,9 @@ ROUNDING = 1 / 12
 EQUAL_DB = float(10 * np.log10(255**2 / ROUNDING))  # 58.9: the PSNR of equal pictures
 FAR = 32.0  # from the background's colour in RGB: twice the widest jitter of scenes' backgrounds
 _FLAT = 5  # of nine pixels, itself included, that have the level of one within a flat object
+_LOOSE = 0.1  # share of what objects cover: a smaller part is no object of its own
+_SOLID = 0.5  # share of what the objects of a depth map enclose that they cover, at least
+_THIN = 0.1  # share of what lines enclose that lies between them, more than that
 _ALIKE = 0.2  # areas that differ by less, relative to the larger, are in no order
 _TOUCH = 2.0  # px: how near the places of two objects are where one may be in front
 
@@ -63,19 +66,20 @@ def filled(region: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
     return np.asarray(ndimage.binary_fill_holes(region))
 
 
-def filled_outline(outline: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"]:
-    """What light lines on a dark ground enclose, holes included.
+def filled_outline(outline: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
+    """What light lines on a dark ground enclose, holes included; None where they enclose nothing,
+    or next to nothing beside their own width, as in a depth map.
 
     The lines are those of 128 levels or more. A line runs along an edge, so its pixels belong to
-    the side that is nearer, and to what is enclosed where none is.
+    the side that is nearer.
     """
     from scipy import ndimage
 
     line = outline.mean(axis=2) >= 128
     enclosed = filled(line)
     inside = enclosed & ~line
-    if not inside.any():
-        return enclosed
+    if inside.sum() <= _THIN * enclosed.sum():
+        return None
     to_outside = ndimage.distance_transform_edt(enclosed)
     to_inside = ndimage.distance_transform_edt(~inside)
     return np.asarray(inside | (line & (to_inside <= to_outside)))
@@ -118,12 +122,14 @@ def planes(depth: UInt8[np.ndarray, "h w 3"]) -> Planes | None:
     covered = levels >= flat.min() / 2
     nearest = flat[np.abs(levels[..., None] - flat).argmin(axis=-1)]
     labels, number = ndimage.label(covered)
-    if number == len(flat) == 2:  # soft edges pass through the level of the other
-        for label in (1, 2):
-            own = labels == label
-            nearest[own] = flat[np.abs(flat - levels[own].max()).argmin()]
+    parts = [labels == label + 1 for label in range(number)]
+    is_apart = number == len(flat) == 2 and min(map(np.sum, parts)) >= _LOOSE * covered.sum()
+    for own in parts if is_apart else ():  # soft edges pass through the level of the other
+        nearest[own] = flat[np.abs(flat - levels[own].max()).argmin()]
     objects = tuple((levels >= level / 2) & (nearest == level) for level in flat)
-    return Planes(objects) if all(one.any() for one in objects) else None
+    found = Planes(objects)
+    is_solid = found.covered.sum() >= _SOLID * filled(found.covered).sum()  # and no outlines
+    return found if is_solid and all(one.any() for one in objects) else None
 
 
 def sizes_in_order(drawn: Bool[np.ndarray, "h w"], given: Planes) -> float:

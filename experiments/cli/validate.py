@@ -48,16 +48,27 @@ def validate(
     from gandiff.experiments.config.types import comparison_to_dict
     from gandiff.experiments.runs.trial import try_comparison
 
-    comparison, seen = api.validate(target, overrides or [], read_weights(weights))
-    echo_warnings(seen.remarks)
-    if seen.problems:
-        raise RequestError("; ".join(seen.problems))
-    if deep:
+    found = api.validate(target, overrides or [], read_weights(weights))
+    said = {name: f"{name}: " if name else "" for name in found}
+    echo_warnings(
+        f"{said[name]}{line}" for name, (_, seen) in found.items() for line in seen.remarks
+    )
+    if problems := [f"{said[n]}{line}" for n, (_, seen) in found.items() for line in seen.problems]:
+        raise RequestError("; ".join(problems))
+    for comparison, _ in found.values() if deep else ():
         try_comparison(comparison, quiet=quiet)
     if as_json:
-        checks = {"facts": seen.facts, "warnings": seen.remarks}
-        echo_json({**comparison_to_dict(comparison), "checks": checks})
-    elif not quiet:
-        typer.echo(f"{target} is valid: {', '.join(comparison.generators)}")
+        tasks = {
+            name: {
+                **comparison_to_dict(comparison),
+                "checks": {"facts": seen.facts, "warnings": seen.remarks},
+            }
+            for name, (comparison, seen) in found.items()
+        }
+        echo_json(tasks.get("", {"tasks": tasks}))
+        return
+    for name, (comparison, seen) in found.items() if not quiet else ():
+        task = f", task {name}," if name else ""
+        typer.echo(f"{target}{task} is valid: {', '.join(comparison.generators)}")
         for fact in seen.facts:
-            typer.echo(one_line(fact))
+            typer.echo(one_line(f"{said[name]}{fact}"))

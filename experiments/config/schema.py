@@ -12,6 +12,7 @@ from gandiff.experiments.plugins.registry import GENERATORS
 INTERNAL = ("base", "text", "sweeps")
 _SWITCH = [{"enum": ["on", "off"], "type": "string"}, {"type": "boolean"}]
 
+_NOTHING = {"type": "null"}
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _SWEEP = {
     "description": "Operating points: settings with lists of values (all combinations), or a list "
@@ -67,6 +68,16 @@ def comparison_schema() -> dict[str, Any]:
     schema["properties"]["timing"] = {
         "anyOf": [*_SWITCH, {"$ref": "#/$defs/TimingConfig"}],
         "description": schema["properties"]["timing"].get("description", ""),
+    }
+    own = {name: {"$ref": f"#/properties/{name}"} for name in schema["properties"]}
+    del own["name"]
+    task = {"type": "object", "properties": own | {"generators": {"type": "object"}}}
+    schema["properties"]["tasks"] = {
+        "description": "Several tasks in one file, a run of each: the name of each, and the fields "
+        "that take the place of what stands above. A name that is no task needs `task`.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [{**task, "additionalProperties": False}, _NOTHING]},
     }
     schema["required"] = [name for name in schema["required"] if name != "name"]
     return {

@@ -30,6 +30,7 @@ CATEGORIES = "categories.parquet"
 ANCHORS = "anchors.parquet"  # what real images, noise and plain grounds get
 DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
+TASKS = "tasks.json"  # in a folder of runs, one of each task of a comparison: their names
 
 COLUMNS = {
     TIMING: ("generator", "round", "phase", "batch_size", "repeat", "seconds"),

@@ -181,12 +181,13 @@ def test_the_picture_moves_as_the_caption_does(given: Callable[..., MetricInput]
 
 def test_drawn_along_the_outline(given: Callable[..., MetricInput]) -> None:
     assert value(OutlineOverlap(), given(target)) > 0.85
-    others = iter([*DRAWN[1:], DRAWN[0]])
+    others = iter([*DRAWN[7:], *DRAWN[:7]])
     assert value(OutlineOverlap(), given(lambda drawn: next(others).target)) < 0.45
     data = given(lambda drawn: drawn.target // 255)
     nothing = [dataclasses.replace(one, edit=_outlined(one, one)) for one in data.images]
-    with pytest.raises(MetricError, match="none encloses anything"):
-        OutlineOverlap().measure(dataclasses.replace(data, images=nothing))
+    for wrong in (dataclasses.replace(data, images=nothing), given(target, control="depth")):
+        with pytest.raises(MetricError, match="most enclose nothing"):
+            OutlineOverlap().measure(wrong)
 
 
 def _outlined(image: ImageRecord, outline: ImageRecord) -> EditRecord:
@@ -204,8 +205,9 @@ def test_drawn_in_the_order_of_depth(given: Callable[..., MetricInput]) -> None:
     known = found["depth_order/sizes"].images
     assert known is not None
     assert 2 < known < COUNT  # not those of one object
-    with pytest.raises(MetricError, match="needs depth maps of one or two flat objects"):
-        DepthOrder().measure(given(target, control="source"))
+    for other in ("source", "outlines"):
+        with pytest.raises(MetricError, match="needs depth maps of one or two flat objects"):
+            DepthOrder().measure(given(target, control=other))
 
 
 @pytest.mark.parametrize(
