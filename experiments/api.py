@@ -107,7 +107,7 @@ def _run_target(
     if (tasks := find_tasks(target, **how)) is not None:
 
         def do(part: Target) -> RunSummary:
-            return _run_found(stages, part, part.folder, papers, options)
+            return _run_found(stages, part, target, papers, options)
 
         quiet = options.get("quiet", False)
         return do_tasks(tasks, do, reports="report" in stages, quiet=quiet, papers=papers)

@@ -60,7 +60,7 @@ class OutlineOverlap(Metric):
     def measure(self, data: MetricInput) -> MetricOutput:
         """One row and the overlap of every image."""
         name = str(self.spec)
-        values = values_of(data, data.images, _outline_overlap)
+        values = values_of(data, data.images, self.needs_edit, _outline_overlap)
         if np.isnan(values).mean() > _MOST:
             raise MetricError(
                 f"{name} needs outlines as control images, light on dark, and most enclose nothing"
@@ -118,14 +118,18 @@ class DepthOrder(Metric):
         value.
         """
         rows: dict[str, np.ndarray] = {
-            "sizes": values_of(data, data.images, _sizes),
-            "front": values_of(data, data.images, _front),
+            "sizes": values_of(data, data.images, self.needs_edit, _sizes),
+            "front": values_of(data, data.images, self.needs_edit, _front),
         }
         both = np.stack(list(rows.values()))
         known = ~np.isnan(both).all(axis=0)
         every = np.full(len(data.images), np.nan)
         every[known] = np.nanmin(both[:, known], axis=0)
-        rows = {"all": every, **rows, "overlap": values_of(data, data.images, _depth_overlap)}
+        rows = {
+            "all": every,
+            **rows,
+            "overlap": values_of(data, data.images, self.needs_edit, _depth_overlap),
+        }
         if np.isnan(rows["overlap"]).mean() > _MOST:
             raise MetricError(
                 f"{self.spec} needs depth maps of one or two flat objects before a background of "

@@ -216,7 +216,7 @@ class EditDirection(Metric):
         values = np.full(len(data.images), np.nan)
         values[places] = _cosines(features[::2] - features[1::2], wanted)
         lost = int(found.truncated.sum())
-        protocol = {**data.features.protocol(self._encoder), "truncated_captions": lost}
+        protocol = {**data.features.protocol(self._encoder), "truncated_prompts": lost}
         unmoved = int((values == 0).sum())
         note = f"{unmoved} did not change, which counts as 0" if unmoved else None
         row = row_of(data, name, values, self.about, protocol, note)

@@ -100,12 +100,16 @@ def _pixels(data: MetricInput, record: ImageRecord) -> UInt8[np.ndarray, "_ _ 3"
 def values_of(
     data: MetricInput,
     images: Sequence[ImageRecord | None],
+    fields: Sequence[str],
     measure: Callable[[Edited], float],
 ) -> Float[np.ndarray, " n"]:
-    """A number of each image, NaN where there is none."""
-    return np.array(
-        [math.nan if one is None else measure(one) for one in edited(data, images)], np.float64
-    )
+    """A number of each image, NaN where its edit lacks one of these fields."""
+
+    def number(one: Edited | None) -> float:
+        lacks = one is None or any(getattr(one.edit, field) is None for field in fields)
+        return math.nan if one is None or lacks else measure(one)
+
+    return np.array([number(one) for one in edited(data, images)], np.float64)
 
 
 def row_of(

@@ -94,7 +94,7 @@ class KeptPsnr(_OfEdits):
         """A row, and one of the images before compositing where there are any."""
 
         def numbers(images: Sequence[ImageRecord | None]) -> Values:
-            return values_of(data, images, _psnr_outside)
+            return values_of(data, images, self.needs_edit, _psnr_outside)
 
         return self._output(data, numbers, {"equal_pictures_db": round(EQUAL_DB, 2)}, _equal_note)
 
@@ -209,9 +209,9 @@ class Seam(_OfEdits):
         beside = {"target" if one.edit and one.edit.target else "init_image" for one in data.images}
 
         def numbers(images: Sequence[ImageRecord | None]) -> Values:
-            return values_of(data, images, _extra_step)
+            return values_of(data, images, self.needs_edit, _extra_step)
 
-        return self._output(data, numbers, {"beside": sorted(beside)})
+        return self._output(data, numbers, {"beside": ", ".join(sorted(beside))})
 
 
 def _extra_step(one: Edited) -> float:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import file_sha256
@@ -29,7 +28,9 @@ def edit_records(run: Run) -> Mapping[str, EditRecord]:
     return {prompt.id: _record(prompt) for prompt in run.suite.prompts}
 
 
-def with_uncomposited(edit: EditRecord | None, entry: ImageEntry, folder: Path) -> Any:
+def with_uncomposited(
+    edit: EditRecord | None, entry: ImageEntry, folder: Path
+) -> EditRecord | None:
     """The record with what an image was before known pixels were put back, if that is there."""
     if edit is None or entry.path is None or entry.uncomposited is None:
         return edit

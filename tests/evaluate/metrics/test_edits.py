@@ -156,7 +156,7 @@ def test_a_seam_is_a_step_that_real_pictures_do_not_have(given: Callable[..., Me
     assert output.results[0].value > 10
     assert output.results[1].value == 0
     assert (output.results[0].target, output.results[0].direction) == (0, "target")
-    assert output.results[0].protocol["beside"] == ["target"]
+    assert output.results[0].protocol["beside"] == "target"
 
 
 def test_the_picture_moves_as_the_caption_does(given: Callable[..., MetricInput]) -> None:
