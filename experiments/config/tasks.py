@@ -10,6 +10,7 @@ from typing import Any
 from gandiff.common.errors import MetricError, RequestError, dotted, show
 from gandiff.common.validation import FieldPath
 from gandiff.evaluate.result import MetricSpec
+from gandiff.experiments.config.overrides import write_out
 from gandiff.experiments.config.types import OF_EDITS, Comparison
 from gandiff.experiments.config.yaml_source import Document
 from gandiff.experiments.plugins.registry import metric_class
@@ -67,8 +68,7 @@ def split_tasks(document: Document) -> dict[str, Document]:
 def _of_task(document: Document, name: str, given: dict[str, Any]) -> Document:
     if KEY in given:
         raise document.error((KEY, name, KEY), "a task has no tasks of its own")
-    if isinstance(given.get("suite"), str):
-        given["suite"] = {"name": given["suite"]}
+    write_out(given)
     _refuse_overridden(document, name, given)
     data = _merged(copy.deepcopy(document.data), given)
     if "task" not in given and name in TASKS:
@@ -91,9 +91,9 @@ def _of_task(document: Document, name: str, given: dict[str, Any]) -> Document:
 
 def _refuse_overridden(document: Document, name: str, given: Mapping[str, Any]) -> None:
     """Refuse ``--set`` of what holds for all where this task has its own."""
-    own = set(_leaves(given))
+    own = list(_leaves(given))
     for field, place in document.places.items():
-        if place.startswith("--set ") and field in own:
+        if place.startswith("--set ") and any(field[: len(one)] == one for one in own):
             raise RequestError(
                 f"{place}: the task {name} has its own; write {KEY}.{name}.{dotted(field)}"
             )

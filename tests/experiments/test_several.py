@@ -16,7 +16,7 @@ from gandiff.experiments.config.paths import shipped_comparisons
 from gandiff.experiments.several import find_tasks
 
 TASKS = {
-    "inpaint": {"strength": 0.5},
+    "inpaint": {"strength": 0.5, "timing": False},
     "paint": {"generators": {"toy": {"misses": 1}}},
     "outline": {"task": "control", "metrics": ["outline_overlap"]},
     "depth": {"task": "control", "metrics": ["depth_order"], "suite": {"control": "depth"}},
@@ -138,6 +138,11 @@ def test_a_task_that_nobody_can_do_costs_the_others_nothing(
             {"inpaint": {"seed": 3}},
             ["--set", "seed=4"],
             "--set seed=4: the task inpaint has its own; write tasks.inpaint.seed",
+        ),
+        (
+            {"inpaint": {"metrics": ["seam"]}},
+            ["--set", "metrics.0=kept_psnr"],
+            "--set metrics.0=kept_psnr: the task inpaint has its own; write tasks.inpaint.metrics",
         ),
         (
             {"control": {"metrics": ["kept_psnr"]}},
