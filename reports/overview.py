@@ -129,7 +129,7 @@ def _decided(run: RunData, sentences: Sequence[Sentence]) -> Iterator[Decided]:
     columns = {column.metric: column for table in wide_tables(run) for column in table.columns}
     index, names = lookup(run.results), run.headline
     wanted = [(axis, axis_metric(index, names, axis)) for axis in _AXES]
-    topics = {sentence.topic: sentence for sentence in sentences}
+    topics: dict[str, Sentence] = {sentence.topic: sentence for sentence in sentences}
     for topic, metric in (*wanted, ("speed", LATENCY)):
         column = columns.get(metric or "")
         said = topics.get(topic) or (topics.get("cost") if topic == "speed" else None)

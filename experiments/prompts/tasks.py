@@ -154,8 +154,8 @@ def wrong_size(suite: PromptSuite, info: GeneratorInfo) -> str | None:
     where that is not known. ``for_task`` has read them: those of a field have one size.
     """
     side = info.resolution
-    for field, source in suite.prompts[0].sources().items() if side and suite.prompts else ():
-        if source.size not in (None, (side, side)):
+    for field, source in suite.prompts[0].sources().items():
+        if side and source.size and source.size != (side, side):
             width, height = source.size
             scenes = suite.name == "scene-edits"
             mend = f"set suite.resolution: {side}" if scenes else "resize the pictures"
