@@ -4,6 +4,7 @@ level, not measured.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from gandiff.common.words import counted
@@ -102,9 +103,12 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
-    beside = ground.beside(first) + _other_judge(index, metric, a, b)
-    beside += _before_compositing(index, metric, a, b)
-    return _compared(axis, (a, first), (b, second), pair, ground, beside)
+    before = _before_compositing(index, metric, a, b)
+    beside = ground.beside(first) + _other_judge(index, metric, a, b) + before
+    said = _compared(axis, (a, first), (b, second), pair, ground, beside)
+    if said.outcome == "tie" and before:
+        return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{before}.")
+    return said
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:

@@ -46,6 +46,7 @@ class TaskPart:
     name: str
     problem: str = ""
     run: RunData | None = None
+    premise: tuple[Sentence, ...] = ()  # that the two were trained unequally
     sentences: tuple[Sentence, ...] = ()
     decided: tuple[Decided, ...] = ()
     columns: tuple[Column, ...] = ()
@@ -86,6 +87,7 @@ def write_overview(
         .render(
             name=name,
             parts=parts,
+            premise=next((s.text for part in parts for s in part.premise), ""),
             families=families,
             family_colours=FAMILY_COLOURS,
             style=Markup("\n".join(styles)),
@@ -116,6 +118,7 @@ def _part(folder: Path, task: str, problem: str) -> TaskPart:
     return TaskPart(
         task,
         run=run,
+        premise=tuple(s for s in sentences if s.topic == "premise"),
         sentences=tuple(s for s in sentences if s.topic in _TOPICS and s.outcome != "not measured"),
         decided=tuple(_decided(run, sentences)),
         columns=tuple(_columns(run)),
@@ -149,6 +152,8 @@ def _columns(run: RunData) -> Iterator[Column]:
         for column in table.columns:
             about = run.about(column.metric)
             shown = about.axis in (*_AXES, "diversity") or about.group in _GROUPS
+            if not any(cell.result and cell.result.value is not None for cell in column.cells):
+                continue
             if shown or column.metric in (LATENCY, THROUGHPUT):
                 yield column
 

@@ -15,7 +15,8 @@ from gandiff.common.images import ALPHAS, UnreadableImageError
 from gandiff.evaluate.features.images import describe_unreadable, read_image
 from gandiff.evaluate.metric import EditRecord, ImageRecord, MetricInput
 from gandiff.evaluate.numerics.proportions import OVER_PROMPTS, mean_over_groups
-from gandiff.evaluate.result import About, MetricResult
+from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
+from gandiff.evaluate.result import About, Interval, MetricResult
 
 UNCOMPOSITED = (
     "uncomposited"  # the part of a row that is of images before known pixels were put back
@@ -120,9 +121,17 @@ def row_of(
     protocol: dict[str, Any],
     note: str | None = None,
 ) -> MetricResult:
-    """The mean of the values of images with its interval over prompts."""
+    """The mean of the values of images with its interval over prompts: of shares a score interval,
+    of others, which may be 0 for all images as well, that of a bootstrap.
+    """
+    mean = mean_over_groups if about.scale == "percent" else bootstrap_over_groups
+    interval, kept = mean(values, data.clusters, data.seed), values[~np.isnan(values)]
+    if mean is bootstrap_over_groups and interval.low is not None and not np.ptp(kept):
+        interval = Interval(
+            **dict.fromkeys(("value", "low", "high"), float(kept[0]))
+        )  # without what sums round off
     return MetricResult.of(
-        mean_over_groups(values, data.clusters, data.seed),
+        interval,
         about,
         metric=metric,
         images=int(np.sum(~np.isnan(values))),

@@ -46,6 +46,7 @@ from gandiff.experiments.scoring.references import (
     matched_records,
     prompt_record,
     rendered_reference,
+    shows_scenes,
 )
 from gandiff.experiments.timing.costs import cost_results, cost_rows, not_timed
 
@@ -175,8 +176,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
             reference, odd = without_unreadable(reference, unreadable)
             warnings += [f"reference: {line}" for line in odd]
     warnings += _copies(images, compared)
-    config = run.comparison.reference
-    scenes = matched is not None or (config is not None and config.type == "scenes")
+    scenes = shows_scenes(run)
     scored, empty = [], without_images(run)
 
     def given(chosen: Sequence[ImageRecord]) -> MetricInput:

@@ -131,7 +131,7 @@ def test_kept_pixels_before_and_after_compositing(given: Callable[..., MetricInp
     output = KeptPsnr().measure(given(target, before=lighter))
     after, before = output.results
     assert (after.metric, before.metric) == ("kept_psnr", "kept_psnr/uncomposited")
-    assert after.value == pytest.approx(EQUAL_DB)
+    assert after.low == after.value == after.high == EQUAL_DB
     assert after.note == f"{COUNT} of {COUNT} equal in every pixel, which counts as 58.9 dB"
     assert before.value == pytest.approx(34.1514, abs=1e-3)
     assert (before.note, before.unit, before.direction) == (None, "dB", "higher")
@@ -144,6 +144,8 @@ def test_the_distance_outside_sees_what_the_pixels_do(given: Callable[..., Metri
     kept = value(metric, given(pasted))
     spoilt = value(metric, given(lambda drawn: 255 - drawn.target))
     assert kept == pytest.approx(0, abs=1e-6)
+    nothing = metric.measure(given(target)).results[0]
+    assert (nothing.low, nothing.high) == (0, 0)  # no interval of a share
     assert spoilt > 0.05
     row = metric.measure(given(target)).results[0]
     assert (row.protocol["encoder"], row.protocol["distance"]) == ("scenes", "1 - cosine")
