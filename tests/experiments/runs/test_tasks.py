@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import toys
 from edit_helpers import EDIT, SIDE, write_edits
 from PIL import Image
 from run_helpers import TOY, images, log_lines, make, record
+from toy_generators import EditToy
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments import api
@@ -24,6 +25,7 @@ from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.replay import replay
 from gandiff.experiments.timing import measure, time
+from gandiff.models.generator import Generation, GenerationRequest
 from gandiff.models.tasks import PICTURES, SOURCES
 
 
@@ -279,6 +281,26 @@ def test_what_is_timed_is_the_edit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(third.init_image, toys.edit_pictures(SIDE, 0)["init_image"])
     assert first.mask is not None
     assert first.control_image is None
+
+
+def test_no_repeat_of_a_timing_edits_a_picture_that_was_seen() -> None:
+    seen = list[bytes]()
+
+    class Watched(EditToy):
+        def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+            images = [one.init_image for one in requests if one.init_image is not None]
+            seen.extend(image.tobytes() for image in images)
+            return super().generate(requests)
+
+    given = toys.edit_pictures(SIDE, 0)
+    pictures = {name: given[name] for name in ("init_image", "mask")}
+    request = GenerationRequest(prompt="a toy", seed=0, task="inpaint", **pictures)
+    call = measure._unseen(Watched("toy"), [request])
+    for _ in range(9):
+        call()
+    assert len(set(seen)) == len(seen) == 9
+    levels = [np.frombuffer(one, np.uint8).astype(int) for one in seen]
+    assert all(np.abs(one - given["init_image"].ravel()).sum() == 1 for one in levels)
 
 
 def test_images_from_elsewhere_serve_every_task(tmp_path: Path) -> None:
