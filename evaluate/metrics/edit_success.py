@@ -16,9 +16,11 @@ from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutp
 from gandiff.evaluate.metrics.edited import (
     IN_IMAGE,
     UNCOMPOSITED,
+    Edited,
     before_compositing,
     row_of,
     uncomposited,
+    values_of,
 )
 from gandiff.evaluate.metrics.prompt_texts import (
     CLIP_ELSEWHERE,
@@ -28,10 +30,13 @@ from gandiff.evaluate.metrics.prompt_texts import (
 )
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import judge_facts
+from gandiff.evaluate.numerics.regions import foreground
 from gandiff.evaluate.result import About, Value
 
 Values = Float[np.ndarray, " n"]
 _CHANGED, _KEPT, _BACKGROUND = "changed", "kept", "kept_background"
+_IN_REGION = "changed_in_region"
+_ENOUGH = 0.5  # share of what a right result has in the region that must be drawn there
 _OTHER_JUDGE, _AGREEMENT = "other_judge", "agreement"
 _ALL = About(
     label="edit success",
@@ -55,7 +60,9 @@ class EditSuccess(Metric):
     """``edit_success(judge=a|b|FOLDER)``: whether the facts of a scene are as the edit makes them.
 
     Rows ``/all`` (what the caption after states), ``/changed`` (what the edit changes), ``/kept``
-    (everything that it must not change, stated or not), ``/kept_background``.
+    (everything that it must not change, stated or not), ``/kept_background``; and
+    ``/changed_in_region``, of edits that put an object into the region: the change is there, and
+    in the region at least half as many pixels as in the target differ from the background's colour.
     """
 
     about = dataclasses.replace(
@@ -66,6 +73,11 @@ class EditSuccess(Metric):
                 "what the edit changes",
                 "Share of images in which a classifier finds all that the edit changes.",
                 fact="the change",
+            ),
+            _IN_REGION: _part(
+                "the change, in its region",
+                "Share of images in which a classifier finds the change and at least half as much "
+                "is drawn in the region as in a right result, of edits that put an object there.",
             ),
             _KEPT: _part(
                 "what the edit keeps",
@@ -130,6 +142,8 @@ class EditSuccess(Metric):
             _KEPT: _all_right(edits, seen, lambda image: image.edit and image.edit.kept),
             _BACKGROUND: _all_right(edits, seen, _kept_background),
         }
+        drawn = values_of(data, edits, ("region", "target"), _is_drawn)
+        shares[_IN_REGION] = shares[_CHANGED] * drawn
         if self._other is not None:
             other = _all_right(
                 edits, self._seen(data, edits, self._other), lambda image: image.expected
@@ -147,6 +161,14 @@ class EditSuccess(Metric):
         """What a judge sees in the images that are there."""
         found = iter(judged(data, judge, [image for image in images if image is not None]))
         return [None if image is None else next(found) for image in images]
+
+
+def _is_drawn(one: Edited) -> float:
+    """1 where enough is drawn in the region, 0 where it is not, NaN where no object is to be."""
+    wanted = int((foreground(one.picture("target")) & one.region).sum())
+    if not (one.edit.changed or {}).get("objects") or not wanted:
+        return np.nan
+    return float((foreground(one.pixels) & one.region).sum() >= _ENOUGH * wanted)
 
 
 def _kept_background(image: ImageRecord) -> Mapping[str, Any] | None:

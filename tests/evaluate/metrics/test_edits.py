@@ -118,6 +118,11 @@ def test_right_results_succeed_and_untouched_pictures_do_not(
     assert len(right.per_image["edit_success/all"]) == COUNT
     assert shares[0]["other_judge"].value == 1
     assert np.isnan(right.per_image["edit_success/kept_background"][4])  # edits of backgrounds
+    placed = right.per_image["edit_success/changed_in_region"]
+    kinds = np.array([edit.kind for edit in EDITS])
+    assert np.isnan(placed[np.isin(kinds, ("remove", "background"))]).all()
+    assert (placed[np.isin(kinds, ("recolour", "reshape", "add"))] == 1).all()
+    assert shares[1]["changed_in_region"].value == 0
 
 
 def test_success_before_compositing_is_a_row_of_its_own(given: Callable[..., MetricInput]) -> None:
