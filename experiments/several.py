@@ -22,7 +22,7 @@ from gandiff.experiments.config.yaml_source import parse_document
 from gandiff.experiments.runs.summary import RunSummary
 from gandiff.experiments.runs.target import RUNS, Target, find_target
 from gandiff.reports.document import NO_PAPERS, ForPapers
-from gandiff.reports.overview import write_overview
+from gandiff.reports.overview import Overview, write_overview
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,10 +91,7 @@ def do_tasks(
     A task that is refused costs the others nothing: it is a problem in the summary and a line in
     the report. Raises ``RequestError`` if all are, and for a folder that holds something else.
     """
-    if papers.latex is not None:
-        one = tasks.folder / next(iter(tasks.parts))
-        raise RequestError(f"--latex is for the run of one task, such as: gandiff report {one}")
-    _check_free(tasks.folder)
+    _check(tasks, papers)
     done, refused = dict[str, RunSummary](), dict[str, str]()
     for name, part in tasks.parts.items():
         if not quiet:
@@ -107,9 +104,18 @@ def do_tasks(
             _note(tasks)
     if not done:
         raise RequestError("; ".join(f"task {name}: {why}" for name, why in refused.items()))
-    overview = (
-        write_overview(tasks.folder, tasks.name, list(tasks.parts), refused) if reports else None
-    )
+    overview = None
+    if reports:
+        overview = write_overview(tasks.folder, tasks.name, list(tasks.parts), refused)
+    return _summary(tasks, done, refused, overview)
+
+
+def _summary(
+    tasks: Tasks,
+    done: Mapping[str, RunSummary],
+    refused: Mapping[str, str],
+    overview: Overview | None,
+) -> RunSummary:
     images = sum((Counter(one.images) for one in done.values()), Counter[str]())
     return RunSummary(
         folder=tasks.folder,
@@ -125,8 +131,12 @@ def do_tasks(
     )
 
 
-def _check_free(folder: Path) -> None:
-    """Refuse a folder that holds something else than runs of tasks."""
+def _check(tasks: Tasks, papers: ForPapers) -> None:
+    """Refuse a folder that holds something else than runs of tasks, and tables of all in one."""
+    folder = tasks.folder
+    if papers.latex is not None:
+        one = folder / next(iter(tasks.parts))
+        raise RequestError(f"--latex is for the run of one task, such as: gandiff report {one}")
     check_folder(folder)
     if (folder / TASKS).is_file() or not folder.is_dir():
         return

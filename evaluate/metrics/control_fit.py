@@ -77,7 +77,7 @@ def _outline_overlap(one: Edited) -> float:
 class DepthOrder(Metric):
     """``depth_order``: whether objects are drawn in the order of a depth map (nearer is lighter).
 
-    Rows ``/all`` (every order that can be told is right), ``/sizes`` (the larger object of the map
+    Rows ``/all`` (every order that can be seen is right), ``/sizes`` (the larger object of the map
     is the larger one drawn), ``/front`` (where the two touch, the nearer one is seen), and
     ``/overlap`` of what is drawn with what the map shows before the background.
     """
@@ -114,7 +114,7 @@ class DepthOrder(Metric):
     needs_edit = ("control_image",)
 
     def measure(self, data: MetricInput) -> MetricOutput:
-        """The rows; an order that cannot be told (one object, equal sizes, objects apart) has no
+        """The rows; an order that cannot be seen (one object, equal sizes, objects apart) has no
         value.
         """
         rows: dict[str, np.ndarray] = {

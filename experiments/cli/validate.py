@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from gandiff.experiments.cli.output import (
     examples,
     one_line,
 )
+
+if TYPE_CHECKING:
+    from gandiff.experiments.config.types import Comparison
+    from gandiff.experiments.scoring.look import Findings
 
 app = typer.Typer()
 
@@ -45,7 +49,6 @@ def validate(
     """
     from gandiff.common.errors import RequestError
     from gandiff.experiments import api
-    from gandiff.experiments.config.types import comparison_to_dict
     from gandiff.experiments.runs.trial import try_comparison
 
     found = api.validate(target, overrides or [], read_weights(weights))
@@ -58,13 +61,7 @@ def validate(
     for comparison, _ in found.values() if deep else ():
         try_comparison(comparison, quiet=quiet)
     if as_json:
-        tasks = {
-            name: {
-                **comparison_to_dict(comparison),
-                "checks": {"facts": seen.facts, "warnings": seen.remarks},
-            }
-            for name, (comparison, seen) in found.items()
-        }
+        tasks = {name: _plain(*one) for name, one in found.items()}
         echo_json(tasks.get("", {"tasks": tasks}))
         return
     for name, (comparison, seen) in found.items() if not quiet else ():
@@ -72,3 +69,11 @@ def validate(
         typer.echo(f"{target}{task} is valid: {', '.join(comparison.generators)}")
         for fact in seen.facts:
             typer.echo(one_line(f"{said[name]}{fact}"))
+
+
+def _plain(comparison: Comparison, seen: Findings) -> dict[str, Any]:
+    """A comparison and what was found of it, as plain data."""
+    from gandiff.experiments.config.types import comparison_to_dict
+
+    checks = {"facts": seen.facts, "warnings": seen.remarks}
+    return {**comparison_to_dict(comparison), "checks": checks}
