@@ -29,7 +29,8 @@ from gandiff.common.names import did_you_mean
 from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import check_factory, load_target, wants
-from gandiff.experiments.plugins.shipped import METRICS, SUITES
+from gandiff.experiments.plugins.shipped import METRICS as METRICS
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.models.diffusion.places import hub_ids_as_paths
 from gandiff.models.generator import Generator
 
