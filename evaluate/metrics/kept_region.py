@@ -15,7 +15,7 @@ from PIL import Image
 from gandiff.common.errors import MetricError
 from gandiff.common.files import file_sha256
 from gandiff.evaluate.features.cache import PairFeatures
-from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice, is_shipped
+from gandiff.evaluate.features.encoders import ON_SCENES, EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.edited import (
     IN_IMAGE,
@@ -132,7 +132,7 @@ class KeptDistance(_OfEdits):
     needs_edit = ("init_image", "region")
     scene_defaults = ON_SCENES
 
-    def __init__(self, *, encoder: Value = ELSEWHERE, **how: Value) -> None:
+    def __init__(self, *, encoder: Value = "lpips", **how: Value) -> None:
         choice = EncoderChoice.of("kept_distance", encoder, how)
         self._encoder = choice.name
         self.encoders = (self._encoder,)
