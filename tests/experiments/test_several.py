@@ -105,6 +105,17 @@ def test_the_same_command_again_makes_nothing(
     assert {name: images(done / "run" / name) for name in TASKS} == before
 
 
+def test_where_one_run_is_wanted_one_task_must_be_given(
+    done: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = done / "run"
+    assert main(["compare", str(run), str(run / "inpaint")]) == 2
+    assert "it holds a run of each of several tasks; give the folder of one" in (
+        capsys.readouterr().err
+    )
+    assert main(["compare", str(run / "inpaint"), str(run / "inpaint"), "-q"]) == 0
+
+
 def test_a_task_that_nobody_can_do_costs_the_others_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -216,9 +216,10 @@ def read_record(folder: Path) -> RunRecord:
     """Read the record of a run folder; raises ``RequestError`` if there is none to be read."""
     path = folder / RECORD
     if not path.is_file():
-        raise RequestError(
-            f"no {RECORD} in {folder}; give the folder of a run, such as runs/scenes"
-        )
+        give = "give the folder of a run, such as runs/scenes"
+        if (folder / TASKS).is_file():
+            give = "it holds a run of each of several tasks; give the folder of one"
+        raise RequestError(f"no {RECORD} in {folder}; {give}")
     raw = read_json(path)
     try:
         record = RunRecord.from_json(raw)
