@@ -73,8 +73,8 @@ def _target(image: ImageRecord) -> ImageRecord:
     edit = image.edit
     assert edit is not None
     assert edit.target is not None
-    made = {"path": edit.target.path, "sha256": edit.target.sha256, "key": None}
-    return dataclasses.replace(image, **made, edit=dataclasses.replace(edit, uncomposited=None))
+    right, alone = edit.target, dataclasses.replace(edit, uncomposited=None)
+    return dataclasses.replace(image, path=right.path, sha256=right.sha256, key=None, edit=alone)
 
 
 def _senseless(run: Run, data: MetricInput, folder: Path) -> dict[str, MetricInput]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import file_sha256
@@ -56,9 +57,9 @@ def _pictures(prompt: Prompt) -> dict[str, Source]:
 
 
 def _record(prompt: Prompt) -> EditRecord:
-    said = {name: (prompt.edit or {}).get(name) for name in _SAID}
-    pictures = {name: _picture(prompt, name, source) for name, source in _pictures(prompt).items()}
-    return EditRecord(**pictures, **said)
+    fields: dict[str, Any] = {name: (prompt.edit or {}).get(name) for name in _SAID}
+    fields |= {name: _picture(prompt, name, source) for name, source in _pictures(prompt).items()}
+    return EditRecord(**fields)
 
 
 def _picture(prompt: Prompt, field: str, source: Source) -> ImageRecord:
