@@ -16,6 +16,7 @@ from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.metrics import name_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
 from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.runs.generate import generate_images, note_oddities
@@ -39,6 +40,7 @@ from gandiff.experiments.several import do_tasks, find_tasks
 from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
+from gandiff.models.tasks import TASKS
 from gandiff.reports.document import NO_PAPERS, ForPapers
 
 Stage = Literal["generate", "time", "score", "report"]
@@ -254,7 +256,7 @@ def build(
         named: Mapping[str, Any] = {"name": "scenes"}
     else:
         named = suite if isinstance(suite, Mapping) else {"name": str(suite)}
-    scenes = prompts is None and named.get("name") == "scenes"
+    scenes, task = prompts is None and named.get("name") in SUITES, settings.get("task")
     if metrics is None and not scenes:
         raise RequestError(
             "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
@@ -265,7 +267,7 @@ def build(
         "name": "compare",
         "suite": dict(named),
         "generators": {n: dict(g) for n, g in generators.items() if n not in ready},
-        "metrics": default_metrics() if metrics is None else list(metrics),
+        "metrics": default_metrics(task=task or TASKS[0]) if metrics is None else list(metrics),
         **({"reference": {"type": "scenes"}} if scenes else {}),
         **settings,
     }
