@@ -191,7 +191,8 @@ def metric_tables() -> dict[str, str]:
     """What each metric says of itself, and the costs that are measured without being asked for."""
     from gandiff.evaluate.cost_descriptions import COSTS
     from gandiff.evaluate.result import MetricSpec
-    from gandiff.experiments.plugins.registry import METRICS, metric_class
+    from gandiff.experiments.plugins.registry import metric_class
+    from gandiff.experiments.plugins.shipped import METRICS
 
     rows = []
     for name in METRICS:

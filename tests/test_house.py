@@ -19,7 +19,7 @@ ROOMS = (
     {"benchmarks"},
     {"cli"},
     {"api"},
-    {"compare", "draw", "start", "training"},
+    {"compare", "draw", "several", "start", "training"},
     {"scoring"},
     {"timing"},
     {"runs"},
