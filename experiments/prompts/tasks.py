@@ -12,15 +12,20 @@ from gandiff.common.errors import RequestError, show
 from gandiff.experiments.prompts.sources import (
     Pixels,
     Source,
-    check_mask,
     copy_name,
     pixels_sha256,
     read_file,
-    size_of,
 )
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import Task
-from gandiff.models.tasks import PICTURES, SOURCES, Picture, takes_strength
+from gandiff.models.tasks import (
+    PICTURES,
+    SOURCES,
+    Picture,
+    check_mask,
+    size_of,
+    takes_strength,
+)
 
 _RESTORE = "; the comparison file, run again, restores it"
 
