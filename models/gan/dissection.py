@@ -16,7 +16,8 @@ from torch import Tensor
 from gandiff.common.errors import GeneratorError
 from gandiff.models.gan.inversion import TOGETHER
 from gandiff.models.gan.model import TextToImageGan, to_pixels
-from gandiff.models.gan.units import Units, box_of, in_box
+from gandiff.models.gan.painting import box_of, in_box
+from gandiff.models.gan.units import Units
 
 FINEST = 32  # px of the last level that is looked at; what is finer repeats it
 MARGIN = 1 / 16  # of the side, by which boxes are wider than their objects

@@ -1,4 +1,4 @@
-"""What the units of a GAN stand for, and how they are switched in a region.
+"""What the units of a GAN stand for, and which of them to switch; nothing here imports torch.
 
 A unit is a channel of the features of a level. GAN dissection (Bau et al. 2019, arXiv 1811.10597)
 ranks units by how well their thresholded maps agree with masks of a concept; set to the levels that
@@ -10,7 +10,6 @@ not its top.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import io
 import re
 import zipfile
@@ -19,16 +18,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from jaxtyping import Bool, Float, Float32
-from torch import Tensor
+from jaxtyping import Bool, Float32
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import file_sha256, write_atomically
 from gandiff.common.names import did_you_mean
 from gandiff.models.gan.config import WEIGHTS
-from gandiff.models.gan.synthesis import Change
 
 UNITS = "units.npz"
 OBJECT = "object"  # the concept of any object at all, the first of all concepts
@@ -86,26 +81,6 @@ class Switch:
     units: Units
     chosen: Bool[np.ndarray, " u"]
     target: Float32[np.ndarray, "u g g"]
-
-    def change(self, region: Float[Tensor, "1 1 h w"], share: float = 1.0) -> Change:
-        """What replaces features inside the region, 1 in it and 0 elsewhere; by ``share`` of the
-        way.
-        """
-        return functools.partial(self._changed, region, box_of(region)[0], share)
-
-    def _changed(
-        self, region: Tensor, box: Float[Tensor, " 4"], share: float, level: int, x: Tensor
-    ) -> Tensor:
-        size = 4 * 2**level
-        if size not in self.units.sizes:
-            return x
-        which = self.units.of_level(size)
-        target = torch.from_numpy(self.target[which]).to(x)
-        chosen = torch.from_numpy(self.chosen[which]).to(x)[None, :, None, None]
-        inside = F.adaptive_avg_pool2d(region, x.shape[-1]).to(x)
-        return torch.lerp(
-            x, _pasted(target[None], box, region, x.shape[-1]), share * inside * chosen
-        )
 
 
 def switch_of(units: Units, text: str) -> Switch:
@@ -198,50 +173,6 @@ def _numbered(units: Units, text: str, address: str) -> int:
             f"{level.stop - level.start - 1}, got {number}"
         )
     return level.start + number
-
-
-def box_of(masks: Float[Tensor, "n 1 h w"], margin: float = 0.0) -> Float[Tensor, "n 4"]:
-    """Left, top, right and bottom edge of what is at least half covered, as shares of the sides.
-
-    ``margin`` widens it on every side. A mask without such pixels has an empty box.
-    """
-    edges = []
-    for along, across in ((3, 2), (2, 3)):
-        line = (masks >= 0.5).any(across)[:, 0]
-        places = torch.arange(line.shape[1], device=masks.device)
-        first = torch.where(line, places, line.shape[1]).amin(1)
-        last = torch.where(line, places + 1, 0).amax(1)
-        edges.append(torch.stack([first, last], 1).float() / masks.shape[along])
-    (left, right), (top, bottom) = (edge.unbind(1) for edge in edges)
-    return torch.stack([left - margin, top - margin, right + margin, bottom + margin], 1)
-
-
-def in_box(
-    features: Float[Tensor, "n c s s"], boxes: Float[Tensor, "n 4"]
-) -> Float[Tensor, "n c g g"]:
-    """Features at the places of a grid in a box each."""
-    steps = (torch.arange(GRID, device=features.device) + 0.5) / GRID
-    x, y = (boxes[:, i, None] + steps * (boxes[:, i + 2] - boxes[:, i])[:, None] for i in range(2))
-    return _sampled(features, x, y)
-
-
-def _pasted(
-    target: Float[Tensor, "1 c g g"], box: Float[Tensor, " 4"], size: int
-) -> Float[Tensor, "1 c s s"]:
-    """Levels by place in a box, at the places of a feature map."""
-    places = (torch.arange(size, device=target.device) + 0.5) / size
-    x, y = (((places - box[i]) / (box[i + 2] - box[i]))[None] for i in range(2))
-    return _sampled(target, x, y)
-
-
-def _sampled(
-    maps: Float[Tensor, "n c a a"], x: Float[Tensor, "n i"], y: Float[Tensor, "n j"]
-) -> Float[Tensor, "n c j i"]:
-    """Values at x and y, shares of the sides; beyond the border those at the border."""
-    xs = x[:, None, :].expand(-1, y.shape[1], -1)
-    ys = y[:, :, None].expand(-1, -1, x.shape[1])
-    grid = torch.stack([xs, ys], -1).to(maps) * 2 - 1
-    return F.grid_sample(maps, grid, padding_mode="border", align_corners=False)
 
 
 # In a file, beside the weights.
