@@ -31,7 +31,7 @@ _SHOWN, _COLUMNS = 3, 8  # units of a concept in the table, pictures of it in th
 def units(
     weights: Annotated[str, typer.Option(help="A shipped name or a folder.")] = "gan-scenes",
     pictures: Annotated[
-        int, typer.Option(min=64, help="Pictures of one object each that it draws.")
+        int, typer.Option(min=64, max=65536, help="Pictures of one object each that it draws.")
     ] = 1024,
     units_file: Annotated[
         Path | None,
