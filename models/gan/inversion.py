@@ -122,6 +122,9 @@ def invert(
     near = _best(wanted.distance(pictures.clamp(-1, 1)), _ROUNDS[0][0])
     evaluations = len(mapped)
     with torch.inference_mode(False), torch.enable_grad():
+        # Copies, for what was made in inference mode takes no part in a descent.
+        known, picture = wanted.known.clone(), wanted.picture.clone()
+        wanted = dataclasses.replace(wanted, known=known, picture=picture)
         descent = _Descent(gan, wanted, text, mapped[near].clone(), freedom)
         begun = 0
         for i, (_, share) in enumerate(_ROUNDS):

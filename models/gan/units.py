@@ -131,11 +131,6 @@ def at_random(switch: Switch, seed: int) -> Switch:
         level = switch.units.of_level(size)
         places = random.permutation(level.stop - level.start)
         chosen[level.start + places[: switch.chosen[level].sum()]] = True
-    return chosen_of(switch, chosen)
-
-
-def chosen_of(switch: Switch, chosen: Bool[np.ndarray, " u"]) -> Switch:
-    """The same levels for other units."""
     return dataclasses.replace(switch, chosen=chosen)
 
 

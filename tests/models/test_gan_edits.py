@@ -122,7 +122,7 @@ def test_edits_are_computed_in_float32_whatever_was_loaded(
     np.testing.assert_array_equal(image(half), image(generator.generate([request])[0]))
 
 
-def test_long_and_negative_prompts_are_told_of_edits_too(generator: GanGenerator) -> None:
+def test_long_and_negative_prompts_are_reported_of_edits_too(generator: GanGenerator) -> None:
     long = edit("image_to_image", prompt=" ".join(["star"] * 20), negative_prompt="a ring")
     made = generator.generate([long])[0]
     assert dict(made.truncated_tokens) == {"text_encoder": 6}
