@@ -125,6 +125,8 @@ def paint(
 
 def _dissected(folder: Path, pictures: int) -> tuple[Units, Grid]:
     """The units of the GAN in a folder, and pictures of where the best of each concept are on."""
+    import numpy as np
+
     from gandiff.common.files import file_sha256
     from gandiff.experiments.scenes.single_objects import object_shares, single_objects
     from gandiff.models.gan.config import WEIGHTS
@@ -138,11 +140,11 @@ def _dissected(folder: Path, pictures: int) -> tuple[Units, Grid]:
         lambda drawn: object_shares(drawn, scenes.scenes),
         file_sha256(folder / WEIGHTS),
     )
-    shown = {
-        concept: [scenes.captions[i] for i in which.nonzero()[0][:_COLUMNS]]
+    shown = {  # a caption that comes again is drawn with another seed
+        concept: [scenes.captions[i] for i in np.resize(which.nonzero()[0], _COLUMNS)]
         for concept, which in scenes.concepts.items()
+        if which.any()
     }
-    shown = {concept: prompts for concept, prompts in shown.items() if len(prompts) == _COLUMNS}
     return dissection, unit_pictures(gan, dissection, shown)
 
 

@@ -187,7 +187,7 @@ def _in_float32(gan: Any, folder: Path) -> Any:
 
     if gan.like.dtype == torch.float32:
         return gan
-    return gan.from_folder(folder).to(gan.like.device, torch.float32)
+    return gan.from_folder(folder).to(str(gan.like.device), torch.float32)
 
 
 def _text_encoder_kind(folder: Path) -> str:
