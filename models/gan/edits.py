@@ -28,7 +28,7 @@ from gandiff.models.gan.units import Switch
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.text import TextFeatures
 
-STRENGTH = 0.75  # of image to image, where none is asked for
+STRENGTH = 1.0  # of image to image, where none is asked for
 TOLERANCE = 0.1  # of 2: where the picture and the new caption differ by more, the caption decides
 
 
