@@ -85,7 +85,8 @@ def test_an_edit_depends_on_its_own_request_alone(generator: GanGenerator, task:
 
 @pytest.mark.parametrize("task", ["image_to_image", "inpaint"])
 def test_another_seed_makes_another_edit(generator: GanGenerator, task: Task) -> None:
-    first, second = (image(generator.generate([edit(task, 0, seed=seed)])[0]) for seed in (1, 2))
+    requests = [dataclasses.replace(edit(task), seed=seed) for seed in (1, 2)]
+    first, second = (image(made) for made in generator.generate(requests))
     assert (first != second).any()
 
 
