@@ -173,6 +173,8 @@ def line(
 def share(values: Float[np.ndarray, " n"]) -> str:
     """A share with its interval."""
     interval = mean_over_groups(values, [str(i) for i in range(len(values))], 0)
+    if interval.low is None or interval.high is None:
+        return f"{interval.value:.2f} (too few for an interval)"
     return f"{interval.value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
 
 

@@ -102,7 +102,8 @@ def _changed_settings(old: Identity, now: Identity) -> list[str]:
     """
     before, after = old["settings"], now["settings"]
     if old["type"] == now["type"] == "gan":
-        before = {**check_settings("gan", {}), **before}
+        added = check_settings("gan", {}).items()
+        before = {**{k: v for k, v in added if k not in WEIGHTS}, **before}
     apart: set[str] = set()
     if now["type"] == "diffusers":
         apart = {*LABELS, *(key for key in (STEPS, SCALE) if key not in before or key not in after)}

@@ -185,7 +185,7 @@ def write_units(path: Path, units: Units) -> None:
 def is_our_units(path: Path) -> bool:
     """Whether ``write_units`` wrote a file."""
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             return _KEY in file
     except _BROKEN:
         return False
@@ -201,7 +201,7 @@ def read_units(folder: Path) -> Units:
             f"{folder} has no {UNITS}, which says what its units stand for; write it with: {again}"
         )
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             values: dict[str, Any] = {name: file[name] for name in file.files if name != _KEY}
         lists = {name: tuple(values.pop(name).tolist()) for name in _LISTS}
         sha256 = str(values.pop("weights_sha256"))

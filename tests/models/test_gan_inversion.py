@@ -18,10 +18,13 @@ from gandiff.models.text import TextFeatures
 
 @pytest.fixture(scope="module")
 def gan(toy_gan: Path) -> TextToImageGan:
-    """A toy whose pictures lie in [-1, 1]."""
+    """A toy whose pictures lie in [-1, 1], and which reads its prompts."""
     made: TextToImageGan = TextToImageGan.from_pretrained(str(toy_gan))
+    torch.manual_seed(0)
     for level in made.net.levels:
         level.to_rgb.weight.mul_(0.2)
+        if level.read is not None:
+            torch.nn.init.normal_(level.read.out.weight)
     return made
 
 
