@@ -130,7 +130,8 @@ class Editor:
         generator = torch.Generator().manual_seed(request.seed)
         noise = torch.randn(self.candidates, self.gan.config.z_width, generator=generator)
         starts = draw_starts(self.gan, text, noise, self.psi)
-        return invert(self.gan, wanted, text, starts, self.steps, freedom)
+        fit = invert(self.gan, wanted, text, starts, self.steps, freedom)
+        return dataclasses.replace(fit, evaluations=fit.evaluations + len(noise))
 
     def _replaced(self, strength: float) -> int:
         """How many levels, the coarsest first, are the prompt's alone."""

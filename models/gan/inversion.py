@@ -61,9 +61,10 @@ class Wanted:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Fit:
-    """What a GAN makes nearest to a picture, and of what; ``evaluations`` of its network found it.
+    """What a GAN makes nearest to a picture, and of what.
 
-    ``styles`` are one for each level, ``text`` what attention reads.
+    ``styles`` are one for each level, ``text`` what attention reads; ``evaluations`` counts those
+    of the network in the descent.
     """
 
     picture: Float[Tensor, "1 3 h w"]  # in [-1, 1], not clamped
@@ -120,7 +121,7 @@ def invert(
     freedom = freedom or Freedom()
     mapped, pictures = starts
     near = _best(wanted.distance(pictures.clamp(-1, 1)), _ROUNDS[0][0])
-    evaluations = len(mapped)
+    evaluations = 0
     with torch.inference_mode(False), torch.enable_grad():
         # Copies, for what was made in inference mode takes no part in a descent.
         known, picture = wanted.known.clone(), wanted.picture.clone()
