@@ -82,7 +82,7 @@ class Bench:
         edits = edit_suite("test", count, kinds=["add"])
         drawn = [edit_pictures(edit, self._side) for edit in edits]
         wanted = [added(edit) for edit in edits]
-        made, start = [], time.perf_counter()
+        made, start = list[Edited](), time.perf_counter()
         for i, (edit, pictures) in enumerate(zip(edits, drawn, strict=True)):
             switch = switches(" ".join(wanted[i].values()), i)
             editor = dataclasses.replace(self.editor, switch=switch)

@@ -177,8 +177,8 @@ def write_units(path: Path, units: Units) -> None:
     """Write a dissection; the levels in half precision, which is finer than they are known."""
     buffer = io.BytesIO()
     values: dict[str, Any] = dataclasses.asdict(units)
-    values["levels"] = units.levels.astype(np.float16)
-    np.savez_compressed(buffer, **{_KEY: np.array(1)}, **values)
+    values |= {"levels": units.levels.astype(np.float16), _KEY: np.array(1)}
+    np.savez_compressed(buffer, **values)
     write_atomically(path, buffer.getbuffer())
 
 
@@ -203,7 +203,7 @@ def read_units(folder: Path) -> Units:
     try:
         with np.load(io.BytesIO(path.read_bytes()), allow_pickle=False) as file:
             values: dict[str, Any] = {name: file[name] for name in file.files if name != _KEY}
-        lists = {name: tuple(values.pop(name).tolist()) for name in _LISTS}
+        lists: dict[str, Any] = {name: tuple(values.pop(name).tolist()) for name in _LISTS}
         sha256 = str(values.pop("weights_sha256"))
         values["levels"] = values["levels"].astype(np.float32)
         units = Units(weights_sha256=sha256, **lists, **values)
