@@ -102,6 +102,7 @@ def test_benchmarks_stay_in_the_sources(installed: Installed) -> None:
         "models/pretrained/gan-scenes/model.safetensors",
         "models/pretrained/gan-scenes/README.md",
         "models/pretrained/gan-scenes/scores.json",
+        "models/pretrained/gan-scenes/units.npz",
         "models/pretrained/diffusion-scenes/model_index.json",
         "models/pretrained/diffusion-scenes/unet/*.safetensors",
         "evaluate/pretrained/scene-clip/open_clip_config.json",

@@ -19,7 +19,7 @@ from gandiff.experiments.cli import (
     compare,
     doctor,
     draw,
-    explore,
+    explore_units,
     run,
     score,
     start,
@@ -66,7 +66,8 @@ class _OneOfEach(TyperCommand):
         return super().parse_args(ctx, args)
 
 
-for module in (draw, start, run, score, compare, validate, list_command, doctor, train, explore):
+_MODULES = (draw, start, run, score, compare, validate, list_command, doctor, train, explore_units)
+for module in _MODULES:
     for command in module.app.registered_commands:
         command.cls = _OneOfEach
     app.add_typer(module.app)  # without a name of its own, its commands are added one by one

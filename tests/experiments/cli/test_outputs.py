@@ -29,6 +29,14 @@ COMMANDS = {
     "truncation": (["explore", "truncation", ONE, "--weights", "gan"], "x.png"),
     "interpolate": (["explore", "interpolate", ONE, "--weights", "gan"], "x.png"),
     "mix": (["explore", "mix", ONE, TWO, "--weights", "gan"], "x.png"),
+    "units": (
+        ["explore", "units", "--weights", "gan", "--pictures", "64", "--units", "u.npz"],
+        "x.png",
+    ),
+    "paint": (
+        ["explore", "paint", ONE, "--units", "star", "--region", "0,0,9,9", "--weights", "gan"],
+        "x.png",
+    ),
     "draw": (["draw", ONE, "--model", "gan", "--no-open"], "x.png"),
     "stats": (["stats", "real", "--encoder", "scenes"], "x.npz"),
 }
@@ -36,9 +44,9 @@ each_command = pytest.mark.parametrize("name", COMMANDS)
 
 
 @pytest.fixture
-def inputs(empty_folder: Path, toy_gan: Path) -> None:
+def inputs(empty_folder: Path, toy_painter: Path) -> None:
     """What the commands work on: ``gan`` and ``real``."""
-    Path("gan").symlink_to(toy_gan)
+    Path("gan").symlink_to(toy_painter)
     Path("real").mkdir()
     for i in range(3):
         toys.toy_image(i).save(f"real/{i}.png")
