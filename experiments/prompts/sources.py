@@ -147,32 +147,6 @@ def read_file(source: Source) -> Pixels:
         raise ValueError(f"{name or path} {_sentence(str(error))}") from None
 
 
-def size_of(pixels: Pixels) -> str:
-    """Width and height, as messages say them: ``64x32 px``."""
-    return f"{pixels.shape[1]}x{pixels.shape[0]} px"
-
-
-def check_mask(mask: UInt8[np.ndarray, "h w"], init: UInt8[np.ndarray, "a b 3"]) -> None:
-    """Raise ``ValueError`` unless a mask has the size of its init image, the levels 0 and 255, and
-    both of them.
-    """
-    if mask.shape != init.shape[:2]:
-        raise ValueError(
-            f"is {size_of(mask)}, and the init image {size_of(init)}; must be of its size"
-        )
-    levels = np.unique(mask)
-    between = [int(level) for level in levels if level not in (0, 255)]
-    if between:
-        raise ValueError(
-            f"has grey levels, such as {between[len(between) // 2]}; must be 0 (keep) and 255 "
-            "(change) alone"
-        )
-    if levels.tolist() == [0]:
-        raise ValueError("is 0 everywhere, so that nothing may change; must be 255 somewhere")
-    if levels.tolist() == [255]:
-        raise ValueError("is 255 everywhere, so that nothing is kept; must be 0 somewhere")
-
-
 def _checked(field: Field, array: np.ndarray) -> Pixels:
     is_mask = field in _MASKS
     shape = "(height, width)" if is_mask else "(height, width, 3)"

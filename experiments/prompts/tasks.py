@@ -16,15 +16,19 @@ from gandiff.experiments.prompts.sources import (
     Field,
     Pixels,
     Source,
-    check_mask,
     copy_name,
     pixels_sha256,
     read_file,
-    size_of,
 )
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
 from gandiff.models.generator import GeneratorInfo, Task
-from gandiff.models.tasks import PICTURES, SOURCES, takes_strength
+from gandiff.models.tasks import (
+    PICTURES,
+    SOURCES,
+    check_mask,
+    size_of,
+    takes_strength,
+)
 
 _RESTORE = "; the comparison file, run again, restores it"
 
