@@ -31,11 +31,18 @@ def check_controlnet(part: Source, called: str) -> None:
             f"controlnet goes with {known}, and the pipeline is {with_article(called)}; leave "
             "controlnet out"
         )
-    kind = str(read_json(config_of(part), GeneratorError).get("_class_name"))
+    config = read_json(config_of(part), GeneratorError)
+    kind = str(config.get("_class_name"))
     if kind != wanted:
         raise GeneratorError(
             f"controlnet: {part.name} holds {with_article(kind)}, and {with_article(called)} takes "
             f"{with_article(wanted)}; give one that was saved as that"
+        )
+    reads, more = config.get("conditioning_channels", 3), config.get("extra_conditioning_channels")
+    if reads != 3 or more:
+        raise GeneratorError(
+            f"controlnet: {part.name} reads {more or reads} channels {'more ' if more else ''}than "
+            "a picture has"
         )
 
 

@@ -13,8 +13,9 @@ from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.task_classes import INPAINTERS
 from gandiff.models.generator import Task
 
-# They draw the latents of pictures with no generator.
+# They draw the latents of control images with no generator.
 _SAMPLES = ("StableDiffusion3ControlNetPipeline",)
+_OTHER = 0x5EED  # makes another seed of one
 
 
 class TaskPipes:
@@ -57,7 +58,7 @@ class TaskPipes:
 
 
 def call_pipe(pipe: Any, call: Mapping[str, Any]) -> Any:
-    """Call a pipeline so that all noise comes from the generators of the call."""
+    """Call a pipeline so that all that is random follows from the seeds of the images."""
     if type(pipe).__name__ not in _SAMPLES:
         return pipe(**call)
     with _seeded_encoding(pipe, call["generator"]):
@@ -66,21 +67,20 @@ def call_pipe(pipe: Any, call: Mapping[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def _seeded_encoding(pipe: Any, generators: Sequence[Any]) -> Iterator[None]:
-    """Have noise that latents are given without a generator come from those of the images."""
+    """Draw latents that are drawn without a generator with those of other seeds, one an image: what
+    the noise begins with stays what it is without them.
+    """
+    import torch
+
     encode = pipe.vae.encode
+    own = [torch.Generator("cpu").manual_seed(one.initial_seed() ^ _OTHER) for one in generators]
 
     @functools.wraps(encode)
     def seeded(*args: Any, **kwargs: Any) -> Any:
         output = encode(*args, **kwargs)
-        latents = getattr(output, "latent_dist", None)
-        if latents is not None:
-            latents.sample = functools.partial(_sample, latents.sample, len(latents.mean))
+        drawn, rows = output.latent_dist, len(output.latent_dist.mean)  # guidance doubles them
+        drawn.sample = functools.partial(drawn.sample, own * (rows // len(own)))
         return output
-
-    def _sample(sample: Any, rows: int, generator: Any = None) -> Any:
-        # Guidance doubles the batch.
-        own = list(generators) * (rows // len(generators))
-        return sample(own if generator is None else generator)
 
     with replaced(pipe.vae, "encode", seeded):
         yield
