@@ -117,7 +117,9 @@ def test_pixels_are_those_of_the_class_of_diffusers(
         more["controlnet"] = kind.from_pretrained(folder / "control")
     pipe = cls.from_pretrained(own["pipeline"], **more)
     pipe.set_progress_bar_config(disable=True)
-    requests = wanted(task, strength=None if task == "control" else 0.5)
+    from_outside = (family, task) == ("sd3", "control")  # what its class draws of control images
+    count = 1 if from_outside else 2
+    requests = wanted(task, count, strength=None if task == "control" else 0.5)
     pictures: dict[str, Any] = {}
     for name in SOURCES[task]:
         given = [Image.fromarray(getattr(one, name)) for one in requests]
@@ -126,6 +128,7 @@ def test_pixels_are_those_of_the_class_of_diffusers(
         pictures["control_image" if is_own else argument] = given
     operation = make(place, family).info.settings
     sized = {"height": edits.SIDE, "width": edits.SIDE}
+    torch.manual_seed(requests[0].seed ^ 0x5EED)
     expected = pipe(
         prompt=[one.prompt for one in requests],
         generator=[torch.Generator().manual_seed(one.seed) for one in requests],
@@ -137,9 +140,7 @@ def test_pixels_are_those_of_the_class_of_diffusers(
         **(sized if task == "inpaint" or family in ("sd3", "flux") else {}),
     ).images
     found = np.stack([free(one) for one in loaded(family).generate(requests)])
-    apart = np.abs(found - np.rint(expected * 255))
-    # The class of SD3 draws the latents of control images from the global state.
-    assert apart.mean() < 2 if (family, task) == ("sd3", "control") else apart.max() <= 1
+    assert np.abs(found - np.rint(expected * 255)).max() <= 1
 
 
 @each_family
@@ -276,7 +277,7 @@ def test_the_way_of_an_edit_can_be_shown(loaded: Callable[..., DiffusersGenerato
 
 
 def test_arguments_of_the_controlnet_alone_go_to_its_calls(place: Place) -> None:
-    generator = make(place, "sd", extra={"control_guidance_end": 0.0})
+    generator = make(place, "sd", extra={"control_guidance_end": 0.5})
     generator.load()
     (text,) = generator.generate(wanted("text_to_image", 1))
     (control,) = generator.generate(wanted("control", 1))
