@@ -226,8 +226,9 @@ def control(
 ) -> None:
     """Train a ControlNet for the small diffusion model, which stays as it is."""
     own = {"condition": condition, "pipeline": pipeline}
+    recipe = _chosen(ControlRecipe, "default", numbers, own).recipe
     with _claimed("control", given) as request:
-        _train("control", request, as_json, _chosen(ControlRecipe, "default", numbers, own).recipe)
+        _train("control", request, as_json, recipe)
 
 
 class _Chosen(NamedTuple):
