@@ -11,11 +11,13 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.intact import check_intact
+from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, pickled
 from gandiff.models.diffusion.places import is_single_file, local_folder
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Lora
+from gandiff.models.weights import shipped_names
 
 LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
 # What quantisation needs: the module that is imported and the package that has it.
@@ -82,6 +84,7 @@ def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
         raise GeneratorError(
             f"there is no ControlNet at {value!r}: give the path of a directory that holds its "
             "config.json and its weights, a hub id, or a shipped name"
+            f"{did_you_mean(value, known) if (known := shipped_names(controlnets=True)) else ''}"
         )
     if is_single_file(value) or not HUB_ID.fullmatch(value):
         file = weights_file(value, settings.allow_pickle)

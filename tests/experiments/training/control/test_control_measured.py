@@ -20,10 +20,12 @@ from gandiff.experiments.training.control.monitor import ControlMonitor
 
 def test_the_foreground_of_scenes_is_where_their_objects_are() -> None:
     scenes = sample_scenes(scene_seeds("validation", 0, 300))
-    masks = is_covered(object_masks(scenes, 32).sum(1))
+    shares = object_masks(scenes, 32).sum(1)
     found = foreground(render(scenes, 32))
-    assert overlap(found, masks).mean() > 0.85
-    assert (found | ~masks).mean() > 0.999  # it holds all that objects cover by half
+    assert found[is_covered(shares)].all()
+    assert not found[shares == 0].any()
+    # How much of its colour an edge needs depends on the colours.
+    assert overlap(found, shares > 0.15).mean() > 0.95
 
 
 def test_the_overlap_is_the_intersection_over_the_union() -> None:
