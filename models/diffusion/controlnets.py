@@ -40,9 +40,10 @@ def check_controlnet(part: Source, called: str) -> None:
         )
     reads, more = config.get("conditioning_channels", 3), config.get("extra_conditioning_channels")
     if reads != 3 or more:
+        wrong = f"{more} channels beside those of a picture" if more else f"{reads} channels"
         raise GeneratorError(
-            f"controlnet: {part.name} reads {more or reads} channels {'more ' if more else ''}than "
-            "a picture has"
+            f"controlnet: {part.name} reads {wrong}, and is given a picture, which has 3; give one "
+            "that reads pictures alone"
         )
 
 

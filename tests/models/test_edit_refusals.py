@@ -204,7 +204,7 @@ WRONG: dict[str, tuple[Callable[[Path], object], str]] = {
     ),
     "other channels": (
         lambda f: edited(f, conditioning_channels=6),
-        "reads 6 channels than a picture has",
+        "reads 6 channels, and is given a picture, which has 3",
     ),
     "no weights": (
         lambda f: (f / "diffusion_pytorch_model.safetensors").unlink(),
