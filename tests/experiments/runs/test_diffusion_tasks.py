@@ -94,6 +94,6 @@ def test_a_controlnet_is_a_path_from_the_comparison(tmp_path: Path, folder: Path
     toys_of = {"own": {**base, "controlnet": "./mine", "controlnet_conditioning_scale": 0.5}}
     run = make(write(tmp_path, folder, "control", generators=toys_of))
     assert record(run)["counts"]["own"]["ok"] == 6
-    with pytest.raises(RequestError, match="there is nothing at .*/nowhere"):
+    with pytest.raises(RequestError, match=r"there is nothing at .*/nowhere"):
         make(file := tmp_path / "edits.yaml", "generators.own.controlnet=./nowhere", out="other")
     assert file.is_file()
