@@ -99,7 +99,8 @@ class ControlUpdates:
     def part(self, position: int, n: int, rows: slice) -> Part:
         """Some rows of the batch of n at a position of the data."""
         device, base = self.request.device, self.base
-        scenes = self.data.drawn(position + rows.start, rows.stop - rows.start)
+        start, stop = int(rows.start), int(rows.stop)  # which numpy has counted
+        scenes = self.data.drawn(position + start, stop - start)
         x = encode(base.vae, scenes.images, device) * base.vae.config.scaling_factor
         draw = noise_at(self.request.seed, position)
         dropped = (torch.rand(n, generator=draw) < base.record.recipe.caption_dropout)[rows]

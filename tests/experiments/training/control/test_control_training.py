@@ -165,8 +165,9 @@ def test_what_cannot_be_trained_is_refused_in_a_line(
 ) -> None:
     more, said = REFUSED[what]
     out = tmp_path / "out"
-    command = ["train", "control", "--resolution", "16", "--batch-size", "4", "--out", str(out)]
-    command += ["--kimg", "0.032", *([] if "--pipeline" in more else ["--pipeline", str(base)])]
+    command = ["train", "control", "--kimg", "0.032", "--batch-size", "4", "--out", str(out)]
+    for option, value in (("--resolution", "16"), ("--pipeline", str(base))):
+        command += [] if option in more else [option, value]
     assert main([*command, *more]) == 2
     error = capsys.readouterr().err
     assert said in error
