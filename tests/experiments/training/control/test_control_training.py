@@ -89,11 +89,15 @@ def test_the_loss_falls_and_the_pipeline_stays_as_it_is(tmp_path: Path, base: Pa
 def test_a_training_goes_on_exactly(tmp_path: Path, base: Path) -> None:
     whole = control_helpers.trainer(tmp_path / "whole", base)
     whole.loop.run(whole.step)
-    half = control_helpers.trainer(tmp_path / "half", base, kimg=0.016)
-    half.loop.request = whole.loop.request  # whose budget schedules follow
-    for _ in range(4):
-        half.loop._one(half.step)
-    half.loop.save()
+    half = control_helpers.trainer(tmp_path / "half", base)
+
+    def stopped_after_four() -> tuple[int, dict[str, float]]:
+        half.loop._asked = half.loop.progress.steps == 3
+        return half.step()
+
+    with pytest.raises(KeyboardInterrupt):
+        half.loop.run(stopped_after_four)
+    assert half.loop.progress.steps == 4
     resumed = control_helpers.trainer(tmp_path / "half", base, resume=True)
     resumed.loop.run(resumed.step)
     assert resumed.loop.progress.resumed == 1
