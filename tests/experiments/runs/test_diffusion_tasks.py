@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,9 @@ from PIL import Image
 from run_helpers import images, log_lines, make, record
 
 from gandiff.common.errors import RequestError
+from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.config.yaml_source import write_yaml
+from gandiff.experiments.runs.trial import try_comparison
 
 
 @pytest.fixture(scope="module")
@@ -83,9 +86,13 @@ def test_strength_below_a_step_ends_the_run_before_the_first_image(
     tmp_path: Path, folder: Path
 ) -> None:
     file = write(tmp_path, folder, "image_to_image", strength=0.05)
-    with pytest.raises(RequestError, match=r"strength 0\.05 of 10 steps is less than one step"):
-        make(file)
-    assert not images(tmp_path / "run")
+    said = "strength 0.05 of 10 steps is less than one step"
+    with pytest.raises(RequestError, match=re.escape(said)) as refused:
+        try_comparison(load_comparison(file), quiet=True)
+    assert "\n" not in str(refused.value)
+    lines = log_lines(make(file))  # which tries nothing
+    assert {line["status"] for line in lines} == {"failed"}
+    assert all(line["reason"].startswith(said) for line in lines)
 
 
 def test_a_controlnet_is_a_path_from_the_comparison(tmp_path: Path, folder: Path) -> None:
