@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from gandiff.experiments.data.captioned import SceneImages
+from gandiff.experiments.data.captioned import CaptionedImages, SceneImages
 from gandiff.experiments.training.averaging import Ema, anneal, noise_at
 from gandiff.experiments.training.compiling import compiled
 from gandiff.experiments.training.control.base import Base
@@ -55,7 +55,8 @@ class ControlUpdates:
     ) -> None:
         torch.manual_seed(request.seed + 2)
         self.request, self.recipe, self.base = request, recipe, base
-        self.data, self.ranks, self.encoder = data, ranks, base.encoder
+        self.data: CaptionedImages = data
+        self.scenes, self.ranks, self.encoder = data, ranks, base.encoder
         self.precision = resolve_precision(request.dtype, request.device)
         self.autocast = functools.partial(autocast_context, self.precision, request.device)
         self.noising = Noising(base.record.recipe, request.device)
@@ -81,8 +82,9 @@ class ControlUpdates:
         for group in self.optimizer.param_groups:
             # Here and not once: a checkpoint may come from another recipe.
             group.update(betas=recipe.betas, weight_decay=recipe.weight_decay)
-        span = {"start": recipe.lr, "end": recipe.lr_end, "warmup": _WARMUP}
-        anneal(self.optimizer, self.loop.fraction, progress.steps, **span)
+        start, end = recipe.lr, recipe.lr_end
+        fraction, steps = self.loop.fraction, progress.steps
+        anneal(self.optimizer, fraction, steps, start=start, end=end, warmup=_WARMUP)
         sums = torch.zeros(2, device=self.request.device)
         self.optimizer.zero_grad(set_to_none=True)
         for rows in weights.parts_of(self.request, self.ranks.shard(n)):
@@ -100,7 +102,7 @@ class ControlUpdates:
         """Some rows of the batch of n at a position of the data."""
         device, base = self.request.device, self.base
         start, stop = int(rows.start), int(rows.stop)  # which numpy has counted
-        scenes = self.data.drawn(position + start, stop - start)
+        scenes = self.scenes.drawn(position + start, stop - start)
         x = encode(base.vae, scenes.images, device) * base.vae.config.scaling_factor
         draw = noise_at(self.request.seed, position)
         dropped = (torch.rand(n, generator=draw) < base.record.recipe.caption_dropout)[rows]
