@@ -36,8 +36,8 @@ class TrainingRequest:
     resolution: int = option(
         32,
         "Side of the images in px, to which pictures in files are centre-cropped and scaled. "
-        "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; ControlNets: that of their "
-        "pipeline; judges: 32.",
+        "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; ControlNets: that of "
+        "their pipeline; judges: 32.",
     )
     minutes: Annotated[float, Gt(0)] = option(
         30.0,
