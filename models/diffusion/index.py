@@ -162,13 +162,15 @@ def _check_channels(directory: Path, index: PipelineIndex) -> None:
     """
     takes = _config(directory / "unet").get("in_channels")
     gives = _config(directory / "vae").get("latent_channels")
-    known = isinstance(takes, int) and isinstance(gives, int)
-    if known and index.called in INPAINTERS and takes not in (gives, 2 * gives + 1):
+    if not isinstance(takes, int) or not isinstance(gives, int):
+        return
+    fills = index.called in INPAINTERS
+    if fills and takes not in (gives, 2 * gives + 1):
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels; for inpainting "
             f"it must take {2 * gives + 1} (noise, known pixels and mask), or {gives}"
         )
-    if known and index.called not in INPAINTERS and takes != gives:
+    if not fills and takes != gives:
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels where the "
             f"latents have {gives}, so it is a model for inpainting or editing; "

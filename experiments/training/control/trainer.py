@@ -18,7 +18,7 @@ from PIL import Image
 
 from gandiff.common.grids import tile, write_png
 from gandiff.experiments.training.cards import controlnet_card, write_card
-from gandiff.experiments.training.checkpoints import CONFIG, CONTROLNET, SAMPLES
+from gandiff.experiments.training.checkpoints import CONTROLNET, SAMPLES
 from gandiff.experiments.training.control.conditions import Targets
 from gandiff.experiments.training.control.updates import ControlUpdates
 from gandiff.experiments.training.generators.alarms import Alarm
@@ -27,6 +27,7 @@ from gandiff.experiments.training.generators.ticks import GRID
 from gandiff.experiments.training.monitors.base import SEED, Monitor
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.models.diffusion.loading import quiet
+from gandiff.models.gan.config import CONFIG
 from gandiff.models.text import parameter_count
 
 
@@ -104,7 +105,8 @@ class ControlTrainer(ControlUpdates):
         """
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=".control-", dir=folder) as name, quiet():
-            copy.deepcopy(self.ema.module).half().save_pretrained(name, safe_serialization=True)
+            network: Any = copy.deepcopy(self.ema.module)
+            network.half().save_pretrained(name, safe_serialization=True)
             for file in (CONTROLNET, CONFIG):
                 os.replace(Path(name, file), folder / file)
         record = self.loop.record(
