@@ -27,8 +27,9 @@ from gandiff.experiments.training.generators.ticks import GRID
 from gandiff.experiments.training.monitors.base import SEED, Monitor
 from gandiff.experiments.training.records import RECORD, write_json
 from gandiff.models.diffusion.loading import quiet
-from gandiff.models.gan.config import CONFIG
 from gandiff.models.text import parameter_count
+
+_CONFIG = "config.json"  # as diffusers names it
 
 
 class ControlTrainer(ControlUpdates):
@@ -107,7 +108,7 @@ class ControlTrainer(ControlUpdates):
         with tempfile.TemporaryDirectory(prefix=".control-", dir=folder) as name, quiet():
             network: Any = copy.deepcopy(self.ema.module)
             network.half().save_pretrained(name, safe_serialization=True)
-            for file in (CONTROLNET, CONFIG):
+            for file in (CONTROLNET, _CONFIG):
                 os.replace(Path(name, file), folder / file)
         record = self.loop.record(
             family=self.recipe.family,
