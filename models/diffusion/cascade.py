@@ -85,6 +85,7 @@ class CascadeGenerator(DiffusersGenerator):
             DiffusersGenerator(f"stage {number} of {name}", own, source)
             for number, (own, source) in enumerate(each, 1)
         ]
+        self._operation = self._stages[0]._operation
         directory = self._source.stages[0].directory
         self._card = ModelCard() if directory is None else read_card(directory)
 
