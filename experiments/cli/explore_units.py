@@ -66,13 +66,14 @@ def units(
     if as_json:
         echo_json({"units": target, "out": out, "concepts": best})
         return
+    if quiet:
+        return
     cells = [
         [f"{one['unit']} {one['side']} {one['iou']:.2f}" for one in row] for row in best.values()
     ]
     heads = ["best unit, IoU", *("next" for _ in range(_SHOWN - 1))]
     echo_table(["concept", *heads], [[name, *row] for name, row in zip(best, cells, strict=True)])
-    if not quiet:
-        typer.echo(f"written: {show_path(target)}, {show_path(out)}")
+    typer.echo(f"written: {show_path(target)}, {show_path(out)}")
 
 
 @app.command(
