@@ -101,7 +101,7 @@ def commands_with_an_output(group: Any, path: tuple[str, ...] = ()) -> Iterator[
 def test_every_output_is_claimed() -> None:
     """A new command that writes has a place here, or in the tests of what claims its folder."""
     files = {" ".join(words[: 2 if words[0] == "explore" else 1]) for words, _ in COMMANDS.values()}
-    trainings = {f"train {kind}" for kind in ("gan", "diffusion", "text", "judges")}
+    trainings = {f"train {kind}" for kind in ("gan", "diffusion", "control", "text", "judges")}
     runs = {"run", "generate", "time", "score", "report", "compare-models"}
     other = {"init"}  # tests/experiments/start
     known = files | trainings | runs | other
