@@ -142,8 +142,8 @@ def _files(
     yield from ((place, provenance.content(path)) for place, path in parts.items())
     if type_ == "gan" and settings.get("units") is not None:  # names what is read of a dissection
         dissection = (find_weights(settings["weights"]) or base) / UNITS
-        if dissection.is_file():
-            yield "units", ledger.sha256(dissection)
+        if (digest := ledger.sha256(dissection)) is not None:
+            yield "units", digest
     for place, value in texts(settings):
         if place in parts or (type_ == "gan" and place == "units"):
             continue

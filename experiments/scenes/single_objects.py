@@ -59,4 +59,5 @@ def object_shares(
     ground = BACKGROUND_RGB[scenes.background]
     way = OBJECT_RGB[scenes.colour[:, 0]] - ground
     along = np.einsum("nhwc,nc->nhw", pictures - ground[:, None, None], way)
-    return np.clip(along / (way**2).sum(1)[:, None, None], 0, 1).astype(np.float32)
+    shares = np.clip(along / (way**2).sum(1)[:, None, None], 0, 1)
+    return np.asarray(shares, np.float32)

@@ -98,7 +98,7 @@ def draw_starts(
     """Mapped noise, truncated, and the pictures that it gives with one text."""
     mapped, pictures = [], []
     with torch.no_grad():
-        for part in noise.to(gan.like).split(TOGETHER):
+        for part in torch.split(noise.to(gan.like), TOGETHER):
             f = gan.net.truncate(gan.net.map(part), psi)
             texts = text.at([0] * len(f))
             mapped.append(f)
@@ -198,7 +198,7 @@ class _Descent:
                 group["lr"] = _LEARNING_RATES[name] * rate
             optimizer.zero_grad()
             # Rows do not see each other: the sum gives each the gradient of its own.
-            self.look()[1].sum().backward()
+            torch.autograd.backward(self.look()[1].sum())
             optimizer.step()
 
     def keep(self, which: Sequence[int]) -> None:

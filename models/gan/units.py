@@ -167,7 +167,7 @@ def _numbered(units: Units, text: str, address: str) -> int:
             f"units {text!r}: the level of {size} px has the units 0 to "
             f"{level.stop - level.start - 1}, got {number}"
         )
-    return level.start + number
+    return int(level.start) + number
 
 
 # In a file, beside the weights.
