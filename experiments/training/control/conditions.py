@@ -10,16 +10,13 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, UInt8
 
+from gandiff.evaluate.numerics import regions
 from gandiff.experiments.scenes.captions import matching_scenes
 from gandiff.experiments.scenes.facts import Scenes
 from gandiff.experiments.scenes.maps import depth, outlines
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.experiments.training.control.recipe import Condition
-
-# Levels of 255 from the background's colour, in the channel that differs most: more than its
-# jitter (8), less than half of what pink is from sand, the two that are nearest (52).
-_APART = 24
 
 
 def control_images(
@@ -36,19 +33,16 @@ def to_control(pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[torch.Tensor, "n
 
 
 def foreground(pictures: UInt8[np.ndarray, "n h w 3"]) -> Bool[np.ndarray, "n h w"]:
-    """Pixels that are not of the background, whose colour is the median of the picture's rim."""
-    levels = pictures.astype(np.int16)
-    rim = [levels[:, 0], levels[:, -1], levels[:, 1:-1, 0], levels[:, 1:-1, -1]]
-    background = np.median(np.concatenate(rim, 1), axis=1)
-    return np.asarray(np.abs(levels - background[:, None, None]).max(-1) > _APART)
+    """Pixels that are not of the background, picture by picture, as metrics see them."""
+    return np.stack([regions.foreground(picture) for picture in pictures])
 
 
 def overlap(
     drawn: Bool[np.ndarray, "n h w"], wanted: Bool[np.ndarray, "n h w"]
 ) -> Float[np.ndarray, " n"]:
     """Intersection over union of regions, picture by picture; 1 where both are empty."""
-    both, either = ((one.sum((1, 2))) for one in (drawn & wanted, drawn | wanted))
-    return np.asarray(np.where(either > 0, both / np.maximum(either, 1), 1.0))
+    shares = [regions.overlap(one, two) for one, two in zip(drawn, wanted, strict=True)]
+    return np.nan_to_num(shares, nan=1.0)
 
 
 @dataclasses.dataclass(frozen=True)
