@@ -91,11 +91,16 @@ def _range(field: Mapping[str, Any]) -> str:
 
 
 def recipe_table() -> dict[str, str]:
-    """The numbers of the recipes of both families; ``--set`` changes them."""
+    """The numbers of the recipes of all trainings; ``--set`` changes them."""
+    from gandiff.experiments.training.control.recipe import ControlRecipe
     from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
     from gandiff.experiments.training.gan.recipe import GanRecipe
 
-    return {"recipe": _recipes(GanRecipe), "diffusion-recipe": _recipes(DiffusionRecipe)}
+    return {
+        "recipe": _recipes(GanRecipe),
+        "diffusion-recipe": _recipes(DiffusionRecipe),
+        "control-recipe": _recipes(ControlRecipe),
+    }
 
 
 def _recipes(cls: type[Recipe]) -> str:
@@ -191,7 +196,8 @@ def metric_tables() -> dict[str, str]:
     """What each metric says of itself, and the costs that are measured without being asked for."""
     from gandiff.evaluate.cost_descriptions import COSTS
     from gandiff.evaluate.result import MetricSpec
-    from gandiff.experiments.plugins.registry import METRICS, metric_class
+    from gandiff.experiments.plugins.registry import metric_class
+    from gandiff.experiments.plugins.shipped import METRICS
 
     rows = []
     for name in METRICS:

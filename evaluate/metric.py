@@ -22,11 +22,31 @@ NO_FACTS = "needs prompts with stated facts and none has any; use the suite 'sce
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
+class EditRecord:
+    """What an edited image began from and what it was to become, as far as that is known.
+
+    ``region`` is a mask, 255 where the image may differ from ``init_image`` and 0 elsewhere;
+    ``target`` a right result; ``uncomposited`` the image before known pixels were put back.
+    ``changed`` and ``kept`` have the form of ``ImageRecord.expected`` and hold what is true of a
+    right result: what the edit makes so, and what was so before.
+    """
+
+    init_image: ImageRecord | None = None
+    region: ImageRecord | None = None
+    control_image: ImageRecord | None = None
+    target: ImageRecord | None = None
+    uncomposited: ImageRecord | None = None
+    caption_before: str | None = None
+    changed: Mapping[str, Any] | None = None
+    kept: Mapping[str, Any] | None = None
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True, slots=True)
 class ImageRecord:
     """One image on disk and what was asked for; ``expected`` are the facts that the prompt states.
 
     ``group`` keeps samples of one prompt together (the prompt's id); a plain folder has one group
-    per image.
+    per image. ``edit`` is there where the image was made from another picture.
     """
 
     path: Path
@@ -37,6 +57,7 @@ class ImageRecord:
     key: str | None = None
     category: str | None = None
     expected: Mapping[str, Any] | None = None
+    edit: EditRecord | None = None
 
 
 class Features(abc.ABC):
@@ -138,6 +159,8 @@ class PlannedSets:
     texts: int  # different ones among the prompts
     facts: bool  # whether a prompt says what a scene shows
     references: int | None  # None: there are none
+    task: str = "text_to_image"
+    edits: frozenset[str] = frozenset()  # the fields of ``EditRecord`` that a prompt brings along
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -163,7 +186,8 @@ class Metric(abc.ABC):
     ``scene_defaults`` are parameters that have another default where the suite or the reference is
     ``scenes``: elsewhere the shipped encoders know nothing of the pictures.
     ``compares_sets`` marks a value that depends on the number of images: generators are then
-    compared at equal numbers.
+    compared at equal numbers. ``tasks`` are those whose images it measures, of any if empty;
+    ``needs_edit`` the fields of ``EditRecord`` that it cannot do without.
     """
 
     spec: MetricSpec
@@ -176,6 +200,8 @@ class Metric(abc.ABC):
     needs_facts = False
     compares_sets = False
     reads_statistics = False
+    tasks: tuple[str, ...] = ()
+    needs_edit: tuple[str, ...] = ()
 
     @abc.abstractmethod
     def measure(self, data: MetricInput) -> MetricOutput:
@@ -189,6 +215,14 @@ class Metric(abc.ABC):
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """Why it cannot be measured on what is planned, as a sentence; None if it can."""
+        if self.tasks and planned.task not in self.tasks:
+            named = ", ".join(self.tasks)
+            return f"{self.spec} is for the tasks {named}, and the task is {planned.task}"
+        if lacking := [field for field in self.needs_edit if field not in planned.edits]:
+            return (
+                f"{self.spec} needs prompts with {' and '.join(lacking)}, and none has any; use "
+                "the suite 'scene-edits', or give prompts that column"
+            )
         if self.needs_facts and not planned.facts:
             return f"{self.spec} {NO_FACTS}"
         if self.needs_reference and planned.images < 2:

@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 from gandiff.common.errors import MetricError
 
 Direction = Literal["higher", "lower", "target", "none"]
-Axis = Literal["alignment", "distribution", "diversity", "cost"]
+Axis = Literal["alignment", "preservation", "distribution", "diversity", "cost"]
 Scale = Literal["plain", "percent", "seconds", "bytes", "count", "rate", "whole"]
 Value = str | int | float | bool
 

@@ -6,16 +6,17 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, get_args
+from typing import Any, Literal, get_args
 
 from gandiff.common.errors import RequestError
-from gandiff.common.run_record import REPORT, RESULTS, SCORES
+from gandiff.common.run_record import REPORT, RESULTS
 from gandiff.experiments.compare.power import power_of_run as power_of_run
 from gandiff.experiments.compare.runs import compare_runs as compare_runs
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.config.metrics import name_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.factories import as_generator
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
 from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.runs.generate import generate_images, note_oddities
@@ -23,7 +24,8 @@ from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.provenance import now
 from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.target import RUNS, find_target, need_run
+from gandiff.experiments.runs.summary import RunSummary as RunSummary
+from gandiff.experiments.runs.target import RUNS, Target, find_target, need_run
 from gandiff.experiments.runs.traces import make_traces
 from gandiff.experiments.runs.trial import try_generators
 from gandiff.experiments.scoring.look import Findings, look, measurable
@@ -34,57 +36,29 @@ from gandiff.experiments.scoring.problems import (
 )
 from gandiff.experiments.scoring.report import check_report, report_run
 from gandiff.experiments.scoring.score import check_scoring, score_run
+from gandiff.experiments.several import do_tasks, find_tasks
 from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
+from gandiff.models.tasks import TASKS
 from gandiff.reports.document import NO_PAPERS, ForPapers
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Stage = Literal["generate", "time", "score", "report"]
 STAGES: tuple[Stage, ...] = get_args(Stage)  # in the order of a run
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class RunSummary:
-    """What became of a run: where it lies, what it says, what was odd, and what is missing."""
-
-    folder: Path
-    report: Path | None
-    verdict: list[str]
-    images: dict[str, int]
-    warnings: list[str]
-    problems: list[str] = dataclasses.field(default_factory=list)  # asked for, and not there
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        report = str(self.report) if self.report else None
-        return {**dataclasses.asdict(self), "folder": str(self.folder), "report": report}
-
-    def to_frame(self) -> pd.DataFrame:
-        """The results table: a row for each generator and metric."""
-        import pandas as pd
-
-        return pd.read_parquet(self.folder / RESULTS)
-
-    def scores(self) -> pd.DataFrame:
-        """The scores of every image: a row for each image and metric."""
-        import pandas as pd
-
-        return pd.read_parquet(self.folder / SCORES)
-
-
 def validate(
     target: Path, overrides: Sequence[str] = (), encoders: Mapping[str, str] | None = None
-) -> tuple[Comparison, Findings]:
+) -> dict[str, tuple[Comparison, Findings]]:
     """Check a comparison file, or that of a run folder, and look up all that can be without making
-    or fetching anything.
+    or fetching anything: what there is of each of its tasks, under ``""`` where it has one.
 
     Raises ``RequestError`` for a file that cannot be read; ``problems`` are what else is wrong.
     """
-    comparison = find_target(target, overrides=overrides, encoders=encoders).comparison
-    return comparison, look(comparison)
+    how: dict[str, Any] = {"overrides": overrides, "encoders": encoders}
+    tasks = find_tasks(target, **how)
+    parts = {"": find_target(target, **how)} if tasks is None else tasks.parts
+    return {name: (part.comparison, look(part.comparison)) for name, part in parts.items()}
 
 
 def run(target: Path, *, until: Stage = "report", **options: Any) -> RunSummary:
@@ -131,7 +105,24 @@ def _run_target(
     papers: ForPapers = NO_PAPERS,
     **options: Any,
 ) -> RunSummary:
-    where = find_target(target, out=out, overrides=overrides, limit=limit, encoders=encoders)
+    how: dict[str, Any] = {"out": out, "overrides": overrides, "limit": limit, "encoders": encoders}
+    if (tasks := find_tasks(target, **how)) is not None:
+
+        def do(part: Target) -> RunSummary:
+            return _run_found(stages, part, target, papers, options)
+
+        quiet = options.get("quiet", False)
+        return do_tasks(tasks, do, reports="report" in stages, quiet=quiet, papers=papers)
+    return _run_found(stages, find_target(target, **how), target, papers, options)
+
+
+def _run_found(
+    stages: Sequence[Stage],
+    where: Target,
+    target: Path,
+    papers: ForPapers,
+    options: Mapping[str, Any],
+) -> RunSummary:
     folder = where.folder
     if "generate" not in stages:
         need_run(where, target)
@@ -265,7 +256,7 @@ def build(
         named: Mapping[str, Any] = {"name": "scenes"}
     else:
         named = suite if isinstance(suite, Mapping) else {"name": str(suite)}
-    scenes = prompts is None and named.get("name") == "scenes"
+    scenes, task = prompts is None and named.get("name") in SUITES, settings.get("task")
     if metrics is None and not scenes:
         raise RequestError(
             "compare() on prompts of your own needs metrics=[...], see: gandiff list metrics"
@@ -276,7 +267,7 @@ def build(
         "name": "compare",
         "suite": dict(named),
         "generators": {n: dict(g) for n, g in generators.items() if n not in ready},
-        "metrics": default_metrics() if metrics is None else list(metrics),
+        "metrics": default_metrics(task=task or TASKS[0]) if metrics is None else list(metrics),
         **({"reference": {"type": "scenes"}} if scenes else {}),
         **settings,
     }

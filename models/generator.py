@@ -64,7 +64,9 @@ class Generation:
     for the image stands there in tokens under ``NAME (autoregressive)`` and is no part of the sum.
     ``truncated_tokens`` maps the name of a text encoder to how many tokens of the prompt it did not
     read, 0 for one that read to the end where another did not. ``source`` is the file that a ready
-    image was read from, whether or not it could be decoded.
+    image was read from, whether or not it could be decoded. ``uncomposited``, of the size of
+    ``image``, is what an edit within a mask made before the known pixels were put back; None where
+    none were. It is measured beside the image.
     """
 
     image: UInt8[np.ndarray, "h w 3"] | None
@@ -74,6 +76,7 @@ class Generation:
     nfe: int = 1
     nfe_by_network: Mapping[str, int] = dataclasses.field(default_factory=dict)
     source: FileMark | None = None
+    uncomposited: UInt8[np.ndarray, "h w 3"] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

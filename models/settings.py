@@ -48,6 +48,15 @@ class GanSettings:
     """A shipped name or a directory."""
     truncation_psi: Annotated[float, Ge(0), Le(2)] = 1.0
     """1 is the trained distribution, 0 its mean; less is safer and less diverse."""
+    inversion_steps: Annotated[int, Ge(1), Le(10_000)] = 100
+    """Of gradient descent, by which the picture of an edit is inverted."""
+    inversion_candidates: Annotated[int, Ge(1), Le(65_536)] = 256
+    """Noises that are tried with the prompt of an edit before the nearest descend."""
+    units: Text | None = None
+    """What `paint` switches on inside the mask: concepts that `gandiff explore units` has found,
+    such as `red star`, and units, such as `16:5`; with `-` before it, off. Left out, it paints what
+    the prompt says.
+    """
 
 
 @settings_class

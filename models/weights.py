@@ -19,6 +19,7 @@ from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 
 PRETRAINED = Path(__file__).resolve().parent / "pretrained"
+_CONTROLNET = "diffusion_pytorch_model.safetensors"  # no generator has it at the top of its folder
 # What old runs recorded of shipped files. A text encoder was saved again under the names of weights
 # that every transformers reads. The numbers stayed, so it counts as the file that it was: runs stay
 # valid.
@@ -45,11 +46,12 @@ class ModelCard:
     source: str | None = None
 
 
-def shipped_names() -> list[str]:
-    """Return the names of the generators that ship with gandiff."""
+def shipped_names(*, controlnets: bool = False) -> list[str]:
+    """Return the names of the generators that ship with gandiff, or of the ControlNets for them."""
     if not PRETRAINED.is_dir():
         return []
-    return sorted(p.name for p in PRETRAINED.iterdir() if p.is_dir() and not p.name.startswith("."))
+    folders = [p for p in PRETRAINED.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    return sorted(p.name for p in folders if (p / _CONTROLNET).is_file() == controlnets)
 
 
 def find_weights(name: str) -> Path | None:

@@ -1,11 +1,14 @@
-"""Sentences about alignment, distribution and diversity: better, undecided, level, not measured."""
+"""Sentences about alignment, distribution and diversity, and what edits keep: better, undecided,
+level, not measured.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from gandiff.common.words import counted
-from gandiff.evaluate.result import Axis, MetricResult
+from gandiff.evaluate.result import Axis, MetricResult, split_metric
 from gandiff.reports.comparing import (
     NO_GROUND,
     Gain,
@@ -30,6 +33,12 @@ from gandiff.reports.values import (
 Side = tuple[str, MetricResult]
 _JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
+
+
+def axes_of(index: Index) -> tuple[Axis, ...]:
+    """The axes of a run's verdict: what edits must keep is one where a metric looks at it."""
+    kept = any(result.described.axis == "preservation" for result in index.values())
+    return ("alignment", "preservation", *AXES[1:]) if kept else AXES
 
 
 def axis_metric(index: Index, names: Sequence[str], axis: Axis) -> str | None:
@@ -67,7 +76,7 @@ def _measured(result: MetricResult) -> str:
 
 def alone_sentence(index: Index, name: str) -> Sentence:
     """Say what the only generator reaches on each axis."""
-    metrics = {axis: axis_metric(index, [name], axis) for axis in AXES}
+    metrics = {axis: axis_metric(index, [name], axis) for axis in axes_of(index)}
     results = [index[name, metric] for metric in metrics.values() if metric is not None]
     reached = [f"{result.described.label} {_measured(result)}" for result in results]
     text = f"Only {name} was run, so nothing is compared"
@@ -94,8 +103,12 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, a, b)
     pair = find_difference(differences, a, b, metric)
-    beside = ground.beside(first) + _other_judge(index, metric, a, b)
-    return _compared(axis, (a, first), (b, second), pair, ground, beside)
+    before = _before_compositing(index, metric, a, b)
+    beside = ground.beside(first) + _other_judge(index, metric, a, b) + before
+    said = _compared(axis, (a, first), (b, second), pair, ground, beside)
+    if said.outcome == "tie" and before:
+        return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{before}.")
+    return said
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
@@ -157,6 +170,16 @@ def _other_judge(index: Index, metric: str, a: str, b: str) -> str:
         f"; the other judge gives {a} {one} and {b} {two}, and agrees on {same_one} and {same_two} "
         "of their images"
     )
+
+
+def _before_compositing(index: Index, metric: str, a: str, b: str) -> str:
+    """What both got before known pixels were put back, where that was measured."""
+    base = split_metric(metric)
+    rows = [index.get((name, f"{base[0]}{base[1]}/uncomposited")) for name in (a, b)]
+    if any(row is None or row.value is None for row in rows):
+        return ""
+    one, two = (show_value(row) for row in rows if row is not None)
+    return f"; before the known pixels were put back, {a} had {one} and {b} {two}"
 
 
 def _target(result: MetricResult) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.axes import AXES, axis_metric
+from gandiff.reports.axes import axes_of, axis_metric
 from gandiff.reports.comparing import lookup
 from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
 from gandiff.reports.ground import leaves_room
@@ -69,7 +69,8 @@ def key_cards(run: RunData, sentences: Sequence[Sentence]) -> list[Card]:
     index, names = lookup(run.results), run.headline
     by_topic = {s.topic: s for s in sentences}
     wanted: list[tuple[str, str | None, Sentence | None]] = [
-        (axis.capitalize(), axis_metric(index, names, axis), by_topic.get(axis)) for axis in AXES
+        (axis.capitalize(), axis_metric(index, names, axis), by_topic.get(axis))
+        for axis in axes_of(index)
     ]
     speed = by_topic.get("speed") or by_topic.get("cost")
     wanted += [

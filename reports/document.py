@@ -17,6 +17,7 @@ from gandiff.reports.cards import key_cards
 from gandiff.reports.category_table import categories_csv, category_tables
 from gandiff.reports.comparing import lookup
 from gandiff.reports.difference_table import difference_table
+from gandiff.reports.edits import shown_edits
 from gandiff.reports.facts import (
     commands,
     environment_rows,
@@ -152,6 +153,7 @@ def html_text(run: RunData, sentences: list[Sentence], drawings: list[Drawing]) 
         script=Markup(script),
         script_hash=digest,
         gallery=gallery,
+        edits=shown_edits(run, preferred),
         gallery_data=Markup(gallery.data),
         **{place: _inlined(drawings, place) for place in ("figures", "steps", "curves")},
     )

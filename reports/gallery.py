@@ -71,7 +71,7 @@ def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
     shelf = _Shelf.of(run, min(samples_total, MOST_SAMPLES), WrongFacts.of(run, preferred))
     shown: list[GalleryPrompt] = []
     spent = 0
-    for order, prompt in _chosen(run):
+    for order, prompt in chosen_prompts(run):
         entry, size = shelf.entry(prompt, order)
         if shown and spent + size > BUDGET:
             break
@@ -91,7 +91,8 @@ def build_gallery(run: RunData, preferred: str | None = None) -> Gallery:
     )
 
 
-def _chosen(run: RunData) -> list[tuple[int, dict[str, Any]]]:
+def chosen_prompts(run: RunData) -> list[tuple[int, dict[str, Any]]]:
+    """The prompts that a report shows, each with its place in the suite, the categories in turn."""
     report = run.record.comparison.get("report") or {}
     most = report.get("gallery_prompts")
     most = DEFAULT_PROMPTS if most is None else max(0, int(most))

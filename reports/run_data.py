@@ -113,6 +113,7 @@ class ImageLine:
     sha256: str | None
     status: str | None
     reason: str | None
+    uncomposited: str | None = None  # sha256 of what it was before known pixels were put back
 
     @property
     def is_ok(self) -> bool:

@@ -12,6 +12,7 @@ Topic = Literal[
     "premise",
     "summary",
     "alignment",
+    "preservation",
     "distribution",
     "diversity",
     "speed",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from gandiff.reports.axes import AXES, alone_sentence, axis_sentence
+from gandiff.reports.axes import alone_sentence, axes_of, axis_sentence
 from gandiff.reports.comparing import NO_GROUND, lookup
 from gandiff.reports.cost_sentences import missing_sentence, speed_sentence
 from gandiff.reports.ground import Ground
@@ -22,7 +22,8 @@ def verdict(
 ) -> list[Sentence]:
     """Say which of the two headline generators is better, by how much and at what cost.
 
-    At most five sentences: alignment, distribution, diversity, speed, training. Where images are
+    At most five sentences: alignment, distribution, diversity, speed, training; of edits a sixth,
+    preservation, after the first. Where images are
     missing, speed and training share one, and the fifth says what is missing. Before them stands
     the premise where the two were trained unequally. A generator is called better only if the
     interval of the paired difference leaves out 0 (of the distances from the target where the
@@ -37,7 +38,8 @@ def verdict(
         scores = [alone_sentence(index, names[0])]
     else:
         scores = [
-            axis_sentence(axis, index, differences, names[0], names[1], ground) for axis in AXES
+            axis_sentence(axis, index, differences, names[0], names[1], ground)
+            for axis in axes_of(index)
         ]
     facts = [generators[name] for name in names]
     costs = [speed_sentence(index, names, differences), training_sentence(index, facts)]

@@ -39,6 +39,7 @@ BENCHMARKS = {
     "pipeline_overhead": ["--steps", "2", "--pairs", "1", "--batch-size", "1"],
     "folder_speed": ["--images", "7", "--side", "32", "--only", "gandiff"],
     "diffusion_training": ["--resolutions", "8", "--batch", "2", "--pairs", "1"],
+    "gan_editing": ["--pictures", "2", "--parts", "inversion"],
     "gan_speed": ["--resolutions", "8", "--batch", "2", "--pairs", "1"],
     "interval_coverage": ["--simulations", "2", "--prompts", "24"],
 }

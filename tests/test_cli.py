@@ -62,8 +62,10 @@ def test_there_are_the_documented_commands() -> None:
         "replay",
     }
     comparing = {"compare", "power", "init", "compare-models"}
-    training = {"train gan", "train diffusion", "train judges", "train text"}
-    exploring = {"explore truncation", "explore interpolate", "explore mix"}
+    training = {f"train {kind}" for kind in ("gan", "diffusion", "control", "judges", "text")}
+    exploring = {
+        f"explore {what}" for what in ("truncation", "interpolate", "mix", "units", "paint")
+    }
     assert set(commands()) == looking | running | comparing | training | exploring
 
 

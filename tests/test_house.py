@@ -20,7 +20,7 @@ ROOMS = (
     {"cli"},
     {"api"},
     {"studio"},
-    {"compare", "draw", "start", "training"},
+    {"compare", "draw", "several", "start", "training"},
     {"scoring"},
     {"timing"},
     {"runs"},

@@ -104,6 +104,7 @@ def test_benchmarks_stay_in_the_sources(installed: Installed) -> None:
         "models/pretrained/gan-scenes/model.safetensors",
         "models/pretrained/gan-scenes/README.md",
         "models/pretrained/gan-scenes/scores.json",
+        "models/pretrained/gan-scenes/units.npz",
         "models/pretrained/diffusion-scenes/model_index.json",
         "models/pretrained/diffusion-scenes/unet/*.safetensors",
         "evaluate/pretrained/scene-clip/open_clip_config.json",
@@ -131,7 +132,7 @@ def test_the_command_works_on_the_installed_files(installed: Installed) -> None:
     assert shown == call(installed.python, "-m", "gandiff", "--help", PYTHONPATH=dependencies)
     assert "scenes is valid" in call(command, "validate", "scenes", PYTHONPATH=dependencies)
     listed = call(command, "list", "comparisons", "--quiet", PYTHONPATH=dependencies)
-    assert listed.split() == ["gpu", "scenes", "shipped"]
+    assert listed.split() == ["editing", "gpu", "scenes", "shipped"]
     code = "import gandiff.experiments.cli as cli; print(cli.__file__)"
     used = call(installed.python, "-c", code, PYTHONPATH=dependencies).strip()
     assert Path(used).is_relative_to(installed.site_packages)

@@ -157,6 +157,28 @@ def save_toy_gan(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
+def save_toy_units(folder: Path) -> Path:
+    """Save a dissection of the toy GAN in a folder: an object is what is bright, and the prompts of
+    ``star`` are every second one.
+    """
+    from gandiff.common.files import file_sha256
+    from gandiff.models.gan.dissection import dissect
+    from gandiff.models.gan.model import TextToImageGan
+    from gandiff.models.gan.units import UNITS, write_units
+
+    gan: TextToImageGan = TextToImageGan.from_pretrained(str(folder))
+    concepts = {"object": np.ones(24, bool), "star": np.arange(24) % 2 == 0}
+    units = dissect(
+        gan,
+        [PROMPTS[i % 8] for i in range(24)],
+        concepts,
+        lambda drawn: (drawn.mean(3) > drawn.mean()).astype(np.float32),
+        file_sha256(folder / "model.safetensors"),
+    )
+    write_units(folder / UNITS, units)
+    return folder
+
+
 def save_toy_inception(path: Path) -> Path:
     """Save the FID network with random weights, in the format of its owner's file."""
     import torch
@@ -233,6 +255,12 @@ def toy_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_gan(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved toy GAN that all tests share."""
     return save_toy_gan(tmp_path_factory.mktemp("toys") / "toy-gan")
+
+
+@pytest.fixture(scope="session")
+def toy_painter(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved toy GAN with a dissection of its units, that all tests share."""
+    return save_toy_units(save_toy_gan(tmp_path_factory.mktemp("toys") / "toy-painter"))
 
 
 @pytest.fixture

@@ -25,7 +25,8 @@ from gandiff.evaluate.numerics.paired import paired_difference
 from gandiff.evaluate.numerics.statistics import bootstrap_over_groups
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import wants
-from gandiff.experiments.plugins.registry import METRICS, make_metric, metric_class
+from gandiff.experiments.plugins.registry import make_metric, metric_class
+from gandiff.experiments.plugins.shipped import METRICS
 from gandiff.experiments.scoring.folders import split_metrics
 
 _MORE = 3  # times as many simulations find the truth
@@ -33,12 +34,15 @@ _MORE = 3  # times as many simulations find the truth
 
 def metrics_of_features() -> list[str]:
     """Every built-in metric that takes an encoder, but near-duplicates: their interval is for a
-    fixed threshold, and here the real images that give it are drawn again each time.
+    fixed threshold, and here the real images that give it are drawn again each time. What needs
+    edits is the mean of an image's own number.
     """
     names = [
         name
         for name in METRICS
-        if wants(metric_class(MetricSpec(name)), "encoder") and name != "near_duplicates"
+        if wants(metric := metric_class(MetricSpec(name)), "encoder")
+        and name != "near_duplicates"
+        and not getattr(metric, "needs_edit", ())
     ]
     specs = [make_metric(MetricSpec.of(name, encoder="scenes")).spec for name in names]
     return [*map(str, specs), "cmmd(encoder=scenes,estimator=unbiased)"]

@@ -19,7 +19,7 @@ from gandiff.experiments.cli import (
     compare,
     doctor,
     draw,
-    explore,
+    explore_units,
     run,
     score,
     start,
@@ -68,7 +68,8 @@ class _OneOfEach(TyperCommand):
 
 
 for module in (
-    *(draw, studio, start, run, score, compare, validate, list_command, doctor, train, explore),
+    *(draw, studio, start, run, score, compare, validate, list_command, doctor, train),
+    explore_units,
 ):
     for command in module.app.registered_commands:
         command.cls = _OneOfEach

@@ -1,4 +1,7 @@
-"""Pictures of a GAN's latent spaces: truncation, interpolation, style mixing."""
+"""Pictures of a GAN's latent spaces: truncation, interpolation, style mixing.
+
+What its units stand for is in ``explore_units``.
+"""
 
 from __future__ import annotations
 
@@ -29,13 +32,15 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     name="explore",
-    help="See what a GAN makes of noise and text: truncation, interpolation, style mixing.\n\n"
+    help="See what a GAN makes of noise and text: truncation, interpolation, style mixing; and "
+    "what its units stand for.\n\n"
     "z is the noise that a seed draws. A small network maps it and joins it with the text: that "
     "is w, the style of the picture.",
     epilog=examples(
         'gandiff explore truncation "a star" "a red ring on black"',
         'gandiff explore interpolate "a red star" "a blue ring"',
         'gandiff explore mix "a large red star" "a small blue ring"',
+        'gandiff explore paint "a red star" --units "blue ring" --region 18,18,31,31',
     ),
     rich_markup_mode=None,
 )
@@ -69,9 +74,9 @@ def truncation(
     psis = _numbers(psi)
     if not all(0 <= value <= 2 for value in psis):
         raise RequestError(f"--psi {psi}: must be numbers from 0 to 2")
-    with _claimed(out, overwrite):
-        grid = editing.truncation(_load(weights), prompts, psis, seed)
-        _write(out, grid, quiet, as_json)
+    with claimed(out, overwrite):
+        grid = editing.truncation(load_gan(weights), prompts, psis, seed)
+        write_grid(out, grid, quiet, as_json)
 
 
 @app.command(
@@ -119,14 +124,14 @@ def interpolate(
         raise RequestError(f"interpolating between prompts takes two, got {len(prompts)}")
     if not between and len(chosen) != 2:
         raise RequestError(f"--seeds {seeds}: must be two, such as 0,1, to interpolate the noise")
-    with _claimed(out, overwrite):
-        gan = _load(weights)
+    with claimed(out, overwrite):
+        gan = load_gan(weights)
         if between:
             grid = editing.interpolate_prompts(gan, prompts[0], prompts[1], chosen, steps)
         else:
             where: editing.Space = "w" if space == "w" else "z"
             grid = editing.interpolate_noise(gan, prompts, (chosen[0], chosen[1]), steps, where)
-        _write(out, grid, quiet, as_json)
+        write_grid(out, grid, quiet, as_json)
 
 
 @app.command(epilog=examples('gandiff explore mix "a red star" "a blue ring" --crossover 2'))
@@ -159,14 +164,15 @@ def mix(
 
     each = [(prompt, seed + i) for i, prompt in enumerate(prompts)]
     try:
-        with _claimed(out, overwrite):
-            grid = editing.mix_styles(_load(weights), each, each, crossover)
-            _write(out, grid, quiet, as_json)
+        with claimed(out, overwrite):
+            grid = editing.mix_styles(load_gan(weights), each, each, crossover)
+            write_grid(out, grid, quiet, as_json)
     except ValueError as error:
         raise RequestError(f"--crossover {crossover}: {error}") from error
 
 
-def _load(weights: str) -> TextToImageGan:
+def load_gan(weights: str) -> TextToImageGan:
+    """The GAN of a shipped name, a folder or an id on the hub."""
     from gandiff.models.gan.model import TextToImageGan
 
     gan: TextToImageGan = TextToImageGan.from_pretrained(weights)
@@ -174,7 +180,7 @@ def _load(weights: str) -> TextToImageGan:
 
 
 @contextmanager
-def _claimed(out: Path, overwrite: bool) -> Iterator[None]:
+def claimed(out: Path, overwrite: bool) -> Iterator[None]:
     """Keep the file for this process; what Python would be warned of is a line on stderr."""
     from gandiff.common.grids import is_our_png
     from gandiff.common.outputs import claim_file
@@ -195,7 +201,8 @@ def _numbers(text: str) -> list[float]:
     return numbers
 
 
-def _write(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:
+def write_grid(out: Path, grid: Grid, quiet: bool, as_json: bool) -> None:
+    """Write a grid of pictures and say so."""
     from gandiff.common.grids import tile, write_png
 
     rows, columns = grid.shape[:2]

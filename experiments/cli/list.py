@@ -10,7 +10,7 @@ import typer
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
-from gandiff.common.run_record import RECORD, read_record
+from gandiff.common.run_record import RECORD, TASKS, read_record
 from gandiff.experiments.cli.output import (
     Json,
     Quiet,
@@ -80,8 +80,10 @@ def runs(
     """List the runs in a folder, the latest first, with their verdicts."""
     if not folder.is_dir():
         raise RequestError(f"{folder} is no folder; start a run with: gandiff run FILE")
+    below = [folder, *(tasks.parent for tasks in folder.glob(f"*/{TASKS}"))]
+    records = (record for place in below for record in place.glob(f"*/{RECORD}"))
     found = sorted(
-        (_summary(record.parent) for record in folder.glob(f"*/{RECORD}")),
+        (_summary(record.parent) for record in records),
         key=lambda one: one["started"] or "",
         reverse=True,
     )

@@ -15,6 +15,7 @@ from gandiff.experiments.cli.invocation import leaves_checkpoints, this_command
 from gandiff.experiments.cli.options import Given, takes
 from gandiff.experiments.cli.output import Json, echo_json, examples, show_path
 from gandiff.experiments.training.claim import claim
+from gandiff.experiments.training.control.recipe import ControlRecipe
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.recipes import Recipe, read_numbers, recipe_of, schedule_ends
@@ -22,7 +23,7 @@ from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 app = typer.Typer(
     name="train",
-    help="Train a generator, the judges or the text encoder.",
+    help="Train a generator, a ControlNet, the judges or the text encoder.",
     epilog=examples(
         "gandiff train gan --minutes 30",
         "gandiff train diffusion --data my-captioned-images --resolution 32 --out runs/mine",
@@ -38,7 +39,7 @@ _HELP = {
 
 _PARTS = {"judges": ("scene-classifier-a", "scene-classifier-b", "scene-clip")}  # folders
 _CHECKPOINTS = {  # below --out; where one is, --resume can continue
-    **{cls.family: cls.checkpoints for cls in (GanRecipe, DiffusionRecipe)},
+    **{cls.family: cls.checkpoints for cls in (GanRecipe, DiffusionRecipe, ControlRecipe)},
     "text": ("checkpoint.pt",),
     "judges": tuple(f"{part}/checkpoint.pt" for part in _PARTS["judges"]),
 }
@@ -99,7 +100,11 @@ def _add(kind: str, about: str) -> None:
             _train(kind, request, as_json)
 
 
-_OWN = {GanRecipe: ("augment", "guidance"), DiffusionRecipe: ("space",)}  # options of their own
+_OWN = {  # options of their own
+    GanRecipe: ("augment", "guidance"),
+    DiffusionRecipe: ("space",),
+    ControlRecipe: ("condition", "pipeline"),
+}
 
 
 def _recipe(cls: type[Recipe]) -> Any:
@@ -192,6 +197,38 @@ def diffusion(
     """Train the diffusion model: its autoencoder first, then the U-Net among its latents."""
     chosen = _chosen(DiffusionRecipe, recipe, numbers, {"space": space})
     _generator(given, chosen, sweep, as_json)
+
+
+@app.command(
+    "control",
+    epilog=examples(
+        "gandiff train control --condition outline --minutes 30",
+        "gandiff train control --condition depth --minutes 0.2 --out runs/try-control",
+        "gandiff train control --pipeline runs/train-diffusion --minutes 60 --resume",
+    ),
+)
+@takes(TrainingRequest, "control", out=None, device="auto")
+def control(
+    given: Given,
+    *,
+    condition: Annotated[
+        str, typer.Option(help="What it follows: the outline of the objects, or their depth.")
+    ] = "outline",
+    pipeline: Annotated[
+        str,
+        typer.Option(
+            help="The pipeline that it is trained for: a shipped name, or a folder that gandiff "
+            "train diffusion wrote."
+        ),
+    ] = "diffusion-scenes",
+    numbers: Annotated[list[str] | None, _numbers(ControlRecipe)] = None,
+    as_json: Json = False,
+) -> None:
+    """Train a ControlNet for the small diffusion model, which stays as it is."""
+    own = {"condition": condition, "pipeline": pipeline}
+    recipe = _chosen(ControlRecipe, "default", numbers, own).recipe
+    with _claimed("control", given) as request:
+        _train("control", request, as_json, recipe)
 
 
 class _Chosen(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,6 +15,10 @@ from gandiff.experiments.cli.output import (
     examples,
     one_line,
 )
+
+if TYPE_CHECKING:
+    from gandiff.experiments.config.types import Comparison
+    from gandiff.experiments.scoring.look import Findings
 
 app = typer.Typer()
 
@@ -45,19 +49,31 @@ def validate(
     """
     from gandiff.common.errors import RequestError
     from gandiff.experiments import api
-    from gandiff.experiments.config.types import comparison_to_dict
     from gandiff.experiments.runs.trial import try_comparison
 
-    comparison, seen = api.validate(target, overrides or [], read_weights(weights))
-    echo_warnings(seen.remarks)
-    if seen.problems:
-        raise RequestError("; ".join(seen.problems))
-    if deep:
+    found = api.validate(target, overrides or [], read_weights(weights))
+    said = {name: f"{name}: " if name else "" for name in found}
+    echo_warnings(
+        f"{said[name]}{line}" for name, (_, seen) in found.items() for line in seen.remarks
+    )
+    if problems := [f"{said[n]}{line}" for n, (_, seen) in found.items() for line in seen.problems]:
+        raise RequestError("; ".join(problems))
+    for comparison, _ in found.values() if deep else ():
         try_comparison(comparison, quiet=quiet)
     if as_json:
-        checks = {"facts": seen.facts, "warnings": seen.remarks}
-        echo_json({**comparison_to_dict(comparison), "checks": checks})
-    elif not quiet:
-        typer.echo(f"{target} is valid: {', '.join(comparison.generators)}")
+        tasks = {name: _plain(*one) for name, one in found.items()}
+        echo_json(tasks.get("", {"tasks": tasks}))
+        return
+    for name, (comparison, seen) in found.items() if not quiet else ():
+        task = f", task {name}," if name else ""
+        typer.echo(f"{target}{task} is valid: {', '.join(comparison.generators)}")
         for fact in seen.facts:
-            typer.echo(one_line(fact))
+            typer.echo(one_line(f"{said[name]}{fact}"))
+
+
+def _plain(comparison: Comparison, seen: Findings) -> dict[str, Any]:
+    """A comparison and what was found of it, as plain data."""
+    from gandiff.experiments.config.types import comparison_to_dict
+
+    checks = {"facts": seen.facts, "warnings": seen.remarks}
+    return {**comparison_to_dict(comparison), "checks": checks}

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.common.run_record import RECORD
+from gandiff.common.run_record import RECORD, TASKS, read_record
 from gandiff.experiments.compare.change import (
     MetricChange,
     TwoRuns,
@@ -103,6 +103,8 @@ def compare_runs(
 
 def _need_run(folder: Path, a: Path, b: Path) -> None:
     """Say what to do with what is no run: models, or folders of images."""
+    if (folder / TASKS).is_file():
+        read_record(folder)  # which says that it holds several
     if not (folder / RECORD).is_file():
         raise RequestError(
             f"no {RECORD} in {folder}; give the folders of two runs, such as runs/scenes; models "

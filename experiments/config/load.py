@@ -24,7 +24,7 @@ from gandiff.experiments.config.paths import (
     shipped_comparisons,
 )
 from gandiff.experiments.config.sweep import Sweeps, expand_sweeps, for_points
-from gandiff.experiments.config.tasks import check_strength
+from gandiff.experiments.config.tasks import check_task, refuse_tasks
 from gandiff.experiments.config.types import Comparison, GeneratorConfig, comparison_to_dict
 from gandiff.experiments.config.yaml_source import Document, parse_document
 from gandiff.experiments.plugins.registry import check_settings
@@ -51,7 +51,7 @@ def load_comparison(
     shipped = named_comparison(path)
     base = Path() if shipped else path.parent
     path = shipped or path
-    return comparison_from_text(_read(path), str(path), base, overrides, limit, encoders)
+    return comparison_from_text(read_file(path), str(path), base, overrides, limit, encoders)
 
 
 def comparison_from_text(
@@ -67,7 +67,8 @@ def comparison_from_text(
     """
     document = parse_document(text, origin)
     override(document, overrides, limit, encoders)
-    return _check(document, base=base, text=text)
+    refuse_tasks(document)
+    return check_document(document, base=base, text=text)
 
 
 def comparison_from_dict(
@@ -93,7 +94,7 @@ def comparison_from_dict(
         typed = dataclasses.replace(_typed(document), base=str(base), sweeps=sweeps)
         return recorded_metrics(typed)
     override(document)
-    return _check(document, base=Path(base), objects=ready)
+    return check_document(document, base=Path(base), objects=ready)
 
 
 def change_comparison(
@@ -119,7 +120,7 @@ def change_comparison(
     if comparison == dataclasses.replace(recorded, text=""):
         return recorded
     base, before = recorded.folder, recorded.generators
-    check_strength(document, comparison)
+    check_task(document, comparison)
     _check_name(document, ("name",), comparison.name)
     if comparison.suite != recorded.suite:
         _check_suite(document, comparison, base)
@@ -135,7 +136,8 @@ def change_comparison(
     return comparison
 
 
-def _read(path: Path) -> str:
+def read_file(path: Path) -> str:
+    """The text of a comparison file; raises ``RequestError``."""
     try:
         return path.read_text(encoding="utf-8-sig")
     except FileNotFoundError:
@@ -153,18 +155,19 @@ def _read(path: Path) -> str:
         raise RequestError(f"{path} cannot be read: {error.strerror}") from None
 
 
-def _check(
+def check_document(
     document: Document,
     *,
     base: Path,
     text: str = "",
     objects: Iterable[str] = (),
 ) -> Comparison:
+    """The comparison that a document holds; relative paths start from ``base``."""
     document.data.setdefault("name", Path(document.origin).stem)
     sweeps = expand_sweeps(document)
     comparison = dataclasses.replace(_typed(document), sweeps=sweeps)
     _check_name(document, ("name",), comparison.name)
-    check_strength(document, comparison)
+    check_task(document, comparison)
     _check_suite(document, comparison, base)
     comparison = _check_generators(document, comparison, base, objects)
     comparison = _check_reference(document, comparison, base)

@@ -21,10 +21,10 @@ def override(
     Raises ``RequestError`` that names the option.
     """
     data = document.data
-    _write_out(data)
+    write_out(data)
     for assignment in overrides:
         apply_override(document, assignment)
-        _write_out(data)  # again, for --set suite=prompts.txt
+        write_out(data)  # again, for --set suite=prompts.txt
     if limit is not None:
         if limit < 1:
             raise RequestError(f"--limit must be at least 1, got {limit}")
@@ -38,7 +38,7 @@ def override(
             document.places["encoders", name] = "--weights"
 
 
-def _write_out(data: dict[str, Any]) -> None:
+def write_out(data: dict[str, Any]) -> None:
     """Replace what may be written short: the name of a suite, ``timing: off``."""
     if isinstance(data.get("suite"), str):
         data["suite"] = {"name": data["suite"]}

@@ -11,6 +11,7 @@ from gandiff.common.errors import SettingError
 from gandiff.common.files import PACKAGE
 from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.places import is_single_file, local_path, weight_places
+from gandiff.models.weights import PRETRAINED, shipped_names
 
 WEIGHTS = ("weights", "pipeline")  # settings that hold a shipped name, a path or a hub id
 PATHS = (*WEIGHTS, "folder")
@@ -18,8 +19,7 @@ PATHS = (*WEIGHTS, "folder")
 
 def shipped_weights() -> dict[str, Path]:
     """The generators that ship with the project, by name."""
-    folders = (PACKAGE / "models" / "pretrained").glob("*")
-    return {folder.name: folder for folder in sorted(folders) if folder.is_dir()}
+    return {name: PRETRAINED / name for name in shipped_names()}
 
 
 def shipped_comparisons() -> dict[str, Path]:
@@ -115,7 +115,7 @@ def local_weights(settings: Mapping[str, Any]) -> Path | None:
 
 
 def _resolve(type_: str, key: str, value: str, base: Path) -> str:
-    shipped = shipped_weights()
+    shipped = shipped_names(controlnets=key.rpartition(".")[2] == "controlnet")
     if key != "folder" and value in shipped:
         return value
     path = (base / Path(value).expanduser()).resolve()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterable
 from typing import Any
 
 from gandiff.common.validation import adapter
@@ -12,6 +13,7 @@ from gandiff.experiments.plugins.registry import GENERATORS
 INTERNAL = ("base", "text", "sweeps")
 _SWITCH = [{"enum": ["on", "off"], "type": "string"}, {"type": "boolean"}]
 
+_NOTHING = {"type": "null"}
 _SCALAR = {"type": ["string", "number", "boolean", "null"]}
 _SWEEP = {
     "description": "Operating points: settings with lists of values (all combinations), or a list "
@@ -68,11 +70,25 @@ def comparison_schema() -> dict[str, Any]:
         "anyOf": [*_SWITCH, {"$ref": "#/$defs/TimingConfig"}],
         "description": schema["properties"]["timing"].get("description", ""),
     }
+    schema["properties"]["tasks"] = _tasks(schema["properties"])
     schema["required"] = [name for name in schema["required"] if name != "name"]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "gandiff comparison",
         **_without_titles({k: v for k, v in schema.items() if k != "title"}),
+    }
+
+
+def _tasks(fields: Iterable[str]) -> dict[str, Any]:
+    """What each of several tasks may have: any field, and of generators a part of one."""
+    own = {name: {"$ref": f"#/properties/{name}"} for name in fields if name != "name"}
+    task = {"type": "object", "properties": own | {"generators": {"type": "object"}}}
+    return {
+        "description": "Several tasks in one file, a run of each: the name of each, and the fields "
+        "that take the place of what stands above. A name that is no task needs `task`.",
+        "type": "object",
+        "minProperties": 1,
+        "additionalProperties": {"anyOf": [{**task, "additionalProperties": False}, _NOTHING]},
     }
 
 

@@ -13,6 +13,8 @@ from gandiff.common.validation import settings_class
 from gandiff.models.generator import Task
 
 Count = Annotated[int, Ge(1)]
+OF_EDITS = ("resolution", "control", "kinds")  # options that the suite scene-edits alone takes
+EditKind = Literal["recolour", "reshape", "remove", "add", "background"]
 
 
 @settings_class
@@ -32,6 +34,12 @@ class SuiteConfig:
     """At most N of those, with the same share of each category where there are any; `--limit` sets
     this.
     """
+    resolution: Annotated[int, Ge(8)] | None = None
+    """Side in px of the pictures of `scene-edits` (32 unless given)."""
+    control: Literal["outline", "depth"] | None = None
+    """What the control images of `scene-edits` show of the result (outlines unless given)."""
+    kinds: Annotated[tuple[EditKind, ...], MinLen(1)] | None = None
+    """Which changes `scene-edits` has, in turn (all five unless given)."""
 
 
 @settings_class
@@ -156,7 +164,7 @@ class Comparison:
     def is_on_scenes(self) -> bool:
         """Whether the pictures are rendered scenes, by the suite or the reference."""
         reference = self.reference is not None and self.reference.type == "scenes"
-        return self.suite.name == "scenes" or reference
+        return self.suite.name in ("scenes", "scene-edits") or reference
 
     @property
     def folder(self) -> Path:
@@ -181,6 +189,9 @@ def comparison_to_dict(comparison: Comparison) -> dict[str, Any]:
     }
     if not data["encoders"]:  # as runs of earlier versions have it
         del data["encoders"]
+    for option in OF_EDITS:
+        if data["suite"][option] is None:
+            del data["suite"][option]
     if comparison.task == "text_to_image":
         del data["task"]
     if comparison.strength is None:

@@ -21,7 +21,7 @@ from gandiff.experiments.scenes.captions import caption_facts, captions
 from gandiff.experiments.scenes.facts import fits, sample_scenes, scene_seeds
 from gandiff.experiments.scenes.mismatches import may_be_joined, mismatched
 from gandiff.experiments.scenes.render import render
-from gandiff.experiments.scenes.suite import training_batch
+from gandiff.experiments.scenes.suite import SceneBatch, training_batch
 
 _HOLD_OUT_FROM, _HOLD_OUT_EVERY, _HELD_OUT_MOST = 100, 20, 1000  # pictures
 _STRETCH_BITS = 28  # pictures of the training split that belong to one seed
@@ -119,6 +119,11 @@ class SceneImages(CaptionedImages):
         by_row = [[text[i] for text in texts] for i in range(len(own))]
         pictures, right = render(drawn, self.resolution), captions(facts, seeds)
         return CaptionedBatch(pictures, right, by_row, is_mismatch, contradicts, batch_fits)
+
+    def drawn(self, start: int, n: int) -> SceneBatch:
+        """The scenes ``start .. start + n``, with what was drawn."""
+        seeds = scene_seeds("train", (self.seed << _STRETCH_BITS) + start, n)
+        return training_batch(seeds, self.resolution)
 
     def held_out(self, n: int) -> CaptionedBatch:
         """Scenes of the validation split."""

@@ -29,6 +29,8 @@ from gandiff.common.names import did_you_mean
 from gandiff.common.validation import validate
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.plugins.factories import check_factory, load_target, wants
+from gandiff.experiments.plugins.shipped import METRICS as METRICS
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.models.diffusion.places import hub_ids_as_paths
 from gandiff.models.generator import Generator
 
@@ -74,23 +76,6 @@ GENERATORS = {
 }
 
 
-METRICS = {  # each describes itself (``Metric.about``)
-    "scene_accuracy": "gandiff.evaluate.metrics.alignment:SceneAccuracy",
-    "clip_score": "gandiff.evaluate.metrics.alignment:ClipScore",
-    "r_precision": "gandiff.evaluate.metrics.retrieval:RPrecision",
-    "fd": "gandiff.evaluate.metrics.frechet:FrechetDistance",
-    "fd_inf": "gandiff.evaluate.metrics.frechet:FrechetInfinity",
-    "kid": "gandiff.evaluate.metrics.mmd:KernelDistance",
-    "cmmd": "gandiff.evaluate.metrics.mmd:Cmmd",
-    "precision": "gandiff.evaluate.metrics.manifold:Precision",
-    "recall": "gandiff.evaluate.metrics.manifold:Recall",
-    "density": "gandiff.evaluate.metrics.manifold:Density",
-    "coverage": "gandiff.evaluate.metrics.manifold:Coverage",
-    "diversity": "gandiff.evaluate.metrics.diversity:PromptDiversity",
-    "unstated": "gandiff.evaluate.metrics.unstated:UnstatedAttributes",
-    "near_duplicates": "gandiff.evaluate.metrics.duplicates:NearDuplicates",
-    "vendi": "gandiff.evaluate.metrics.diversity:Vendi",
-}
 _SHORT_METRICS = {
     "fid": "short for fd(encoder=inception)",
     "fid_inf": "short for fd_inf(encoder=inception)",
@@ -127,7 +112,7 @@ def _metric_line(name: str) -> str:
 
 def suite_names() -> dict[str, str]:
     """Each prompt suite that can be named, with one line about it; files need no name."""
-    return _listing({"scenes": "captions of rendered scenes, with ground truth"}, "suite")
+    return _listing(SUITES, "suite")
 
 
 def check_settings(type_: str, settings: Mapping[str, Any], base: Path = Path()) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 from gandiff.common.errors import RequestError, show
 from gandiff.common.rows import ENDINGS as TABLES
 from gandiff.common.rows import Row, is_blank, lines, read_rows, read_text
-from gandiff.experiments.prompts.sources import source_of
+from gandiff.experiments.prompts.sources import TRUTHS, source_of
 from gandiff.models.generator import Task
 from gandiff.models.tasks import SOURCES, takes_strength
 
@@ -21,6 +21,7 @@ CATEGORY = ("category", "tag")
 TAGS = ("tags", "challenge")
 NEGATIVE = ("negative_prompt",)
 FACTS = ("include", "exclude")  # GenEval's objects, counts, colours and positions
+EDIT = ("instruction", "caption_before")  # what is said of an edit besides the caption after
 
 ENDINGS = (".txt", *TABLES)
 
@@ -30,8 +31,9 @@ def read_prompt_file(path: Path, task: Task = "text_to_image") -> list[dict[str,
 
     A prompt without an id is named after its place (``00001`` is the first), so that a longer file
     keeps the ids of a shorter one. Columns for edits (``init_image``, ``mask``, ``control_image``
-    as paths from the file's folder, ``strength``) are read where the ``task`` takes them. Raises
-    ``RequestError`` with file and line.
+    as paths from the file's folder, ``strength``) are read where the ``task`` takes them; where it
+    takes any, so are those for metrics (``target``, ``region``, ``caption_before``,
+    ``instruction``). Raises ``RequestError`` with file and line.
     """
     if path.suffix.lower() not in ENDINGS:
         raise RequestError(f"{path}: expected a file ending in {', '.join(ENDINGS)}")
@@ -80,10 +82,13 @@ def _edit(row: Row, task: Task, folder: Path) -> dict[str, Any]:
     """The pictures and the strength that a task takes, as the row names them."""
     try:
         edit: dict[str, Any] = {
-            name: source_of(name, row.fields.get(name), folder) for name in SOURCES[task]
+            name: source_of(name, row.fields.get(name), folder)
+            for name in (*SOURCES[task], *(TRUTHS if SOURCES[task] else ()))
         }
     except RequestError as error:
         raise RequestError(f"{row.where}: {error}") from None
+    said = {k: str(v).strip() for k in EDIT if not is_blank(v := row.fields.get(k))}
+    edit |= {"edit": said} if said and SOURCES[task] else {}
     value: Any = row.fields.get("strength")
     if not takes_strength(task) or is_blank(value):
         return edit

@@ -1,4 +1,4 @@
-"""The pictures that prompts bring along: init images, masks, control images."""
+"""The pictures that prompts bring along: init images, masks, control images, ground truth."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import functools
 import hashlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
 
 import numpy as np
 from jaxtyping import UInt8
@@ -20,6 +20,12 @@ from gandiff.common.run_record import SOURCES
 from gandiff.models.tasks import Picture
 
 Pixels = UInt8[np.ndarray, "h w 3"] | UInt8[np.ndarray, "h w"]  # a mask has the second form
+# What metrics see and no generator: a right result, and where a result may differ from the init
+# image (a mask, for tasks whose request has none).
+Truth = Literal["target", "region"]
+TRUTHS: tuple[Truth, ...] = get_args(Truth)
+Field = Picture | Truth
+_MASKS = ("mask", "region")
 _NAME = 20  # hex digits of the hash that name a file
 _RECENT = 32  # pictures that stay decoded: the samples of a prompt follow each other
 
@@ -30,15 +36,17 @@ class Source:
 
     ``sha256`` is that of its pixels (``pixels_sha256``), None before they were read; ``origin`` is
     what the prompts call its file. It is read from ``pixels`` where a program made it, else from
-    ``copy``, which the run folder keeps, else from ``file``.
+    ``copy``, which the run folder keeps, else from ``file``. ``size`` is its width and height in
+    px, known once it was read.
     """
 
-    field: Picture
+    field: Field
     sha256: str | None = None
     origin: str | None = None
     pixels: Pixels | None = dataclasses.field(default=None, compare=False, repr=False)
     copy: Path | None = dataclasses.field(default=None, compare=False)
     file: Path | None = dataclasses.field(default=None, compare=False)
+    size: tuple[int, int] | None = dataclasses.field(default=None, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
         """What ``prompts.jsonl`` says of it; ``path`` is relative to the run folder."""
@@ -56,7 +64,7 @@ class Source:
         return _intact(self.field, self.sha256, self.copy, self.file).copy()
 
 
-def source_of(field: Picture, value: Any, base: Path = Path()) -> Source | None:
+def source_of(field: Field, value: Any, base: Path = Path()) -> Source | None:
     """A picture as rows of prompts give it; None where a row says nothing.
 
     ``value`` is an array in memory (uint8; a mask may be boolean), a path from ``base``, or what
@@ -90,15 +98,15 @@ def copy_name(sha256: str) -> str:
     return f"{SOURCES}/{sha256[:_NAME]}.png"
 
 
-def decode(field: Picture, data: bytes) -> Pixels:
+def decode(field: Field, data: bytes) -> Pixels:
     """The pixels of a file by the rule for all images; ``ValueError`` says what is wrong with them.
 
-    A control image is laid over white where it is transparent. An init image must not be: what is
-    below would come back in the result. A mask has one channel.
+    A control image is laid over white where it is transparent. An init image or a target must not
+    be: what is below would come back in the result. A mask has one channel.
     """
     decoded = decode_image(data)
     odd = decoded.oddities
-    if field == "mask":
+    if field in _MASKS:
         if "grey" not in odd or odd & {"alpha", "animated"}:
             wrong = sorted(odd & {"alpha", "animated", "palette"}) or ["colours"]
             raise ValueError(
@@ -106,10 +114,11 @@ def decode(field: Picture, data: bytes) -> Pixels:
                 f"{_HAS.get(wrong[0], wrong[0])}; save it as greyscale"
             )
         return np.ascontiguousarray(decoded.pixels[..., 0])
-    if field == "init_image" and "alpha" in odd:
+    if field != "control_image" and "alpha" in odd:
+        what = "an init image" if field == "init_image" else "a target"
         raise ValueError(
-            "has an alpha channel or a transparent colour, and an init image must be opaque; lay "
-            "it over a background first"
+            f"has an alpha channel or a transparent colour, and {what} must be opaque; lay it over "
+            "a background first"
         )
     return decoded.pixels
 
@@ -138,11 +147,12 @@ def read_file(source: Source) -> Pixels:
         raise ValueError(f"{name or path} {_sentence(str(error))}") from None
 
 
-def _checked(field: Picture, array: np.ndarray) -> Pixels:
-    shape = "(height, width)" if field == "mask" else "(height, width, 3)"
-    if field == "mask" and array.dtype == np.bool_:
+def _checked(field: Field, array: np.ndarray) -> Pixels:
+    is_mask = field in _MASKS
+    shape = "(height, width)" if is_mask else "(height, width, 3)"
+    if is_mask and array.dtype == np.bool_:
         array = array.astype(np.uint8) * np.uint8(255)
-    fits = array.ndim == 2 if field == "mask" else array.ndim == 3 and array.shape[2] == 3
+    fits = array.ndim == 2 if is_mask else array.ndim == 3 and array.shape[2] == 3
     if array.dtype != np.uint8 or not fits or 0 in array.shape:
         got = f"{array.dtype} of {array.shape}"
         raise RequestError(f"{field} must be a uint8 array of shape {shape}, got {got}")
@@ -150,7 +160,7 @@ def _checked(field: Picture, array: np.ndarray) -> Pixels:
 
 
 @functools.lru_cache(maxsize=_RECENT)
-def _intact(field: Picture, sha256: str | None, *places: Path | None) -> Pixels:
+def _intact(field: Field, sha256: str | None, *places: Path | None) -> Pixels:
     for place in filter(None, places):
         try:
             pixels = decode(field, place.read_bytes())

@@ -17,8 +17,9 @@ from gandiff.common.run_record import SuiteFacts
 from gandiff.common.subsets import drawn_order
 from gandiff.common.words import agree, counted
 from gandiff.experiments.plugins.registry import suite_factory, suite_names
+from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.experiments.prompts.files import ENDINGS, read_prompt_file
-from gandiff.experiments.prompts.sources import Source, source_of
+from gandiff.experiments.prompts.sources import TRUTHS, Source, source_of
 from gandiff.models.generator import Task
 from gandiff.models.tasks import PICTURES
 
@@ -31,8 +32,10 @@ _ID_BYTES = 120  # leaves room for the sample number and the ending in a file na
 class Prompt:
     """One text to make images of; ``expected`` are the facts that it states, for metrics.
 
-    The last four are for edits: the pictures that a task takes, and how far its result may go
-    (above 0 and at most 1; None leaves that to the comparison).
+    The others are for edits: the pictures that a task takes, and how far its result may go (above 0
+    and at most 1; None leaves that to the comparison); then what metrics alone see: a right result
+    (``target``), where it may differ from the init image (``region``), and in ``edit`` what is said
+    of it (``instruction``, ``caption_before``, ``expected_before``, ``changed``, ``kept``).
     """
 
     id: str
@@ -45,21 +48,29 @@ class Prompt:
     mask: Source | None = None
     control_image: Source | None = None
     strength: float | None = None
+    target: Source | None = None
+    region: Source | None = None
+    edit: Mapping[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Write it as a line of ``prompts.jsonl``; what is for edits stands there if it is there,
         and the pixels never.
         """
-        without: dict[str, Any] = dict.fromkeys(PICTURES)
+        without: dict[str, Any] = dict.fromkeys((*PICTURES, *TRUTHS))
         text = dataclasses.replace(self, **without)
         row = {**dataclasses.asdict(text), "tags": list(self.tags)}
-        edit: dict[str, Any] = {name: source.to_dict() for name, source in self.sources().items()}
-        edit |= {} if self.strength is None else {"strength": self.strength}
+        edit: dict[str, Any] = {name: source.to_dict() for name, source in self.pictures().items()}
+        said = {"strength": self.strength, "edit": self.edit}
+        edit |= {name: value for name, value in said.items() if value is not None}
         return {k: v for k, v in row.items() if k not in _EDIT} | edit
 
     def sources(self) -> dict[str, Source]:
-        """The pictures that it brings along, by the field of a request that each becomes."""
-        given = {name: getattr(self, name) for name in PICTURES}
+        """The pictures that a generator sees, by the field of a request that each becomes."""
+        return {name: one for name, one in self.pictures().items() if name in PICTURES}
+
+    def pictures(self) -> dict[str, Source]:
+        """All pictures that it brings along, by field."""
+        given = {name: getattr(self, name) for name in (*PICTURES, *TRUTHS)}
         return {name: source for name, source in given.items() if source is not None}
 
     def seen(self) -> list[Any]:
@@ -69,7 +80,7 @@ class Prompt:
         return [self.id, self.text, self.negative_prompt, *filter(None, [edit])]
 
 
-_EDIT = (*PICTURES, "strength")
+_EDIT = (*PICTURES, *TRUTHS, "strength", "edit")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -112,9 +123,10 @@ def open_suite(
     base: Path = Path(),
     begun: Sequence[str] = (),
     task: Task = "text_to_image",
+    **edits: Any,
 ) -> PromptSuite:
     """Open a suite by name or path: exactly the first ``prompts`` of it, then at most ``limit`` of
-    those.
+    those. ``edits`` are the options of ``scene-edits`` alone.
 
     Where prompts have categories, the limited ones are drawn with the same share of each; a larger
     limit only adds some. ``begun`` are the ids that a run already has, which come first. Of a file
@@ -131,6 +143,8 @@ def open_suite(
         )
     elif found == "scenes":
         suite = _scenes(split, prompts or SCENES_PROMPTS)
+    elif found == "scene-edits":
+        suite = _scene_edits(split, prompts or SCENES_PROMPTS, task, edits)
     else:
         suite = _installed(found, split, prompts)
     if prompts is not None and len(suite.prompts) < prompts:
@@ -178,7 +192,7 @@ def find_suite(name: str, base: Path = Path()) -> str | Path:
 
     Raises ``RequestError`` when it is neither.
     """
-    if name == "scenes":
+    if name in SUITES:
         return name
     path = (base / Path(name).expanduser()).resolve()
     if path.suffix.lower() in ENDINGS or "/" in name or path.is_file():
@@ -202,7 +216,8 @@ def prompt_from_dict(row: Mapping[str, Any], base: Path = Path()) -> Prompt:
     Pictures are arrays in memory, paths from ``base``, or what was recorded of them, see
     ``source_of``.
     """
-    edit: dict[str, Any] = {name: source_of(name, row.get(name), base) for name in PICTURES}
+    fields = (*PICTURES, *TRUTHS)
+    edit: dict[str, Any] = {name: source_of(name, row.get(name), base) for name in fields}
     strength = row.get("strength")
     edit["strength"] = None if strength is None else float(strength)
     return Prompt(**{**row, "tags": tuple(row.get("tags", ())), **edit})
@@ -240,6 +255,19 @@ def _scenes(split: str, count: int) -> PromptSuite:
         name="scenes",
         version=str(getattr(scenes_suite, "SUITE_VERSION", "1")),
         source=f"rendered scenes, {split} split",
+        licence="Apache-2.0",
+        prompts=tuple(prompt_from_dict(row) for row in rows),
+    )
+
+
+def _scene_edits(split: str, count: int, task: Task, options: Mapping[str, Any]) -> PromptSuite:
+    from gandiff.experiments.prompts.scene_edits import scene_edit_rows
+
+    rows = scene_edit_rows(split, count, task, **options)
+    return PromptSuite(
+        name="scene-edits",
+        version="1",
+        source=f"edits of rendered scenes, {split} split",
         licence="Apache-2.0",
         prompts=tuple(prompt_from_dict(row) for row in rows),
     )

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from gandiff.common.errors import RequestError, show
 from gandiff.experiments.prompts.sources import (
+    TRUTHS,
+    Field,
     Pixels,
     Source,
     copy_name,
@@ -17,11 +21,10 @@ from gandiff.experiments.prompts.sources import (
     read_file,
 )
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite
-from gandiff.models.generator import Task
+from gandiff.models.generator import GeneratorInfo, Task
 from gandiff.models.tasks import (
     PICTURES,
     SOURCES,
-    Picture,
     check_mask,
     size_of,
     takes_strength,
@@ -41,7 +44,7 @@ def for_task(
     """
     _need_columns(suite, task)
     known = {prompt.id: prompt for prompt in recorded}
-    prompts, problems, first = [], list[str](), dict[Picture, _First]()
+    prompts, problems, first = [], list[str](), dict[Field, _First]()
     for prompt in suite.prompts:
         try:
             prompts.append(_prepared(prompt, task, folder, known.get(prompt.id), first))
@@ -78,7 +81,8 @@ def _need_columns(suite: PromptSuite, task: Task) -> None:
         if not any(getattr(prompt, field) for prompt in suite.prompts):
             raise RequestError(
                 f"{_name(suite)}: no prompt has {field}, which the task {task} takes; in a .csv, "
-                f".tsv or .jsonl file of prompts the column {field} names a picture"
+                f".tsv or .jsonl file of prompts the column {field} names a picture; the suite "
+                "scene-edits has them all"
             )
 
 
@@ -98,34 +102,72 @@ def _prepared(
     task: Task,
     folder: Path,
     recorded: Prompt | None,
-    first: dict[Picture, _First],
+    first: dict[Field, _First],
 ) -> Prompt:
     """The prompt with its pictures as they are read now; raises ``ValueError``."""
-    fields: dict[str, Any] = dict.fromkeys(PICTURES)
-    pixels: dict[Picture, Pixels] = {}
-    for field in SOURCES[task]:
+    fields: dict[str, Any] = dict.fromkeys((*PICTURES, *TRUTHS))
+    pixels: dict[Field, Pixels] = {}
+    for field in (*SOURCES[task], *_truths(task)):
         source: Source | None = getattr(prompt, field)
-        if source is None:
+        if source is None and field in PICTURES:
             raise ValueError(f"it has no {field}, which the task {task} takes")
-        pixels[field], fields[field] = _read(source, folder, getattr(recorded, field, None))
+        if source is not None:
+            pixels[field], fields[field] = _read(source, folder, getattr(recorded, field, None))
     for field, array in pixels.items():
-        name = " ".join(filter(None, [field, fields[field].origin]))
-        if field == "mask":
-            try:
-                check_mask(array, pixels["init_image"])
-            except ValueError as error:
-                raise ValueError(f"{name} {error}") from None
-            continue
-        size, other = first.setdefault(field, _First(size_of(array), prompt.id))
-        if size_of(array) != size:  # images of one generator have one size
-            problem = (
-                f"is {size_of(array)}, and that of prompt {other!r} {size}; must be of one size"
-            )
-            raise ValueError(f"{name} {problem}")
+        try:
+            _check(field, array, pixels, prompt, first)
+        except ValueError as error:
+            name = " ".join(filter(None, [field, fields[field].origin]))
+            raise ValueError(f"{name} {error}") from None
     strength = prompt.strength if takes_strength(task) else None
     if strength is not None:
         check_strength(strength)
     return dataclasses.replace(prompt, **fields, strength=strength)
+
+
+def _truths(task: Task) -> Sequence[Field]:
+    """What metrics can use besides; without an init image no region of it."""
+    return [one for one in TRUTHS if SOURCES[task] and (one == "target" or takes_strength(task))]
+
+
+def _check(
+    field: Field,
+    array: np.ndarray,
+    pixels: Mapping[Field, np.ndarray],
+    prompt: Prompt,
+    first: dict[Field, _First],
+) -> None:
+    """Raise ``ValueError`` for a picture that does not fit the others."""
+    if field in ("mask", "region"):
+        check_mask(array, pixels["init_image"])
+        return
+    size, other = first.setdefault(field, _First(size_of(array), prompt.id))
+    if size_of(array) != size:  # images of one generator have one size
+        raise ValueError(
+            f"is {size_of(array)}, and that of prompt {other!r} {size}; must be of one size"
+        )
+    given = next(iter(pixels))
+    if field == "target" and size_of(pixels[given]) != size:
+        raise ValueError(
+            f"is {size}, and the {given} {size_of(pixels[given])}; must be of its size"
+        )
+
+
+def wrong_size(suite: PromptSuite, info: GeneratorInfo) -> str | None:
+    """Why the pictures of a suite do not fit those that a generator makes; None where they do or
+    where that is not known. ``for_task`` has read them: those of a field have one size.
+    """
+    side = info.resolution
+    for field, source in suite.prompts[0].sources().items():
+        if side and source.size and source.size != (side, side):
+            width, height = source.size
+            scenes = suite.name == "scene-edits"
+            mend = f"set suite.resolution: {side}" if scenes else "resize the pictures"
+            return (
+                f"its images are {side}x{side} px, and the {field} of the prompts "
+                f"{width}x{height} px; must be of one size ({mend})"
+            )
+    return None
 
 
 def check_strength(value: float) -> None:
@@ -152,7 +194,8 @@ def _read(source: Source, folder: Path, recorded: Source | None) -> tuple[Pixels
         raise ValueError(f"{source.field}: {source.copy} {problem}{_RESTORE}")
     file = source.copy if source.file is None else source.file
     copy = folder / copy_name(sha256)
-    return pixels, dataclasses.replace(source, sha256=sha256, copy=copy, file=file)
+    size = (pixels.shape[1], pixels.shape[0])
+    return pixels, dataclasses.replace(source, sha256=sha256, copy=copy, file=file, size=size)
 
 
 def _is_gone(source: Source, recorded: Source) -> bool:

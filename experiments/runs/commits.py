@@ -18,10 +18,11 @@ COMMIT = "commit of "  # what the name of a part of an identity begins with that
 # What the repository that a setting names is asked for, by the end of its place.
 _ASKED = {
     **dict.fromkeys(("pipeline", "prior", "config"), INDEX),
-    **dict.fromkeys(("unet", "transformer"), "config.json"),
+    **dict.fromkeys(("unet", "transformer", "controlnet"), "config.json"),
     "path": LORA_FILE,
 }
-_NO_REVISION = ("prior", "config", "unet", "transformer")  # settings that always mean the newest
+# Settings that always mean the newest.
+_NO_REVISION = ("prior", "config", "unet", "transformer", "controlnet")
 
 
 def commits(

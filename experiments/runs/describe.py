@@ -31,16 +31,17 @@ def about_metric(metric: str) -> About:
         return About.named(metric)
 
 
-def default_metrics(*, scenes: bool = True) -> list[str]:
-    """The built-in metrics that can stand for an axis: on scenes those whose weights are shipped,
-    elsewhere the first two of each axis.
+def default_metrics(*, scenes: bool = True, task: str = "text_to_image") -> list[str]:
+    """The built-in metrics of a task that can stand for an axis: on scenes those whose weights are
+    shipped, elsewhere the first two of each axis.
     """
     named = (with_encoder(name, scenes=scenes) for name in METRICS)
     metrics = [make_metric(MetricSpec.parse(text)) for text in named]
     return [
         str(metric.spec)
         for metric in metrics
-        if (rank := metric.describe().priority) is not None
+        if (not metric.tasks or task in metric.tasks)
+        and (rank := metric.describe().priority) is not None
         and (all(is_shipped(name) for name in metric.encoders) if scenes else rank < 2)
     ]
 

@@ -17,6 +17,7 @@ import numpy as np
 
 from gandiff.common.errors import environment_failure, reason_of
 from gandiff.common.images import BETWEEN
+from gandiff.common.run_record import IMAGES
 from gandiff.common.words import agree, counted
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.freshness import say_outdated
@@ -99,7 +100,7 @@ def _make_all(
             from tqdm import tqdm
 
             tqdm.write(f"{name}: {run.loadings[name]}", file=sys.stderr)
-        (run.folder / "images" / name).mkdir(parents=True, exist_ok=True)
+        (run.folder / IMAGES / name).mkdir(parents=True, exist_ok=True)
         _make(run, generator, work, advance)
         run.describe(name, generator.info)  # with what is known from its images alone
     _settled(run, name)
@@ -140,7 +141,7 @@ def check_generation(made: Generation, size: Size | None) -> Generation:
     reason = _problem(made, size)
     if reason is None:
         return made
-    return dataclasses.replace(made, image=None, status="failed", reason=reason)
+    return dataclasses.replace(made, image=None, uncomposited=None, status="failed", reason=reason)
 
 
 def oddities(run: Run, name: str) -> list[str]:
@@ -208,7 +209,7 @@ def _make(
         for work in waiting:
             made = _made(generator, work)
             if size is None and not _any_size(generator):
-                usable = (one.generation for one in made if _problem(one.generation, None) is None)
+                usable = (g.image for g, *_ in made if _problem(g, None) is None)
                 size = next(map(_shape, usable), None)
             checked = {
                 job.key: one._replace(generation=check_generation(one.generation, size))
@@ -260,12 +261,15 @@ def _problem(made: Generation, size: Size | None) -> str | None:
         return None if made.image is None else f"{made.status}, yet there is an image"
     if image is None:
         return "no image, and no reason given"
-    shape = _shape(made)
+    shape = _shape(image)
     if shape is None or 0 in shape:
         got = f"{getattr(image, 'dtype', type(image).__name__)} {getattr(image, 'shape', '')}"
         return f"expected a uint8 image of shape (height, width, 3), got {got.strip()}"
     if size is not None and shape != size:
         return f"{shape[1]}x{shape[0]} px, where the others have {size[1]}x{size[0]} px"
+    if made.uncomposited is not None and (before := _shape(made.uncomposited)) != shape:
+        got = f"{before[1]}x{before[0]} px" if before else "no uint8 image of (height, width, 3)"
+        return f"uncomposited must be an image of {shape[1]}x{shape[0]} px, got {got}"
     first = image[0, 0]
     if (image == first).all():
         colour = tuple(int(v) for v in first)
@@ -273,8 +277,7 @@ def _problem(made: Generation, size: Size | None) -> str | None:
     return None
 
 
-def _shape(made: Generation) -> Size | None:
-    image: Any = made.image
+def _shape(image: Any) -> Size | None:
     is_image = isinstance(image, np.ndarray) and image.dtype == np.uint8
     if not is_image or image.ndim != 3 or image.shape[2] != 3:
         return None

@@ -22,7 +22,9 @@ from gandiff.experiments.plugins.source import DATA_ENDINGS, Unidentified, code_
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.commits import COMMIT, commits, with_prior
 from gandiff.models.callable import CallableGenerator
+from gandiff.models.gan.units import UNITS
 from gandiff.models.generator import Generator
+from gandiff.models.weights import find_weights
 
 Identity = Mapping[str, Any]
 UNKNOWN_CODE = "unidentified "  # what the code of something that cannot be hashed begins with
@@ -138,8 +140,12 @@ def _files(
     """The settings that name files which are read, and what those hold: LoRA, encoders, tables."""
     parts = provenance.local_parts(type_, settings)
     yield from ((place, provenance.content(path)) for place, path in parts.items())
+    if type_ == "gan" and settings.get("units") is not None:  # names what is read of a dissection
+        dissection = (find_weights(settings["weights"]) or base) / UNITS
+        if (digest := ledger.sha256(dissection)) is not None:
+            yield "units", digest
     for place, value in texts(settings):
-        if place in parts:
+        if place in parts or (type_ == "gan" and place == "units"):
             continue
         # An empty text would name the folder of the comparison, in which the run may lie.
         named = Path(value).name

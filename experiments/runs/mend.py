@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
-from gandiff.common.run_record import GeneratorPlan, RunRecord
+from gandiff.common.run_record import IMAGES, UNCOMPOSITED, GeneratorPlan, RunRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.runs.commits import COMMIT
 from gandiff.experiments.runs.identity import Identity
@@ -42,12 +42,12 @@ class Mending:
         """Move and remove the images; killed in between, the same request does the rest."""
         if not self.renamed and not self.dropped:
             return
-        images = store.folder / "images"
-        for name in self.dropped:
-            shutil.rmtree(images / name, ignore_errors=True)
-        for before, after in self.renamed.items():
-            if (images / before).is_dir() and not (images / after).exists():
-                (images / before).rename(images / after)
+        for images in (store.folder / IMAGES, store.folder / UNCOMPOSITED):
+            for name in self.dropped:
+                shutil.rmtree(images / name, ignore_errors=True)
+            for before, after in self.renamed.items():
+                if (images / before).is_dir() and not (images / after).exists():
+                    (images / before).rename(images / after)
         store.align(
             [job for planned in batches.values() for batch in planned for job in batch.jobs]
         )

@@ -23,7 +23,7 @@ from gandiff.common.words import counted
 from gandiff.experiments.config.types import Comparison, comparison_to_dict
 from gandiff.experiments.config.yaml_source import write_yaml
 from gandiff.experiments.prompts.suites import PromptSuite, open_suite
-from gandiff.experiments.prompts.tasks import for_task
+from gandiff.experiments.prompts.tasks import for_task, wrong_size
 from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.identity import note_use
 from gandiff.experiments.runs.plan import choose_headline
@@ -150,6 +150,8 @@ def _check_generators(run: Run) -> None:
         if images and not note_abilities(run, [name]):
             check_device(run.device)
             wrong += wrong_settings(name, run.previews[name])
+            if problem := wrong_size(run.suite, run.generator(name).info):
+                wrong.append(f"generators.{name}: {problem}")
             needed += images * (side or 0) ** 2 * _BYTES_A_PIXEL
     if wrong:
         raise RequestError("; ".join(wrong))

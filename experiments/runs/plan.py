@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
+from gandiff.common.run_record import IMAGES
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.prompts.tasks import pictures_of, strength_of
 from gandiff.models.generator import GenerationRequest, Task
@@ -37,7 +38,7 @@ class GenerationJob:
     @property
     def path(self) -> str:
         """Where the image goes, relative to the run folder."""
-        return f"images/{self.generator}/{self.prompt.id}_{self.sample}.png"
+        return f"{IMAGES}/{self.generator}/{self.prompt.id}_{self.sample}.png"
 
     def request(self, *, pictures: bool = True) -> GenerationRequest:
         """What the generator is asked for; without ``pictures``, none is read for it."""

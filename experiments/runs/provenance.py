@@ -23,6 +23,7 @@ from gandiff.experiments.config.paths import (
 )
 from gandiff.experiments.plugins.registry import recorded_type
 from gandiff.models.diffusion.places import local_path
+from gandiff.models.gan.units import UNITS
 from gandiff.models.weights import original_sha256
 
 PACKAGES = (
@@ -139,13 +140,14 @@ def now() -> str:
 
 
 def _weight_files(folder: Path) -> list[Path]:
-    # The model card and the scores beside the weights say things about them and change nothing.
+    # The model card and the scores beside the weights say things about them and change nothing; a
+    # dissection of a GAN is a part of its identity where its units paint.
     return sorted(
         file
         for file in folder.rglob("*")
         if file.is_file()
         and file.suffix not in (".md", ".log", ".png", ".jpg")
-        and file.name != "scores.json"
+        and file.name not in ("scores.json", UNITS)
         and not any(part.startswith(".") for part in file.relative_to(folder).parts)
     )
 

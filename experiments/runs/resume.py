@@ -14,6 +14,7 @@ from gandiff.common.run_record import PROMPTS, RECORD, GeneratorPlan, RunRecord,
 from gandiff.common.words import agree, counted
 from gandiff.experiments.config.paths import WEIGHTS, named_weights, without_places
 from gandiff.experiments.config.types import Comparison
+from gandiff.experiments.plugins.registry import check_settings
 from gandiff.experiments.prompts.suites import Prompt, PromptSuite, prompt_from_dict
 from gandiff.experiments.prompts.tasks import source_differences
 from gandiff.experiments.runs.commits import COMMIT, same_repository
@@ -96,9 +97,13 @@ def _with_lost(old: Identity, now: Identity) -> Identity:
 
 def _changed_settings(old: Identity, now: Identity) -> list[str]:
     """The settings that are others now; what only labels a pipeline decides nothing, and what its
-    absence leaves open is taken to be what was recorded.
+    absence leaves open is taken to be what was recorded. A GAN's settings that an older version did
+    not have are at their defaults.
     """
     before, after = old["settings"], now["settings"]
+    if old["type"] == now["type"] == "gan":
+        added = check_settings("gan", {}).items()
+        before = {**{k: v for k, v in added if k not in WEIGHTS}, **before}
     apart: set[str] = set()
     if now["type"] == "diffusers":
         apart = {*LABELS, *(key for key in (STEPS, SCALE) if key not in before or key not in after)}

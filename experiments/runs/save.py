@@ -9,7 +9,7 @@ from typing import NamedTuple
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.experiments.runs.retry import Work
 from gandiff.experiments.runs.run import Run
-from gandiff.experiments.runs.store import ImageEntry, png
+from gandiff.experiments.runs.store import ImageEntry, beside, png
 from gandiff.models.generator import Generation
 
 
@@ -37,11 +37,15 @@ def save(run: Run, work: Work, made: Mapping[str, Made]) -> None:
 
 
 def _entry(run: Run, job: GenerationJob, made: Made) -> ImageEntry:
-    sha256 = height = width = None
+    sha256 = height = width = uncomposited = None
     image, before = made.generation.image, run.store.entries.get(job.key)
     if image is not None:
         sha256 = run.store.save_image(job.path, image)
         height, width = image.shape[:2]
+        if made.generation.uncomposited is not None:
+            path = run.folder / beside(job.path)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            uncomposited = run.store.save_image(beside(job.path), made.generation.uncomposited)
     return ImageEntry(
         key=job.key,
         generator=job.generator,
@@ -63,6 +67,7 @@ def _entry(run: Run, job: GenerationJob, made: Made) -> ImageEntry:
         asked=made.asked,
         attempts=before.attempts + 1 if before else 1,
         earlier_reason=before.reason if before else None,
+        uncomposited=uncomposited,
     )
 
 

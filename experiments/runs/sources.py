@@ -10,7 +10,9 @@ from gandiff.experiments.runs.store import png
 
 def keep_sources(suite: PromptSuite) -> None:
     """Write the copies of a suite's pictures that are missing or not what was written."""
-    each = {source.copy: source for prompt in suite.prompts for source in prompt.sources().values()}
+    each = {
+        source.copy: source for prompt in suite.prompts for source in prompt.pictures().values()
+    }
     for place, source in each.items():
         if place is None or _is_whole(source):
             continue

@@ -16,7 +16,16 @@ from jaxtyping import UInt8
 
 from gandiff.common.files import file_sha256, write_atomically
 from gandiff.common.lock import HOLDER, LOCK, folder_lock
-from gandiff.common.run_record import COMPARISON_FILE, INPUTS, LOG, PROMPTS, RECORD, SOURCES
+from gandiff.common.run_record import (
+    COMPARISON_FILE,
+    IMAGES,
+    INPUTS,
+    LOG,
+    PROMPTS,
+    RECORD,
+    SOURCES,
+    UNCOMPOSITED,
+)
 from gandiff.experiments.runs.plan import Batch, GenerationJob
 
 RUN_FILES = (LOG, RECORD, PROMPTS, INPUTS, COMPARISON_FILE, SOURCES, LOCK, HOLDER)
@@ -46,6 +55,19 @@ class ImageEntry:
     asked: int | None = None  # requests of the call; older versions asked for the batch's size
     attempts: int = 1
     earlier_reason: str | None = None  # of the attempt before this one
+    uncomposited: str | None = None  # sha256 of the PNG before known pixels were put back
+
+    def files(self) -> dict[str, str]:
+        """The sha256 of each of its files, by the path relative to the run folder."""
+        if self.path is None or self.sha256 is None:
+            return {}
+        apart = {} if self.uncomposited is None else {beside(self.path): self.uncomposited}
+        return {self.path: self.sha256, **apart}
+
+
+def beside(path: str) -> str:
+    """Where the picture lies that an image was before known pixels were put back."""
+    return f"{UNCOMPOSITED}{path.removeprefix(IMAGES)}"
 
 
 class RunStore:
@@ -94,7 +116,8 @@ class RunStore:
         if entry is None or entry.path is None:
             return entry is not None
         try:
-            return file_sha256(self.folder / entry.path) == entry.sha256
+            files = entry.files().items()
+            return all(file_sha256(self.folder / path) == sha256 for path, sha256 in files)
         except OSError:
             return False
 

@@ -41,8 +41,9 @@ class Edit:
     def to_dict(self) -> dict[str, Any]:
         """The edit as a prompt of a suite that asks for the target, and what else is said of it.
 
-        ``text`` is the caption after, ``expected`` and ``expected_before`` the facts that the two
-        captions state, ``changed`` and ``kept`` those that ``edit_words`` describes.
+        ``text`` is the caption after and ``expected`` the facts that it states. In ``edit`` stand
+        the instruction, the caption before with its facts (``expected_before``), and ``changed``
+        and ``kept``, which ``edit_words`` describes.
         """
         return {
             "id": self.id,
@@ -50,11 +51,13 @@ class Edit:
             "category": self.kind,
             "tags": ["held-out pair"] if self.held_out else [],
             "expected": expected(self.words.after, 0),
-            "instruction": self.words.instruction,
-            "caption_before": self.words.caption_before,
-            "expected_before": expected(self.words.before, 0),
-            "changed": self.words.changed,
-            "kept": self.words.kept,
+            "edit": {
+                "instruction": self.words.instruction,
+                "caption_before": self.words.caption_before,
+                "expected_before": expected(self.words.before, 0),
+                "changed": self.words.changed,
+                "kept": self.words.kept,
+            },
         }
 
 

@@ -20,7 +20,7 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.scoring.measure import measure
 from gandiff.reports.ground import NOISE, PLAIN, REAL
 
-AXES = ("alignment", "distribution")
+AXES = ("alignment", "preservation", "distribution")
 _FEWEST, _MOST_PIXELS = 64, 40_000_000  # of noise and grounds: that they are bad is soon seen
 
 
@@ -50,7 +50,12 @@ def _rows(anchor: str, metric: Metric, data: MetricInput) -> Iterator[dict[str, 
 
 
 def _real(data: MetricInput) -> MetricInput | None:
-    """Real images of the same prompts; else halves of the reference, if they are large enough."""
+    """Real images of the same prompts, of edits their right results; else halves of the reference,
+    if they are large enough.
+    """
+    right = [_target(image) for image in data.images if image.edit and image.edit.target]
+    if right:
+        return dataclasses.replace(data, images=right, memo={})
     if data.matched:
         keys = collections.Counter(image.group for image in data.images)
         chosen = [image for image in data.matched if image.sample < keys[image.group]]
@@ -61,6 +66,15 @@ def _real(data: MetricInput) -> MetricInput | None:
     order = np.random.default_rng(data.seed).permutation(len(data.reference))
     shuffled = [data.reference[i] for i in order]
     return dataclasses.replace(data, images=shuffled[:number], reference=shuffled[number:], memo={})
+
+
+def _target(image: ImageRecord) -> ImageRecord:
+    """The right result in the place of an image."""
+    edit = image.edit
+    assert edit is not None
+    assert edit.target is not None
+    right, alone = edit.target, dataclasses.replace(edit, uncomposited=None)
+    return dataclasses.replace(image, path=right.path, sha256=right.sha256, key=None, edit=alone)
 
 
 def _senseless(run: Run, data: MetricInput, folder: Path) -> dict[str, MetricInput]:
@@ -85,7 +99,8 @@ def _senseless(run: Run, data: MetricInput, folder: Path) -> dict[str, MetricInp
 def _saved(asked: ImageRecord, pixels: UInt8[np.ndarray, "h w 3"], path: Path) -> ImageRecord:
     """An image in the place of one that was made."""
     Image.fromarray(pixels).save(path)
-    return dataclasses.replace(asked, path=path, sha256=file_sha256(path), key=None)
+    edit = asked.edit and dataclasses.replace(asked.edit, uncomposited=None)
+    return dataclasses.replace(asked, path=path, sha256=file_sha256(path), key=None, edit=edit)
 
 
 def _size(run: Run) -> tuple[int, int]:

@@ -77,7 +77,7 @@ def outdated_scores(run: Run) -> str | None:
 def _inside(run: Run) -> dict[str, str]:
     """The parts that earlier stages of the run made."""
     images = (
-        f"{name} {entry.key} {entry.status} {entry.sha256}"
+        f"{name} {entry.key} {entry.status} {' '.join(entry.files().values()) or None}"
         for name in run.batches
         for entry in run.entries(name)
     )

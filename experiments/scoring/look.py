@@ -14,9 +14,10 @@ from gandiff.experiments.config.metrics import unused_encoders
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_generator, make_metric
 from gandiff.experiments.prompts.suites import PromptSuite
-from gandiff.experiments.prompts.tasks import for_task
+from gandiff.experiments.prompts.tasks import for_task, wrong_size
 from gandiff.experiments.runs.open import open_configured
 from gandiff.experiments.runs.preview import nobody_able, preview, wrong_settings
+from gandiff.experiments.scoring.edits import brought
 from gandiff.experiments.scoring.references import count_reference
 from gandiff.models.tasks import inability
 
@@ -91,6 +92,8 @@ def _planned(comparison: Comparison, suite: PromptSuite, references: int | None)
         prompts=len(suite.prompts),
         texts=len({prompt.text for prompt in suite.prompts}),
         facts=any(prompt.expected for prompt in suite.prompts),
+        task=comparison.task,
+        edits=brought(suite, comparison.task),
         references=references,
     )
 
@@ -124,6 +127,8 @@ def _look_at_generators(comparison: Comparison, suite: PromptSuite, seen: Findin
         if reason := inability(made.info, task):
             unable[name] = reason
             seen.remarks.append(f"{name} {reason}")
+        elif problem := wrong_size(suite, made.info):
+            seen.problems.append(f"generators.{name}: {problem}")
         if reason or not looks:
             continue
         said = preview(made, comparison, suite)

@@ -19,6 +19,7 @@ from gandiff.evaluate.metric import ImageRecord
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
+from gandiff.models.tasks import takes_strength
 
 SCENES = 2000  # reference images unless the comparison says otherwise
 
@@ -92,9 +93,11 @@ def _render_reference(run: Run, count: int, resolution: int) -> list[ImageRecord
 
 
 def matched_records(run: Run, resolution: int) -> list[ImageRecord] | None:
-    """As many real images of each prompt as a generator makes; None if its facts are unknown."""
+    """As many real images of each prompt as a generator makes; None if its facts are unknown, and
+    where it asks for a change of one picture, which has one right result.
+    """
     prompts = run.suite.prompts
-    if not all(_is_scene(prompt) for prompt in prompts):
+    if takes_strength(run.comparison.task) or not all(map(_is_scene, prompts)):
         return None
     folder = _folder(run, folder_of(resolution))
     samples = run.comparison.samples_per_prompt
@@ -132,6 +135,13 @@ class _Rendered:
     def save(self) -> None:
         if self._known != self._before:
             write_atomically(self._file, json.dumps(self._known, indent=0).encode())
+
+
+def shows_scenes(run: Run) -> bool:
+    """Whether the pictures are rendered scenes, by the reference or by what all prompts state."""
+    reference = run.comparison.reference
+    is_rendered = reference is not None and reference.type == "scenes"
+    return is_rendered or all(map(_is_scene, run.suite.prompts))
 
 
 def _is_scene(prompt: Prompt) -> bool:

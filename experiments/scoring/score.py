@@ -30,6 +30,7 @@ from gandiff.experiments.runs.tables import is_table, parquet, result_row
 from gandiff.experiments.scoring.anchors import measure_anchors
 from gandiff.experiments.scoring.categories import write_categories
 from gandiff.experiments.scoring.differences import differences, sides_of, speed_differences
+from gandiff.experiments.scoring.edits import edit_records, with_uncomposited
 from gandiff.experiments.scoring.fingerprint import fingerprint, mark_of, say_changes
 from gandiff.experiments.scoring.look import check_sizes, refuse
 from gandiff.experiments.scoring.measure import (
@@ -45,6 +46,7 @@ from gandiff.experiments.scoring.references import (
     matched_records,
     prompt_record,
     rendered_reference,
+    shows_scenes,
 )
 from gandiff.experiments.timing.costs import cost_results, cost_rows, not_timed
 
@@ -174,8 +176,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
             reference, odd = without_unreadable(reference, unreadable)
             warnings += [f"reference: {line}" for line in odd]
     warnings += _copies(images, compared)
-    config = run.comparison.reference
-    scenes = matched is not None or (config is not None and config.type == "scenes")
+    scenes = shows_scenes(run)
     scored, empty = [], without_images(run)
 
     def given(chosen: Sequence[ImageRecord]) -> MetricInput:
@@ -208,7 +209,7 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
 
 def generated_records(run: Run, name: str) -> list[ImageRecord]:
     """The usable images of a generator, with what was asked for."""
-    prompts = {prompt.id: prompt for prompt in run.suite.prompts}
+    prompts, edits = {prompt.id: prompt for prompt in run.suite.prompts}, edit_records(run)
     return [
         prompt_record(
             prompts[entry.prompt_id],
@@ -216,6 +217,7 @@ def generated_records(run: Run, name: str) -> list[ImageRecord]:
             sha256=entry.sha256,
             sample=entry.sample,
             key=entry.key,
+            edit=with_uncomposited(edits.get(entry.prompt_id), entry, run.folder),
         )
         for entry in run.entries(name)
         if entry.path is not None and entry.sha256 is not None and entry.status == "ok"

@@ -27,6 +27,7 @@ In a comparison file it is `{type: gan, weights: path/to/this/folder}`.
 
 """
 _SCORES = "## Scores\n\n"
+_FOLLOWS = {"control_iou": "foreground where asked (IoU)", "all": "all facts right"}
 
 
 def pipeline_use(steps: int, guidance: float, imports: str = "") -> str:
@@ -42,6 +43,26 @@ picture = pipeline(
 
 In a comparison file it is `{{type: diffusers, pipeline: path/to/this/folder}}`.
 
+"""
+
+
+def controlnet_use(pipeline: str, point: tuple[int, float]) -> str:
+    """How a ControlNet is used beside its pipeline, at the point that it was measured at."""
+    steps, guidance = point
+    return f"""```python
+import diffusers
+
+controlnet = diffusers.ControlNetModel.from_pretrained("path/to/this/folder")
+pipeline = diffusers.StableDiffusionControlNetPipeline.from_pretrained(
+    "path/to/{pipeline}", controlnet=controlnet
+)
+picture = pipeline(
+    "a caption", image=control_image, num_inference_steps={steps}, guidance_scale={guidance:g}
+).images[0]
+```
+
+In a comparison file of the task `control` it is
+`{{type: diffusers, pipeline: {pipeline}, controlnet: path/to/this/folder}}`.
 """
 
 
@@ -178,4 +199,31 @@ def generator_card(
         f"\n## Use\n\n{use}"
         "It draws pictures like those it was trained on, from captions like theirs, and nothing\n"
         f"else.{unseen}\n"
+    )
+
+
+def controlnet_card(
+    name: str, record: Mapping[str, Any], count: int, point: tuple[int, float]
+) -> str:
+    """Card of a ControlNet with ``count`` parameters; ``point`` is the steps and the guidance that
+    it was measured at.
+    """
+    pipeline, recipe = record["pipeline"]["name"], record["recipe"]
+    lines = [
+        f"| {key} | " + " | ".join(f"{values.get(name, float('nan')):.3f}" for name in _FOLLOWS)
+        for key, values in record.get("control", {}).items()
+    ]
+    table = "\n".join(
+        ["| pictures | " + " | ".join(_FOLLOWS.values()) + " |", "| --- | --: | --: |"]
+    )
+    shown = f"{table}\n" + "".join(f"{line} |\n" for line in lines) if lines else ""
+    return (
+        f"---\n{_LICENCE}{_HEAD}pipeline_tag: text-to-image\n---\n\n# {name}\n\n"
+        f"A ControlNet for `{pipeline}`, by the {recipe['condition']} of scenes: {count:,} "
+        "parameters in half precision.\nThe pipeline stayed as it is; with another one it is of no "
+        "use.\n"
+        f"\n## Training\n\n{_cost(record)}"
+        f"- Data: scenes at {record['resolution']} px, with their {recipe['condition']}\n\n"
+        f"{_SCORES}{_measured(record)}\n{shown}"
+        f"\n## Use\n\n{controlnet_use(pipeline, point)}"
     )

@@ -23,8 +23,9 @@ from gandiff.models.gan.config import CONFIG, WEIGHTS
 from gandiff.models.gan.model import CARD
 
 BEST = "checkpoint-best.pt"
+CONTROLNET = "diffusion_pytorch_model.safetensors"  # of a ControlNet, as diffusers names it
 SAMPLES, BEST_FOLDER = "samples", "best"
-_MODEL = (CONFIG, WEIGHTS, CARD, "model_index.json")
+_MODEL = (CONFIG, WEIGHTS, CONTROLNET, CARD, "model_index.json")
 
 
 @runtime_checkable
@@ -153,7 +154,8 @@ def clear_model(folder: Path) -> None:
     for name in _MODEL:
         (folder / name).unlink(missing_ok=True)
     shutil.rmtree(folder / BEST_FOLDER, ignore_errors=True)
-    for pattern in ("kimg-*.png", "reals.png", "neighbours.png", "truncation.png", "guidance.png"):
+    own = ("reals", "neighbours", "truncation", "guidance", "control")
+    for pattern in ("kimg-*.png", *(f"{name}.png" for name in own)):
         for picture in (folder / SAMPLES).glob(pattern):  # others are somebody's
             picture.unlink()
     with contextlib.suppress(OSError):  # if nothing is left in it

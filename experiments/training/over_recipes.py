@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.training.over_seeds import read_finished
+from gandiff.experiments.training.over_seeds import read_finished, refuse_different
 from gandiff.experiments.training.recipes import recipe_of
 
 if TYPE_CHECKING:
@@ -44,15 +44,9 @@ def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
     import pandas as pd
 
     records = {folder: read_finished(folder) for folder in folders}
-    first, *others = folders
-    for folder in others:
-        for name in _COMMON:
-            a, b = (records[one].get(name) for one in (first, folder))
-            if a != b:
-                raise RequestError(
-                    f"{name} is {a} in {first} and {b} in {folder}; recipes are compared by "
-                    "trainings that differ in nothing else"
-                )
+    refuse_different(
+        records, _COMMON, "recipes are compared by trainings that differ in nothing else"
+    )
     rows = {str(folder): _row(record) for folder, record in records.items()}
     return pd.DataFrame.from_dict(rows, orient="index").rename_axis("training")
 

@@ -42,15 +42,9 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     if len(folders) < 2:
         raise RequestError(f"a spread needs two trainings or more, got {len(folders)}")
     records = {folder: read_finished(folder) for folder in folders}
-    first, *others = folders
-    for folder in others:
-        for name in _COMMON:
-            a, b = (records[one].get(name) for one in (first, folder))
-            if a != b:
-                raise RequestError(
-                    f"{name} is {a} in {first} and {b} in {folder}; a spread over seeds needs "
-                    "trainings that differ in --seed alone"
-                )
+    refuse_different(
+        records, _COMMON, "a spread over seeds needs trainings that differ in --seed alone"
+    )
     seeds = [record["seed"] for record in records.values()]
     if len(set(seeds)) < len(seeds):
         raise RequestError(f"two of these trainings have the same seed: {seeds}")
@@ -58,6 +52,18 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     table = pd.DataFrame(columns)
     mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
     return table.assign(mean=mean, sd=deviation)
+
+
+def refuse_different(
+    records: Mapping[Path, Mapping[str, Any]], names: Sequence[str], why: str
+) -> None:
+    """Raise ``RequestError``, ending in ``why``, unless records have the same under these names."""
+    first, *others = records
+    for folder in others:
+        for name in names:
+            a, b = (records[one].get(name) for one in (first, folder))
+            if a != b:
+                raise RequestError(f"{name} is {a} in {first} and {b} in {folder}; {why}")
 
 
 def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:

@@ -16,6 +16,7 @@ from gandiff.common.options import described, option
 
 Precision = Literal["auto", "float32", "bfloat16"]
 GENERATORS = ("gan", "diffusion")
+MEASURED = (*GENERATORS, "control")  # at ticks, with a budget in images
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,7 +36,8 @@ class TrainingRequest:
     resolution: int = option(
         32,
         "Side of the images in px, to which pictures in files are centre-cropped and scaled. "
-        "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; judges: 32.",
+        "GAN: a power of two from 8 to 1024; diffusion: a multiple of 8; ControlNets: that of "
+        "their pipeline; judges: 32.",
     )
     minutes: Annotated[float, Gt(0)] = option(
         30.0,
@@ -45,7 +47,7 @@ class TrainingRequest:
     kimg: Annotated[float, Gt(0)] | None = option(
         None,
         "Thousands of images to train on, in place of --minutes: the same CPU repeats it.",
-        only=GENERATORS,
+        only=MEASURED,
     )
     seed: Annotated[int, Interval(ge=0, le=(1 << 32) - 1)] = option(
         0, "Random seed; of scenes from 0 to 2047."
@@ -80,31 +82,31 @@ class TrainingRequest:
     accumulate: Annotated[int, Ge(1)] = option(
         1,
         "Gradient accumulation: split each batch into this many parts, to save memory.",
-        only=GENERATORS,
+        only=MEASURED,
     )
     processes: Annotated[int, Ge(1)] = option(
         1,
         "Data-parallel processes that share each batch: one for each GPU, or several on a CPU.",
-        only=GENERATORS,
+        only=MEASURED,
     )
     device: str = option("cpu", "cpu, cuda or mps; auto is CUDA if there is one, else the CPU.")
     dtype: Precision = option(
-        "auto", "What to compute in; auto is bfloat16 where that is fast.", only=GENERATORS
+        "auto", "What to compute in; auto is bfloat16 where that is fast.", only=MEASURED
     )
     compile: bool = option(
         False,
         "Compile the U-Net (torch.compile), which takes a minute or three at each start and pays "
         "in trainings of more than half an hour; needs a C++ compiler on a CPU.",
-        only=("diffusion",),
+        only=("diffusion", "control"),
     )
     ticks: Annotated[int, Ge(1)] = option(
-        24, "Measurements and sample grids over the whole run, at most.", only=GENERATORS
+        24, "Measurements and sample grids over the whole run, at most.", only=MEASURED
     )
     keep: Annotated[int, Ge(1)] = option(
-        1, "How many checkpoints to keep beside the best one.", only=GENERATORS
+        1, "How many checkpoints to keep beside the best one.", only=MEASURED
     )
     tensorboard: bool = option(
-        False, "Also write the log for TensorBoard; needs the package tensorboard.", only=GENERATORS
+        False, "Also write the log for TensorBoard; needs the package tensorboard.", only=MEASURED
     )
     quiet: bool = option(False, "No progress on stderr.", names=("--quiet", "-q"))
     command: str = "gandiff train"

@@ -11,11 +11,13 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.intact import check_intact
+from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, pickled
 from gandiff.models.diffusion.places import is_single_file, local_folder
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import Lora
+from gandiff.models.weights import shipped_names
 
 LORA_FILE = "pytorch_lora_weights.safetensors"  # as diffusers and peft save it
 # What quantisation needs: the module that is imported and the package that has it.
@@ -46,7 +48,7 @@ def check_installed(settings: DiffusersSettings) -> None:
 def additions(settings: DiffusersSettings) -> dict[str, Source]:
     """Networks and LoRAs that are put into the pipeline, by the setting that names them."""
     looks: dict[str, Callable[[], Source]] = {}
-    for name in ("unet", "transformer"):
+    for name in ("unet", "transformer", "controlnet"):
         if (value := getattr(settings, name)) is not None:
             looks[name] = functools.partial(_network, name, value, settings)
     for number, lora in enumerate(settings.loras or ()):
@@ -73,11 +75,17 @@ def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
     directory = local_folder(value)
     if directory is not None:
         if (directory / INDEX).is_file():
-            raise GeneratorError(
-                f"{name}: {directory} is a whole pipeline; give its folder {directory / name}"
-            )
+            inside = directory / name
+            one = f"its folder {inside}" if inside.is_dir() else f"the folder of a {name}"
+            raise GeneratorError(f"{name}: {directory} is a whole pipeline; give {one}")
         check_part(directory, "diffusers", name, settings.allow_pickle, settings.variant)
         return Source(name=str(directory), directory=directory)
+    if name == "controlnet" and not HUB_ID.fullmatch(value):
+        raise GeneratorError(
+            f"there is no ControlNet at {value!r}: give the path of a directory that holds its "
+            "config.json and its weights, a hub id, or a shipped name"
+            f"{did_you_mean(value, known) if (known := shipped_names(controlnets=True)) else ''}"
+        )
     if is_single_file(value) or not HUB_ID.fullmatch(value):
         file = weights_file(value, settings.allow_pickle)
         return Source(name=str(file), file=file)
@@ -85,6 +93,15 @@ def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
 
     path = hub_file(value, "config.json", None, settings.local_files_only, "network")
     return Source(name=value, commit=path.parent.name)
+
+
+def config_of(network: Source) -> Path:
+    """The file that says what the network of a directory or a hub id is."""
+    if network.directory is not None:
+        return network.directory / "config.json"
+    from gandiff.models.diffusion.hub import hub_file
+
+    return hub_file(network.name, "config.json", network.commit, True)
 
 
 def _lora(lora: Lora, settings: DiffusersSettings) -> Source:

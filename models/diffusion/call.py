@@ -38,7 +38,10 @@ def arguments(
         call |= {key: value[0] for key, value in call.items() if isinstance(value, list)}
     if settings.height is not None:
         call |= {"height": settings.height, "width": settings.width}
-    return {**call, **operation.arguments, **_repeated(settings.extra, len(requests))}
+    extra = dict(settings.extra)
+    if settings.controlnet is not None:  # some arguments are those of its calls alone
+        extra = {key: value for key, value in extra.items() if key in taken}
+    return {**call, **operation.arguments, **_repeated(extra, len(requests))}
 
 
 def max_sequence_length(pipe: Any, call: Mapping[str, Any]) -> int | None:

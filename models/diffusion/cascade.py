@@ -85,6 +85,7 @@ class CascadeGenerator(DiffusersGenerator):
             DiffusersGenerator(f"stage {number} of {name}", own, source)
             for number, (own, source) in enumerate(each, 1)
         ]
+        self._operation = self._stages[0]._operation
         directory = self._source.stages[0].directory
         self._card = ModelCard() if directory is None else read_card(directory)
 
@@ -98,6 +99,7 @@ class CascadeGenerator(DiffusersGenerator):
         return dataclasses.replace(
             first,
             name=self._name,
+            abilities=first.abilities & {"text_to_image", "trace"},
             resolution=last.resolution,
             parameters=None if None in counts else sum(c for c in counts if c is not None),
             weights_sha256=self._source.checksum(),
@@ -127,12 +129,15 @@ class CascadeGenerator(DiffusersGenerator):
 
     def load(self, device: str = "cpu", dtype: str = "float32") -> None:
         """Read the weights of every stage, unless another generator has; see ``Generator.load``."""
+        from gandiff.models.diffusion.task_pipes import TaskPipes
+
         held = shared(self.sharing_key(device, dtype))
         with held.lock:
             held.load(lambda: self._read(device, dtype))
         for stage, part in zip(self._stages, held.value.parts, strict=True):
             stage._attach(part)
         self._shared, self._recorders = held, None
+        self._pipes = TaskPipes(held.value.cascade)
 
     def _with(self, settings: DiffusersSettings) -> DiffusersGenerator:
         other = copy.copy(self)

@@ -10,7 +10,8 @@ from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
 from gandiff.common.words import counted
 from gandiff.models.diffusion.classes import pipeline_class
-from gandiff.models.diffusion.settings import OURS
+from gandiff.models.diffusion.settings import OURS, DiffusersSettings
+from gandiff.models.diffusion.task_classes import task_class
 from gandiff.models.generator import Ability
 
 
@@ -20,8 +21,10 @@ def describe(pipe: Any) -> dict[str, Any]:
     from gandiff.models.diffusion.trace import schedulers
 
     networks = modules(pipe)
+    if (controlnet := getattr(pipe, "controlnet", None)) is not None:
+        networks["controlnet"] = controlnet
     encoders = [type(m).__name__ for n, m in networks.items() if n.startswith("text_encoder")]
-    abilities: set[Ability] = {"text_to_image", "trace"} if schedulers(pipe) else {"text_to_image"}
+    abilities: set[Ability] = {"trace"} if schedulers(pipe) else set()
     scheduler = getattr(pipe, "scheduler", None)
     return {
         "parameters": sum(p.numel() for m in networks.values() for p in m.parameters()),
@@ -34,15 +37,19 @@ def describe(pipe: Any) -> dict[str, Any]:
     }
 
 
-def check_call(name: str, extra: Mapping[str, Any]) -> None:
-    """Raise ``GeneratorError`` for an argument that the call of a pipeline class does not take, and
-    for a value of another type than its annotation says. Nothing (null) is left to the pipeline:
-    many take None where the annotation does not say so.
+def check_call(name: str, settings: DiffusersSettings) -> None:
+    """Raise ``GeneratorError`` for an argument in ``extra`` that the call of a pipeline class does
+    not take, and for a value of another type than its annotation says. Nothing (null) is left to
+    the pipeline: many take None where the annotation does not say so. With a ControlNet, what the
+    class for that takes is fine, too.
     """
-    known = pipeline_class(name)
+    known, extra = pipeline_class(name), settings.extra
     if known is None:
         return
-    taken = known.arguments
+    taken = dict(known.arguments)
+    if settings.controlnet is not None:
+        controlled = pipeline_class(task_class(name, "control") or "")
+        taken |= {} if controlled is None else controlled.arguments
     for key in extra:
         if key not in taken:
             free = [

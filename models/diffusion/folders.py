@@ -14,7 +14,7 @@ GAN = "gandiff.gan"  # what the configuration of one says
 _WHOLE = "give the folder of the whole pipeline"
 # What a class of diffusers is, by the start or a part of its name, and what to do.
 _NETWORKS = {
-    "ControlNet": ("a ControlNet", "which needs a control image; gandiff makes images from text"),
+    "ControlNet": ("a ControlNet", f"{_WHOLE} in pipeline, and this one in controlnet"),
     "Adapter": ("an adapter", "which needs a pipeline and an image; gandiff makes images of text"),
     "Autoencoder": ("an autoencoder", f"which is one part of a pipeline; {_WHOLE}"),
     "Scheduler": ("a scheduler", f"which is one part of a pipeline; {_WHOLE}"),

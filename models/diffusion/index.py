@@ -16,6 +16,7 @@ from gandiff.models.diffusion.class_source import missing_packages
 from gandiff.models.diffusion.classes import called_class, pipeline_class, task_problem
 from gandiff.models.diffusion.folders import no_pipeline
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, variant_of
+from gandiff.models.diffusion.task_classes import INPAINTERS
 
 # Never loaded, so it need not be there: see diffusion.loading.
 _SKIPPED = ("safety_checker",)
@@ -131,7 +132,7 @@ def _check_task(
     index: PipelineIndex, raw: Mapping[str, Any], where: str, given: Iterable[str]
 ) -> None:
     saved, called = pipeline_class(index.class_name), pipeline_class(index.called)
-    problem = task_problem(called, given) if called else None
+    problem = task_problem(called, given) if called and index.called not in INPAINTERS else None
     if raw.get("requires_aesthetics_score"):  # in the refiner of Stable Diffusion XL
         problem = "refines an image"
     reads_text = any(re.search(r"text_encoder|tokenizer|bert", name) for name in index.parts)
@@ -156,14 +157,24 @@ def _check_variant(directory: Path, variant: str) -> None:
 
 
 def _check_channels(directory: Path, index: PipelineIndex) -> None:
-    """Refuse a U-Net with more channels than the latents: masks and images come in by those."""
+    """Refuse a U-Net with more channels than the latents: masks and images come in by those, and
+    only the classes for inpainting give them.
+    """
     takes = _config(directory / "unet").get("in_channels")
     gives = _config(directory / "vae").get("latent_channels")
-    if isinstance(takes, int) and isinstance(gives, int) and takes != gives:
+    if not isinstance(takes, int) or not isinstance(gives, int):
+        return
+    fills = index.called in INPAINTERS
+    if fills and takes not in (gives, 2 * gives + 1):
+        raise GeneratorError(
+            f"the U-Net of {directory} ({index.class_name}) takes {takes} channels; for inpainting "
+            f"it must take {2 * gives + 1} (noise, known pixels and mask), or {gives}"
+        )
+    if not fills and takes != gives:
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels where the "
             f"latents have {gives}, so it is a model for inpainting or editing; "
-            "expected a text-to-image pipeline"
+            f"expected a text-to-image pipeline, or {' or '.join(INPAINTERS)} as its class"
         )
 
 

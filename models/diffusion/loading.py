@@ -7,7 +7,7 @@ import inspect
 import logging
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,20 @@ from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import quick_hub
 from gandiff.common.words import with_article
+from gandiff.models.diffusion.controlnets import check_fits
 from gandiff.models.diffusion.counting import modules, tokenizers
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.loras import add_loras
-from gandiff.models.diffusion.parts import pipelines
+from gandiff.models.diffusion.parts import pipelines, variant_of
 from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.placing import put_on, quantized
 from gandiff.models.diffusion.readers import read_pipeline
-from gandiff.models.diffusion.replacements import check_has_network, put_weights
+from gandiff.models.diffusion.replacements import (
+    check_has_network,
+    network_options,
+    put_weights,
+    read_network,
+)
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.tokenizer import check_tokenizer
@@ -35,9 +41,10 @@ from gandiff.models.tokenizer import check_tokenizer
 def load_pipeline(source: Source, settings: DiffusersSettings, device: str, dtype: str) -> Any:
     """Load the pipeline at ``source``, ready to be called.
 
-    Its progress bar is off, it has no safety checker (that would blank images, which the scores
-    would take for drawn ones), and no watermark. Raises ``GeneratorError`` naming what is missing
-    or does not fit. The global random state is left as it was.
+    A ControlNet beside it is its ``controlnet``, which is no component of it. Its progress bar is
+    off, it has no safety checker (that would blank images, which the scores would take for drawn
+    ones), and no watermark. Raises ``GeneratorError`` naming what is missing or does not fit. The
+    global random state is left as it was.
     """
     place = check_device(device, GeneratorError)
     options: dict[str, Any] = {
@@ -60,7 +67,20 @@ def load_pipeline(source: Source, settings: DiffusersSettings, device: str, dtyp
         _put_parts(pipe, source, settings)
         for part in pipelines(pipe):
             part.set_progress_bar_config(disable=True)
-        return put_on(pipe, place, settings.offload)
+        pipe = put_on(pipe, place, settings.offload)
+        if "controlnet" in source.more:
+            pipe.controlnet = _controlnet(source.more["controlnet"], pipe, options).to(place)
+        return pipe
+
+
+def _controlnet(part: Source, pipe: Any, options: Mapping[str, Any]) -> Any:
+    """The ControlNet that is used beside a pipeline, in the variant of that where it has it."""
+    own = {} if part.directory is None else {variant_of(f) for f in part.directory.iterdir()}
+    variant = options["variant"] if options["variant"] in own else None
+    with _clear_errors(part.name, "ControlNet"):
+        network = read_network(part, {**network_options(options), "variant": variant})
+    check_fits(network, pipe, part.name)
+    return network.eval()
 
 
 def _put_parts(pipe: Any, source: Source, settings: DiffusersSettings) -> None:
@@ -202,7 +222,7 @@ def _check_text(pipe: Any, source: str) -> None:
 
 
 @contextlib.contextmanager
-def _clear_errors(source: str) -> Iterator[None]:
+def _clear_errors(source: str, what: str = "pipeline") -> Iterator[None]:
     """Turn what the loaders raise for broken or missing files into one ``GeneratorError``."""
     try:
         yield
@@ -211,5 +231,5 @@ def _clear_errors(source: str) -> Iterator[None]:
     except Exception as error:  # every file format has errors of its own
         if "meta tensor" in str(error):  # where diffusers leaves what it does not find
             raise _incomplete(source, "some weights of its networks") from error
-        kind = "pipeline directory" if os.path.isdir(source) else "hub pipeline"
+        kind = f"{what} directory" if os.path.isdir(source) else f"hub {what}"
         raise GeneratorError(f"cannot load the {kind} {source}: {first_line(error)}") from error

@@ -7,6 +7,7 @@ pixel space an autoencoder that changes nothing stands in the place of the first
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,8 @@ _GROUPS, _HEADS = 8, 4
 # Channels of the autoencoder at full size, at half of it and below: most of its work is at the
 # first, and pictures of flat colour need little there.
 _FIRST, _SECOND, _LATER = 24, 48, 64
+
+_CONDITION = 16  # channels of a control image at full size
 
 
 def _diffusers() -> Any:
@@ -77,6 +80,24 @@ def build_unet(
         addition_embed_type="text",
         addition_embed_type_num_heads=_HEADS,
     )
+
+
+def build_controlnet(unet: Any, factor: int) -> Any:
+    """A fresh ControlNet for a U-Net: a copy of its encoder, whose output goes through convolutions
+    that begin as zeros (Zhang, Rao and Agrawala 2023, section 3.1), so that it changes nothing.
+
+    It reads pictures of 3 channels, ``factor`` px to a cell of what the U-Net denoises.
+    """
+    kind = _diffusers().ControlNetModel
+    # Not ``from_unet``, which forgets how many heads look at the caption as a whole.
+    known = inspect.signature(kind.__init__).parameters
+    settings = {name: value for name, value in unet.config.items() if name in known}
+    # Each after the first halves the picture.
+    widths = tuple(_CONDITION << level for level in range(factor.bit_length()))
+    made = kind(**settings, conditioning_embedding_out_channels=widths)
+    copied = {k: v for k, v in unet.state_dict().items() if k in made.state_dict()}
+    made.load_state_dict(copied, strict=False)
+    return made
 
 
 def centre_latents(vae: Any, mean: Any, std: float) -> None:

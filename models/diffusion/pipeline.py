@@ -12,25 +12,26 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.errors import GeneratorError
-from gandiff.models.diffusion.call import (
-    arguments,
-    guiding,
-    max_sequence_length,
-    note,
-)
-from gandiff.models.diffusion.evidence import evidence_of_pipe
+from gandiff.models.diffusion.call import guiding, max_sequence_length, note
 from gandiff.models.diffusion.facts import check_call, describe, summary
 from gandiff.models.diffusion.index import PipelineIndex
-from gandiff.models.diffusion.operation import resolve
 from gandiff.models.diffusion.placing import remarks
-from gandiff.models.diffusion.planned import evidence_of_source, planned_operation
+from gandiff.models.diffusion.planned import confirmed, evidence_of_source, planned_operation
 from gandiff.models.diffusion.settings import PER_CALL, DiffusersSettings
-from gandiff.models.diffusion.signatures import call_defaults
 from gandiff.models.diffusion.solvers import ChosenSolver, check_solver, choose_solver
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.sources import find_source
+from gandiff.models.diffusion.task_call import (
+    abilities_of,
+    call_problem,
+    finished,
+    group_of,
+    size_to_come,
+    task_arguments,
+)
 from gandiff.models.diffusion.trial import try_settings
 from gandiff.models.generator import (
+    Ability,
     Generation,
     GenerationRequest,
     Generator,
@@ -40,22 +41,25 @@ from gandiff.models.generator import (
 )
 from gandiff.models.pixels import finish
 from gandiff.models.shared import Shared, free_memory, shared, sharing_key
-from gandiff.models.tasks import edit_refusal
+from gandiff.models.tasks import request_problem
 from gandiff.models.weights import ModelCard, read_card
 
 
 class DiffusersGenerator(Generator):
-    """A pipeline of diffusers behind the contract.
+    """A pipeline of diffusers behind the contract; the tasks that take pictures are done by the
+    classes of diffusers for them, with its networks.
 
     Noise comes from one CPU generator per image, seeded by the request, so it does not depend on
     the batch or the device. NFE and truncated tokens are counted, not computed from the settings.
-    Requests with and without a negative prompt run in two calls: some pipelines encode a missing
-    one differently from an empty one.
+    Requests with and without a negative prompt run in calls of their own, as some pipelines encode
+    a missing one differently from an empty one, and so do those of several tasks and strengths.
     """
 
     _remarks: tuple[str, ...] = ()
     _on_solver: tuple[str, ...] = ()
     _recorders: tuple[Any, Any] | None = None  # of evaluations and of tokens, since the first call
+    _pipes: Any = None  # the loaded pipeline as each task calls it
+    _abilities: frozenset[Ability] = frozenset({"text_to_image"})
 
     def __init__(
         self, name: str, settings: DiffusersSettings, source: Source | None = None
@@ -72,6 +76,7 @@ class DiffusersGenerator(Generator):
         self.one_by_one = False  # where images cannot be made together, or depend on each other
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
+        self._abilities = abilities_of(self._source, settings)
         self._evidence = evidence_of_source(settings, self._source)
         self._operation = planned_operation(settings, self._evidence)
         if self._source.index is not None:
@@ -88,6 +93,7 @@ class DiffusersGenerator(Generator):
         facts = {
             "resolution": operation.resolution,
             **self._facts,
+            "abilities": self._abilities | self._facts.get("abilities", frozenset()),
             "family": operation.native.family,
             "settings": {
                 **dataclasses.asdict(self._settings),
@@ -135,6 +141,9 @@ class DiffusersGenerator(Generator):
 
     def _attach(self, held: Shared[Any]) -> None:
         """Call what is loaded from now on, with a solver of this generator's own."""
+        from gandiff.models.diffusion.task_pipes import TaskPipes
+
+        self._pipes = TaskPipes(held.value)
         with held.lock:
             self._prepare(held.value)
         self._shared, self._recorders = held, None
@@ -143,23 +152,23 @@ class DiffusersGenerator(Generator):
 
     def _prepare(self, pipe: Any) -> None:
         """Find the arguments and the solver of this generator's calls of a loaded pipeline."""
-        self._confirm(pipe)
+        self._operation = confirmed(self._settings, self._evidence, self._operation, pipe)
         resolved = {"num_inference_steps": self._operation.steps.value}
         self._solver = choose_solver(pipe, dataclasses.replace(self._settings, **resolved))
         self._on_solver = self._solver.remarks
         self.one_by_one |= self._operation.one_a_call is not None
-        check_call(type(pipe).__name__, self._settings.extra)
+        check_call(type(pipe).__name__, self._settings)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
         results: list[Generation | None] = [None] * len(requests)
-        groups: dict[bool, list[int]] = {}
+        groups, own = dict[Hashable, list[int]](), (self._source, self._operation, self._settings)
         for place, request in enumerate(requests):
-            refusal = edit_refusal(request)
-            if refusal is not None:
-                results[place] = Generation(image=None, status="failed", reason=refusal, nfe=0)
+            problem = request_problem(request, self._abilities) or call_problem(request, *own)
+            if problem is not None:
+                results[place] = Generation(image=None, status="failed", reason=problem, nfe=0)
             else:
-                groups.setdefault(bool(request.negative_prompt), []).append(place)
+                groups.setdefault(group_of(request), []).append(place)
         alone = ([place] for group in groups.values() for place in group)
         with self._ready() as pipe:
             for places in alone if self.one_by_one else groups.values():
@@ -198,15 +207,16 @@ class DiffusersGenerator(Generator):
         """
         from gandiff.models.diffusion.decoding import frames
         from gandiff.models.diffusion.loading import quiet
+        from gandiff.models.diffusion.task_pipes import call_pipe
 
-        with self._ready() as pipe, quiet():
-            return frames(pipe, lambda: pipe(**self._arguments(pipe, [request])), moments)
+        with self._ready(), self._pipes.of(request.task) as pipe, quiet():
+            return frames(pipe, lambda: call_pipe(pipe, self._arguments(pipe, [request])), moments)
 
     def unload(self) -> None:
         """Let go of the pipeline; the last generator that does so gives its memory back."""
         if self._shared is not None:
             held = weakref.ref(self._shared)
-            self._shared = self._solver = self._recorders = None
+            self._shared = self._solver = self._recorders = self._pipes = None
             free_memory(held)
 
     @contextlib.contextmanager
@@ -224,17 +234,25 @@ class DiffusersGenerator(Generator):
             return self._shared
         raise GeneratorError(f"{self._name} is not loaded; call load() first")
 
-    def _run(self, pipe: Any, requests: list[GenerationRequest]) -> list[Generation]:
+    def _run(self, loaded: Any, requests: list[GenerationRequest]) -> list[Generation]:
         from gandiff.models.diffusion.counting import DenoiserCounter
-        from gandiff.models.diffusion.loading import flags_of, pictures_of, quiet
-        from gandiff.models.diffusion.not_finite import explain
         from gandiff.models.diffusion.reading import ReadingRecorder
 
+        # To build them takes longer than to use them, and all tasks have the same networks.
+        self._recorders = self._recorders or (DenoiserCounter(loaded), ReadingRecorder(loaded))
+        with self._pipes.of(requests[0].task) as pipe:
+            return self._made(pipe, requests, *self._recorders)
+
+    def _made(
+        self, pipe: Any, requests: list[GenerationRequest], counter: Any, reading: Any
+    ) -> list[Generation]:
+        from gandiff.models.diffusion.loading import flags_of, pictures_of, quiet
+        from gandiff.models.diffusion.not_finite import explain
+        from gandiff.models.diffusion.task_pipes import call_pipe
+
         call = self._arguments(pipe, requests)
-        counter, reading = self._recorders or (DenoiserCounter(pipe), ReadingRecorder(pipe))
-        self._recorders = counter, reading  # to build them takes longer than to use them
         with quiet(), counter, reading:
-            output = pipe(**call)
+            output = call_pipe(pipe, call)
         images = pictures_of(output)
         if len(images) != len(requests):
             raise GeneratorError(
@@ -243,8 +261,7 @@ class DiffusersGenerator(Generator):
             )
         self._note_facts(images[0])
         unread = reading.unread(requests, max_sequence_length(pipe, call))
-        height, width = self._settings.height, self._settings.width
-        size = None if height is None or width is None else (height, width)
+        size = size_to_come(self._settings, requests[0])
         made = [
             finish(
                 image,
@@ -259,7 +276,8 @@ class DiffusersGenerator(Generator):
                 requests, images, unread, flags_of(output, len(images)), strict=True
             )
         ]
-        return [*explain(made, pipe, lambda i: pipe(**self._arguments(pipe, [requests[i]])))]
+        again = explain(made, pipe, lambda i: call_pipe(pipe, self._arguments(pipe, [requests[i]])))
+        return [finished(one, request) for one, request in zip(again, requests, strict=True)]
 
     def _note_facts(self, image: np.ndarray | None) -> None:
         """Keep what the calls so far have used, and the size that the images really have."""
@@ -270,25 +288,13 @@ class DiffusersGenerator(Generator):
         self._facts = {**self._facts, **size, "settings": settings}
 
     def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
-        return arguments(pipe, self._operation, self._settings, requests)
+        return task_arguments(pipe, self._operation, self._settings, requests)
 
     def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
         return note(pipe, self._operation, self._settings, request)
 
-    def _confirm(self, pipe: Any) -> None:
-        """Check that the pipeline is called as was planned from its small files."""
-        seen, planned = self._evidence, self._operation
-        seen = evidence_of_pipe(pipe) if seen is None else seen.of_class(type(pipe).__name__)
-        self._operation = resolve(self._settings, seen, call_defaults(type(pipe)))
-        if self._evidence is not None and self._operation.point != planned.point:
-            raise GeneratorError(
-                f"{planned.class_name} was planned to run with {planned.point} and would run with "
-                f"{self._operation.point} as {type(pipe).__name__}; set num_inference_steps and "
-                "guidance_scale"
-            )
-
     def _check_open(self, index: PipelineIndex) -> None:
         """Check solver, options and ``extra``."""
-        settings, source = self._settings, self._source
-        check_solver(settings, index.parts.get("scheduler", ("", ""))[1], source.directory)
-        check_call(index.class_name if source.as_saved else index.called, settings.extra)
+        scheduler = index.parts.get("scheduler", ("", ""))[1]
+        check_solver(self._settings, scheduler, self._source.directory)
+        check_call(self._source.generating, self._settings)

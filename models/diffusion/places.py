@@ -20,7 +20,7 @@ def is_single_file(name: str | None) -> bool:
 
 def weight_places(settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Give the settings that name weights by their place: ``prior``, ``loras.0.path``."""
-    for key in ("pipeline", "prior", "config", "unet", "transformer"):
+    for key in ("pipeline", "prior", "config", "unet", "transformer", "controlnet"):
         if isinstance(value := settings.get(key), str):
             yield key, value
     if isinstance(path := settings.get("path"), str):  # of a LoRA

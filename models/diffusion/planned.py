@@ -8,13 +8,13 @@ from typing import Any
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID, cached_snapshot
 from gandiff.common.validation import validate
-from gandiff.models.diffusion.evidence import SMALL_FILES, Evidence, read_evidence
+from gandiff.models.diffusion.evidence import SMALL_FILES, Evidence, evidence_of_pipe, read_evidence
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.operation import Operation, resolve
 from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.diffusion.places import is_single_file, local_folder
 from gandiff.models.diffusion.settings import DiffusersSettings
-from gandiff.models.diffusion.signatures import class_defaults
+from gandiff.models.diffusion.signatures import call_defaults, class_defaults
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
 
@@ -65,6 +65,23 @@ def planned_operation(settings: DiffusersSettings, seen: Evidence | None) -> Ope
     if seen is None:
         return resolve(settings, Evidence(class_name="pipeline"), {})
     return resolve(settings, seen, class_defaults(seen.class_name))
+
+
+def confirmed(
+    settings: DiffusersSettings, seen: Evidence | None, planned: Operation, pipe: Any
+) -> Operation:
+    """How a pipeline that is loaded will be run; raises ``GeneratorError`` where that is not as it
+    was planned from its small files.
+    """
+    name = type(pipe).__name__
+    known = evidence_of_pipe(pipe) if seen is None else seen.of_class(name)
+    operation = resolve(settings, known, call_defaults(type(pipe)))
+    if seen is not None and operation.point != planned.point:
+        raise GeneratorError(
+            f"{planned.class_name} was planned to run with {planned.point} and would run with "
+            f"{operation.point} as {name}; set num_inference_steps and guidance_scale"
+        )
+    return operation
 
 
 def decisive_settings(

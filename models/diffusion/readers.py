@@ -11,7 +11,7 @@ from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.index import PipelineIndex
-from gandiff.models.diffusion.replacements import read_network
+from gandiff.models.diffusion.replacements import network_options, read_network
 from gandiff.models.diffusion.source import Source
 
 _PIXEL = "gandiff.models.diffusion.pixel"  # of pipelines that were trained in pixel space
@@ -102,10 +102,8 @@ def _at(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
 
 def _networks(source: Source, options: Mapping[str, Any]) -> dict[str, Any]:
     """The networks that lie in directories or on the hub and replace those of the pipeline."""
-    taken = ("dtype", "use_safetensors", "variant", "local_files_only")
-    given = {key: options[key] for key in taken}
     return {
-        name: read_network(part, given)
+        name: read_network(part, network_options(options))
         for name, part in source.more.items()
         if name in ("unet", "transformer") and part.file is None
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import torch
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.common.words import with_article
+from gandiff.models.diffusion.additions import config_of
 from gandiff.models.diffusion.hub import first_line
 from gandiff.models.diffusion.parts import pickled
 from gandiff.models.diffusion.source import Source
@@ -20,19 +22,20 @@ def read_network(source: Source, options: dict[str, Any]) -> Any:
     import diffusers
 
     if source.directory is None:
-        from gandiff.models.diffusion.hub import hub_file
-
-        config = hub_file(source.name, "config.json", source.commit, True)
         options = {**options, "revision": source.commit}
-    else:
-        config = source.directory / "config.json"
-    kind = str(read_json(config, GeneratorError).get("_class_name"))
+    kind = str(read_json(config_of(source), GeneratorError).get("_class_name"))
     cls: Any = getattr(diffusers, kind, None)
     if cls is None:
         raise GeneratorError(
             f"{source.name} holds {with_article(kind)}, which this diffusers does not have"
         )
     return cls.from_pretrained(source.name, **options)
+
+
+def network_options(options: Mapping[str, Any]) -> dict[str, Any]:
+    """What of the options of a pipeline's ``from_pretrained`` that of a network takes."""
+    taken = ("dtype", "use_safetensors", "variant", "local_files_only")
+    return {key: options[key] for key in taken}
 
 
 def put_weights(pipe: Any, name: str, file: Path, *, allow_pickle: bool) -> None:

@@ -31,6 +31,7 @@ OURS = frozenset(
         *("prompt", "negative_prompt", "generator", "latents", "image", "mask_image"),
         *("height", "width", "num_inference_steps", "guidance_scale", "num_images_per_prompt"),
         *("output_type", "return_dict", "callback_on_step_end"),
+        *("control_image", "controlnet_conditioning_scale"),
     }
 )
 
@@ -38,7 +39,7 @@ OURS = frozenset(
 PER_CALL = frozenset(
     {
         *("scheduler", "scheduler_options", "num_inference_steps", "guidance_scale"),
-        *("height", "width", "family", "native", "extra"),
+        *("height", "width", "family", "native", "extra", "controlnet_conditioning_scale"),
     }
 )
 
@@ -114,6 +115,10 @@ class DiffusersSettings:
     """A file of weights that replace those of the U-Net, or the directory of another U-Net."""
     transformer: Text | None = None
     """The same for the transformer."""
+    controlnet: Text | None = None
+    """The directory or hub id of a ControlNet for the task `control`; other tasks do without it."""
+    controlnet_conditioning_scale: Annotated[float, Ge(0)] = 1.0
+    """How strongly the ControlNet acts; 1 is as it was trained, 0 not at all."""
     loras: Loras | None = None
     """LoRAs, by path or as mappings of `path` and `weight`."""
     fuse_loras: bool | None = None

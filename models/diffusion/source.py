@@ -52,6 +52,11 @@ class Source:
         """The class that makes images from text out of it."""
         return "" if self.index is None else self.index.called
 
+    @property
+    def generating(self) -> str:
+        """The class that is loaded, whether or not that makes images from text."""
+        return self.class_name if self.as_saved else self.called
+
     def checksum(self) -> str | None:
         """Hash of everything that is loaded; None as long as a part of it has none."""
         stages = {f"stages.{i}": stage for i, stage in enumerate(self.stages)}

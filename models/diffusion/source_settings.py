@@ -48,7 +48,7 @@ def _or_bare(kind: Any, key: str) -> BeforeValidator:
 # Settings of one pipeline that say nothing where there are several stages.
 _OF_ONE = (
     *("pipeline", "revision", "prior", "config", "unet", "transformer", "loras"),
-    *("height", "width", "extra", "scheduler_options"),
+    *("controlnet", "height", "width", "extra", "scheduler_options"),
 )
 
 
@@ -130,6 +130,10 @@ def check_sources(settings: Any) -> None:
         raise ValueError("give unet or transformer, not both: a pipeline has one of them")
     if settings.fuse_loras and not settings.loras:
         raise ValueError("fuse_loras needs loras")
+    if is_single_file(settings.controlnet):
+        raise ValueError("controlnet must be a directory or a hub id, not a file of weights")
+    if settings.controlnet is None and settings.controlnet_conditioning_scale != 1:
+        raise ValueError("controlnet_conditioning_scale needs controlnet")
     single = is_single_file(settings.pipeline)
     if settings.config is not None and not single:
         raise ValueError(

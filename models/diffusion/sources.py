@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from typing import Any
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.words import with_article
 from gandiff.models.diffusion.additions import additions, all_of, check_installed, weights_file
 from gandiff.models.diffusion.classes import pipeline_class
-from gandiff.models.diffusion.index import check_directory, read_index
+from gandiff.models.diffusion.controlnets import check_controlnet
+from gandiff.models.diffusion.index import PipelineIndex, check_directory, read_index
 from gandiff.models.diffusion.parts import INDEX
 from gandiff.models.diffusion.places import is_single_file, local_folder, prior_in, prior_of
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
+from gandiff.models.diffusion.task_classes import INPAINTERS
 from gandiff.models.weights import missing_weights
 
 # What a stage of IF need not have: the features of the text come from the first.
@@ -45,6 +48,8 @@ def find_source(settings: DiffusersSettings) -> Source:
         functools.partial(additions, settings),
         functools.partial(_given_prior, settings),
     )
+    if "controlnet" in more:
+        check_controlnet(more["controlnet"], source.generating)
     more = {**source.more, **more}
     if source.is_decoder:
         more["prior"] = _prior(settings, source, prior)
@@ -76,7 +81,7 @@ def _pipeline(
             any_task=any_task,
             without=without,
         )
-        return Source(name=str(directory), directory=directory, index=index)
+        return _of_index(index, name=str(directory), directory=directory)
     if not HUB_ID.fullmatch(name):
         raise missing_weights(name)
     from gandiff.models.diffusion.hub import hub_index
@@ -84,7 +89,12 @@ def _pipeline(
     revision = settings.revision if name == settings.pipeline else None
     place = name, revision, settings.local_files_only
     commit, index = hub_index(*place, given=settings.extra, any_task=any_task)
-    return Source(name=name, commit=commit, index=index)
+    return _of_index(index, name=name, commit=commit)
+
+
+def _of_index(index: PipelineIndex, **place: Any) -> Source:
+    """A pipeline of this index; one for inpainting alone is loaded as that."""
+    return Source(index=index, as_saved=index.called in INPAINTERS, **place)
 
 
 def _stage(settings: DiffusersSettings) -> Source:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
@@ -46,7 +47,7 @@ def try_settings(
     out helps. A machine that fails passes as it is.
     """
     problem = ""
-    for fewer in _steps(settings, steps):
+    for fewer in _steps(settings, steps, _few(requests)):
         seen, problem = _look(make, fewer, requests, together=together, exact=exact)
         if seen is None and together:
             batch_failure = problem
@@ -92,12 +93,17 @@ def _calls(
     return [one for call in calls for one in make(settings).generate(call)]
 
 
-def _steps(settings: DiffusersSettings, steps: int | None) -> Iterator[DiffusersSettings]:
+def _few(requests: Sequence[GenerationRequest]) -> int:
+    """So many steps that few of them are made: of an edit only as many as its strength says."""
+    return max(math.ceil(_FEW / (request.strength or 1)) for request in requests)
+
+
+def _steps(settings: DiffusersSettings, steps: int | None, few: int) -> Iterator[DiffusersSettings]:
     """The settings with few steps, then as they are, where few may be the reason of a failure."""
     stages = settings.stages or ()
-    if max([steps or 0, *(stage.num_inference_steps or 0 for stage in stages)]) > _FEW:
-        few = tuple(dataclasses.replace(stage, num_inference_steps=_FEW) for stage in stages)
-        yield dataclasses.replace(settings, num_inference_steps=_FEW, stages=few or None)
+    if max([steps or 0, *(stage.num_inference_steps or 0 for stage in stages)]) > few:
+        short = tuple(dataclasses.replace(stage, num_inference_steps=few) for stage in stages)
+        yield dataclasses.replace(settings, num_inference_steps=few, stages=short or None)
     yield settings
 
 

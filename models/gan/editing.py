@@ -1,4 +1,4 @@
-"""What can be done in a GAN's latent spaces: truncation, interpolation, style mixing.
+"""What can be done in a GAN's latent spaces: truncation, interpolation, style mixing, painting.
 
 Every function gives a grid of pictures, rows by columns, and warns of prompts that are too long to
 be read whole. z is the noise, f(z) its mapped form, and w the style that f(z) and a caption make
@@ -16,6 +16,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gandiff.models.gan.model import TextToImageGan, to_pixels
+from gandiff.models.gan.painting import switched
+from gandiff.models.gan.units import Switch, at_random
 from gandiff.models.text import TextFeatures
 
 _CALLER = 4  # frames from a warning to who called one of these, through torch's decorator
@@ -109,6 +111,35 @@ def mix_styles(
         texts = [text] * crossover + [fine_text] * count
         rows.append(to_pixels(gan.net.synthesise(styles, texts)))
     return np.stack(rows)
+
+
+@torch.inference_mode()
+def paint_units(
+    gan: TextToImageGan,
+    prompts: Sequence[str],
+    switch: Switch,
+    region: tuple[int, int, int, int],
+    seed: int = 0,
+) -> Grid:
+    """A row for each prompt: the picture, the same with units switched in the region (left, top,
+    right and bottom edge in px), and with as many random units in their place.
+
+    Raises ``ValueError`` for a region that is empty or not inside the picture.
+    """
+    left, top, right, bottom = region
+    side = gan.config.resolution
+    if not (0 <= left < right <= side and 0 <= top < bottom <= side):
+        raise ValueError(
+            f"must lie inside the picture, 0 to {side} px, the left and top edge first"
+        )
+    gan.warn_of_cut(prompts, _CALLER)
+    mask = torch.zeros(1, 1, side, side).to(gan.like)
+    mask[..., top:bottom, left:right] = 1
+    text = gan.encode(prompts)
+    style = _style(gan, gan.noise([seed]).expand(len(prompts), -1).to(gan.like), text)
+    changes = (None, switched(switch, mask), switched(at_random(switch, seed), mask))
+    columns = [to_pixels(gan.net.synthesise(style, text, change)) for change in changes]
+    return np.stack(columns, 1)
 
 
 def slerp(a: Float[Tensor, "n z"], b: Float[Tensor, "n z"], t: float) -> Float[Tensor, "n z"]:

@@ -13,26 +13,36 @@ from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.common.intact import check_intact
 from gandiff.models.gan.config import WEIGHTS, read_config
-from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo
+from gandiff.models.generator import (
+    Ability,
+    Generation,
+    GenerationRequest,
+    Generator,
+    GeneratorInfo,
+)
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
 from gandiff.models.shared import Shared, files_state, free_memory, shared
-from gandiff.models.tasks import from_text_alone
+from gandiff.models.tasks import SOURCES, request_problem, size_of
 from gandiff.models.weights import check_text_parts, combined_sha256, read_card, require_weights
 
 _READERS = {"clip_text_model": "CLIP text transformer", "t5": "T5 encoder"}  # by transformers' name
 _READERS["clip"] = _READERS["clip_text_model"]
+_ABILITIES: frozenset[Ability] = frozenset({"text_to_image", "image_to_image", "inpaint", "paint"})
 
 
 class GanGenerator(Generator):
     """A folder with ``config.json``, ``model.safetensors``, ``text_encoder/`` and ``tokenizer/``.
 
     Noise comes from one CPU generator per image, seeded by the request. Truncation pulls the mapped
-    noise towards its mean and leaves the text alone.
+    noise towards its mean and leaves the text alone. Edits (``gandiff.models.gan.edits``) are
+    computed one by one in float32, whatever the number format.
     """
 
     def __init__(self, name: str, settings: GanSettings) -> None:
-        """Check the settings and small files; raises ``GeneratorError`` for what does not fit."""
+        """Check the settings and small files; raises ``GeneratorError`` for what does not fit, such
+        as units that do not exist.
+        """
         self._name, self._settings = name, settings
         self._folder = require_weights(settings.weights)
         self._config = read_config(self._folder)
@@ -40,7 +50,9 @@ class GanGenerator(Generator):
         check_intact([self._folder / WEIGHTS], GeneratorError)
         check_text_parts(self._folder)
         self._reader = _text_encoder_kind(self._folder)
+        self._switch = self._read_switch()
         self._shared: Shared[Any] | None = None
+        self._editor: Any = None
         self._parameters: int | None = None
 
     @property
@@ -60,6 +72,7 @@ class GanGenerator(Generator):
             licence=self._card.licence,
             source=self._card.source,
             weights_sha256=combined_sha256(self._folder),
+            abilities=_ABILITIES,
             settings=dataclasses.asdict(self._settings),
         )
 
@@ -77,28 +90,79 @@ class GanGenerator(Generator):
         held = shared(self.sharing_key(device, dtype))
         gan = held.load(lambda: TextToImageGan.from_folder(self._folder).to(place, kind))
         self._parameters = parameter_count(gan.net) + parameter_count(gan.text.model)
-        self._shared = held
+        self._shared, self._editor = held, None
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
         self._held()
-        return from_text_alone(requests, self._made)
+        problems = [self._problem(request) for request in requests]
+        each = list(zip(requests, problems, strict=True))
+        plain = [one for one, problem in each if problem is None and not SOURCES[one.task]]
+        made = iter(self._made(plain) if plain else ())
+        return [
+            Generation(image=None, status="failed", reason=problem, nfe=0)
+            if problem is not None
+            else (self._edited(request) if SOURCES[request.task] else next(made))
+            for request, problem in each
+        ]
 
     def _made(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         gan = self._held().value
         text = gan.encode([request.prompt for request in requests])
         noise = gan.noise([request.seed for request in requests])
         pictures = gan.sample(noise, text, self._settings.truncation_psi)
-        no_negative = "negative prompt not used: a GAN has none"
         pixels = (pictures.float().permute(0, 2, 3, 1) * 0.5 + 0.5).cpu().numpy()
         return [
             finish(
                 image,
                 truncated_tokens={"text_encoder": unread} if unread else {},
-                note=no_negative if request.negative_prompt else None,
+                note=_note(request),
             )
             for image, unread, request in zip(pixels, text.truncated, requests, strict=True)
         ]
+
+    def _problem(self, request: GenerationRequest) -> str | None:
+        """Why the image of a request cannot be made."""
+        problem = request_problem(request, _ABILITIES)
+        if problem is not None and request.task not in _ABILITIES:
+            return f"the request has {SOURCES[request.task][0]}, but {problem}"
+        init, side = request.init_image, self._config["resolution"]
+        if problem is None and init is not None and init.shape[:2] != (side, side):
+            return (
+                f"init_image is {size_of(init)}, and images of this generator are {side}x{side} "
+                "px; scale it"
+            )
+        return problem
+
+    def _edited(self, request: GenerationRequest) -> Generation:
+        from gandiff.models.gan.edits import Editor
+
+        gan = self._held().value
+        if self._editor is None:
+            self._editor = Editor(
+                _in_float32(gan, self._folder),
+                steps=self._settings.inversion_steps,
+                candidates=self._settings.inversion_candidates,
+                psi=self._settings.truncation_psi,
+                switch=self._switch,
+            )
+        edited = self._editor.edit(request)
+        unread = gan.text.truncated([request.prompt])[0]
+        made = finish(
+            edited.picture,
+            nfe=edited.evaluations,
+            truncated_tokens={"text_encoder": unread} if unread else {},
+            note=_note(request),
+        )
+        return dataclasses.replace(made, uncomposited=edited.uncomposited)
+
+    def _read_switch(self) -> Any:
+        """The units that paint, None where the prompt does."""
+        if self._settings.units is None:
+            return None
+        from gandiff.models.gan.units import read_units, switch_of
+
+        return switch_of(read_units(self._folder), self._settings.units)
 
     def _held(self) -> Shared[Any]:
         if self._shared is None:
@@ -109,8 +173,21 @@ class GanGenerator(Generator):
         """Let go of the networks; the last generator that does so gives their memory back."""
         if self._shared is not None:
             held = weakref.ref(self._shared)
-            self._shared = None
+            self._shared = self._editor = None
             free_memory(held)
+
+
+def _note(request: GenerationRequest) -> str | None:
+    return "negative prompt not used: a GAN has none" if request.negative_prompt else None
+
+
+def _in_float32(gan: Any, folder: Path) -> Any:
+    """The GAN as it is or, for gradients in other number formats are too coarse, read again."""
+    import torch
+
+    if gan.like.dtype == torch.float32:
+        return gan
+    return gan.from_folder(folder).to(str(gan.like.device), torch.float32)
 
 
 def _text_encoder_kind(folder: Path) -> str:

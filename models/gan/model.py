@@ -24,6 +24,7 @@ from gandiff.common.files import write_atomically
 from gandiff.common.hub_cache import quick_hub
 from gandiff.models.gan.config import CONFIG, MODEL, WEIGHTS, GanConfig, read_config
 from gandiff.models.gan.synthesis import GeneratorNetwork
+from gandiff.models.gan.units import UNITS
 from gandiff.models.pixels import to_uint8
 from gandiff.models.text import TextEncoder, TextFeatures, truncation_message
 from gandiff.models.weights import find_weights, missing_weights
@@ -39,8 +40,8 @@ class TextToImageGan(
 ):
     """A generator network with the text encoder that conditions it; frozen.
 
-    Loaded from a folder or the hub, it keeps the model card and the training record that lay there,
-    and writes them again where it is saved or pushed.
+    Loaded from a folder or the hub, it keeps the model card, the training record and the dissection
+    of its units that lay there, and writes them again where it is saved or pushed.
     """
 
     def __init__(self, net: GeneratorNetwork, text: TextEncoder) -> None:
@@ -158,7 +159,7 @@ class TextToImageGan(
                 f"{CONFIG} says text_width {net.config.text_width}"
             )
         gan = cls(net, text)
-        kept = (name for name in (CARD, RECORD) if (folder / name).is_file())
+        kept = (name for name in (CARD, RECORD, UNITS) if (folder / name).is_file())
         gan._card_files = {name: (folder / name).read_bytes() for name in kept}
         return gan
 

@@ -8,6 +8,9 @@ decides the colour, unless the caption names one" is a gate, which no affine map
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -27,6 +30,9 @@ from gandiff.models.gan.layers import (
 )
 from gandiff.models.text import TextFeatures
 
+# From a level, 0 at 4 px, and its features (n, c, h, w) to what they shall be.
+Change = Callable[[int, Tensor], Tensor]
+
 
 class Level(nn.Module):
     """One size of the pyramid: two styled layers, attention on the tokens, its share of the RGB."""
@@ -45,12 +51,15 @@ class Level(nn.Module):
         x: Float[Tensor, "n i h w"],
         w: Float[Tensor, "n s"],
         text: TextFeatures,
+        change: Callable[[Tensor], Tensor] | None = None,
     ) -> tuple[Float[Tensor, "n o h2 w2"], Float[Tensor, "n 3 h2 w2"]]:
-        """Features of this size, and RGB."""
+        """Features of this size, changed if asked, and the RGB that they make."""
         x = self.first(x, w)
         if self.read is not None:
             x = self.read(x, text.tokens, text.mask)
         x = self.second(x, w)
+        if change is not None:
+            x = change(x)
         rgb, _ = self.to_rgb(x, w)
         return x, rgb.float()
 
@@ -99,14 +108,22 @@ class GeneratorNetwork(nn.Module):
             w = activate(layer(w))
         return w
 
+    def begin(self, w: Float[Tensor, "n s"]) -> Float[Tensor, "n c 4 4"]:
+        """The 4 px map that the first level reads."""
+        x = F.leaky_relu(self.start(w), SLOPE) * GAIN
+        # Channels last by construction: no copy to get there.
+        return x.view(len(x), 4, 4, -1).permute(0, 3, 1, 2)
+
     def synthesise(
         self,
         w: Float[Tensor, "n s"] | list[Float[Tensor, "n s"]],
         text: TextFeatures | list[TextFeatures],
+        change: Change | None = None,
     ) -> Float[Tensor, "n 3 h w"]:
         """A style and a text, or one of each for every level from 4 px up, to a picture.
 
-        Features grow level by level, and each adds its share to the picture.
+        Features grow level by level, and each adds its share to the picture. ``change`` may replace
+        the features of any level on the way.
         """
         styles = w if isinstance(w, list) else [w] * len(self.levels)
         texts = text if isinstance(text, list) else [text] * len(self.levels)
@@ -114,12 +131,10 @@ class GeneratorNetwork(nn.Module):
             raise ValueError(
                 f"{len(styles)} styles and {len(texts)} texts for {len(self.levels)} levels"
             )
-        x = F.leaky_relu(self.start(styles[0]), SLOPE) * GAIN
-        # Channels last by construction: no copy to get there.
-        x = x.view(len(x), 4, 4, -1).permute(0, 3, 1, 2)
+        x = self.begin(styles[0])
         picture: Tensor | None = None
-        for level, style, said in zip(self.levels, styles, texts, strict=True):
-            x, rgb = level(x, style, said)
+        for i, (level, style, said) in enumerate(zip(self.levels, styles, texts, strict=True)):
+            x, rgb = level(x, style, said, functools.partial(change, i) if change else None)
             picture = rgb if picture is None else rgb + double(picture)
         assert picture is not None
         return picture

@@ -264,10 +264,12 @@ def test_a_task_is_an_ability_or_refused(
         np.testing.assert_array_equal(getattr(edit, field), array)
     if task in generator.info.abilities:
         assert edited.image is not None
+        before_compositing = edited.uncomposited
+        assert before_compositing is None or before_compositing.shape == edited.image.shape
         return
     assert (edited.status, edited.image, edited.nfe) == ("failed", None, 0)
     assert edited.reason is not None
-    assert SOURCES[task][0] in edited.reason
+    assert task in edited.reason or SOURCES[task][0] in edited.reason
     assert "\n" not in edited.reason
 
 

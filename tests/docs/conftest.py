@@ -34,8 +34,9 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, toy_pipeline: Path, toy_g
     toys.save_toy_images(folder / "photos", [f"{i}.jpg" for i in range(4)])
     toys.save_toy_inception(folder / "inception.pth")
     (folder / "experiments").symlink_to(pages.ROOT / "experiments")
-    my_models = pages.blocks("docs/extending.md")["my-models"]
-    (folder / "my_models.py").write_text(my_models.text, encoding="utf-8")
+    extending = pages.blocks("docs/extending.md")
+    for name, file in (("my-models", "my_models.py"), ("retoucher", "my_retoucher.py")):
+        (folder / file).write_text(extending[name].text, encoding="utf-8")
     _save_captioned(folder / "photos-with-captions")
     encoder, tokenizer = toys.build_text()
     encoder.save_pretrained(folder / "text")

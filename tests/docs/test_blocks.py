@@ -105,7 +105,8 @@ def test_folders(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_latent_space(here: Path) -> None:
     pages.play("docs/latent-space.md", {"draw": {"runs/my-gan": "toy-gan"}})
-    for name in ("drawn", "two-gans", "truncation", "prompts", "noise", "mixing"):
+    grids = ("drawn", "two-gans", "truncation", "prompts", "noise", "mixing", "units", "painted")
+    for name in grids:
         with Image.open(f"{name}.png") as picture:
             assert picture.size[1] > 90
     with Image.open("star.png") as picture:

@@ -18,6 +18,7 @@ from gandiff.common.measurements import MEASUREMENTS
 
 OUTPUT = {
     "sources/",
+    "uncomposited/",
     "models/",
     "site/",
     "gan/",

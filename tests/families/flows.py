@@ -30,8 +30,10 @@ def seeded(kind: Any, **settings: Any) -> Any:
     return network
 
 
-def sd3() -> Any:
-    """Stable Diffusion 3: two CLIPs and T5, a noise schedule shifted by 3."""
+def sd3(channels: int = 4) -> Any:
+    """Stable Diffusion 3: two CLIPs and T5, a noise schedule shifted by 3; the real one has latents
+    of 16 ``channels``, without which its class for inpainting does not run.
+    """
     import diffusers
 
     encoder, tokenizer = texts.clip(0, projection=True)
@@ -41,21 +43,21 @@ def sd3() -> Any:
         diffusers.SD3Transformer2DModel,
         sample_size=16,
         patch_size=1,
-        in_channels=4,
+        in_channels=channels,
         num_layers=2,
         attention_head_dim=8,
         num_attention_heads=2,
         joint_attention_dim=2 * texts.WIDTH,
         caption_projection_dim=16,
         pooled_projection_dim=2 * texts.WIDTH,
-        out_channels=4,
+        out_channels=channels,
         pos_embed_max_size=24,
     )
     texts.strengthen(network, {"context_embedder": 2.0, "text_embedder.linear_2": 4.0})
     return diffusers.StableDiffusion3Pipeline(
         transformer=network,
         scheduler=flow_scheduler(shift=3.0),
-        vae=autoencoder(levels=2, scaling_factor=1.5305, shift_factor=0.0609),
+        vae=autoencoder(channels, levels=2, scaling_factor=1.5305, shift_factor=0.0609),
         text_encoder=encoder,
         tokenizer=tokenizer,
         text_encoder_2=encoder_2,

@@ -58,7 +58,14 @@ def test_info_before_and_after_loading(toy_gan: Path) -> None:
     generator = make(toy_gan, truncation_psi=0.7)
     assert (generator.info.family, generator.info.resolution) == ("gan", 32)
     assert generator.info.parameters is None
-    assert generator.info.settings == {"weights": str(toy_gan), "truncation_psi": 0.7}
+    assert generator.info.settings == {
+        "weights": str(toy_gan),
+        "truncation_psi": 0.7,
+        "inversion_steps": 100,
+        "inversion_candidates": 256,
+        "units": None,
+    }
+    assert generator.info.abilities == {"text_to_image", "image_to_image", "inpaint", "paint"}
     generator.load("cpu", "float32")
     assert generator.info.parameters > 0
     assert generator.info.conditioning == "CLIP text transformer, 32 wide"

@@ -77,7 +77,7 @@ def cached(folder: Path) -> None:
     [
         (lora, "it holds a LoRA (pytorch_lora_weights.safetensors), which changes a pipeline"),
         (adapter_of_peft, "it holds a LoRA (adapter_config.json)"),
-        (control_net, "it holds a ControlNet (ControlNetModel), which needs a control image"),
+        (control_net, "it holds a ControlNet (ControlNetModel), give the folder of the whole"),
         (network, "it holds a single network (UNet2DConditionModel), give the folder of the whole"),
         (language_model, "it holds a model of transformers (CLIPTextModel), not a pipeline"),
         (our_gan, "it holds a GAN of gandiff; write type: gan"),

@@ -204,7 +204,7 @@ def test_info(toy_pipeline_copy: Path) -> None:
     assert (info.conditioning, info.licence, info.source) == ("CLIPTextModel", "apache-2.0", "here")
     assert (info.training_images, info.training_seconds, info.training_device) == (640, 2.5, "cpu")
     assert info.training == record
-    assert info.abilities == {"text_to_image", "trace"}
+    assert info.abilities == {"text_to_image", "image_to_image", "inpaint", "trace"}
     assert info.weights_sha256 == early.weights_sha256 == combined_sha256(toy_pipeline_copy)
     assert info.settings["scheduler_class"] == "UniPCMultistepScheduler"
     assert info.settings["num_inference_steps"] == 3

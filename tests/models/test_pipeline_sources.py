@@ -76,8 +76,8 @@ BREAK: dict[str, tuple[Callable[[Path], object], str]] = {
     "no class": (class_name(None), "has no _class_name"),
     "own code": (class_name(["my_pipeline", "Mine"]), "brings its own Python code (my_pipeline)"),
     "inpainting class": (
-        class_name("StableDiffusionInpaintPipeline"),
-        "holds a StableDiffusionInpaintPipeline, which fills a masked part of an image; expected",
+        class_name("PaintByExamplePipeline"),
+        "holds a PaintByExamplePipeline, which fills a masked part of an image; expected",
     ),
     "upscaler": (class_name("StableDiffusionUpscalePipeline"), "which enlarges an image"),
     "unknown class": (

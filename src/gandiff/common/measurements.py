@@ -102,6 +102,9 @@ _ALL = (
     Measurement("held_out_all", "all facts right, held-out pairs", None, "tick card",
                 "scenes: the same for prompts with a (shape, colour) pair that was never shown",
                 "rises"),
+    Measurement("control_iou", "foreground where it is asked for", _RATIO, "tick card",
+                "ControlNets: overlap (IoU) of the drawn foreground with that of the scene whose "
+                "outline or depth is given", "rises"),
     Measurement("unstated_coverage", "coverage of what is open", _RATIO,
                 "tick card sweep truncation",
                 "scenes: how much of the variety that prompts leave open is generated", "near 1",

@@ -19,6 +19,8 @@ RECORD = "run.json"
 COMPARISON_FILE = "comparison.yaml"  # as it was given
 PROMPTS = "prompts.jsonl"
 SOURCES = "sources"  # a folder: the pictures that prompts bring along, by content
+IMAGES = "images"  # a folder for each generator
+UNCOMPOSITED = "uncomposited"  # the same places: images before known pixels were put back
 LOG = "images.jsonl"  # a line for each image
 INPUTS = "inputs.jsonl"  # a line for each file outside of the run that was read
 TRACES = "traces/traces.json"
@@ -28,6 +30,7 @@ CATEGORIES = "categories.parquet"
 ANCHORS = "anchors.parquet"  # what real images, noise and plain grounds get
 DESCRIPTIONS = "metrics.json"  # what each metric of the results says of itself
 REPORT = "report/report.html"
+TASKS = "tasks.json"  # in a folder of runs, one of each task of a comparison: their names
 
 COLUMNS = {
     TIMING: ("generator", "round", "phase", "batch_size", "repeat", "seconds"),
@@ -213,9 +216,10 @@ def read_record(folder: Path) -> RunRecord:
     """Read the record of a run folder; raises ``RequestError`` if there is none to be read."""
     path = folder / RECORD
     if not path.is_file():
-        raise RequestError(
-            f"no {RECORD} in {folder}; give the folder of a run, such as runs/scenes"
-        )
+        give = "give the folder of a run, such as runs/scenes"
+        if (folder / TASKS).is_file():
+            give = "it holds a run of each of several tasks; give the folder of one"
+        raise RequestError(f"no {RECORD} in {folder}; {give}")
     raw = read_json(path)
     try:
         record = RunRecord.from_json(raw)

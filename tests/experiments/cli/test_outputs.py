@@ -29,6 +29,14 @@ COMMANDS = {
     "truncation": (["explore", "truncation", ONE, "--weights", "gan"], "x.png"),
     "interpolate": (["explore", "interpolate", ONE, "--weights", "gan"], "x.png"),
     "mix": (["explore", "mix", ONE, TWO, "--weights", "gan"], "x.png"),
+    "units": (
+        ["explore", "units", "--weights", "gan", "--pictures", "64", "--units", "u.npz"],
+        "x.png",
+    ),
+    "paint": (
+        ["explore", "paint", ONE, "--units", "star", "--region", "0,0,9,9", "--weights", "gan"],
+        "x.png",
+    ),
     "draw": (["draw", ONE, "--model", "gan", "--no-open"], "x.png"),
     "stats": (["stats", "real", "--encoder", "scenes"], "x.npz"),
 }
@@ -36,9 +44,9 @@ each_command = pytest.mark.parametrize("name", COMMANDS)
 
 
 @pytest.fixture
-def inputs(empty_folder: Path, toy_gan: Path) -> None:
+def inputs(empty_folder: Path, toy_painter: Path) -> None:
     """What the commands work on: ``gan`` and ``real``."""
-    Path("gan").symlink_to(toy_gan)
+    Path("gan").symlink_to(toy_painter)
     Path("real").mkdir()
     for i in range(3):
         toys.toy_image(i).save(f"real/{i}.png")
@@ -93,7 +101,7 @@ def commands_with_an_output(group: Any, path: tuple[str, ...] = ()) -> Iterator[
 def test_every_output_is_claimed() -> None:
     """A new command that writes has a place here, or in the tests of what claims its folder."""
     files = {" ".join(words[: 2 if words[0] == "explore" else 1]) for words, _ in COMMANDS.values()}
-    trainings = {f"train {kind}" for kind in ("gan", "diffusion", "text", "judges")}
+    trainings = {f"train {kind}" for kind in ("gan", "diffusion", "control", "text", "judges")}
     runs = {"run", "generate", "time", "score", "report", "compare-models"}
     other = {"init"}  # tests/experiments/start
     known = files | trainings | runs | other
@@ -173,7 +181,7 @@ def test_a_second_writer_is_refused(
         assert run(name, f"./deep/../{out}") == 2  # the same file by another name
     assert run(name) == 0
     made = {path.name for path in Path().iterdir()} - {path.name for path in before}
-    assert {one for one in made if not one.endswith(out.suffix)} <= {"x", "other", "deep"}
+    assert {one for one in made if not one.endswith(out.suffix)} <= {"x", "other", "deep", "u.npz"}
 
 
 @each_command

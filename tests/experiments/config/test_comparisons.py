@@ -107,7 +107,7 @@ def test_a_shipped_comparison_is_loaded_by_its_name(
         load_comparison("shipped")
     with pytest.raises(RequestError, match=r"no comparison file scense; did you mean 'scenes'"):
         load_comparison("scense")
-    with pytest.raises(RequestError, match=r"there is gpu, scenes, shipped"):
+    with pytest.raises(RequestError, match=r"there is editing, gpu, scenes, shipped"):
         load_comparison("faces")
 
 

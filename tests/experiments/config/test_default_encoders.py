@@ -33,8 +33,9 @@ NAMED = {  # metric: on scenes, elsewhere
     },
     **{
         name: (f"{name}(model=scenes)", f"{name}(model=ViT-B-32/openai)")
-        for name in ("clip_score", "r_precision")
+        for name in ("clip_score", "r_precision", "edit_direction")
     },
+    "kept_distance": ("kept_distance(encoder=scenes)", "kept_distance(encoder=lpips)"),
 }
 
 

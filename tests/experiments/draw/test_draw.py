@@ -317,7 +317,8 @@ def test_shipped_models_have_the_settings_of_the_shipped_comparison() -> None:
         ),
         (
             [STAR, "--model", "gan-scenes,psi=1"],
-            "generator 'gan-scenes,psi=1': psi: unknown field; there is truncation_psi, weights",
+            "generator 'gan-scenes,psi=1': psi: unknown field; there is inversion_candidates, "
+            "inversion_steps, truncation_psi, units, weights",
         ),
         ([STAR, "--model", "nobody/nothing"], "the hub pipeline 'nobody/nothing'"),
         ([STAR, "--model", "here"], "here holds no image files"),

@@ -34,7 +34,13 @@ def test_names_are_listed_with_a_line_each() -> None:
 
 
 def test_settings_of_built_ins_get_their_defaults() -> None:
-    assert check_settings("gan", {"weights": "x"}) == {"weights": "x", "truncation_psi": 1.0}
+    assert check_settings("gan", {"weights": "x"}) == {
+        "weights": "x",
+        "truncation_psi": 1.0,
+        "inversion_steps": 100,
+        "inversion_candidates": 256,
+        "units": None,
+    }
     with pytest.raises(SettingError, match=r"truncation_pis: unknown field; did you mean"):
         check_settings("gan", {"truncation_pis": 1.0})
 

@@ -59,7 +59,7 @@ def test_weights_are_known_by_their_content(tmp_path: Path) -> None:
     (folder / "config.json").write_text("{}")
     first = provenance.fingerprint({"weights": str(folder)})
     assert first is not None
-    for name in ("README.md", "scores.json", ".cache"):
+    for name in ("README.md", "scores.json", "units.npz", ".cache"):
         (folder / name).write_text("says something about the weights")
     assert provenance.fingerprint({"pipeline": str(folder)}) == first
     folder.rename(tmp_path / "moved")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import toys
 from edit_helpers import EDIT, SIDE, write_edits
 from PIL import Image
 from run_helpers import TOY, images, log_lines, make, record
+from toy_generators import EditToy
 
 from gandiff.common.errors import RequestError
 from gandiff.experiments import api
@@ -24,6 +25,7 @@ from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.replay import replay
 from gandiff.experiments.timing import measure, time
+from gandiff.models.generator import Generation, GenerationRequest
 from gandiff.models.tasks import PICTURES, SOURCES
 
 
@@ -72,6 +74,47 @@ def test_what_the_mask_keeps_stays(tmp_path: Path) -> None:
     np.testing.assert_array_equal(made[:, SIDE // 2 :], given["init_image"][:, SIDE // 2 :])
     assert (made[:, : SIDE // 2] != given["init_image"][:, : SIDE // 2]).any()
     assert record(run)["counts"]["toy"]["ok"] == 10
+
+
+def test_what_was_made_before_compositing_lies_beside_the_image(tmp_path: Path) -> None:
+    run = make(write_edits(tmp_path, "inpaint"))
+    inside = toys.edit_pictures(SIDE, 0)["mask"] == 255
+    made, before = (pixels(run / f"{f}/toy/p0_0.png") for f in ("images", "uncomposited"))
+    np.testing.assert_array_equal(made[inside], before[inside])
+    assert (made[~inside] != before[~inside]).any()
+    names = {path.name for path in (run / "images/toy").iterdir()}
+    assert {path.name for path in (run / "uncomposited/toy").iterdir()} == names
+    assert all(line["uncomposited"] for line in log_lines(run))
+
+
+@pytest.mark.parametrize("how", ["gone", "another"])
+def test_an_image_without_what_was_before_it_is_made_again(tmp_path: Path, how: str) -> None:
+    file = write_edits(tmp_path, "inpaint")
+    run = make(file)
+    whole = {path: path.read_bytes() for path in run.glob("uncomposited/toy/*")}
+    lost = min(whole)
+    lost.unlink() if how == "gone" else lost.write_bytes(b"another")
+    before = images(run)
+    make(file)
+    assert {path: path.read_bytes() for path in run.glob("uncomposited/toy/*")} == whole
+    assert images(run) == before
+
+
+def test_changed_generators_keep_theirs(tmp_path: Path) -> None:
+    file = write_edits(tmp_path, "inpaint")
+    run = make(file)
+    make(file, "generators.toy.tasks=inpaint")
+    for name in ("toy", "toy@1"):
+        assert len(list((run / "uncomposited" / name).iterdir())) == 10
+    assert load_run(run).missing("toy@1") == []
+
+
+def test_a_picture_of_another_size_before_compositing_is_a_failure(tmp_path: Path) -> None:
+    run = make(write_edits(tmp_path, "inpaint", rows=[{"prompt": "TORN"}]))
+    reasons = {line["reason"] for line in log_lines(run) if line["prompt_id"] == "p0"}
+    assert reasons == {"uncomposited must be an image of 8x8 px, got 8x7 px"}
+    assert record(run)["counts"]["toy"]["failed"] == 2
+    assert not list(run.glob("uncomposited/toy/p0*"))
 
 
 @pytest.mark.parametrize("how", ["file", "folder"])
@@ -238,6 +281,26 @@ def test_what_is_timed_is_the_edit(tmp_path: Path) -> None:
     np.testing.assert_array_equal(third.init_image, toys.edit_pictures(SIDE, 0)["init_image"])
     assert first.mask is not None
     assert first.control_image is None
+
+
+def test_no_repeat_of_a_timing_edits_a_picture_that_was_seen() -> None:
+    seen = list[bytes]()
+
+    class Watched(EditToy):
+        def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
+            images = [one.init_image for one in requests if one.init_image is not None]
+            seen.extend(image.tobytes() for image in images)
+            return super().generate(requests)
+
+    given = toys.edit_pictures(SIDE, 0)
+    pictures = {name: given[name] for name in ("init_image", "mask")}
+    request = GenerationRequest(prompt="a toy", seed=0, task="inpaint", **pictures)
+    call = measure._unseen(Watched("toy"), [request])
+    for _ in range(9):
+        call()
+    assert len(set(seen)) == len(seen) == 9
+    levels = [np.frombuffer(one, np.uint8).astype(int) for one in seen]
+    assert all(np.abs(one - given["init_image"].ravel()).sum() == 1 for one in levels)
 
 
 def test_images_from_elsewhere_serve_every_task(tmp_path: Path) -> None:

@@ -321,7 +321,7 @@ def test_the_judge_sees_edits_in_targets_and_not_in_sources(edits: list[Edit]) -
     assert share(changed, seen) >= 0.97
     assert share(kept, seen) >= 0.97
     assert share([e.to_dict()["expected"] for e in chosen], seen) >= 0.97
-    assert share([e.to_dict()["expected_before"] for e in chosen], unchanged) >= 0.97
+    assert share([e.to_dict()["edit"]["expected_before"] for e in chosen], unchanged) >= 0.97
     assert share(changed, unchanged) <= 0.03
 
 
@@ -353,9 +353,8 @@ def test_an_edit_is_a_row_of_a_suite(edits: list[Edit]) -> None:
     assert json.loads(json.dumps(rows)) == rows
     assert len({row["id"] for row in rows}) == len(rows)
     for edit, row in zip(edits, rows, strict=True):
-        prompt = prompt_from_dict(
-            {key: row[key] for key in ("id", "text", "category", "tags", "expected")}
-        )
+        prompt = prompt_from_dict(row)
+        assert prompt.edit == row["edit"]
         assert prompt.category == edit.kind
         assert prompt.tags == (("held-out pair",) if edit.held_out else ())
     assert rows[6]["id"] == "test-reshape-00001"

@@ -1,0 +1,1 @@
+"""Training of ControlNets for a small diffusion model, on scenes."""

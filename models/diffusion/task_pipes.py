@@ -1,0 +1,86 @@
+"""The pipelines of the tasks, built of the networks that one pipeline holds."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from gandiff.models.diffusion.loading import quiet
+from gandiff.models.diffusion.patching import replaced
+from gandiff.models.diffusion.task_classes import INPAINTERS
+from gandiff.models.generator import Task
+
+# They draw the latents of control images with no generator.
+_SAMPLES = ("StableDiffusion3ControlNetPipeline",)
+_OTHER = 0x5EED  # makes another seed of one
+
+
+class TaskPipes:
+    """A loaded pipeline as each of its tasks calls it; those of other classes are built when they
+    are asked for first, and hold the same networks.
+    """
+
+    def __init__(self, pipe: Any) -> None:
+        self._pipe = pipe
+        self._built: dict[Task, Any] = {}
+
+    @contextlib.contextmanager
+    def of(self, task: Task) -> Iterator[Any]:
+        """The pipeline of a task, with the solver that the loaded one has now."""
+        if task == "text_to_image" or type(self._pipe).__name__ in INPAINTERS:
+            yield self._pipe
+            return
+        if task not in self._built:
+            self._built[task] = self._build(task)
+        made = self._built[task]
+        with replaced(made, "scheduler", self._pipe.scheduler):
+            yield made
+
+    def _build(self, task: Task) -> Any:
+        import diffusers
+
+        kinds: Any = diffusers
+        # Some classes change the settings of the solver that they are built with.
+        parts = {"scheduler": copy.deepcopy(self._pipe.scheduler), "add_watermarker": False}
+        kind = kinds.AutoPipelineForInpainting
+        if task == "image_to_image":
+            kind = kinds.AutoPipelineForImage2Image
+        elif task == "control":
+            kind = kinds.AutoPipelineForText2Image
+            parts["controlnet"] = self._pipe.controlnet
+        with quiet():
+            made = kind.from_pipe(self._pipe, **parts)
+        made.set_progress_bar_config(disable=True)
+        return made
+
+
+def call_pipe(pipe: Any, call: Mapping[str, Any]) -> Any:
+    """Call a pipeline so that all that is random follows from the seeds of the images."""
+    if type(pipe).__name__ not in _SAMPLES:
+        return pipe(**call)
+    with _seeded_encoding(pipe, call["generator"]):
+        return pipe(**call)
+
+
+@contextlib.contextmanager
+def _seeded_encoding(pipe: Any, generators: Sequence[Any]) -> Iterator[None]:
+    """Draw latents that are drawn without a generator with those of other seeds, one an image: what
+    the noise begins with stays what it is without them.
+    """
+    import torch
+
+    encode = pipe.vae.encode
+    own = [torch.Generator("cpu").manual_seed(one.initial_seed() ^ _OTHER) for one in generators]
+
+    @functools.wraps(encode)
+    def seeded(*args: Any, **kwargs: Any) -> Any:
+        output = encode(*args, **kwargs)
+        drawn, rows = output.latent_dist, len(output.latent_dist.mean)  # guidance doubles them
+        drawn.sample = functools.partial(drawn.sample, own * (rows // len(own)))
+        return output
+
+    with replaced(pipe.vae, "encode", seeded):
+        yield

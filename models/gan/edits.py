@@ -1,0 +1,173 @@
+"""What the GAN does with a picture: image to image, inpainting, and painting in a region.
+
+All of it goes by inversion, which loses something: what an edit within a mask made is kept beside
+the picture in which the known pixels are put back.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from gandiff.models.gan.inversion import (
+    UNCAPTIONED,
+    Fit,
+    Freedom,
+    Wanted,
+    draw_starts,
+    invert,
+)
+from gandiff.models.gan.model import TextToImageGan, to_pixels
+from gandiff.models.gan.painting import feathered, painted, switched
+from gandiff.models.gan.units import Switch
+from gandiff.models.generator import GenerationRequest
+from gandiff.models.text import TextFeatures
+
+STRENGTH = 1.0  # of image to image, where none is asked for
+TOLERANCE = 0.1  # of 2: where the picture and the new caption differ by more, the caption decides
+
+
+class Edited(NamedTuple):
+    """An edit: the picture, what it was before known pixels were put back, and how many evaluations
+    of the network it took.
+    """
+
+    picture: UInt8[np.ndarray, "h w 3"]
+    uncomposited: UInt8[np.ndarray, "h w 3"] | None
+    evaluations: int
+
+
+class _Captioned(NamedTuple):
+    """Features of a prompt, and pictures that the noise of a request gives with it."""
+
+    text: TextFeatures
+    starts: tuple[Float[Tensor, "n z"], Float[Tensor, "n 3 h w"]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Editor:
+    """Edits by one GAN, in float32. ``steps`` of descent follow a search among ``candidates``
+    noises, truncated by ``psi``; ``switch`` are the units that paint, without which the prompt
+    does.
+    """
+
+    gan: TextToImageGan
+    steps: int
+    candidates: int
+    psi: float = 1.0
+    switch: Switch | None = None
+    # Pictures of the empty caption, once they are needed; copies by ``replace`` share them.
+    bank: list[_Captioned] = dataclasses.field(default_factory=list, repr=False)
+
+    def edit(self, request: GenerationRequest) -> Edited:
+        """Do what a request asks for; it must have the pictures that its task takes."""
+        work = {
+            "image_to_image": self._image_to_image,
+            "inpaint": self._inpaint,
+            "paint": self._paint if self.switch is None else self._switch,
+        }
+        return work[request.task](request)
+
+    def invert(self, picture: UInt8[np.ndarray, "h w 3"]) -> Fit:
+        """What the GAN makes nearest to a picture of which no caption is known.
+
+        It starts from pictures of the empty caption, the same for every picture, and what attention
+        reads descends along with the styles.
+        """
+        free = Freedom(words=True)
+        return invert(self.gan, self._wanted(picture), *self._uncaptioned(), self.steps, free)
+
+    def _image_to_image(self, request: GenerationRequest) -> Edited:
+        """The noise that brings the new prompt nearest to the picture, and at the finest levels,
+        of which strength leaves so many, styles that follow the picture itself.
+        """
+        assert request.init_image is not None
+        wanted = dataclasses.replace(self._wanted(request.init_image), tolerance=TOLERANCE)
+        replaced = self._replaced(STRENGTH if request.strength is None else request.strength)
+        fit = self._fit(request, wanted, Freedom(first_free=replaced))
+        return Edited(to_pixels(fit.picture)[0], None, fit.evaluations)
+
+    def _inpaint(self, request: GenerationRequest) -> Edited:
+        """What the prompt makes that fits the known pixels, put between them."""
+        fit = self._fitting(request)
+        return self._composited(request, fit.picture, fit.evaluations)
+
+    def _paint(self, request: GenerationRequest) -> Edited:
+        """The picture outside the mask and the prompt inside, in the features of every level."""
+        assert request.init_image is not None
+        outside, inside = self.invert(request.init_image), self._fitting(request)
+        with torch.no_grad():
+            made = painted(self.gan.net, outside, inside, self._region(request) * _share(request))
+        return self._composited(request, made, outside.evaluations + inside.evaluations + 2)
+
+    def _switch(self, request: GenerationRequest) -> Edited:
+        """The picture with units switched inside the mask."""
+        assert request.init_image is not None
+        assert self.switch is not None
+        fit = self.invert(request.init_image)
+        change = switched(self.switch, self._region(request), _share(request))
+        with torch.no_grad():
+            made = self.gan.net.synthesise(fit.styles, fit.text, change)
+        return self._composited(request, made, fit.evaluations + 1)
+
+    def _fitting(self, request: GenerationRequest) -> Fit:
+        """The prompt's picture that fits what is known; strength ties so many levels to it."""
+        assert request.init_image is not None
+        wanted = self._wanted(request.init_image)
+        wanted = dataclasses.replace(wanted, known=1 - self._region(request))
+        tied = 0
+        if request.task == "inpaint" and request.strength is not None:
+            tied = self._replaced(request.strength)
+        return self._fit(request, wanted, Freedom(first_free=tied))
+
+    def _fit(self, request: GenerationRequest, wanted: Wanted, freedom: Freedom) -> Fit:
+        text = _features(self.gan, request.prompt)
+        generator = torch.Generator().manual_seed(request.seed)
+        noise = torch.randn(self.candidates, self.gan.config.z_width, generator=generator)
+        starts = draw_starts(self.gan, text, noise, self.psi)
+        fit = invert(self.gan, wanted, text, starts, self.steps, freedom)
+        return dataclasses.replace(fit, evaluations=fit.evaluations + len(noise))
+
+    def _replaced(self, strength: float) -> int:
+        """How many levels, the coarsest first, are the prompt's alone."""
+        return max(1, round(strength * len(self.gan.net.levels)))
+
+    def _uncaptioned(self) -> _Captioned:
+        if not self.bank:
+            text = _features(self.gan, "")
+            count = UNCAPTIONED // max(1, self.gan.config.resolution // 64) ** 2  # all are kept
+            noise = self.gan.noise(range(max(16, count)))
+            self.bank.append(_Captioned(text, draw_starts(self.gan, text, noise)))
+        return self.bank[0]
+
+    def _wanted(self, picture: UInt8[np.ndarray, "h w 3"]) -> Wanted:
+        values = torch.from_numpy(picture.copy()).to(self.gan.like).permute(2, 0, 1)[None]
+        return Wanted(picture=values / 127.5 - 1, known=torch.ones_like(values[:, :1]))
+
+    def _region(self, request: GenerationRequest) -> Float[Tensor, "1 1 h w"]:
+        assert request.mask is not None
+        return torch.from_numpy(request.mask == 255).to(self.gan.like)[None, None]
+
+    def _composited(
+        self, request: GenerationRequest, made: Float[Tensor, "1 3 h w"], evaluations: int
+    ) -> Edited:
+        assert request.init_image is not None
+        uncomposited = to_pixels(made)[0]
+        share = feathered(self._region(request))[0, 0, :, :, None].cpu().numpy()
+        mixed = request.init_image + share * (uncomposited.astype(np.float32) - request.init_image)
+        return Edited(np.rint(mixed).astype(np.uint8), uncomposited, evaluations)
+
+
+def _features(gan: TextToImageGan, prompt: str) -> TextFeatures:
+    """Features of one prompt that can take part in a descent."""
+    tokens, pooled, mask, truncated = gan.text([prompt])
+    return TextFeatures(tokens, pooled, mask, truncated)
+
+
+def _share(request: GenerationRequest) -> float:
+    return 1.0 if request.strength is None else request.strength

@@ -1,0 +1,48 @@
+"""The benchmark of the GAN's edits: what its numbers are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gandiff.experiments.benchmarks.gan_editing import (
+    added,
+    distance_from_ground,
+    main,
+    psnr_of,
+    request_of,
+)
+from gandiff.experiments.scenes.edits import edit_pictures, edit_suite
+
+
+def test_psnr_is_that_of_the_pixels_that_count() -> None:
+    wanted = np.full((2, 8, 8, 3), 100, np.uint8)
+    made = wanted + np.array([10, 0], np.uint8)[:, None, None, None]
+    first, second = psnr_of(made, wanted)
+    assert first == pytest.approx(28.1308, abs=1e-4)  # 20 log10(255 / 10)
+    assert second > 80
+    where = np.zeros((2, 8, 8), bool)
+    where[:, :4] = True
+    made[:, 4:] = 0
+    assert psnr_of(made, wanted, where)[0] == pytest.approx(first)
+
+
+def test_an_addition_stands_out_and_its_source_does_not() -> None:
+    for edit in edit_suite("test", 8, kinds=["add"]):
+        pictures = edit_pictures(edit)
+        target, source = (
+            distance_from_ground(edit, one, pictures) for one in (pictures.target, pictures.source)
+        )
+        assert source < 14 < target  # 8 levels of jitter in each of three channels
+        assert all(value in edit.words.caption_after for value in added(edit).values())
+        request = request_of(edit, pictures, "paint", None)
+        assert (request.prompt, request.task) == (edit.words.caption_after, "paint")
+
+
+def test_it_prints_a_line_for_each_judge(toy_gan: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main(["--pictures", "2", "--parts", "inpaint", "--weights", str(toy_gan)])
+    head, *judges = capsys.readouterr().out.strip().splitlines()
+    assert head.startswith("inpaint: 2 pictures, PSNR ")
+    assert [line[:8] for line in judges] == ["judge a ", "judge b "]
