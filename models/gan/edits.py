@@ -7,6 +7,7 @@ the picture in which the known pixels are put back.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from gandiff.models.gan.inversion import (
+    PRIOR,
     UNCAPTIONED,
     Fit,
     Freedom,
@@ -28,7 +30,7 @@ from gandiff.models.gan.units import Switch
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.text import TextFeatures
 
-STRENGTH = 1.0  # of image to image, where none is asked for
+STRENGTH = 0.75  # of image to image, where none is asked for
 TOLERANCE = 0.1  # of 2: where the picture and the new caption differ by more, the caption decides
 
 
@@ -85,11 +87,18 @@ class Editor:
     def _image_to_image(self, request: GenerationRequest) -> Edited:
         """The noise that brings the new prompt nearest to the picture, and at the finest levels,
         of which strength leaves so many, styles that follow the picture itself.
+
+        More strength tries fewer noises, and moves the chosen one less. All of it leaves the seed's
+        own noise, and nothing of the picture.
         """
         assert request.init_image is not None
+        strength = STRENGTH if request.strength is None else request.strength
+        if strength == 1:
+            _, (_, drawn) = self._starts(request, self.gan.noise([request.seed]))
+            return Edited(to_pixels(drawn)[0], None, 1)
         wanted = dataclasses.replace(self._wanted(request.init_image), tolerance=TOLERANCE)
-        replaced = self._replaced(STRENGTH if request.strength is None else request.strength)
-        fit = self._fit(request, wanted, Freedom(first_free=replaced))
+        freedom = Freedom(first_free=self._replaced(strength), prior=PRIOR / (1 - strength))
+        fit = self._fit(request, wanted, freedom, math.ceil((1 - strength) * self.candidates))
         return Edited(to_pixels(fit.picture)[0], None, fit.evaluations)
 
     def _inpaint(self, request: GenerationRequest) -> Edited:
@@ -123,15 +132,19 @@ class Editor:
         tied = 0
         if request.task == "inpaint" and request.strength is not None:
             tied = self._replaced(request.strength)
-        return self._fit(request, wanted, Freedom(first_free=tied))
+        return self._fit(request, wanted, Freedom(first_free=tied), self.candidates)
 
-    def _fit(self, request: GenerationRequest, wanted: Wanted, freedom: Freedom) -> Fit:
-        text = _features(self.gan, request.prompt)
+    def _fit(
+        self, request: GenerationRequest, wanted: Wanted, freedom: Freedom, candidates: int
+    ) -> Fit:
         generator = torch.Generator().manual_seed(request.seed)
-        noise = torch.randn(self.candidates, self.gan.config.z_width, generator=generator)
-        starts = draw_starts(self.gan, text, noise, self.psi)
-        fit = invert(self.gan, wanted, text, starts, self.steps, freedom)
-        return dataclasses.replace(fit, evaluations=fit.evaluations + len(noise))
+        noise = torch.randn(candidates, self.gan.config.z_width, generator=generator)
+        fit = invert(self.gan, wanted, *self._starts(request, noise), self.steps, freedom)
+        return dataclasses.replace(fit, evaluations=fit.evaluations + candidates)
+
+    def _starts(self, request: GenerationRequest, noise: Float[Tensor, "n z"]) -> _Captioned:
+        text = _features(self.gan, request.prompt)
+        return _Captioned(text, draw_starts(self.gan, text, noise, self.psi))
 
     def _replaced(self, strength: float) -> int:
         """How many levels, the coarsest first, are the prompt's alone."""

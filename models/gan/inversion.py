@@ -83,10 +83,12 @@ class Fit:
 class Freedom:
     """What may descend: the styles of the levels from ``first_free`` on leave what noise and text
     make of them; before that they are theirs. ``words``: what attention reads may change, too.
+    ``prior`` holds noise and styles where they start.
     """
 
     first_free: int = 0
     words: bool = False
+    prior: float = PRIOR
 
 
 def draw_starts(
@@ -183,7 +185,7 @@ class _Descent:
         picture = self._net.synthesise(self.styles(), self.text())
         away = (self._rows["offsets"] * self._free).square().mean((1, 2))
         away = away + (self._rows["noise"] - self.start).square().mean(1)
-        return picture, self._wanted.distance(picture) + PRIOR * away
+        return picture, self._wanted.distance(picture) + self._freedom.prior * away
 
     def walk(self, steps: range, of: int) -> None:
         """Take steps, numbered from 0 to ``of``: rates rise at first and go down in the end."""

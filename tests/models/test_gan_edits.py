@@ -90,14 +90,23 @@ def test_another_seed_makes_another_edit(generator: GanGenerator, task: Task) ->
     assert (first != second).any()
 
 
-def test_less_strength_stays_nearer_to_the_picture(generator: GanGenerator) -> None:
-    requests = [edit("image_to_image", 3, strength=strength) for strength in (0.25, 1.0)]
+def test_more_strength_goes_farther_from_the_picture(generator: GanGenerator) -> None:
+    requests = [edit("image_to_image", 3, strength=share) for share in (0.25, 0.75, 1.0)]
     target = requests[0].init_image
     assert target is not None
-    weak, strong = (
-        np.abs(image(made).astype(int) - target).mean() for made in generator.generate(requests)
-    )
-    assert weak < strong
+    made = generator.generate(requests)
+    away = [np.abs(image(one).astype(int) - target).mean() for one in made]
+    assert away[0] < away[1] < away[2]
+    assert made[0].nfe > made[1].nfe > made[2].nfe == 1
+
+
+def test_full_strength_keeps_nothing_of_the_picture(generator: GanGenerator) -> None:
+    plain = GenerationRequest(prompt=toys.PROMPTS[3], seed=3)
+    drawn = image(generator.generate([plain])[0])
+    for brought in (3, 4):
+        pictures = {"init_image": np.array(toys.toy_image(brought))}
+        request = edit("image_to_image", 3, strength=1.0, **pictures)
+        np.testing.assert_array_equal(image(generator.generate([request])[0]), drawn)
 
 
 def test_units_paint_inside_the_mask_what_the_prompt_does_not_say(toy_painter: Path) -> None:
