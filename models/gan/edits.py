@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import threading
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +28,7 @@ from gandiff.models.gan.inversion import (
 )
 from gandiff.models.gan.model import TextToImageGan, to_pixels
 from gandiff.models.gan.painting import feathered, painted, switched
+from gandiff.models.gan.side_by_side import side_by_side
 from gandiff.models.gan.units import Switch
 from gandiff.models.generator import GenerationRequest
 from gandiff.models.text import TextFeatures
@@ -65,6 +68,11 @@ class Editor:
     switch: Switch | None = None
     # Pictures of the empty caption, once they are needed; copies by ``replace`` share them.
     bank: list[_Captioned] = dataclasses.field(default_factory=list, repr=False)
+    lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
+
+    def edit_all(self, requests: Sequence[GenerationRequest]) -> list[Edited]:
+        """``edit`` for each request, in order; see ``side_by_side``."""
+        return side_by_side(self.edit, requests, self.gan.like.device)
 
     def edit(self, request: GenerationRequest) -> Edited:
         """Do what a request asks for; it must have the pictures that its task takes."""
@@ -143,7 +151,7 @@ class Editor:
         return dataclasses.replace(fit, evaluations=fit.evaluations + candidates)
 
     def _starts(self, request: GenerationRequest, noise: Float[Tensor, "n z"]) -> _Captioned:
-        text = _features(self.gan, request.prompt)
+        text = self._features(request.prompt)
         return _Captioned(text, draw_starts(self.gan, text, noise, self.psi))
 
     def _replaced(self, strength: float) -> int:
@@ -151,12 +159,20 @@ class Editor:
         return max(1, round(strength * len(self.gan.net.levels)))
 
     def _uncaptioned(self) -> _Captioned:
-        if not self.bank:
-            text = _features(self.gan, "")
-            count = UNCAPTIONED // max(1, self.gan.config.resolution // 64) ** 2  # all are kept
-            noise = self.gan.noise(range(max(16, count)))
-            self.bank.append(_Captioned(text, draw_starts(self.gan, text, noise)))
-        return self.bank[0]
+        text = self._features("")
+        with self.lock:  # who comes second waits for it
+            if not self.bank:
+                # All are kept.
+                count = UNCAPTIONED // max(1, self.gan.config.resolution // 64) ** 2
+                noise = self.gan.noise(range(max(16, count)))
+                self.bank.append(_Captioned(text, draw_starts(self.gan, text, noise)))
+            return self.bank[0]
+
+    def _features(self, prompt: str) -> TextFeatures:
+        """Features of one prompt that can take part in a descent."""
+        with self.lock:  # tokenizers serve one thread at a time
+            tokens, pooled, mask, truncated = self.gan.text([prompt])
+        return TextFeatures(tokens, pooled, mask, truncated)
 
     def _wanted(self, picture: UInt8[np.ndarray, "h w 3"]) -> Wanted:
         values = torch.from_numpy(picture.copy()).to(self.gan.like).permute(2, 0, 1)[None]
@@ -174,12 +190,6 @@ class Editor:
         share = feathered(self._region(request))[0, 0, :, :, None].cpu().numpy()
         mixed = request.init_image + share * (uncomposited.astype(np.float32) - request.init_image)
         return Edited(np.rint(mixed).astype(np.uint8), uncomposited, evaluations)
-
-
-def _features(gan: TextToImageGan, prompt: str) -> TextFeatures:
-    """Features of one prompt that can take part in a descent."""
-    tokens, pooled, mask, truncated = gan.text([prompt])
-    return TextFeatures(tokens, pooled, mask, truncated)
 
 
 def _share(request: GenerationRequest) -> float:

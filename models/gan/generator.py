@@ -99,10 +99,12 @@ class GanGenerator(Generator):
         each = list(zip(requests, problems, strict=True))
         plain = [one for one, problem in each if problem is None and not SOURCES[one.task]]
         made = iter(self._made(plain) if plain else ())
+        edits = [one for one, problem in each if problem is None and SOURCES[one.task]]
+        edited = iter(self._edited(edits) if edits else ())
         return [
             Generation(image=None, status="failed", reason=problem, nfe=0)
             if problem is not None
-            else (self._edited(request) if SOURCES[request.task] else next(made))
+            else next(edited if SOURCES[request.task] else made)
             for request, problem in each
         ]
 
@@ -134,7 +136,7 @@ class GanGenerator(Generator):
             )
         return problem
 
-    def _edited(self, request: GenerationRequest) -> Generation:
+    def _edited(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         from gandiff.models.gan.edits import Editor
 
         gan = self._held().value
@@ -146,15 +148,21 @@ class GanGenerator(Generator):
                 psi=self._settings.truncation_psi,
                 switch=self._switch,
             )
-        edited = self._editor.edit(request)
-        unread = gan.text.truncated([request.prompt])[0]
-        made = finish(
-            edited.picture,
-            nfe=edited.evaluations,
-            truncated_tokens={"text_encoder": unread} if unread else {},
-            note=_note(request),
-        )
-        return dataclasses.replace(made, uncomposited=edited.uncomposited)
+        unread = gan.text.truncated([request.prompt for request in requests])
+        return [
+            dataclasses.replace(
+                finish(
+                    edited.picture,
+                    nfe=edited.evaluations,
+                    truncated_tokens={"text_encoder": lost} if lost else {},
+                    note=_note(request),
+                ),
+                uncomposited=edited.uncomposited,
+            )
+            for edited, lost, request in zip(
+                self._editor.edit_all(requests), unread, requests, strict=True
+            )
+        ]
 
     def _read_switch(self) -> Any:
         """The units that paint, None where the prompt does."""
