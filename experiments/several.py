@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import sys
@@ -24,16 +25,20 @@ from gandiff.experiments.runs.target import RUNS, Target, find_target
 from gandiff.reports.document import NO_PAPERS, ForPapers
 from gandiff.reports.overview import Overview, write_overview
 
+_NO_RUN = "there is no run of it yet; the comparison file, run again, makes it"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Tasks:
     """The runs of a comparison of several tasks by the names of these; each lies in a folder of
-    that name below ``folder``. ``text`` is the file, empty where a folder is continued.
+    that name below ``folder``. ``names`` are those of all tasks, of which some may have no run yet.
+    ``text`` is the file, empty where a folder is continued.
     """
 
     name: str
     folder: Path
     parts: Mapping[str, Target]
+    names: Sequence[str]
     text: str = ""
 
 
@@ -52,14 +57,16 @@ def find_tasks(
     if (target / TASKS).is_file():
         known = read_json(target / TASKS)
         how: dict[str, Any] = {"overrides": overrides, "limit": limit, "encoders": encoders}
+        names = tuple(known.get("tasks", ()))
         parts = {
             name: find_target(target / name, out=out and out / name, **how)
-            for name in known.get("tasks", ())
+            for name in names
             if (target / name / RECORD).is_file()
         }
         if not parts:
             raise RequestError(f"{target} has no run of a task yet; run its comparison file again")
-        return Tasks(name=str(known.get("name") or target.name), folder=out or target, parts=parts)
+        name = str(known.get("name") or target.name)
+        return Tasks(name=name, folder=out or target, parts=parts, names=names)
     shipped = named_comparison(target)
     path, base = shipped or target, Path() if shipped else target.parent
     if not path.is_file():
@@ -75,7 +82,7 @@ def find_tasks(
         if not SAFE_NAME.fullmatch(label):
             raise document.error((KEY, label), "cannot be the name of a folder")
         parts[label] = Target(comparison=check_document(one, base=base), folder=folder / label)
-    return Tasks(name=name, folder=folder, parts=parts, text=text)
+    return Tasks(name=name, folder=folder, parts=parts, names=tuple(parts), text=text)
 
 
 def do_tasks(
@@ -92,7 +99,10 @@ def do_tasks(
     the report. Raises ``RequestError`` if all are, and for a folder that holds something else.
     """
     _check(tasks, papers)
-    done, refused = dict[str, RunSummary](), dict[str, str]()
+    is_new = not (tasks.folder / TASKS).is_file()
+    _note(tasks)  # first, so that what is interrupted can be continued
+    done = dict[str, RunSummary]()
+    refused = {name: _NO_RUN for name in tasks.names if name not in tasks.parts}
     for name, part in tasks.parts.items():
         if not quiet:
             print(f"task {name}: {part.folder}", file=sys.stderr)
@@ -100,13 +110,13 @@ def do_tasks(
             done[name] = do(part)
         except RequestError as error:
             refused[name] = str(error)
-        if done:
-            _note(tasks)
     if not done:
+        if is_new:
+            _forget(tasks.folder)
         raise RequestError("; ".join(f"task {name}: {why}" for name, why in refused.items()))
     overview = None
     if reports:
-        overview = write_overview(tasks.folder, tasks.name, list(tasks.parts), refused)
+        overview = write_overview(tasks.folder, tasks.name, list(tasks.names), refused)
     return _summary(tasks, done, refused, overview)
 
 
@@ -125,7 +135,7 @@ def _summary(
         warnings=[f"{name}: {line}" for name, one in done.items() for line in one.warnings],
         problems=[
             f"{name}: {line}"
-            for name in tasks.parts
+            for name in tasks.names
             for line in (done[name].problems if name in done else [refused[name]])
         ],
     )
@@ -153,8 +163,17 @@ def _check(tasks: Tasks, papers: ForPapers) -> None:
 
 def _note(tasks: Tasks) -> None:
     """Write which tasks there are, and the file as it was given."""
-    record = {"name": tasks.name, "tasks": list(tasks.parts)}
+    tasks.folder.mkdir(parents=True, exist_ok=True)
+    record = {"name": tasks.name, "tasks": list(tasks.names)}
     if tasks.text or not (tasks.folder / TASKS).is_file():
         write_atomically(tasks.folder / TASKS, (json.dumps(record, indent=2) + "\n").encode())
     if tasks.text:
         write_atomically(tasks.folder / COMPARISON_FILE, tasks.text.encode())
+
+
+def _forget(folder: Path) -> None:
+    """Take back what ``_note`` wrote where nothing came of it."""
+    for name in (TASKS, COMPARISON_FILE):
+        (folder / name).unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # where there is something else, it stays
+        folder.rmdir()

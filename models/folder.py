@@ -14,6 +14,7 @@ from PIL import Image
 
 from gandiff.common.contents import FileMark, read_marked
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import expanded
 from gandiff.common.images import UnreadableImageError, decode_image, image_size
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.common.rows import find_metadata
@@ -203,7 +204,7 @@ def _without_pictures(request: GenerationRequest) -> GenerationRequest:
 
 
 def _existing_folder(text: str) -> Path:
-    folder = Path(text).expanduser()
+    folder = expanded(text)
     if not folder.is_dir():
         state = "a file" if folder.exists() else "missing"
         raise GeneratorError(f"the image folder {text} is {state}; expected a folder of images")

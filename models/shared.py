@@ -17,6 +17,8 @@ from collections.abc import Callable, Collection, Hashable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
+from gandiff.common.files import expanded
+
 T = TypeVar("T")
 
 
@@ -135,5 +137,5 @@ def _plain(value: Any) -> Hashable:
     state: Hashable = ()
     if isinstance(value, str):
         with contextlib.suppress(OSError, RuntimeError, ValueError):  # no path, whatever it is
-            state = files_state(Path(value).expanduser())
+            state = files_state(expanded(value))
     return f"{type(value).__name__} {value!r}", state

@@ -17,7 +17,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.files import write_atomically
+from gandiff.common.files import expanded, write_atomically
 from gandiff.common.hub_cache import quick_hub
 from gandiff.common.words import agree, counted
 from gandiff.models.tokenizer import check_tokenizer, token_ids, tokenize, write_vocabulary
@@ -82,7 +82,7 @@ class TextEncoder:
         A folder that ``gandiff train`` wrote or a diffusers pipeline will do, too. Raises
         ``GeneratorError`` if there is none or its kind is not known.
         """
-        folder = Path(source).expanduser()
+        folder = expanded(source)
         if (folder / "text_encoder").is_dir():
             return cls.from_pretrained(folder)
         return cls(*_load_parts(source, source, source))

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from gandiff.common.errors import GeneratorError
-from gandiff.common.files import file_sha256, read_json
+from gandiff.common.files import expanded, file_sha256, read_json
 from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
 
@@ -62,7 +62,7 @@ def find_weights(name: str) -> Path | None:
     """
     if not re.search(r"[/\\]", name) and (PRETRAINED / name).is_dir():
         return PRETRAINED / name
-    path = Path(name).expanduser()
+    path = expanded(name)
     return path if path.is_dir() else None
 
 

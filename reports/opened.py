@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import expanded
 from gandiff.common.run_record import (
     ANCHORS,
     CATEGORIES,
@@ -99,5 +100,5 @@ class OpenRun:
 
 def open_run(folder: str | Path) -> OpenRun:
     """Open a run folder; raises ``RequestError`` if it is none."""
-    path = Path(folder).expanduser()
+    path = expanded(folder)
     return OpenRun(path, read_record(path))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from pathlib import Path
@@ -18,6 +19,9 @@ hypothesis.settings.load_profile("any machine")
 sys.path.append(str(Path(__file__).parent))
 pytest_plugins = ["toys", "families.fixture"]
 
+# Programs that tests start share what is compiled once.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Read by libraries when they are imported, so set before any test module is.
 os.environ["MPLBACKEND"] = "Agg"
 os.environ["HF_HUB_OFFLINE"] = "1"
@@ -39,6 +43,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     if not torch.cuda.is_available():
         for item in waiting:
             item.add_marker(pytest.mark.skip(reason="needs an accelerator"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _what_is_loaded_is_no_garbage() -> None:
+    """Let the collections that follow look at what a file makes, and not at all libraries, which
+    takes a second whenever a generator is unloaded.
+    """
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture

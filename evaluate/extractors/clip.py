@@ -12,7 +12,7 @@ from jaxtyping import Float, Shaped, UInt8
 from PIL import Image
 
 from gandiff.common.errors import MetricError
-from gandiff.common.files import file_sha256, read_json
+from gandiff.common.files import expanded, file_sha256, read_json
 from gandiff.common.hub_cache import quick_hub
 from gandiff.common.intact import check_intact, check_vocabulary
 from gandiff.common.names import did_you_mean
@@ -24,7 +24,7 @@ from gandiff.evaluate.features.weights import Missing
 DEFAULT_MODEL = "ViT-B-32/openai"
 SCENES = Path(__file__).resolve().parent.parent / "pretrained" / "scene-clip"
 _LOCAL = "local-dir:"
-_CACHE = Path("~/.cache/clip").expanduser()  # where open_clip keeps what comes from no hub
+_CACHE = expanded("~/.cache/clip")  # where open_clip keeps what comes from no hub
 _WEIGHTS = (  # in the order in which open_clip looks for them
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",

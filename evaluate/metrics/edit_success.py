@@ -12,7 +12,7 @@ from jaxtyping import Float
 from gandiff.common.errors import MetricError
 from gandiff.evaluate.checks import refuse_unknown, spec_of
 from gandiff.evaluate.features.cache import TextFeatures
-from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput
+from gandiff.evaluate.metric import EditRecord, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.edited import (
     IN_IMAGE,
     UNCOMPOSITED,
@@ -164,11 +164,21 @@ class EditSuccess(Metric):
 
 
 def _is_drawn(one: Edited) -> float:
-    """1 where enough is drawn in the region, 0 where it is not, NaN where no object is to be."""
+    """1 where enough is drawn in the region, 0 where not, NaN where no object is put there."""
     wanted = int((foreground(one.picture("target")) & one.region).sum())
-    if not (one.edit.changed or {}).get("objects") or not wanted:
+    if not _puts_an_object(one.edit) or not wanted:
         return np.nan
     return float((foreground(one.pixels) & one.region).sum() >= _ENOUGH * wanted)
+
+
+def _puts_an_object(edit: EditRecord) -> bool:
+    """Whether the change states an object that what stays does not."""
+    stays = (edit.kept or {}).get("objects", ())
+    return any(
+        not any(facts.items() <= one.items() for one in stays)
+        for stated in (edit.changed or {}).get("objects", ())
+        for facts in [{key: value for key, value in stated.items() if value is not None}]
+    )
 
 
 def _kept_background(image: ImageRecord) -> Mapping[str, Any] | None:

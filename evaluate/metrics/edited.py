@@ -23,6 +23,7 @@ UNCOMPOSITED = (
 )
 IN_IMAGE = ("image_to_image", "inpaint", "paint")  # tasks that begin from a picture
 IN_MASK = ("inpaint", "paint")  # those that put known pixels back
+_RECENT, _MOST_BYTES = 16, 2**28  # pictures that stay decoded: so many, or more if they are small
 Picture = UInt8[np.ndarray, "h w 3"]
 
 
@@ -90,12 +91,16 @@ def edited(data: MetricInput, images: Sequence[ImageRecord | None]) -> Iterator[
 
 def _pixels(data: MetricInput, record: ImageRecord) -> UInt8[np.ndarray, "_ _ 3"]:
     decoded: dict[str, np.ndarray] = data.memo.setdefault("pictures of edits", {})
-    if record.sha256 not in decoded:
+    found = decoded.pop(record.sha256, None)
+    if found is None:
         try:
-            decoded[record.sha256] = read_image(record).pixels
+            found = read_image(record).pixels
         except UnreadableImageError as error:
             raise MetricError(describe_unreadable([(record, str(error))], 1)) from None
-    return decoded[record.sha256]
+    decoded[record.sha256] = found  # the latest is last
+    while len(decoded) > _RECENT and sum(one.nbytes for one in decoded.values()) > _MOST_BYTES:
+        decoded.pop(next(iter(decoded)))
+    return found
 
 
 def values_of(

@@ -13,7 +13,6 @@ ROUNDING = 1 / 12
 EQUAL_DB = float(10 * np.log10(255**2 / ROUNDING))  # 58.9: the PSNR of equal pictures
 FAR = 32.0  # from the background's colour in RGB: twice the widest jitter of scenes' backgrounds
 _FLAT = 5  # of nine pixels, itself included, that have the level of one within a flat object
-_LOOSE = 0.1  # share of what objects cover: a smaller part is no object of its own
 _SOLID = 0.5  # share of what the objects of a depth map enclose that they cover, at least
 _THIN = 0.1  # share of what lines enclose that lies between them, more than that
 _ALIKE = 0.2  # areas that differ by less, relative to the larger, are in no order
@@ -116,16 +115,14 @@ def planes(depth: UInt8[np.ndarray, "h w 3"]) -> Planes | None:
     levels = np.rint(depth.mean(axis=2)).astype(np.int64)
     around = np.lib.stride_tricks.sliding_window_view(np.pad(levels, 1), (3, 3))
     alike = (around == levels[..., None, None]).sum(axis=(2, 3))
-    flat = np.unique(levels[(levels > 0) & (alike >= _FLAT)])
+    is_flat = (levels > 0) & (alike >= _FLAT)
+    flat = np.unique(levels[is_flat])
     if not 1 <= len(flat) <= 2:
         return None
-    covered = levels >= flat.min() / 2
-    nearest = flat[np.abs(levels[..., None] - flat).argmin(axis=-1)]
-    labels, number = ndimage.label(covered)
-    parts = [labels == label + 1 for label in range(number)]
-    is_apart = number == len(flat) == 2 and min(map(np.sum, parts)) >= _LOOSE * covered.sum()
-    for own in parts if is_apart else ():  # soft edges pass through the level of the other
-        nearest[own] = flat[np.abs(flat - levels[own].max()).argmin()]
+    # The soft edge of one object passes through the level of the other: it belongs to what is flat
+    # beside it.
+    _, (y, x) = ndimage.distance_transform_edt(~is_flat, return_indices=True)
+    nearest = levels[y, x]
     objects = tuple((levels >= level / 2) & (nearest == level) for level in flat)
     found = Planes(objects)
     is_solid = found.covered.sum() >= _SOLID * filled(found.covered).sum()  # and no outlines

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError, SettingError, show
+from gandiff.common.files import expanded
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import RECORD
 from gandiff.common.validation import validate
@@ -278,7 +279,7 @@ def _check_reference(document: Document, comparison: Comparison, base: Path) -> 
     reference = comparison.reference
     if reference is None or reference.folder is None:
         return comparison
-    folder = (base / Path(reference.folder).expanduser()).resolve()
+    folder = (base / expanded(reference.folder)).resolve()
     if not folder.is_dir():
         raise document.error(("reference", "folder"), f"there is no folder {folder}")
     if (folder / RECORD).is_file():

@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.files import expanded
 from gandiff.evaluate.features.encoders import check_encoder, encoder_module
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.types import Comparison
@@ -57,7 +58,7 @@ def _with_paths(text: str, base: Path) -> str:
     changed = {}
     for name, value in spec.params:
         prefix, path = _path_in(str(value))
-        here, there = Path(path).expanduser(), (base / Path(path).expanduser()).resolve()
+        here, there = expanded(path), (base / expanded(path)).resolve()
         if not path or here.resolve() == there or not (here.exists() or there.exists()):
             continue
         if not there.exists():
@@ -84,7 +85,7 @@ def check_encoders(document: Document, comparison: Comparison, base: Path) -> Co
     places = {}
     for name, given in comparison.encoders.items():
         field = ("encoders", name)
-        path = (base / Path(given).expanduser()).resolve()
+        path = (base / expanded(given)).resolve()
         try:
             check_encoder(name)
         except MetricError as error:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import expanded
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import RECORD
 from gandiff.experiments.config.paths import WEIGHTS, shipped_comparisons, shipped_weights
@@ -47,7 +48,7 @@ def read_model(text: str, kind: Kind = "model") -> tuple[str, str, dict[str, Any
 
 def _meaning(target: str) -> tuple[str, dict[str, Any]]:
     """The generator type and the settings that a target stands for."""
-    shipped, types, path = shipped_weights(), generator_types(), Path(target).expanduser()
+    shipped, types, path = shipped_weights(), generator_types(), expanded(target)
     if target in shipped:
         return _shipped(target, shipped[target])
     if target in types or (":" in target and not path.exists()):

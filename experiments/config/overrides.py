@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import expanded
 from gandiff.experiments.config.yaml_source import Document, apply_override
 
 
@@ -34,7 +34,7 @@ def override(
         if data.get("encoders") is None:
             data["encoders"] = {}
         if isinstance(data["encoders"], dict):  # else the file is refused for what it is
-            data["encoders"][name] = str(Path(place).expanduser().absolute())
+            data["encoders"][name] = str(expanded(place).absolute())
             document.places["encoders", name] = "--weights"
 
 

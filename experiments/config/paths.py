@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import SettingError
-from gandiff.common.files import PACKAGE
+from gandiff.common.files import PACKAGE, expanded
 from gandiff.common.names import did_you_mean
 from gandiff.models.diffusion.places import is_single_file, local_path, weight_places
 from gandiff.models.weights import PRETRAINED, shipped_names
@@ -109,7 +109,7 @@ def local_weights(settings: Mapping[str, Any]) -> Path | None:
         if isinstance(value, str) and key == "pipeline":
             return local_path(value)
         if isinstance(value, str):
-            path = shipped_weights().get(value, Path(value).expanduser())
+            path = shipped_weights().get(value, expanded(value))
             return path if path.exists() else None
     return None
 
@@ -118,7 +118,7 @@ def _resolve(type_: str, key: str, value: str, base: Path) -> str:
     shipped = shipped_names(controlnets=key.rpartition(".")[2] == "controlnet")
     if key != "folder" and value in shipped:
         return value
-    path = (base / Path(value).expanduser()).resolve()
+    path = (base / expanded(value)).resolve()
     if path.exists():
         return str(path)
     built_in = type_ in ("gan", "diffusers", "folder")

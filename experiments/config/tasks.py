@@ -14,7 +14,7 @@ from gandiff.experiments.config.overrides import write_out
 from gandiff.experiments.config.types import OF_EDITS, Comparison
 from gandiff.experiments.config.yaml_source import Document
 from gandiff.experiments.plugins.registry import metric_class
-from gandiff.models.tasks import TASKS, takes_strength
+from gandiff.models.tasks import SOURCES, TASKS, takes_strength
 
 
 def check_task(document: Document, comparison: Comparison) -> None:
@@ -32,6 +32,11 @@ def check_task(document: Document, comparison: Comparison) -> None:
     for option in OF_EDITS if suite.name != "scene-edits" else ():
         if getattr(suite, option) is not None:
             problem = "is for the suite scene-edits, whose pictures are drawn; leave it out"
+            raise document.error(("suite", option), problem)
+    pictures = SOURCES[comparison.task]
+    for option, serves in {"control": "control_image" in pictures, "resolution": pictures}.items():
+        if getattr(suite, option) is not None and not serves:
+            problem = f"is for pictures that the task {comparison.task} does not take; leave it out"
             raise document.error(("suite", option), problem)
 
 
@@ -71,8 +76,9 @@ def _of_task(document: Document, name: str, given: dict[str, Any]) -> Document:
     write_out(given)
     _refuse_overridden(document, name, given)
     data = _merged(copy.deepcopy(document.data), given)
-    if "task" not in given and name in TASKS:
-        data["task"] = name
+    if "task" not in given and name in TASKS and data.setdefault("task", name) != name:
+        problem = f"is {show(data['task'])}, and {KEY}: has {name}; leave it out"
+        raise document.error(("task",), problem)
     if "task" not in data:
         named = ", ".join(TASKS)
         raise document.error((KEY, name), f"is no task, so it needs 'task:', one of {named}")

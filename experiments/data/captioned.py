@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Bool, UInt8
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import expanded
 from gandiff.common.words import counted
 from gandiff.experiments.data.decode import decode
 from gandiff.experiments.data.files import list_captioned
@@ -248,4 +249,4 @@ def open_data(
     """
     if data == "scenes":
         return SceneImages(resolution, seed)
-    return FileImages(Path(data).expanduser(), resolution, seed, before)
+    return FileImages(expanded(data), resolution, seed, before)

@@ -20,7 +20,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import EnvironmentFailure
-from gandiff.common.files import write_atomically
+from gandiff.common.files import expanded, write_atomically
 from gandiff.common.images import UnreadableImageError, open_image, to_rgb
 from gandiff.common.words import counted
 
@@ -170,7 +170,7 @@ def cache_folder() -> Path:
     named = os.environ.get("GANDIFF_CACHE")
     if named:
         return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache", "gandiff/decoded").expanduser()
+    return expanded(os.environ.get("XDG_CACHE_HOME") or "~/.cache") / "gandiff/decoded"
 
 
 def _fingerprint(paths: Sequence[Path], resolution: int) -> str:

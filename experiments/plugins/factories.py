@@ -15,7 +15,7 @@ from types import ModuleType
 from typing import Any
 
 from gandiff.common.errors import RequestError, SettingError, show
-from gandiff.common.files import file_sha256
+from gandiff.common.files import expanded, file_sha256
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_arguments
 from gandiff.experiments.plugins.modules import is_local
@@ -102,7 +102,7 @@ def _module(name: str, base: Path, target: str) -> ModuleType:
 def _import(name: str, base: Path, target: str) -> ModuleType:
     try:
         if name.endswith(".py"):
-            return _module_file((base / Path(name).expanduser()).resolve(), target)
+            return _module_file((base / expanded(name)).resolve(), target)
         folder = str(base.resolve())
         if folder not in sys.path:
             # Last, so that a file beside the comparison never hides an installed package; kept,

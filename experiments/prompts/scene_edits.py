@@ -25,7 +25,7 @@ def scene_edit_rows(
 
     Each asks for its target by the caption after. It has the pictures that ``task`` takes, the
     ``control`` image being the target's outlines (``outline``, as if None) or its depth; and for
-    metrics the target, and for tasks that begin from the scene before the region that may differ.
+    metrics the target, and for image to image, which has no mask, the region that may differ.
     Raises ``RequestError`` for kinds and resolutions that cannot be.
     """
     from gandiff.experiments.scenes.edits import EDIT_KINDS, edit_pictures, edit_suite
@@ -43,7 +43,7 @@ def scene_edit_rows(
                 }
                 row |= {field: pictures[field] for field in SOURCES[task]}
                 row |= {"target": drawn.target}
-                row |= {"region": drawn.mask} if "init_image" in SOURCES[task] else {}
+                row |= {"region": drawn.mask} if task == "image_to_image" else {}
             rows.append(row)
     except ValueError as error:
         raise RequestError(f"suite scene-edits: {error}") from None

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import RequestError, show
+from gandiff.common.files import expanded
 from gandiff.common.images import decode_image
 from gandiff.common.names import did_you_mean
 from gandiff.common.rows import is_blank
@@ -75,8 +76,8 @@ def source_of(field: Field, value: Any, base: Path = Path()) -> Source | None:
     if isinstance(value, np.ndarray):
         pixels = _checked(field, value)
         return Source(field=field, sha256=pixels_sha256(pixels), pixels=pixels)
-    if isinstance(value, Mapping):
-        place = base / str(value.get("path"))
+    if isinstance(value, Mapping) and value.keys() >= {"path", "sha256"}:
+        place = base / str(value["path"])
         known = {key: value.get(key) for key in ("sha256", "origin")}
         return Source(field=field, copy=place, **known)
     if is_blank(value):
@@ -84,7 +85,7 @@ def source_of(field: Field, value: Any, base: Path = Path()) -> Source | None:
     if not isinstance(value, str | Path):
         raise RequestError(f"{field} must be the path of a picture, got {show(value)}")
     text = str(value).strip()
-    return Source(field=field, origin=text, file=base / Path(text).expanduser())
+    return Source(field=field, origin=text, file=base / expanded(text))
 
 
 def pixels_sha256(pixels: Pixels) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError
+from gandiff.common.files import expanded
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import SuiteFacts
 from gandiff.common.subsets import drawn_order
@@ -194,7 +195,7 @@ def find_suite(name: str, base: Path = Path()) -> str | Path:
     """
     if name in SUITES:
         return name
-    path = (base / Path(name).expanduser()).resolve()
+    path = (base / expanded(name)).resolve()
     if path.suffix.lower() in ENDINGS or "/" in name or path.is_file():
         if path.is_file():
             return path

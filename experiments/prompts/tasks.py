@@ -126,8 +126,10 @@ def _prepared(
 
 
 def _truths(task: Task) -> Sequence[Field]:
-    """What metrics can use besides; without an init image no region of it."""
-    return [one for one in TRUTHS if SOURCES[task] and (one == "target" or takes_strength(task))]
+    """What metrics can use besides; a region where there is an init image and no mask says it."""
+    pictures = SOURCES[task]
+    has_region = "init_image" in pictures and "mask" not in pictures
+    return [one for one in TRUTHS if pictures and (one == "target" or has_region)]
 
 
 def _check(

@@ -128,7 +128,7 @@ def _changed(kind: str, change: Change) -> Mapping[str, Any]:
     if kind == "background":
         return _facts([], background=truth["background"])
     if kind == "remove":
-        return _facts([], count=1)
+        return _facts([truth["objects"][0] | {"colour": None, "size": None}], count=1)
     objects, slot = truth["objects"], change.target_slot
     if kind == "add":
         objects[1 - slot] |= {"colour": None, "size": None}

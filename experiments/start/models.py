@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import RequestError, SettingError
+from gandiff.common.files import expanded
 from gandiff.experiments.config.named_models import Kind, read_model
 from gandiff.experiments.config.paths import (
     local_weights,
@@ -79,7 +80,7 @@ class _Read:
 
 
 def _read(kind: Kind, text: str) -> _Read:
-    named = None if Path(text).expanduser().exists() else _NAMED.fullmatch(text)
+    named = None if expanded(text).exists() else _NAMED.fullmatch(text)
     given, rest = (str(named[1]), str(named[2])) if named else (None, text)
     target, type_, settings, written = read_model(rest, kind)
     try:
@@ -88,7 +89,7 @@ def _read(kind: Kind, text: str) -> _Read:
         raise RequestError(f"model {text!r}: {error}") from None
     module, colon, factory = type_.rpartition(":")
     if colon and module.endswith(".py"):
-        type_ = f"{Path(module).expanduser().absolute()}:{factory}"
+        type_ = f"{expanded(module).absolute()}:{factory}"
     return _Read(given=given, target=target, type=type_, settings=settings, written=written)
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import MetricError, RequestError
-from gandiff.common.files import write_atomically
+from gandiff.common.files import expanded, write_atomically
 from gandiff.common.outputs import check_file
 from gandiff.common.run_record import COMPARISON_FILE
 from gandiff.evaluate.features.weights import check_weights
@@ -132,7 +132,7 @@ def _more_fields(
     """The fields that not every comparison has."""
 
     def place(path: Path) -> str:  # a link to weights stays: what it leads to may have no ending
-        path = path.expanduser()
+        path = expanded(path)
         return relative(str(path.parent.resolve() / path.name), base)
 
     data: dict[str, Any] = {}

@@ -6,13 +6,13 @@ import contextlib
 import io
 import sys
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 
 from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
+from gandiff.common.files import expanded
 from gandiff.common.options import check_options
 from gandiff.common.outputs import check_folder
 from gandiff.evaluate.features.encoders import check_encoder
@@ -111,7 +111,7 @@ def check_data(request: TrainingRequest) -> None:
         if request.data == "scenes":
             open_data(request.data, request.resolution, request.seed)
         else:
-            list_captioned(Path(request.data).expanduser())
+            list_captioned(expanded(request.data))
 
 
 def open_checked(request: TrainingRequest, ranks: Ranks = SINGLE_PROCESS) -> CaptionedImages:

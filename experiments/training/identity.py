@@ -8,9 +8,9 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
+from gandiff.common.files import expanded
 from gandiff.common.options import flag
 from gandiff.common.validation import read_value
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
@@ -88,7 +88,7 @@ def same_place(before: str | None, now: str | None) -> bool:
     """
     if before == now or None in (before, now) or "scenes" in (before, now):
         return before == now
-    a, b = Path(str(before)).expanduser(), Path(str(now)).expanduser()
+    a, b = expanded(str(before)), expanded(str(now))
     return a.exists() and b.exists() and a.samefile(b)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.errors import GeneratorError
+from gandiff.common.files import expanded
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.common.intact import check_intact
 from gandiff.common.names import did_you_mean
@@ -127,7 +128,7 @@ def _lora(lora: Lora, settings: DiffusersSettings) -> Source:
 
 def weights_file(name: str, allow_pickle: bool) -> Path:
     """The file of weights of this name; raises ``GeneratorError`` unless it is there and whole."""
-    file = Path(name).expanduser()
+    file = expanded(name)
     if not file.is_file():
         raise GeneratorError(f"there is no file of weights at {name}")
     if file.suffix in PICKLES and not allow_pickle:

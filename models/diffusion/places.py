@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.files import expanded
 from gandiff.common.hub_cache import HUB_ID
 from gandiff.models.weights import find_weights, front_matter
 
@@ -62,7 +63,7 @@ def local_folder(name: str) -> Path | None:
 
 def local_path(name: str) -> Path | None:
     """The same, or a file."""
-    path = None if HUB_ID.fullmatch(name) else find_weights(name) or Path(name).expanduser()
+    path = None if HUB_ID.fullmatch(name) else find_weights(name) or expanded(name)
     return path if path is not None and path.exists() else None
 
 

@@ -13,6 +13,7 @@ import dataclasses
 import io
 import re
 import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -76,7 +77,9 @@ class Units:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Switch:
-    """Units to switch and the levels to set them to, by place in the box of the region."""
+    """Units to switch, and by place in the box of the region the levels to set them to, which every
+    unit has, so that others can be switched in their place.
+    """
 
     units: Units
     chosen: Bool[np.ndarray, " u"]
@@ -92,7 +95,6 @@ def switch_of(units: Units, text: str) -> Switch:
     Raises ``GeneratorError`` for what does not exist.
     """
     chosen = np.zeros(units.iou.shape[1], bool)
-    target = np.zeros(units.levels.shape[1:], np.float32)
     named, off = list[str](), list[str]()
     words = text.replace(",", " ").split()
     if not words:
@@ -107,10 +109,12 @@ def switch_of(units: Units, text: str) -> Switch:
                     "px and its number"
                 )
             (off if word != bare else named).append(bare)
+    erases = all(word.startswith("-") for word in words)
+    alone = (units.off if erases else units.high)[:, None, None]
+    target = np.broadcast_to(alone, units.levels.shape[1:]).copy()
     if named:
-        best = _strongest(units, named)
-        chosen |= best
-        target[best] = _together(units, named)[best]
+        chosen |= _strongest(units, named)
+        target = _together(units, named)
     for concept in off:
         best = _strongest(units, [concept])
         chosen |= best
@@ -125,7 +129,9 @@ def switch_of(units: Units, text: str) -> Switch:
 
 
 def at_random(switch: Switch, seed: int) -> Switch:
-    """As many units of each level, any ones, set to the same concept's levels: a control."""
+    """As many units of each level, any ones, set to the levels that they themselves have where the
+    same concepts are: a control.
+    """
     random, chosen = np.random.default_rng(seed), np.zeros_like(switch.chosen)
     for size in switch.units.sizes:
         level = switch.units.of_level(size)
@@ -214,5 +220,8 @@ def read_units(folder: Path) -> Units:
     return units
 
 
-_BROKEN = (OSError, ValueError, EOFError, KeyError, TypeError, AttributeError, zipfile.BadZipFile)
+_BROKEN = (
+    *(OSError, ValueError, EOFError, KeyError, TypeError, AttributeError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 _LISTS = ("sizes", "widths", "concepts")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from run_helpers import TOY, images, record, write_comparison
 from gandiff.experiments.cli import main
 from gandiff.experiments.config.load import load_comparison
 from gandiff.experiments.config.paths import shipped_comparisons
+from gandiff.experiments.runs import generate
 from gandiff.experiments.several import find_tasks
 
 TASKS = {
@@ -136,6 +138,37 @@ def test_a_task_that_nobody_can_do_costs_the_others_nothing(
     assert "Not run: " in (tmp_path / "run/report/report.html").read_text()
 
 
+def test_a_task_without_a_run_stays_on_the_page(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file, run = write(tmp_path, {"inpaint": None, "depth": TASKS["depth"]}), tmp_path / "run"
+    assert main(["run", str(file), "--out", str(run), "-q"]) == 0
+    shutil.rmtree(run / "depth")
+    capsys.readouterr()
+    assert main(["report", str(run), "-q"]) == 1
+    captured = capsys.readouterr()
+    assert "depth: there is no run of it yet; the comparison file, run again" in captured.err
+    assert "depth: not run: there is no run of it yet" in captured.out
+    assert main(["run", str(file), "--out", str(run), "-q"]) == 0
+    assert (run / "depth/run.json").is_file()
+
+
+def test_what_is_interrupted_in_its_first_task_can_be_continued(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, run = write(tmp_path, {"inpaint": None}), tmp_path / "run"
+    with monkeypatch.context() as patch:
+        patch.setattr(generate, "call", interrupted)
+        assert main(["run", str(file), "--out", str(run), "-q"]) == 130
+    assert json.loads((run / "tasks.json").read_text())["tasks"] == ["inpaint"]
+    assert main(["run", str(run), "-q"]) == 0
+    assert (run / "inpaint/report/report.html").is_file()
+
+
+def interrupted(*_: Any, **__: Any) -> None:
+    raise KeyboardInterrupt
+
+
 @pytest.mark.parametrize(
     ("tasks", "options", "says"),
     [
@@ -145,6 +178,17 @@ def test_a_task_that_nobody_can_do_costs_the_others_nothing(
         ({"inpaint": {"sede": 3}}, [], "tasks.inpaint.sede: "),
         ({"in/paint": {"task": "inpaint"}}, [], "cannot be the name of a folder"),
         ({"inpaint": {"tasks": {}}}, [], "a task has no tasks of its own"),
+        ({"inpaint": None}, ["--set", "task=paint"], "task: is 'paint', and tasks: has inpaint"),
+        (
+            {"inpaint": {"suite": {"control": "depth"}}},
+            [],
+            "suite.control: is for pictures that the task inpaint does not take; leave it out",
+        ),
+        (
+            {"text_to_image": {"suite": {"resolution": 32}, "metrics": []}},
+            [],
+            "suite.resolution: is for pictures that the task text_to_image does not take",
+        ),
         (
             {"inpaint": {"seed": 3}},
             ["--set", "seed=4"],

@@ -13,6 +13,7 @@ import toys
 
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import file_sha256
+from gandiff.models.gan import dissection
 from gandiff.models.gan.dissection import dissect, draw_with_features, unit_pictures
 from gandiff.models.gan.model import TextToImageGan
 from gandiff.models.gan.painting import box_of, feathered, in_box, switched
@@ -139,6 +140,26 @@ def test_random_units_are_as_many_and_follow_their_seed(units: Units) -> None:
     assert (one.target == switch.target).all()
 
 
+def test_every_unit_has_a_level_that_it_can_be_set_to(units: Units) -> None:
+    """Or the control would set units to 0, which is a level like any other."""
+    for text, levels in (("16:1", units.high), ("-odd -16:1", units.off)):
+        everywhere = np.broadcast_to(levels[:, None, None], units.levels.shape[1:])
+        np.testing.assert_array_equal(switch_of(units, text).target, everywhere)
+    odd = switch_of(units, "odd")
+    differs = (units.levels[2] != units.levels[0]).any((1, 2))
+    assert (odd.target != units.levels[0]).any((1, 2)).sum() == differs.sum() > odd.chosen.sum()
+
+
+@pytest.mark.parametrize("pictures", [200, 400, 6400])
+def test_thresholds_are_of_all_columns_however_many_pictures(
+    monkeypatch: pytest.MonkeyPatch, pictures: int
+) -> None:
+    """A ramp from left to right has its median in the middle."""
+    monkeypatch.setattr(dissection, "_SAMPLE", 6400)
+    ramp = torch.arange(32.0).expand(pictures, 32, 32).reshape(1, -1)
+    assert abs(float(dissection._quantile(ramp, 0.5)) - 15.5) < 1
+
+
 @pytest.mark.parametrize(
     ("text", "says"),
     [
@@ -174,7 +195,9 @@ def test_a_dissection_comes_back_as_it_was_written(
     with pytest.raises(GeneratorError, match=r"units.npz is of other weights; write it again"):
         read_units(folder)
     whole = (folder / UNITS).read_bytes()
-    for broken in (b"", b"PK", whole[: len(whole) // 2]):
+    flipped = bytearray(whole)
+    flipped[len(whole) // 2 :: 97] = bytes(len(flipped[len(whole) // 2 :: 97]))
+    for broken in (b"", b"PK", whole[: len(whole) // 2], bytes(flipped)):
         (folder / UNITS).write_bytes(broken)
         assert not is_our_units(folder / UNITS)
         with pytest.raises(GeneratorError, match=r"units.npz cannot be read; write it again"):

@@ -15,6 +15,14 @@ from gandiff.common.errors import GandiffError, RequestError
 PACKAGE = Path(__file__).resolve().parents[1]
 
 
+def expanded(path: str | Path) -> Path:
+    """A path with ``~`` and ``~name`` read as a shell reads them: what names nobody stays as it is.
+
+    ``Path.expanduser`` raises ``RuntimeError`` then, as for a file that is called ``~draft.png``.
+    """
+    return Path(os.path.expanduser(path))
+
+
 def file_sha256(path: Path) -> str:
     """Sha256 of a file, as ``sha256sum`` prints it."""
     with path.open("rb") as file:

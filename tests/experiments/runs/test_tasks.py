@@ -24,6 +24,7 @@ from gandiff.experiments.prompts.suites import PromptSuite, prompt_from_dict
 from gandiff.experiments.runs.generate import generate_images
 from gandiff.experiments.runs.open import load_run, open_run
 from gandiff.experiments.runs.replay import replay
+from gandiff.experiments.scoring.edits import edit_records
 from gandiff.experiments.timing import measure, time
 from gandiff.models.generator import Generation, GenerationRequest
 from gandiff.models.tasks import PICTURES, SOURCES
@@ -57,6 +58,22 @@ def test_a_request_carries_what_its_task_takes(tmp_path: Path, task: str) -> Non
         assert request.strength == (None if task == "control" else 0.25)
         assert all(getattr(jobs[0].request(pictures=False), f) is None for f in PICTURES)
         assert jobs[2].request().strength is None
+
+
+@pytest.mark.parametrize("task", ["image_to_image", "inpaint"])
+def test_where_there_is_a_mask_nothing_else_says_what_may_change(tmp_path: Path, task: str) -> None:
+    file = write_edits(tmp_path, task, count=2)
+    prompts = tmp_path / "prompts.csv"
+    rows = prompts.read_text().splitlines()
+    region = ["region", *(f"pictures/mask-{1 - i}.png" for i in range(2))]
+    prompts.write_text("\n".join(map(",".join, zip(rows, region, strict=True))) + "\n")
+    with open_run(load_comparison(file), tmp_path / "run") as run:
+        records = edit_records(run)
+    for i in range(2):
+        seen = records[f"p{i}"].region
+        assert seen is not None
+        of = i if task != "image_to_image" else 1 - i
+        np.testing.assert_array_equal(pixels(seen.path), toys.edit_pictures(SIDE, of)["mask"])
 
 
 def test_the_strength_of_a_prompt_comes_before_that_of_the_comparison(tmp_path: Path) -> None:

@@ -194,6 +194,9 @@ def test_changed_and_kept_facts_are_those_of_the_scenes(
     assert judge_facts(words.kept, after)["all"] == 1
     assert judge_facts(words.changed, before)["all"] == 0
     assert judge_facts(words.kept, before)["all"] == 1
+    if kind == "remove":  # the other one is not what was to go
+        (removed,) = (one for one in before["objects"] if one not in after["objects"])
+        assert judge_facts(words.changed, after | {"objects": [removed]})["all"] == 0
     for name in ("relation", "background"):
         both = {words.changed[name], words.kept[name]} - {None}
         assert both == {after[name]} - {None}

@@ -71,7 +71,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         },
         "reference": {"type": "scenes", "images": 200},
         "metrics": ["scene_accuracy", "unstated", "fd(encoder=scenes)"],
-        "timing": {"warmup": 0, "repeats": 1, "batch_sizes": [1]},
+        "timing": {"warmup": 0, "repeats": 1, "rounds": 1, "batch_sizes": [1]},
     }
     run_comparison(comparison_from_dict(asked), out, quiet=True)
     return out
