@@ -39,7 +39,7 @@ class Edit:
 
     def prompt(self, id_: str, text: str) -> Prompt:
         """A prompt with the pictures that the task takes."""
-        brought: dict[str, Any] = dict(self.sources)
+        brought: dict[str, Any] = {str(field): one for field, one in self.sources.items()}
         return Prompt(id=id_, text=text, **brought)
 
 

@@ -142,7 +142,7 @@ class Page:
 
     def _settings(self) -> None:
         for model, info in self._studio.infos.items():
-            known = {n: v for n in SLIDERS if _is_number(v := info.settings.get(n))}
+            known: dict[str, Any] = {n: v for n in SLIDERS if _is_number(v := info.settings.get(n))}
             with gr.Accordion(f"Settings of {model}", visible=bool(known)):
                 for name, value in known.items():
                     label, least, most, step = SLIDERS[name]
