@@ -13,11 +13,7 @@ from gandiff.common.files import expanded
 from gandiff.common.names import did_you_mean
 from gandiff.common.run_record import RECORD
 from gandiff.common.validation import validate
-from gandiff.experiments.config.metrics import (
-    check_encoders,
-    check_metrics,
-    recorded_metrics,
-)
+from gandiff.experiments.config.metrics import check_encoders, check_metrics, recorded_metrics
 from gandiff.experiments.config.overrides import override, switch
 from gandiff.experiments.config.paths import (
     named_comparison,
@@ -44,9 +40,9 @@ def load_comparison(
 
     ``overrides`` are ``field.path=value`` assignments, applied in order; ``limit`` keeps at most
     the first N prompts; ``encoders`` says where weights of encoders lie, from the working
-    directory. Relative paths start from the folder of the file, or from the working
-    directory if the comparison is a shipped one. Every problem raises ``RequestError`` with the
-    file, the line and the field.
+    directory. Relative paths start from the folder of the file, or from the working directory if
+    the comparison is a shipped one. Every problem raises ``RequestError`` with the file, the line
+    and the field.
     """
     path = Path(path)
     shipped = named_comparison(path)
