@@ -13,7 +13,7 @@ from gandiff.models.weights import PRETRAINED
 
 SHIPPED = {  # what runs recorded of the weights
     "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
-    "diffusion-scenes": "0780a4f55d07af0329aa67a40cec655ee2a933b46f43a9843dbd202e28ecbca2",
+    "diffusion-scenes": "1a6a94479f9ed197c1251a2cb096c57b2cd8eeafed80f97095de33d18cf5c469",
 }
 
 
