@@ -13,7 +13,7 @@ from gandiff.models.weights import PRETRAINED
 
 SHIPPED = {  # what runs recorded of the weights
     "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
-    "diffusion-scenes": "1a6a94479f9ed197c1251a2cb096c57b2cd8eeafed80f97095de33d18cf5c469",
+    "diffusion-scenes": "fd2e42b5bade410979ce396b1ec50a2dfb4e898decd99d01ecef8eb0fbc08eb0",
 }
 
 
