@@ -109,8 +109,8 @@ def noise(mode: str, seed: int) -> Image.Image:
     return image
 
 
-# Pillow 11 cannot read what it writes of these.
-YCBCR = ["YCbCr"] if int(PIL.__version__.partition(".")[0]) > 11 else []
+# Pillow before 13 cannot read what it writes of these.
+YCBCR = ["YCbCr"] if int(PIL.__version__.partition(".")[0]) > 12 else []
 FILES = {  # of each format, the modes that it can hold
     "a.png": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
     "a.tif": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "LAB", "I;16", *YCBCR],
