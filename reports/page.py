@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 TEMPLATES = Path(__file__).parent / "templates"
 
 
-def page_environment() -> Environment:
-    """The environment that templates are rendered in; it escapes every text."""
+def page_environment(templates: Path = TEMPLATES) -> Environment:
+    """The environment that templates of a folder are rendered in; it escapes every text."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -22,7 +22,7 @@ def page_environment() -> Environment:
         return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
     environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
+        loader=FileSystemLoader(templates),
         autoescape=True,
         finalize=harmless,
         undefined=StrictUndefined,

@@ -6,7 +6,7 @@ Facts are judged by both scene judges; a share counts pictures of which everythi
 after the edit states is true, brackets hold 95 % intervals. PSNR is that of the pixels that must
 stay, before they are put back. Painting by units tries the additions among the edits: the object
 must be seen, and the region's colours must lie farther from the background's than its jitter. Its
-control are as many random units set to the same levels.
+control are as many random units set to their own levels for the same concepts.
 """
 
 from __future__ import annotations

@@ -106,8 +106,8 @@ def paint(
     """Switch units of a GAN on in a region of its own pictures.
 
     A row for each prompt; the columns are the picture, the same with the units switched, and with
-    as many random units set to the same levels. A picture of your own is painted in by
-    gandiff draw --init PICTURE --mask MASK --paint UNITS.
+    as many random units set to their own levels for the same concepts. A picture of your own is
+    painted in by gandiff draw --init PICTURE --mask MASK --paint UNITS.
     """
     from gandiff.models.gan.editing import paint_units
     from gandiff.models.gan.units import read_units, switch_of

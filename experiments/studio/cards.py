@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from jinja2 import Environment
 from markupsafe import escape
 
 from gandiff.experiments.draw.pictures import PNG
 from gandiff.experiments.draw.pictures import Picture as Drawn
 from gandiff.experiments.runs.store import png
 from gandiff.experiments.studio.studio import Card
+from gandiff.reports.page import page_environment
 from gandiff.reports.values import show_duration, visible
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -49,19 +50,8 @@ def picture_html(pixels: UInt8[np.ndarray, "h w 3"], alt: str) -> str:
 
 @functools.cache
 def _environment() -> Environment:
-    environment = Environment(
-        loader=FileSystemLoader(TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "visible": visible,
-        "seconds": show_duration,
-        "data": _data,
-        "estimate": _estimate,
-    }
+    environment = page_environment(TEMPLATES)
+    environment.filters |= {"seconds": show_duration, "data": _data, "estimate": _estimate}
     return environment
 
 
