@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pages
 import pytest
 import toys
-
-from gandiff.experiments.training.monitors import scenes as monitor_scenes
+from training_helpers import little_to_check
 
 sys.path.append(str(Path(__file__).parent))  # for "import small"
 
@@ -45,12 +45,12 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, toy_pipeline: Path, toy_g
 
 
 @pytest.fixture
-def here(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in that folder; ticks of trainings measure fewer pictures."""
+def here(workshop: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """Work in that folder; trainings measure fewer pictures."""
     monkeypatch.chdir(workshop)
     monkeypatch.delenv("GANDIFF_DEBUG", raising=False)
-    monkeypatch.setattr(monitor_scenes, "_PROMPTS", 12)
-    return workshop
+    with little_to_check(12):
+        yield workshop
 
 
 def _save_captioned(folder: Path) -> None:

@@ -166,7 +166,7 @@ if __name__ == "__main__":
     signal.signal(signal.SIGINT, signal.default_int_handler)
     torch.set_num_threads(1)
     import_module("transformers.models.clip.modeling_clip")
-    with little_to_check(20):
+    with little_to_check(20, whole_ticks=True):
         base = Path(sys.argv[1])
         seen = storm(base, *map(int, sys.argv[2:4]))
         seen["refused"], wrong = second_writers(base)

@@ -103,7 +103,7 @@ def test_every_output_is_claimed() -> None:
     files = {" ".join(words[: 2 if words[0] == "explore" else 1]) for words, _ in COMMANDS.values()}
     trainings = {f"train {kind}" for kind in ("gan", "diffusion", "control", "text", "judges")}
     runs = {"run", "generate", "time", "score", "report", "compare-models"}
-    other = {"init"}  # tests/experiments/start
+    other = {"init", "studio"}  # tests/experiments/start, tests/experiments/studio
     known = files | trainings | runs | other
     assert set(commands_with_an_output(typer.main.get_command(app))) == known
 

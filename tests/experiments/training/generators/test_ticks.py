@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from family_helpers import Family, Sorted, each_family
-from training_helpers import captioned_folder
+from training_helpers import captioned_folder, little_to_draw
 
 from gandiff.experiments.training.generators import saving
 from gandiff.experiments.training.generators.ticks import Ticks, grid
 
 family = each_family
+
+
+@pytest.fixture(autouse=True)
+def _little_to_draw() -> Iterator[None]:
+    with little_to_draw():
+        yield
 
 
 @pytest.fixture

@@ -13,22 +13,53 @@ import pytest
 import toys
 
 from gandiff.experiments.data.captioned import FileImages
+from gandiff.experiments.training.control import trainer as control_trainer
+from gandiff.experiments.training.diffusion import inspect
 from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.diffusion import trainer as diffusion_trainer
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.gan import trainer as gan_trainer
+from gandiff.experiments.training.generators import ticks
 from gandiff.experiments.training.judges import scene_clip
 from gandiff.experiments.training.judges import train as judges
+from gandiff.experiments.training.monitors import files as file_monitor
 from gandiff.experiments.training.monitors import scenes as scene_monitor
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
 
 
 @contextlib.contextmanager
-def little_to_check(pictures: int) -> Iterator[None]:
-    """Words from hundreds of captions and checks on a few pictures, in place of thousands."""
+def little_to_check(pictures: int, *, whole_ticks: bool = False) -> Iterator[None]:
+    """Words from hundreds of captions and checks on a few pictures, in place of thousands; ticks
+    and ends of trainings draw a few, too, unless they are to be ``whole_ticks``.
+    """
+    with contextlib.nullcontext() if whole_ticks else little_to_draw(), _few_checks(pictures):
+        yield
+
+
+@contextlib.contextmanager
+def little_to_draw() -> Iterator[None]:
+    """Ticks and ends of trainings that draw a few pictures, in place of hundreds."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(scene_monitor, "_PROMPTS", 8)
+        patch.setattr(file_monitor, "_REAL", 60)  # enough to hold some out
+        patch.setattr(gan_trainer, "_SCORED", 16)
+        patch.setattr(diffusion_trainer, "_UNSEEN", 16)
+        patch.setattr(inspect, "STEPS", (1, 50))
+        patch.setattr(inspect, "GUIDANCE", (1.0, 5.0))
+        patch.setattr(inspect, "_FEWEST", 2)
+        patch.setattr(ticks, "grid", functools.partial(ticks.grid, columns=2))
+        for module in (ticks, gan_trainer, diffusion_trainer, control_trainer):
+            patch.setattr(module, "GRID", 2)
+        yield
+
+
+@contextlib.contextmanager
+def _few_checks(pictures: int) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for module in (text, scene_clip):
             patch.setattr(module, "_CAPTIONS", 500)
-        patch.setattr(scene_monitor, "_PROMPTS", pictures)
+        patch.setattr(scene_monitor, "_PROMPTS", min(pictures, scene_monitor._PROMPTS))
         checks = ((text, "check"), (judges, "check_classifier"), (scene_clip, "check_clip"))
         for module, name in (*checks, (diffusion, "check")):
             patch.setattr(module, name, functools.partial(getattr(module, name), n=pictures))
