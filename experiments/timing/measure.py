@@ -9,11 +9,12 @@ import dataclasses
 import functools
 import itertools
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from gandiff.evaluate.timing import (
     Timing,
@@ -29,7 +30,8 @@ from gandiff.models.generator import GenerationRequest, Generator
 from gandiff.models.shared import apart
 from gandiff.models.tasks import PICTURES
 
-PATIENCE_SECONDS = 4.0  # a batch size gets fewer repeats, two at least, once it has taken this long
+# A batch size gets fewer repeats, two at least in all rounds, once it has taken this long.
+PATIENCE_SECONDS = 4.0
 
 
 def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,7 +93,7 @@ def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) ->
         while len(seconds) < job["repeats"]:
             seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
             warmup = 0
-            if sum(seconds) > job["patience_seconds"] and len(seconds) >= min(2, job["repeats"]):
+            if sum(seconds) > job["patience_seconds"] and len(seconds) >= job["fewest_repeats"]:
                 break
     return Timing(seconds=tuple(seconds))
 
@@ -135,19 +137,40 @@ def _answer(make: Callable[[], Generator], job: Mapping[str, Any]) -> dict[str, 
         return {"problem": f"{type(error).__name__}: {' '.join(str(error).split())}"[:300]}
 
 
+def _answer_apart(make: Callable[[], Generator], job: Mapping[str, Any], out: TextIO) -> None:
+    """Answer in a child: only what was imported has happened in it before."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            print(json.dumps(_answer(make, job)), file=out, flush=True)
+            code = 0
+        finally:
+            os._exit(code)  # at once: what follows is the parent's
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    if code != 0:  # it died, and has not answered
+        print(json.dumps({"exit_code": code}), file=out, flush=True)
+
+
 def main() -> None:
-    """Read a job, a line of JSON, get ready, and time it at the next line; then say so in JSON."""
+    """Read a job, a line of JSON, and get ready for those of its type; time each that follows, then
+    say so in a line of JSON.
+    """
     from gandiff.experiments.plugins.registry import make_generator
 
-    job, out = json.loads(sys.stdin.readline()), sys.stdout
+    out = sys.stdout
     sys.stdout = sys.stderr  # whatever a library prints
-    _get_ready(job["type"])
-    make = functools.partial(
-        make_generator, job["name"], job["type"], job["settings"], Path(job["base"])
-    )
+    _get_ready(json.loads(sys.stdin.readline())["type"])
     print("ready", file=out, flush=True)
-    sys.stdin.readline()
-    print(json.dumps(_answer(make, job)), file=out)
+    for line in sys.stdin:
+        job = json.loads(line)
+        make = functools.partial(
+            make_generator, job["name"], job["type"], job["settings"], Path(job["base"])
+        )
+        if job["fork"]:
+            _answer_apart(make, job, out)
+        else:
+            print(json.dumps(_answer(make, job)), file=out, flush=True)
 
 
 if __name__ == "__main__":

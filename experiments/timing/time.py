@@ -164,6 +164,7 @@ def _job(run: Run, name: str) -> dict[str, Any]:
         "folder": str(run.folder),
         "warmup": timing.warmup,
         "repeats": math.ceil(timing.repeats / _rounds(run)),
+        "fewest_repeats": math.ceil(2 / _rounds(run)),
         "batch_sizes": list(timing.batch_sizes),
         "patience_seconds": _patience(run.comparison.suite.limit) / _rounds(run),
     }

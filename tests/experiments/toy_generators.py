@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+import signal
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -65,6 +66,8 @@ class ToyGenerator(Generator):
             raise RuntimeError("CUDA out of memory. Tried to allocate 2.00 GiB")
         if "INTERRUPT" in prompts:
             raise KeyboardInterrupt
+        if "KILL" in prompts:
+            os.kill(os.getpid(), signal.SIGKILL)
         made = [self._one(request) for request in requests]
         self._write("end")
         return made[:-1] if "SHORT" in prompts else made

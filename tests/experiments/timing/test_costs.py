@@ -275,6 +275,7 @@ def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
         "repeats": 10,
         "batch_sizes": [4],
         "patience_seconds": measure.PATIENCE_SECONDS,
+        "fewest_repeats": 2,
     }
     found = measure.measure_generator(Slow(clock), job)
     # 4 s are used up after three calls of 1.5 s, and by the first of 6 s, which gets a second one.
