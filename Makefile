@@ -46,7 +46,7 @@ bench-full: $(INSTALLED)
 	@$(BIN)/gandiff run experiments/comparisons/shipped.yaml
 
 test: $(INSTALLED_DEV)
-	@$(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
+	@$(BIN)/pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder --durations 40 --durations-min 5
 
 test-slow: $(INSTALLED_DEV)
 	@$(BIN)/pytest -m slow

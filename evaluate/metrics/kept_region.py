@@ -181,24 +181,25 @@ class KeptDistance(_OfEdits):
 
 
 class Seam(_OfEdits):
-    """``seam``: how much steeper the image is across the border of the mask than a real one.
+    """``seam``: how far the image's step across the border of the mask is from a real one's.
 
-    Mean absolute difference of neighbours on either side of the border, minus that of the target,
-    or where none is known, of the init image, at the same border.
+    The step is the mean absolute difference of neighbours on either side of the border. Of each
+    image that of the target is taken away, or where none is known, of the init image, at the same
+    border; what is left counts without its sign, so that borders that show and borders that are
+    blurred do not cancel.
     """
 
     spec = MetricSpec("seam")
     about = _with_before(
         About(
             label="seam",
-            meaning="How much larger the steps between neighbouring pixels across the border of "
-            "the mask are than in a real picture; above 0 the border shows, below it is blurred.",
+            meaning="How much larger, or smaller, the steps between neighbouring pixels across the "
+            "border of the mask are than in a real picture: a border that shows, or is blurred.",
             group=_GROUP,
             unit="levels",
             axis="preservation",
             priority=3,
-            direction="target",
-            target=0.0,
+            direction="lower",
         )
     )
     tasks = IN_MASK
@@ -218,4 +219,4 @@ def _extra_step(one: Edited) -> float:
     real = one.read("target")
     region = one.region
     real = one.picture("init_image") if real is None else real
-    return border_step(one.pixels, region) - border_step(real, region)
+    return abs(border_step(one.pixels, region) - border_step(real, region))

@@ -20,11 +20,13 @@ def open_models(models: Models, paint: str | None = None) -> dict[str, Generator
 
     ``models`` are texts such as ``gan-scenes,truncation_psi=0.7``, see ``read_model``, or map names
     to ready generators. ``paint`` are the units that the GANs among the texts paint with, or
-    ``BY_PROMPT``.
+    ``BY_PROMPT``; ready generators that can paint, and painters of other types, refuse units.
     """
     if not models:
         raise RequestError("no model is given; there is, for example, gan-scenes")
     if isinstance(models, Mapping):
+        for name, generator in models.items():
+            _check_units(name, generator, paint)
         return dict(models)
     twice = next((text for i, text in enumerate(models) if text in models[:i]), None)
     if twice is not None:
@@ -49,4 +51,16 @@ def open_model(text: str, paint: str | None = None) -> Generator:
         settings = resolve_settings(type_, {**settings, **written}, Path())
     except SettingError as error:
         raise RequestError(f"model {text!r}: {error}") from None
-    return make_generator(text, type_, settings)
+    generator = make_generator(text, type_, settings)
+    if type_ != "gan":
+        _check_units(text, generator, paint)
+    return generator
+
+
+def _check_units(name: str, generator: Generator, paint: str | None) -> None:
+    """Raise ``RequestError`` for a ready painter that would paint with something else."""
+    if paint not in (None, BY_PROMPT) and "paint" in generator.info.abilities:
+        raise RequestError(
+            f"{name} paints as it was built to, and cannot be given the units {paint!r}; "
+            f"ask for {BY_PROMPT!r}, or name a GAN, such as gan-scenes"
+        )

@@ -18,7 +18,7 @@ from gandiff.experiments.studio.studio import Card, Studio
 from gandiff.experiments.studio.tab import Tab, progress
 from gandiff.models.generator import Task
 from gandiff.models.tasks import SOURCES
-from gandiff.models.weights import PRETRAINED
+from gandiff.models.weights import shipped_names
 
 TASKS: Mapping[Task, str] = {
     "text_to_image": "Draw a new picture",
@@ -132,12 +132,13 @@ class Page:
             label="Outline to follow", file_types=["image"], elem_id="outline", height=120
         )
         self.lines = gr.HTML(elem_id="lines")
-        names = sorted(folder.name for folder in PRETRAINED.glob("control-*"))
+        names = shipped_names(controlnets=True)
+        outlines = (name for name in names if "outline" in name)
         self.controlnet = gr.Dropdown(
             names,
-            value=next(iter(names), None),
+            value=next(outlines, None),
             allow_custom_value=True,
-            label="ControlNet of diffusion models",
+            label="ControlNet of diffusion models that have none of their own",
         )
 
     def _settings(self) -> None:
@@ -221,7 +222,8 @@ class Page:
             settings[model][name] = said[slider]
         task, tab, canvas = said[self.task], said[self.tab], said[self.canvas]
         for model, info in self._studio.infos.items():
-            if task == "control" and "controlnet" in info.settings and said[self.controlnet]:
+            takes_one = info.settings.get("controlnet", False) is None
+            if task == "control" and takes_one and said[self.controlnet]:
                 settings[model]["controlnet"] = said[self.controlnet]
         return Form(
             task=task,

@@ -6,6 +6,7 @@ The pictures go to diffusers as PIL images, which its pipelines scale and normal
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
@@ -78,8 +79,13 @@ def _too_few_steps(
         return None
     return (
         f"strength {strength:g}{whose} of {counted(steps, 'step')} is less than one step; set "
-        f"strength to {1 / steps:.2g} at least, or more num_inference_steps"
+        f"strength to {_up(1 / steps):g} at least, or more num_inference_steps"
     )
+
+
+def _up(share: float) -> float:
+    """Rounded up to hundredths: what is recommended must be enough."""
+    return math.ceil(100 * share - 1e-9) / 100
 
 
 def task_arguments(

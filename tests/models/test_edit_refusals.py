@@ -13,8 +13,11 @@ import numpy as np
 import pytest
 import toys
 from families import edits
+from hypothesis import given
+from hypothesis import strategies as st
 
 from gandiff.common.errors import GeneratorError, SettingError
+from gandiff.models.diffusion import task_call
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Generation, GenerationRequest, Task
@@ -299,3 +302,9 @@ def test_a_network_for_editing_otherwise_is_refused(tmp_path: Path) -> None:
     edits.inpainter("sd", channels=8).save_pretrained(tmp_path)
     with pytest.raises(GeneratorError, match="takes 8 channels; for inpainting it must take 9"):
         make(tmp_path)
+
+
+@given(st.integers(2, 1000))
+def test_the_strength_that_is_recommended_is_enough(steps: int) -> None:
+    share = task_call._up(1 / steps)
+    assert 1 <= share * steps < 1 + 0.01 * steps

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -162,8 +163,20 @@ def test_a_seam_is_a_step_that_real_pictures_do_not_have(given: Callable[..., Me
     assert output.results[0].value is not None
     assert output.results[0].value > 10
     assert output.results[1].value == 0
-    assert (output.results[0].target, output.results[0].direction) == (0, "target")
+    assert output.results[0].direction == "lower"
     assert output.results[0].protocol["beside"] == "target"
+
+
+def test_borders_that_show_and_borders_that_are_blurred_do_not_cancel(
+    given: Callable[..., MetricInput],
+) -> None:
+    def blurred(drawn: EditPictures) -> np.ndarray:
+        return np.full_like(drawn.target, 128)
+
+    shows, hides = (value(Seam(), given(one)) for one in (pasted, blurred))
+    turn = itertools.cycle([pasted, blurred])
+    assert min(shows, hides) > 2
+    assert value(Seam(), given(lambda drawn: next(turn)(drawn))) > min(shows, hides) / 2
 
 
 def test_the_picture_moves_as_the_caption_does(given: Callable[..., MetricInput]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -167,3 +168,39 @@ def test_pixels_of_another_kind_are_refused() -> None:
         gandiff.draw(BLUE, [EDIT], init=np.zeros((4, 4), np.uint8))
     with pytest.raises(RequestError, match="--mask: must be the path of a picture, got nothing"):
         gandiff.draw(BLUE, [EDIT], init=INIT, mask=" ")
+
+
+def test_units_paint_and_so_may_the_prompt(
+    toy_painter: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    quick = f"{toy_painter},inversion_steps=4,inversion_candidates=16"
+    for field, picture in toys.edit_pictures(32, 0).items():
+        Image.fromarray(picture).save(f"{field}.png")
+    toys.toy_image(0).save("init.png")
+    words = ("--init", "init.png", "--mask", "mask.png", "--model", quick)
+    made = {}
+    for paint in ("star", "-object", "prompt"):
+        drawn, _ = draw(capsys, *words, "--paint", paint, "--out", f"{paint}.png")
+        made[paint] = pixels(drawn["pictures"][0]["path"])
+        again = f"{quick},units={paint}" if paint != "prompt" else quick
+        request = {"init": "init.png", "mask": "mask.png", "paint": "prompt"}
+        [same] = gandiff.draw(BLUE, [again], **request).pictures
+        np.testing.assert_array_equal(made[paint], same.image)
+    outside = pixels("mask.png") == 0
+    for one in made.values():
+        np.testing.assert_array_equal(one[outside], pixels("init.png")[outside])
+    assert len({one.tobytes() for one in made.values()}) == 3
+
+
+def test_a_ready_painter_is_given_no_units() -> None:
+    class Painter(Recorder):
+        @property
+        def info(self) -> GeneratorInfo:
+            return dataclasses.replace(super().info, abilities=frozenset({"paint"}))
+
+    painter, given = Painter(), {"init": INIT, "mask": MASK}
+    with pytest.raises(RequestError, match="it paints as it was built to, and cannot be given the"):
+        gandiff.draw(BLUE, {"it": painter}, paint="star", **given)
+    assert painter.asked == []
+    gandiff.draw(BLUE, {"it": painter}, paint="prompt", **given)
+    assert [request.task for request in painter.asked] == ["paint"]
