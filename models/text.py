@@ -177,6 +177,8 @@ def _load_parts(model: str, tokenizer: str, where: str) -> tuple[Any, Any]:
                     "another model, or of a newer transformers than this one; save them again"
                 )
             check_tokenizer(tokens, weights, where)
+            if kind == "t5":  # so that pipelines mask the padding, as ``features`` does
+                weights.config.use_attention_mask = True
             return weights, tokens
     except (GeneratorError, torch.OutOfMemoryError, MemoryError):
         raise

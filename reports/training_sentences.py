@@ -65,16 +65,20 @@ def _count(value: object) -> int | None:
 
 def premise(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence | None:
     """The line above the verdict where one of two models was trained on more than 1.5 times the
-    images or device-minutes of the other.
+    images or device-minutes of the other. Device-minutes are the budget: where they can be compared
+    and are alike, images are no matter, since a step of one family costs more than one of another.
     """
     costs = [TrainingCost.of(index, fact) for fact in facts]
     if len(costs) != 2 or _same_model(costs):
         return None
     a, b = costs
     unequal = [_More.of(a, b, "on", "images", a.images, b.images, show_count)]
-    if a.device == b.device:
-        pair = (a.device_minutes, b.device_minutes)
-        unequal.append(_More.of(a, b, "for", "device-minutes", *pair, lambda n: f"{n:,.3g}"))
+    minutes = (a.device_minutes, b.device_minutes)
+    if a.device == b.device and all(minutes):
+        longer = _More.of(a, b, "for", "device-minutes", *minutes, lambda n: f"{n:,.3g}")
+        if longer is None:
+            return None
+        unequal.append(longer)
     parts = [part for part in unequal if part is not None]
     if not parts:
         return None

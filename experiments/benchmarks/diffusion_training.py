@@ -11,6 +11,7 @@ Sampling is compared with the bare sum of the U-Net's forward passes that it is 
 from __future__ import annotations
 
 import argparse
+import copy
 import functools
 import itertools
 import tempfile
@@ -32,7 +33,7 @@ from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.precision import Resolved
 from gandiff.experiments.training.ranks import SINGLE_PROCESS
 from gandiff.experiments.training.request import Precision, TrainingRequest
-from gandiff.models.diffusion.networks import build_unet, build_vae
+from gandiff.models.diffusion.networks import build_vae
 from gandiff.models.text import TextEncoder, build_text_encoder
 from gandiff.models.tokenizer import build_tokenizer
 
@@ -64,9 +65,10 @@ class PlainLoop:
 
     def __init__(self, ours: DiffusionTrainer) -> None:
         torch.manual_seed(0)
-        self.ours, recipe = ours, ours.recipe
-        side = ours.request.resolution // recipe.cell
-        self.unet: Any = build_unet(side, ours.encoder.width, widths=recipe.widths).train()
+        self.ours = ours
+        copied = copy.deepcopy(ours.ema.module)  # which has no hints of position
+        self.unet: Any = copied.to(memory_format=torch.contiguous_format).requires_grad_(True)
+        self.unet.train()
         self.optimizer = torch.optim.AdamW(self.unet.parameters(), lr=1e-3, fused=False)
         self.average = [p.detach().clone() for p in self.unet.parameters()]
         self.position = 0
@@ -103,8 +105,9 @@ def _plain(loop: PlainLoop) -> None:
 def training_row(trainer: DiffusionTrainer, pairs: int) -> str:
     """Images a second, and the ratio to the plain loop, with its middle half."""
     _ours(trainer)  # compiles, if it is to
-    for start in range(0, len(trainer.latents.captions), 64):  # as after the first pass
-        trainer.tokens(trainer.latents.captions[start : start + 64])
+    captions = list(itertools.chain.from_iterable(trainer.latents.captions))
+    for start in range(0, len(captions), 64):  # as after the first pass
+        trainer.tokens(captions[start : start + 64])
     works = (functools.partial(_ours, trainer), functools.partial(_plain, PlainLoop(trainer)))
     sides = [functools.partial(seconds_of, work) for work in works]
     request = trainer.request

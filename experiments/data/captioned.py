@@ -35,6 +35,7 @@ class CaptionedBatch(NamedTuple):
     ``mismatched`` holds k captions for each row; ``is_mismatch`` says where they are known not to
     fit the picture, ``contradicts`` where no picture at all fits both them and the right caption.
     ``fits[i, j]`` says whether caption j of the batch fits row i's picture, as far as is known.
+    ``every`` has all captions of each row's picture, and nothing where each has the one.
     """
 
     images: UInt8[np.ndarray, "m h w 3"]
@@ -43,6 +44,7 @@ class CaptionedBatch(NamedTuple):
     is_mismatch: Bool[np.ndarray, "m k"]
     contradicts: Bool[np.ndarray, "m k"]
     fits: Bool[np.ndarray, "m n"]
+    every: Sequence[Sequence[str]] = ()
 
 
 class CaptionedImages(abc.ABC):
@@ -217,6 +219,7 @@ class FileImages(CaptionedImages):
             np.array(is_mismatch, bool).reshape(others.shape),
             np.zeros(others.shape, bool),  # what words mean is not known
             fits.reshape(len(chosen), len(texts)),
+            [self._texts[i] for i in chosen],
         )
 
     def _caption(self, picture: int, epoch: int) -> str:

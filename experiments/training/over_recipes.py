@@ -10,6 +10,7 @@ samples with each saved pipeline, by turns, one picture at a time and as its tra
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import functools
 import itertools
 import sys
@@ -36,10 +37,11 @@ _TURNS = 20
 def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
     """A row for each training: what it differs in from the default, its cost, what it reached.
 
-    ``minutes`` are those of all processes together, ``ms_per_image`` what one image takes of them,
-    ``kimg`` thousands of images shown; ``all_half_way`` is the share of pictures with all stated
-    facts right after half of them. Raises ``RequestError`` for folders without the record of a
-    finished training, and for trainings of different data or budgets.
+    ``minutes`` are those of all processes, and on a CPU of all their threads, together,
+    ``ms_per_image`` what one image takes of them, ``kimg`` thousands of images shown;
+    ``all_half_way`` is the share of pictures with all stated facts right after half of them.
+    Raises ``RequestError`` for folders without the record of a finished training, and for trainings
+    of different data or budgets.
     """
     import pandas as pd
 
@@ -54,7 +56,8 @@ def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
 def _row(record: Mapping[str, Any]) -> dict[str, object]:
     ticks, tick = record["ticks"], record["ticks"][-1]
     half = min(ticks, key=lambda one: abs(one["kimg"] - tick["kimg"] / 2))
-    spent = record["seconds"] * record["processes"]
+    threads = record.get("threads") or 1 if record["device"] == "cpu" else 1
+    spent = record["seconds"] * record["processes"] * threads
     cost = {
         "recipe": differences(record),
         "minutes": round(spent / 60, 1),
@@ -67,18 +70,27 @@ def _row(record: Mapping[str, Any]) -> dict[str, object]:
 
 def differences(record: Mapping[str, Any]) -> str:
     """What a recorded recipe has other than the default of its family, as ``--set`` takes it."""
-    if record["family"] == "diffusion":
-        from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe as Recipe
-    else:
-        from gandiff.experiments.training.gan.recipe import GanRecipe as Recipe  # type: ignore[assignment]
-    given, usual = record["recipe"], dict(vars(recipe_of(Recipe)))
-    usual.pop("train_text", None)  # which follows from --text-encoder where it is left out
+    given = record["recipe"]
+    usual = _usual(record["family"], given)
     changed = [
         f"{name}={_written(given[name])}"
         for name, value in usual.items()
         if name in given and _written(given[name]) != _written(value)
     ]
     return " ".join(changed) or "default"
+
+
+def _usual(family: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """The default recipe, with what follows from the numbers that are given."""
+    if family != "diffusion":
+        from gandiff.experiments.training.gan.recipe import GanRecipe
+
+        return dict(vars(recipe_of(GanRecipe)))
+    from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, settled
+
+    default = recipe_of(DiffusionRecipe)
+    by = dataclasses.replace(default, optimizer=given.get("optimizer", default.optimizer))
+    return dict(vars(default)) | {"train_text": settled(by, None).train_text}
 
 
 def _written(value: object) -> str:

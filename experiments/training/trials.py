@@ -18,7 +18,7 @@ from gandiff.experiments.training.identity import recorded_digest, training_dige
 from gandiff.experiments.training.recipes import Recipe
 from gandiff.experiments.training.records import RECORD, TEXT_RECORD, read_record, write_json
 from gandiff.experiments.training.request import TrainingRequest
-from gandiff.experiments.training.text.record import TEXT_PARTS, clear
+from gandiff.experiments.training.text.record import KEPT_TEXT, TEXT_PARTS, clear
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -165,8 +165,12 @@ def _last_start(asked: Asked) -> Mapping[str, Any] | None:
 
 
 def _copy_text(source: Path, out: Path) -> None:
-    """Give a trial that begins the text encoder of this sweep, whatever was there before."""
+    """Give a trial that begins the text encoder of this sweep, whatever was there before; as it was
+    before the first trial trained it along.
+    """
     clear(out)
+    kept = source / KEPT_TEXT
     for name in TEXT_PARTS:
-        shutil.copytree(source / name, out / name)
+        before = kept if kept.name == name and kept.is_dir() else source / name
+        shutil.copytree(before, out / name)
     shutil.copy2(source / TEXT_RECORD, out)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -97,9 +98,8 @@ class DenoiserUpdates:
         self.optimizer = self._optimizer(text)
         self.parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         state["optimizer"] = self.optimizer
-        self.tokens = CaptionTokens(
-            self.encoder, self.latents.captions, trained=bool(recipe.train_text)
-        )
+        known = list(itertools.chain.from_iterable(self.latents.captions))
+        self.tokens = CaptionTokens(self.encoder, known, trained=bool(recipe.train_text))
         self.loop = self._loop(state, {"side": side, **networks})
 
     def _optimizer(self, text: list[dict[str, Any]]) -> torch.optim.Optimizer | Together:
@@ -158,18 +158,20 @@ class DenoiserUpdates:
         return n, {"loss": float(sums[0]), "mse": float(sums[1]), "grad_norm": size}
 
     def draw(self, position: int) -> Batch:
-        """The batch at a position of the data."""
+        """The batch at a position of the data; of several captions each has the same chance."""
         n, latents = self.request.batch_size, self.latents
         draw = noise_at(self.request.seed, position)
         which = torch.randint(len(latents.captions), (n,), generator=draw)
         dropped = torch.rand(n, generator=draw) < self.recipe.caption_dropout
         noise = torch.randn(n, *latents.values.shape[1:], generator=draw)
-        pairs = zip(which.tolist(), dropped.tolist(), strict=True)
-        captions = ["" if drop else latents.captions[i] for i, drop in pairs]
         first = self.recipe.coarse_first
         coarse = max(0.0, 1 - self.loop.fraction / first) if first else 0.0
         t = self.noising.draw(n, draw, coarse)
-        return Batch(latents.at(which), noise, t, captions)
+        turns = torch.randint(1 << 30, (n,), generator=draw).tolist()
+        texts = [latents.captions[i] for i in which.tolist()]
+        chosen = [each[turn % len(each)] for each, turn in zip(texts, turns, strict=True)]
+        pairs = zip(chosen, dropped.tolist(), strict=True)
+        return Batch(latents.at(which), noise, t, ["" if drop else text for text, drop in pairs])
 
     def errors(
         self,

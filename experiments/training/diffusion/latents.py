@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -35,13 +35,14 @@ _A_MINUTE = 2000  # pictures that a training of a minute can make use of
 
 @dataclasses.dataclass(frozen=True)
 class Latents:
-    """n pictures as they are denoised: mean 0 and standard deviation 1, or pixels as uint8.
+    """n pictures as they are denoised: mean 0 and standard deviation 1, or pixels as uint8, and
+    all captions of each.
 
     ``mean`` and ``std`` are those that the autoencoder's own had; nothing in pixel space.
     """
 
     values: Tensor  # n c h w, float16, or uint8 in pixel space
-    captions: list[str]
+    captions: list[list[str]]
     mean: Tensor | None
     std: float
 
@@ -78,7 +79,9 @@ def _key(
     vae: Any, recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest
 ) -> dict[str, str]:
     known = captions_digest(data)
-    return {
+    # Earlier versions kept the first of several.
+    several = {} if data.count is None else {"choice of captions": "all"}
+    return several | {
         "autoencoder": "none" if recipe.space == "pixel" else digest(vae),
         "data": known or f"{request.data}, seed {request.seed}",
         "pictures": json.dumps(data.facts(), sort_keys=True),
@@ -127,12 +130,12 @@ def _make(
 ) -> None:
     from tqdm import tqdm
 
-    parts, captions = [], []
+    parts, captions = [], list[Sequence[str]]()
     n = count(recipe, data, request)
     starts = range(0, n, _AT_ONCE)
     for start in tqdm(starts, desc="encoding", disable=request.quiet, unit="batch"):
         batch = data.batch(start, min(_AT_ONCE, n - start))
-        captions += batch.captions
+        captions += batch.every or [[caption] for caption in batch.captions]
         if recipe.space == "pixel":
             parts.append(torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous())
         else:
@@ -167,7 +170,9 @@ def _moments(path: Path, key: Mapping[str, str]) -> tuple[Tensor, Tensor] | None
 
 def _read(path: Path) -> Latents:
     tensors = safetensors.torch.load_file(path)
-    captions = json.loads(bytes(tensors["captions"].tolist()))
+    texts = json.loads(bytes(tensors["captions"].tolist()))
+    # Earlier versions wrote one for each scene.
+    captions = [[one] if isinstance(one, str) else list(one) for one in texts]
     values = tensors["values"]
     pixels = values.dtype == torch.uint8
     return Latents(values, captions, None if pixels else tensors["mean"], float(tensors["std"]))

@@ -38,6 +38,7 @@ _SOLVERS = {
 # (diffusers' documentation of ``lambda_min_clipped``).
 _LEAST = -5.1
 _COARSE = (4.0, 0.7)  # mean and deviation of log(noise / signal): where no more than blurs are seen
+_FAINTEST = 1e-4  # of the signal, where a schedule ends in none: log(noise / signal) stays finite
 _EVERYWHERE = 0.1  # of what a log-normal density draws is uniform
 
 
@@ -120,7 +121,7 @@ def density(
 def _log_normal(
     signal: Float[Tensor, " t"], noise: Float[Tensor, " t"], mean: float, deviation: float
 ) -> Float[Tensor, " t"]:
-    level = torch.log(noise / signal)
+    level = torch.log(noise / signal.clamp(min=_FAINTEST))
     apart = (level - mean) / deviation
     chances = torch.exp(-0.5 * apart.square()) * torch.gradient(level)[0]
     return chances / chances.sum()

@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.experiments.training.records import TEXT_RECORD as RECORD
-from gandiff.experiments.training.text.record import TEXT_PARTS
+from gandiff.experiments.training.text.record import KEPT_TEXT, TEXT_PARTS
 from gandiff.models.diffusion.networks import save_pipeline
 
 _INDEX, _MADE, _TEXT = "model_index.json", ".pipeline-", TEXT_PARTS[0]
-KEPT_TEXT = f"state/{_TEXT}"
 
 
 def publish(folder: Path, pipe: Any, *, replace_text: bool = False) -> None:

@@ -19,6 +19,7 @@ from gandiff.experiments.training.request import TrainingRequest
 from gandiff.models.text import TextEncoder, truncation_message
 
 TEXT_PARTS = ("text_encoder", "tokenizer")  # folders
+KEPT_TEXT = f"state/{TEXT_PARTS[0]}"  # as it was before a denoiser trained it along
 ALL = 1 << 30  # captions
 _CHUNK = 10_000  # captions that are read at once
 
@@ -120,12 +121,12 @@ def cut_facts(encoder: TextEncoder, data: CaptionedImages) -> dict[str, Any]:
 
 
 def clear(folder: Path) -> None:
-    """Remove a text encoder, of which some files would stay beside those of another kind, and the
-    generator that was trained with it.
+    """Remove a text encoder, of which some files would stay beside those of another kind, what is
+    kept of it, and the generator that was trained with it.
     """
     clear_model(folder)
     (folder / TEXT_RECORD).unlink(missing_ok=True)
-    for part in TEXT_PARTS:
+    for part in (*TEXT_PARTS, KEPT_TEXT):
         shutil.rmtree(folder / part, ignore_errors=True)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, settled
 from gandiff.experiments.training.over_recipes import main, over_recipes
 from gandiff.experiments.training.recipes import recipe_of
 
@@ -30,7 +30,7 @@ def write(folder: Path, name: str, changes: dict[str, Any] | None = None, **reci
         "seconds": 1200.0,
         "images": 100_000,
         "seed": 0,
-        "recipe": dataclasses.asdict(recipe_of(DiffusionRecipe, named, **recipe)),
+        "recipe": dataclasses.asdict(settled(recipe_of(DiffusionRecipe, named, **recipe), None)),
         "finished": True,
         "curve": [],
         "ticks": [{"kimg": k, "all": k / 100, "score": 0.1} for k in (20.0, 52.0, 100.0)],
@@ -53,6 +53,18 @@ def test_a_row_says_what_differs_and_what_it_cost(tmp_path: Path) -> None:
     assert table["ms_per_image"].tolist() == [24.0] * 3
     assert table["all"].tolist() == [1.0] * 3
     assert table["all_half_way"].tolist() == [0.52] * 3
+
+
+def test_what_follows_from_another_number_is_no_difference_and_what_was_set_is(
+    tmp_path: Path,
+) -> None:
+    adamw, frozen = write(tmp_path, "adamw"), write(tmp_path, "frozen", train_text=0.0)
+    wide = write(tmp_path, "wide", {"threads": 2, "processes": 1})
+    table = over_recipes([adamw, frozen, wide])
+    assert "optimizer=adamw" in table["recipe"].iloc[0]
+    assert "train_text" not in table["recipe"].iloc[0]
+    assert table["recipe"].iloc[1] == "train_text=0.0"
+    assert table["minutes"].tolist() == [40.0] * 3  # one process of two threads costs two cores
 
 
 def test_another_budget_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -61,7 +61,8 @@ def test_each_picture_of_a_folder_is_searched_once(
     one = GanTrainer(asked, RECIPE, CONFIG, encoder(), photos)
     one.loop.progress.images = position
     facts, _ = nearest_neighbours(one, Twice())
-    made, searched = seen
+    *searched, made = seen
+    searched = np.concatenate(searched)
     assert len(made) == 2
     assert facts["searched"] == len(searched) == COUNT
     assert len({picture.tobytes() for picture in searched}) == COUNT
@@ -75,4 +76,26 @@ def test_of_an_endless_stream_the_latest_are_searched(
     one.loop.progress.images = 40
     facts, _ = nearest_neighbours(one, Twice())
     assert facts["searched"] == 12
-    np.testing.assert_array_equal(seen[1], one.data.batch(28, 12).images)
+    np.testing.assert_array_equal(seen[0], one.data.batch(28, 12).images)
+
+
+def test_of_a_short_training_no_more_than_it_saw_is_searched(tmp_path: Path) -> None:
+    one = trainer(tmp_path)
+    one.loop.progress.images = 40
+    assert nearest_neighbours(one, Twice())[0]["searched"] == 40
+
+
+def test_a_copy_is_found_wherever_in_the_data_it_lies(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(neighbours, "_STEP", 16)  # in several parts
+    one = trainer(tmp_path)
+    one.loop.progress.images = 60
+    copied = one.data.batch(0, 60).images[[3, 47]]
+    monkeypatch.setattr(type(one), "sample", lambda *_: copied)
+    facts, picture = nearest_neighbours(one, Twice())
+    assert (facts["median_distance"], facts["ratio"]) == (0, 0)
+    h, w = picture.shape[0] // 2, picture.shape[1] // 6  # each beside its nearest five
+    for row in (0, 1):
+        made, near = (picture[row * h : (row + 1) * h, i * w : (i + 1) * w] for i in (0, 1))
+        np.testing.assert_array_equal(made, near)
