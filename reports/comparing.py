@@ -10,6 +10,7 @@ from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow, ResultRow
 
 _ROUNDING = 1e-12  # of a value: differences smaller than that are none
+LEVEL = 1.005  # ratios nearer to 1 than this read "1.00 times"
 NO_GROUND = Ground()  # where nothing is known of prompts and anchors
 
 
@@ -100,8 +101,9 @@ def separated(
     """Say whether ``better`` is better than ``other`` by more than chance.
 
     The interval of the paired difference (better minus other) decides if there is one: of the
-    distances from the target where the metric has one. Otherwise the two intervals must not
-    overlap. Exact numbers need no interval. ``ground`` may speak against it.
+    distances from the target where the metric has one; of what was timed in the same rounds that of
+    the ratio. Otherwise the two intervals must not overlap. Exact numbers need no interval.
+    ``ground`` may speak against it.
     """
     good, bad = goodness(better), goodness(other)
     if good is None or bad is None or good <= bad:
@@ -110,8 +112,25 @@ def separated(
         return True
     if ground.doubt(better, other, None if difference is None else difference.prompts):
         return False
+    if better.described.axis == "cost" and _reads_as_1(better, other):
+        return False
+    if difference is not None and difference.ratio is not None:
+        return _by_ratio(better, difference)
     gain = paired_gain(better, difference)
     if gain is not None:
         return gain.low > 0
     mine, theirs = goodness_interval(better), goodness_interval(other)
     return mine is not None and theirs is not None and mine[0] > theirs[1]
+
+
+def _reads_as_1(one: MetricResult, two: MetricResult) -> bool:
+    """Whether two costs are so near to each other that one is said to be 1.00 times the other."""
+    small, large = sorted((abs(one.value or 0.0), abs(two.value or 0.0)))
+    return large < LEVEL * small
+
+
+def _by_ratio(better: MetricResult, difference: DifferenceRow) -> bool:
+    """Whether the interval of a ratio (better over other) lies on the better side of 1."""
+    if better.direction == "lower":
+        difference = difference.flipped()
+    return difference.ratio_low is not None and difference.ratio_low > 1

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 
 from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.comparing import find_difference
+from gandiff.reports.comparing import LEVEL, find_difference
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
-from gandiff.reports.values import scale_of, show_duration, show_value
+from gandiff.reports.values import scale_of, show_value
 
 LATENCY, THROUGHPUT = "latency_seconds", "images_per_second"
-LEVEL = 1.005  # ratios nearer to 1 than this read "1.00 times"
 
 
 def known_cost(index: Index, name: str, metric: str) -> MetricResult | None:
@@ -38,10 +37,10 @@ def speed_sentence(
     turns = find_difference(differences, slow, fast, LATENCY)
     scales = [scale_of(r) for r in (one, two)]
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
-    sure = _how_sure(fast, one, two, turns)
+    sure = _how_sure(one, two, turns)
     if ratio < LEVEL or sure is None:
         how = "are equally fast" if ratio < LEVEL else "do not clearly differ in speed"
-        why = f" ({_in_turns(turns)}, which contains 1)" if turns and ratio >= LEVEL else ""
+        why = _why_unsure(one, two, turns) if ratio >= LEVEL else ""
         text = f"{names[0]} and {names[1]} {how}: {times}{why}{_rates(index, [fast, slow])}."
         return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
     text = (
@@ -67,23 +66,26 @@ def two_digits(ratio: float) -> str:
     return f"{shown:,.10g}"
 
 
-def _how_sure(
-    name: str, fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None
-) -> str | None:
+def _how_sure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> str | None:
     """What shows that one is faster: the rounds in which both were timed, else the intervals of
-    both or, without, nine of ten calls of the faster one; None where nothing does.
+    both; None where nothing does.
     """
     if turns is not None:
         sure = turns.ratio_low is not None and turns.ratio_low > 1
         return _in_turns(turns) if sure else None
     bounds = _ratio_bounds(fast, slow)
-    if bounds is not None:
-        low, high = (two_digits(bound) for bound in bounds)
-        return f"{low} to {high} times by the ends of both intervals" if bounds[0] > LEVEL else None
-    most = fast.protocol.get("p90")
-    if not isinstance(most, (int, float)) or most >= (slow.value or 0.0):
+    if bounds is None or bounds[0] <= 1:
         return None
-    return f"medians; nine of ten calls of {name} took at most {show_duration(most)}"
+    low, high = (two_digits(bound) for bound in bounds)
+    return f"{low} to {high} times by the ends of both intervals"
+
+
+def _why_unsure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> str:
+    if turns is not None:
+        return f" ({_in_turns(turns)}, which contains 1)"
+    if _ratio_bounds(fast, slow) is not None:
+        return " (their intervals overlap)"
+    return " (too few calls were timed for an interval)"
 
 
 def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float] | None:

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.reports.cost_sentences import two_digits
 from gandiff.reports.run_data import DifferenceRow, RunData
 from gandiff.reports.values import distinguish, scale_of_differences
 
@@ -27,7 +28,7 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
     targets = any(row.farther is not None for row in kept)
     head = ["Metric", "a", "b", "a \u2212 b", "95 % interval"]
     head += ["Farther from the target"] if targets else []
-    head += ["Effect size", "a ahead on", "p", "p after Holm", "Prompts", "Prompts needed"]
+    head += ["Effect size", "a larger on", "p", "p after Holm", "Prompts", "Prompts needed"]
     results = {row.result.metric: row.result for row in run.results}
     rows = []
     for row in kept:
@@ -39,6 +40,8 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
 
 def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) -> tuple[str, ...]:
     value, ends = _measured(like, row.difference, row.low, row.high)
+    if row.ratio_low is not None and row.ratio_high is not None:
+        ends = f"{two_digits(row.ratio_low)} to {two_digits(row.ratio_high)} times"
     farther, range_ = _measured(like, row.farther, row.farther_low, row.farther_high)
     return (
         row.metric,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.sentence import listed
@@ -17,8 +17,9 @@ RESULTS = (
 )
 BEST = (
     "only where the paired difference to every other generator leaves out 0 or, without one, where "
-    "its interval overlaps no other; never by fewer than 30 prompts, or where all are no better "
-    "than noise."
+    "its interval overlaps no other; costs go by the ratio in the same rounds. Never by fewer than "
+    "30 prompts, or where all are no better than noise; exact numbers, such as parameters, need "
+    "neither."
 )
 DIFFERENCES = (
     "Effect size: the difference over the standard deviation of the prompts' differences (Cohen's "
@@ -43,6 +44,7 @@ TRAINING = (
 )
 REPRODUCE = "What the numbers were made with, and what to type to make them again."
 TROUBLE = "An image that failed counts in no score; all numbers are of the images that were made."
+_WATCHED = "a"  # the judge by which trainings are measured at every tick
 _TABLES = {
     "Alignment": "Does an image show what its prompt asks for? A model can be right each time and "
     "still draw one picture over and over, which diversity tells.",
@@ -61,8 +63,19 @@ _TABLES = {
 
 def table_notes(title: str, results: Iterable[MetricResult]) -> tuple[str, ...]:
     """How to read a table of results, and what its numbers must not be taken for."""
-    notes = (_TABLES.get(title), not_as_in_papers(results))
+    results = tuple(results)
+    notes = (_TABLES.get(title), _judge_took_part(results), not_as_in_papers(results))
     return tuple(note for note in notes if note)
+
+
+def _judge_took_part(results: Sequence[MetricResult]) -> str | None:
+    """What a judge had to do with the training of gandiff's own models; None for other metrics."""
+    if not any(r.protocol.get("judge") == _WATCHED for r in results):
+        return None
+    return (
+        "The judge also measured gandiff's own models while they were trained, and so chose which "
+        "state of them was kept; the other judge had no part in it."
+    )
 
 
 def not_as_in_papers(results: Iterable[MetricResult]) -> str | None:

@@ -138,12 +138,13 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     name_axis(axes.yaxis, y)
     family_legend(figure, points, None)
     label_points(axes, points)
+    best = "bottom" if y.direction == "lower" else "top"
     target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
     return finish(
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
-        f"Best is the top{target}. {joins}{plane.left_out()}Whiskers are 95 % intervals.",
+        f"Best is the {best}{target}. {joins}{plane.left_out()}Whiskers are 95 % intervals.",
     )
 
 

@@ -195,15 +195,19 @@ def _data(
 
 
 def _described(run: RunData, metrics: Sequence[str], with_facts: str) -> Iterator[dict[str, Any]]:
-    directions = {row.result.metric: row.result.direction for row in run.results}
+    results = {row.result.metric: row.result for row in run.results}
     values: dict[str, set[float]] = {}
     for score in run.scores:
         values.setdefault(score.metric, set()).add(score.value)
     for metric in metrics:
+        result = results.get(metric)
         yield {
             "name": visible(metric),
             "label": run.about(metric).label,
-            "lower": directions.get(metric) == "lower",
+            "lower": result is not None and result.direction == "lower",
+            "target": result.target
+            if result is not None and result.direction == "target"
+            else None,
             "yesno": values[metric] <= {0.0, 1.0},
             "facts": metric == with_facts,
         }

@@ -75,7 +75,8 @@ def latex_text(
 
 def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
     note = "95\\,\\% intervals in brackets; bold: better than all others by more than chance."
-    caption = " ".join([f"{tex(table.title)}.", note, *premise])
+    marks = map(tex, run.marks)
+    caption = " ".join([f"{tex(table.title)}.", note, *premise, *map(tex, table.notes), *marks])
     blocks = []
     for start in range(0, len(table.columns), _WIDEST):
         columns = table.columns[start : start + _WIDEST]

@@ -202,14 +202,16 @@ def _speed(run: RunData) -> Iterator[str]:
     timed = [r.result for r in run.results if r.result.metric == _LATENCY and r.result.value]
     if not timed:
         return
-    first = timed[0].protocol
-    rounds, calls = first.get("rounds"), first.get("calls") or first.get("repeats")
-    turns = f" in {counted(len(rounds), 'round')}" if isinstance(rounds, list) and rounds else ""
-    times = f", {counted(calls, 'timed call')}" if isinstance(calls, int) else ""
-    own = " of fresh processes" if turns and first.get("own_process") else ""
+    said = [result.protocol for result in timed]
+    rounds = _range("round", [len(one.get("rounds") or ()) for one in said])
+    calls = _range("timed call", [one.get("calls") or one.get("repeats") for one in said])
+    own = all(one.get("own_process") for one in said)
+    turns = f" in {rounds}{' of fresh processes' if own else ''}" if rounds else ""
+    times = f", {calls} of each" if calls else ""
+    middle = "geometric mean of the rounds' medians" if rounds else "median"
     yield (
-        f"Time per image is the median at batch size {first.get('batch_size', 1)}{turns}{own}"
-        f"{times}; images per second are at the fastest batch size."
+        f"Time per image is the {middle} at batch size {said[0].get('batch_size', 1)}{turns}{times}"
+        "; images per second are at the fastest batch size."
     )
     threads = timing_threads(run) or "not recorded"
     shared = timing_shared(run) or "not recorded"

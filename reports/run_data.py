@@ -58,7 +58,7 @@ class DifferenceRow:
     difference: float | None
     low: float | None = None
     high: float | None = None
-    win_rate: float | None = None  # share of prompts on which a is ahead
+    win_rate: float | None = None  # share of prompts on which a is larger
     p_value: float | None = None
     prompts: int | None = None
     effect_size: float | None = None

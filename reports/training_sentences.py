@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
-from gandiff.reports.cost_sentences import LEVEL, known_cost
+from gandiff.reports.comparing import LEVEL
+from gandiff.reports.cost_sentences import known_cost
 from gandiff.reports.run_data import GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import show_count, show_duration, show_ratio

@@ -195,4 +195,4 @@ def measure_one(
     for name, values in measured.per_image.items():
         per_image[name] = np.full(len(every.images), np.nan)
         per_image[name][chosen] = values
-    return MetricOutput(results=measured.results, per_image=per_image)
+    return dataclasses.replace(measured, per_image=per_image)

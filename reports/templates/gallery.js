@@ -23,10 +23,16 @@
     if (!about.yesno) return Math.abs(value) >= 100 ? value.toFixed(0) : value.toFixed(2);
     return value >= 0.5 ? "\u2713" : "\u2717";
   };
+  const goodness = (value) => {
+    const about = data.metrics[metric()];
+    if (about.target !== null) return -Math.abs(value - about.target);
+    return about.lower ? -value : value;
+  };
   const gain = (card) => {
     const [a, b] = [mean(card, Number(pick("first").value)), mean(card, Number(pick("second").value))];
     if (a === null || b === null) return null;
-    return data.metrics[metric()].lower ? b - a : a - b;
+    const [x, y] = [a, b].map((value) => goodness(value));
+    return x - y;
   };
   const ahead = (difference) => {
     if (Math.abs(difference) < 0.005) return "level";
@@ -36,7 +42,7 @@
   const ranked = (card, order) => {
     if (order !== "low") return order === "a" ? gain(card) : negative(gain(card));
     const value = mean(card, Number(pick("first").value));
-    return data.metrics[metric()].lower ? value : negative(value);
+    return value === null ? null : -goodness(value);
   };
   const negative = (value) => (value === null ? null : -value);
 

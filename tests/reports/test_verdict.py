@@ -137,8 +137,6 @@ def timed_in_turns(ratio, low, high):
         b="gan",
         metric="latency_seconds",
         difference=0.01 * (ratio - 1),
-        low=0.01 * (low - 1),
-        high=0.01 * (high - 1),
         ratio=ratio,
         ratio_low=low,
         ratio_high=high,
