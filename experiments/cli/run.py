@@ -91,8 +91,8 @@ def run(
     """Run a whole comparison: plan, generate, time, score, report.
 
     What is there and valid already is kept, so the same command continues a run that was stopped. A
-    run folder is continued as it was recorded. The exit code is 1 if a generator made no image or a
-    metric could not be measured.
+    run folder is continued as it was recorded. The exit code is 1 if a generator that can do the
+    task made no image or a metric could not be measured.
     """
     from gandiff.experiments import api
 

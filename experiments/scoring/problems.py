@@ -11,8 +11,11 @@ from gandiff.experiments.runs.tables import is_table
 
 
 def missing_images(run: Run) -> list[str]:
-    """The generators without a single image."""
-    return [f"{name} made no image: {why}" for name, why in without_images(run).items()]
+    """The generators without a single image, beside those whose abilities lack the task: that is
+    what the comparison shows.
+    """
+    empty = without_images(run).items()
+    return [f"{name} made no image: {why}" for name, why in empty if name not in run.unable]
 
 
 def missing_measurements(run: Run) -> list[str]:

@@ -248,6 +248,12 @@ def test_the_shipped_comparison_has_every_task() -> None:
     assert tasks is not None
     found = {name: part.comparison.task for name, part in tasks.parts.items()}
     assert set(found.values()) == {"image_to_image", "inpaint", "paint", "control"}
-    for part in tasks.parts.values():
-        assert part.comparison.suite.prompts == (40 if part.folder.name == "depth" else 32)
-        assert list(part.comparison.generators) == ["gan", "diffusion"]
+    for name, part in tasks.parts.items():
+        asked, given = part.comparison, part.comparison.generators
+        assert asked.suite.prompts == (40 if name == "depth" else 32)
+        assert list(given)[:2] == ["gan", "diffusion"]
+        if asked.task == "control":  # beside one that is given the outlines and does not look
+            net = {"controlnet": f"control-scenes-{name}"}
+            assert given["diffusion"].settings.items() >= net.items()
+            scale = {"controlnet_conditioning_scale": 0.0}
+            assert given["without"].settings == given["diffusion"].settings | scale
