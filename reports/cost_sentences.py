@@ -41,7 +41,7 @@ def speed_sentence(
     if ratio < LEVEL or sure is None:
         how = "are equally fast" if ratio < LEVEL else "do not clearly differ in speed"
         why = _why_unsure(one, two, turns) if ratio >= LEVEL else ""
-        text = f"{names[0]} and {names[1]} {how}: {times}{why}{_rates(index, [fast, slow])}."
+        text = f"{fast} and {slow} {how}: {times}{why}{_rates(index, [fast, slow])}."
         return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
     text = (
         f"{fast} is about {two_digits(ratio)} times as fast as {slow}: "
