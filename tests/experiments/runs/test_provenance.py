@@ -13,7 +13,7 @@ from gandiff.models.weights import PRETRAINED
 
 SHIPPED = {  # what runs recorded of the weights
     "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
-    "diffusion-scenes": "fd2e42b5bade410979ce396b1ec50a2dfb4e898decd99d01ecef8eb0fbc08eb0",
+    "diffusion-scenes": "5c1f3cbd0330830801705709caf172831eebbcf6e6cc7541c6a97de2c186870b",
 }
 
 
