@@ -206,3 +206,26 @@ def test_features_do_not_depend_on_what_was_kept_before(encoder: TextEncoder, kn
     assert torch.equal(before.pooled, after.pooled)
     one = CaptionCache(encoder, every[:known])([every[17]])
     assert torch.equal(one.pooled[0], before.pooled[1])
+
+
+def test_pipelines_read_captions_as_the_encoder_does(encoder: TextEncoder) -> None:
+    """What a denoiser learns from is what plain diffusers samples with, padding included."""
+    from diffusers import DDIMScheduler, StableDiffusionPipeline
+
+    from gandiff.models.diffusion.networks import build_unet, build_vae
+
+    parts = {"safety_checker": None, "feature_extractor": None, "requires_safety_checker": False}
+    networks = {"unet": build_unet(8, encoder.width), "vae": build_vae(16, 2)}
+    pipe = StableDiffusionPipeline(
+        text_encoder=encoder.model,
+        tokenizer=encoder.tokenizer,
+        scheduler=DDIMScheduler(steps_offset=1, clip_sample=False),
+        **networks,
+        **parts,
+    )
+    captions = ["a red star", "a little blue ring left of a heart"]
+    with torch.inference_mode():
+        theirs, empty = pipe.encode_prompt(captions, "cpu", 1, True)
+        ours, none = (encoder.features(texts).tokens for texts in (captions, ["", ""]))
+    torch.testing.assert_close(theirs, ours)
+    torch.testing.assert_close(empty, none)

@@ -17,6 +17,7 @@ from training_helpers import read, request
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.cli import main
 from gandiff.experiments.data.captioned import open_data
+from gandiff.experiments.training import trials
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.gan import train as gan
@@ -25,7 +26,7 @@ from gandiff.experiments.training.recipes import Recipe
 from gandiff.experiments.training.records import TEXT_RECORD
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.sweep import Sweep, read_sweep, sweep_recipes
-from gandiff.experiments.training.text.record import captions_digest
+from gandiff.experiments.training.text.record import KEPT_TEXT, captions_digest
 
 VALUES = ["0.25", "1", "4"]
 
@@ -158,6 +159,21 @@ def interrupt_second(out: Path, training: FakeTraining) -> None:
         sweep(out)
     training.interrupted = ""
     assert training.taken() == [("0.25", False), ("1", False)]
+
+
+def test_a_trial_begins_with_the_text_encoder_as_it_was_before_it_was_trained_along(
+    tmp_path: Path,
+) -> None:
+    first, second = tmp_path / "lr=1", tmp_path / "lr=2"
+    for folder, said in ((first, "this sweep"), (second, "an earlier sweep")):
+        write_text_encoder(folder, said)
+        (folder / KEPT_TEXT).mkdir(parents=True)
+        (folder / KEPT_TEXT / "weights").write_text(f"of {said}")
+        (folder / "text_encoder" / "weights").write_text(f"of {said}, trained along")
+    trials._copy_text(first, second)
+    assert (second / "text_encoder" / "weights").read_text() == "of this sweep"
+    assert not (second / KEPT_TEXT).exists()  # or it would be put in the other one's place
+    assert (first / "text_encoder" / "weights").read_text() == "of this sweep, trained along"
 
 
 def test_an_interrupted_sweep_goes_on(tmp_path: Path, training: FakeTraining) -> None:

@@ -177,6 +177,22 @@ def test_densities_and_weights_leave_an_even_loss(
         torch.testing.assert_close(noising.weights, torch.ones(STEPS))
 
 
+@pytest.mark.parametrize("timesteps", ["uniform", "logit-normal", "log-normal"])
+@pytest.mark.parametrize("asked", POSSIBLE, ids=lambda asked: "-".join(asked.values()))
+def test_every_schedule_can_be_trained_at_all_its_levels(
+    asked: dict[str, Any], timesteps: Any
+) -> None:
+    """Also one that ends in nothing but noise, where noise / signal is infinite."""
+    noising = Noising(DiffusionRecipe(**asked, timesteps=timesteps))
+    assert torch.isfinite(noising.density).all()
+    assert torch.isfinite(noising.weights).all()
+    assert float(noising.density.sum()) == pytest.approx(1)
+    for coarse in (0.0, 0.5, 1.0):
+        steps = noising.draw(256, torch.Generator().manual_seed(0), coarse)
+        assert 0 <= int(steps.min()) < int(steps.max()) < STEPS
+        assert len(steps.unique()) > 50
+
+
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.5), (-0.5, 0.7)])
 @pytest.mark.parametrize("schedule", ["linear", "scaled_linear", "cosine"])
 def test_a_log_normal_density_has_its_moments(schedule: str, mean: float, std: float) -> None:
