@@ -145,7 +145,20 @@ def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
         gaps = tuple(_gaps(names, results))
         columns.append(Column(metric, label, arrow(known[0]), explain(known[0]), cells, gaps))
     of_title = (row.result for row in run.results if row.result.metric in metrics)
-    return WideTable(title, names, tuple(columns), table_notes(title, of_title))
+    notes = (*table_notes(title, of_title), *_anchors(run, columns))
+    return WideTable(title, names, tuple(columns), notes)
+
+
+def _anchors(run: RunData, columns: Sequence[Column]) -> Iterator[str]:
+    """A sentence for each anchor: what images that are no generator's get."""
+    found: dict[str, list[str]] = {}
+    for column in columns:
+        like = next((cell.result for cell in column.cells if cell.result is not None), None)
+        for name, value in run.ground.marks(column.metric) if like is not None else ():
+            shown = show_value(dataclasses.replace(like, value=value, low=None, high=None))
+            found.setdefault(name, []).append(f"{column.label} {shown}")
+    for name, values in found.items():
+        yield f"For scale, {name}: {', '.join(values)}."
 
 
 def _cell(

@@ -25,6 +25,7 @@ from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.tables import tied_prompts
 from gandiff.reports.comparing import separated
+from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 
 Verdict = Literal["better", "worse", "changed", "undecided", "level", "unknown"]
@@ -82,6 +83,12 @@ class TwoRuns:
         return self.a.name, self.b.name
 
     @functools.cached_property
+    def ground(self) -> Ground:
+        """What a change stands on: prompts enough in both runs, and the anchors of the second."""
+        prompts = min(len(run.data.prompts) for run in (self.a, self.b))
+        return Ground.of(self.b.data.anchors, prompts)
+
+    @functools.cached_property
     def categories(self) -> Mapping[str, str]:
         """The category of each prompt that both runs have, and put into the same one."""
         ours, theirs = ({s.prompt_id: s.category for s in r.data.scores} for r in (self.a, self.b))
@@ -124,7 +131,7 @@ def metric_change(
         name, result = (runs.names[0], x) if x.value is None else (runs.names[1], y)
         note = (result.note or "").removeprefix("not measured: ")
         how = f"not measured in {name}" + (f": {note}" if note else "")
-        return _row(pair, x, y, None, how)
+        return _row(runs, pair, (x, y), None, how)
     means = _paired(runs, pair, x.metric)
     of_prompts = x.described.axis != "cost"
     hashes = (runs.a.suite_sha256, runs.b.suite_sha256)
@@ -133,10 +140,12 @@ def metric_change(
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
     if means is None and of_prompts and x.value == y.value and runs.same_images(pair):
-        return _row(pair, x, y, Interval(value=0.0, low=0.0, high=0.0), "the same images")
+        none = Interval(value=0.0, low=0.0, high=0.0)
+        return _row(runs, pair, (x, y), none, "the same images")
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
-        return _row(pair, x, y, gap, "values alone" if gap.low is None else "two intervals")
+        how = "values alone" if gap.low is None else "two intervals"
+        return _row(runs, pair, (x, y), gap, how)
     return _paired_row(runs, pair, x, y, means)
 
 
@@ -173,17 +182,23 @@ def _paired_row(
         dataclasses.replace(r, value=float(m.mean()))
         for r, m in zip((x, y), (means.a, means.b), strict=True)
     )
-    return _row(pair, a, b, gap, f"paired, {counted(len(means.prompts), 'prompt')}{few}", farther)
+    how, prompts = f"paired, {counted(len(means.prompts), 'prompt')}{few}", len(means.prompts)
+    return _row(runs, pair, (a, b), gap, how, farther, prompts)
 
 
 def _row(
+    runs: TwoRuns,
     pair: tuple[str, str],
-    x: MetricResult,
-    y: MetricResult,
+    results: tuple[MetricResult, MetricResult],
     gap: Interval | None,
     how: str,
     farther: Interval | None = None,
+    prompts: int | None = None,
 ) -> MetricChange:
+    """The change, decided as in a verdict; ``prompts`` are those that it is paired over."""
+    x, y = results
+    verdict = "unknown" if gap is None else _verdict(runs, x, y, gap, farther, prompts)
+    doubt = runs.ground.doubt(x, y, prompts) if verdict == "undecided" else None
     return MetricChange(
         generator_a=pair[0],
         generator_b=pair[1],
@@ -195,12 +210,19 @@ def _row(
         difference=gap.value if gap else None,
         low=gap.low if gap else None,
         high=gap.high if gap else None,
-        how=how,
-        verdict=_verdict(x, y, gap, farther) if gap else "unknown",
+        how=f"{how}; {doubt}" if doubt else how,
+        verdict=verdict,
     )
 
 
-def _verdict(x: MetricResult, y: MetricResult, gap: Interval, farther: Interval | None) -> Verdict:
+def _verdict(
+    runs: TwoRuns,
+    x: MetricResult,
+    y: MetricResult,
+    gap: Interval,
+    farther: Interval | None,
+    prompts: int | None,
+) -> Verdict:
     if gap.value == 0 and gap.low == gap.high:
         return "level"
     change = DifferenceRow(
@@ -210,13 +232,14 @@ def _verdict(x: MetricResult, y: MetricResult, gap: Interval, farther: Interval 
         difference=gap.value,
         low=gap.low,
         high=gap.high,
+        prompts=prompts,
         farther=farther.value if farther else None,
         farther_low=farther.low if farther else None,
         farther_high=farther.high if farther else None,
     )
-    if separated(y, x, change):
+    if separated(y, x, change, runs.ground):
         return "better"
-    if separated(x, y, change.flipped()):
+    if separated(x, y, change.flipped(), runs.ground):
         return "worse"
     if y.direction == "none" and (y.described.is_exact or _leaves_out_0(gap)):
         return "changed"

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 CLIP, FD, ACCURACY = "clip_score(model=scenes)", "fd(encoder=scenes)", "scene_accuracy/all"
-PROMPTS = [f"a toy {i}" for i in range(20)]
+PROMPTS = [f"a toy {i}" for i in range(60)]  # two categories of 30: enough to call one better
 
 
 def row(generator: str, metric: str, value: float | None, half: float | None = None, **more: Any):

@@ -8,6 +8,8 @@ import json
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.comparing import separated
+from gandiff.reports.ground import Anchor
+from gandiff.reports.latex import latex_text
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import ResultRow
 from gandiff.reports.table import LONG_COLUMNS, _labels, csv_text, wide_tables
@@ -35,6 +37,24 @@ def test_groups_and_order(run_folder):
     assert tables[1].columns[0].metric == "fd(encoder=scenes)"
     assert tables[4].columns[0].metric == "latency_seconds"
     assert all(len(t.columns[0].cells) == 5 for t in tables)
+
+
+def test_what_anchors_get_stands_below_the_table_in_every_format(run_folder):
+    fd = "fd(encoder=scenes)"
+    anchors = [
+        Anchor(anchor="real", metric=fd, value=24.9, images=512),
+        Anchor(anchor="noise", metric=fd, value=31234.0),
+        Anchor(anchor="plain", metric="scene_accuracy/all", value=0.125),
+    ]
+    run = dataclasses.replace(load_run(run_folder), anchors=anchors)
+    tables = {table.title: table for table in wide_tables(run)}
+    *_, real, noise = tables["Distribution"].notes
+    assert real == "For scale, real images: Fréchet distance 24.9."
+    assert noise.startswith("For scale, uniform noise: Fréchet distance 31")
+    plain = "For scale, plain grounds: scene accuracy 12.5 %."
+    assert tables["Alignment"].notes[-1] == plain
+    assert not any("For scale" in note for note in tables["Cost"].notes)
+    assert plain.replace("%", "\\%") in latex_text(run, [])
 
 
 def test_columns_of_one_metric_are_distinguish_by_their_parameters():

@@ -18,9 +18,9 @@ HALVES = ("one object", "two <b>objects</b>")
 
 
 def categorised(generator: str, values: np.ndarray) -> list[dict[str, Any]]:
-    """Scores of which the first ten prompts are of one category, and the others of another."""
+    """Scores of which the first thirty prompts are of one category, and the others of another."""
     rows = scores(generator, CLIP, values.tolist())
-    return [{**one, "category": HALVES[int(one["prompt_id"]) >= 10]} for one in rows]
+    return [{**one, "category": HALVES[int(one["prompt_id"]) >= 30]} for one in rows]
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def say(
     distance rises beyond its interval, one cannot be judged, and one was not measured.
     """
     place = np.arange(len(VALUES))
-    after = VALUES + np.where(place < 10, 0.0, -0.2) + 0.004 * (-1.0) ** place
+    after = VALUES + np.where(place < 30, 0.0, -0.2) + 0.004 * (-1.0) ** place
     for name, values, fd in (("before", VALUES, 20.0), ("after", after, 45.0)):
         lost = None if name == "after" else 0.5
         rows = [
@@ -76,7 +76,7 @@ def test_categories_are_paired_over_their_own_prompts(say: Callable[..., Any]) -
     assert list(mine) == list(HALVES)
     assert [c["verdict"] for c in mine.values()] == ["undecided", "worse"]
     assert [c["difference"] for c in mine.values()] == pytest.approx([0.0, -0.2])
-    assert all(c["how"] == "paired, 10 prompts" for c in mine.values())
+    assert all(c["how"] == "paired, 30 prompts" for c in mine.values())
 
 
 def test_pages_hold_the_same_rows_and_no_markup_of_others(say: Callable[..., Any]) -> None:

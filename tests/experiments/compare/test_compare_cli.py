@@ -76,10 +76,11 @@ def test_the_table_has_a_line_for_each_generator_and_metric(
     tables = [pd.read_parquet(runs / name / "results.parquet") for name in ("before", "after")]
     assert len(lines) == len(tables[0]) == len(tables[1])
     (accuracy,) = (line for line in lines if line.startswith("model      scene_accuracy/all"))
-    assert "worse" in accuracy
-    assert accuracy.endswith("paired, 12 prompts")
+    assert " undecided " in accuracy  # though the interval leaves out 0
+    few = "; 12 prompts are too few to call one better: it takes 30"
+    assert accuracy.endswith(f"paired, 12 prompts{few}")
     (fd,) = (line for line in lines if line.startswith("model      fd(encoder=scenes)"))
-    assert fd.endswith("two intervals")
+    assert fd.endswith(f"two intervals{few}")
     # The same seeds gave the same noise in both runs.
     same = [line for line in lines if line.startswith("noise      clip_score")]
     assert [line.split()[4:8] for line in same] == [["0", "0", "to", "0"]]

@@ -35,11 +35,11 @@ def test_what_is_scored_by_image_is_paired_and_the_rest_is_not(
     assert found.warnings == ()
     assert [c.metric for c in found.changes] == [CLIP, FD, "latency_seconds"]
     clip = change(found, CLIP)
-    assert clip.how == "paired, 20 prompts"
+    assert clip.how == "paired, 60 prompts"
     assert clip.difference == pytest.approx(-0.02)
     assert clip.difference == pytest.approx(clip.b - clip.a)
-    # The prompts vary by 0.1, but their differences by 0.003: 2.09 * 0.00304 / sqrt(20) = 0.0014.
-    assert (clip.low, clip.high) == pytest.approx((-0.0214, -0.0186), abs=3e-4)
+    # The prompts vary by 0.1, but their differences by 0.003: 2.00 * 0.00301 / sqrt(60) = 0.0008.
+    assert (clip.low, clip.high) == pytest.approx((-0.0208, -0.0192), abs=1e-4)
     assert clip.verdict == "worse"
     fd = change(found, FD)
     assert (fd.difference, fd.low, fd.high) == (5.0, 0.0, 10.0)  # root of 3^2 + 4^2
@@ -111,7 +111,7 @@ def test_sets_are_compared_at_equal_numbers_and_means_are_not(before: Path, tmp_
     other = later(tmp_path)
     table = pd.read_parquet(other / "results.parquet").assign(images=39)
     table.to_parquet(other / "results.parquet")
-    with pytest.raises(MetricError, match=r"fd\(encoder=scenes\) was measured with images 40 in"):
+    with pytest.raises(MetricError, match=r"fd\(encoder=scenes\) was measured with images 120 in"):
         compare_runs(before, other)
     assert len(compare_runs(before, other, metrics=["clip_score", "latency_seconds"]).changes) == 2
 
@@ -123,7 +123,8 @@ def test_other_prompts_pair_over_those_in_common_only(before: Path, tmp_path: Pa
         compare_runs(before, other)
     found = compare_runs(before, other, metrics=["clip_score", "latency_seconds"])
     clip = change(found, CLIP)
-    assert clip.how == "paired, 11 prompts"
+    few = "11 prompts are too few to call one better: it takes 30"
+    assert (clip.verdict, clip.how) == ("undecided", f"paired, 11 prompts; {few}")
     common = [i for i in range(12) if i != 8]
     assert clip.a == pytest.approx(VALUES[common].mean())
     assert clip.difference == pytest.approx(clip.b - clip.a)

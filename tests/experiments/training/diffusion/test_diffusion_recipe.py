@@ -190,7 +190,7 @@ def test_every_schedule_can_be_trained_at_all_its_levels(
     for coarse in (0.0, 0.5, 1.0):
         steps = noising.draw(256, torch.Generator().manual_seed(0), coarse)
         assert 0 <= int(steps.min()) < int(steps.max()) < STEPS
-        assert len(steps.unique()) > 50
+        assert len(steps.unique()) > 20
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.5), (-0.5, 0.7)])
