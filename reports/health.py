@@ -5,9 +5,15 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from gandiff.common.finished_training import Settings, ceiling, number_rows, settings_table
+from gandiff.common.finished_training import (
+    Settings,
+    ceiling,
+    neighbours,
+    number_rows,
+    settings_table,
+)
 from gandiff.common.measurements import in_panel
 from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
@@ -70,24 +76,12 @@ def training_health(run: RunData) -> list[Health]:
             ticks=ticks,
             events=events,
             sweep=settings_table(record),
-            neighbours=_neighbours(record.get("neighbours")),
+            neighbours=neighbours(record),
             ceiling=ceiling(record),
         )
         if ticks or events or health.sweep:
             models.append(health)
     return models
-
-
-def _neighbours(facts: Any) -> str | None:
-    if not isinstance(facts, dict) or "searched" not in facts:
-        return None
-    text = f"Nearest of {facts['searched']:,} training pictures: median distance "
-    text += f"{facts.get('median_distance')}"
-    if "ratio" in facts:
-        text += (
-            f", {facts['ratio']} times that of held-out pictures (far below 1 would be memorising)"
-        )
-    return text + "."
 
 
 def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import write_atomically
-from gandiff.common.finished_training import ceiling, settings_table
+from gandiff.common.finished_training import ceiling, neighbours, settings_table
 from gandiff.common.measurements import shown_in
 from gandiff.common.words import counted
 from gandiff.experiments.training.claim import CARD
@@ -80,9 +80,12 @@ def _measured(record: Mapping[str, Any]) -> str:
 
 
 def _at_settings(record: Mapping[str, Any]) -> str:
-    """What the autoencoder lets through, and what was measured at other settings, as sections."""
-    text, settings = ceiling(record), settings_table(record)
-    parts = [] if text is None else [f"\n## Ceiling\n\n{text}\n"]
+    """What the autoencoder lets through, whether the model copies, and what other settings gave,
+    as sections.
+    """
+    sections = {"Ceiling": ceiling(record), "Copies": neighbours(record)}
+    settings = settings_table(record)
+    parts = [f"\n## {name}\n\n{text}\n" for name, text in sections.items() if text is not None]
     if settings is not None:
         lines = [settings.head, ["--:"] * len(settings.head), *settings.rows]
         rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)

@@ -65,7 +65,9 @@ def settings_table(record: Mapping[str, Any]) -> Settings | None:
                 for row in rows
             ]
             labels = (MEASUREMENTS[name].label for name in names)
-            return Settings(about, [*varied.values(), *labels], cells)
+            counts = [int(row["pictures"]) for row in rows if row.get("pictures")]
+            on = f", on {min(counts):,} pictures" if counts else ""
+            return Settings(f"{about}{on}", [*varied.values(), *labels], cells)
     return None
 
 
@@ -85,4 +87,19 @@ def ceiling(record: Mapping[str, Any]) -> str | None:
             f"; of scenes their judge sees {seen['same']:.1%} exactly as before, and "
             f"{seen['all']:.1%} with every stated fact right"
         )
-    return f"{text}. Nothing that is drawn among its latents is better than that."
+    return f"{text}. What is drawn among its latents passes through it, too."
+
+
+def neighbours(record: Mapping[str, Any]) -> str | None:
+    """How near its pictures lie to those it was trained on, in a sentence."""
+    facts = record.get("neighbours")
+    searched = facts.get("searched") if isinstance(facts, dict) else None
+    if not isinstance(facts, dict) or not isinstance(searched, int):
+        return None
+    text = f"Nearest of {searched:,} training pictures: median distance "
+    text += f"{facts.get('median_distance')}"
+    if "ratio" in facts:
+        text += (
+            f", {facts['ratio']} times that of held-out pictures (far below 1 would be memorising)"
+        )
+    return f"{text}."

@@ -13,7 +13,7 @@ from gandiff.models.weights import PRETRAINED
 
 SHIPPED = {  # what runs recorded of the weights
     "gan-scenes": "849e35f989f138ce40b6c39350249328e9b9a496b9092378d41d6e44b53bbdf6",
-    "diffusion-scenes": "5c1f3cbd0330830801705709caf172831eebbcf6e6cc7541c6a97de2c186870b",
+    "diffusion-scenes": "14a50b746bb9c83f3b3cd88afc03dca7d2cd61b16b714d5b8809ff98c60379e7",
 }
 
 
