@@ -154,7 +154,9 @@ def _anchors(run: RunData, columns: Sequence[Column]) -> Iterator[str]:
     found: dict[str, list[str]] = {}
     for column in columns:
         like = next((cell.result for cell in column.cells if cell.result is not None), None)
-        for name, value in run.ground.marks(column.metric) if like is not None else ():
+        if like is None:
+            continue
+        for name, value in run.ground.marks(column.metric):
             shown = show_value(dataclasses.replace(like, value=value, low=None, high=None))
             found.setdefault(name, []).append(f"{column.label} {shown}")
     for name, values in found.items():
