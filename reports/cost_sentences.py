@@ -39,8 +39,7 @@ def speed_sentence(
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
     sure = _how_sure(one, two, turns)
     if ratio < LEVEL or sure is None:
-        how = "are equally fast" if ratio < LEVEL else "do not clearly differ in speed"
-        why = _why_unsure(one, two, turns) if ratio >= LEVEL else ""
+        how, why = ("are equally fast", "") if ratio < LEVEL else _unsure(one, two, turns)
         text = f"{fast} and {slow} {how}: {times}{why}{_rates(index, [fast, slow])}."
         return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
     text = (
@@ -80,12 +79,14 @@ def _how_sure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | Non
     return f"{low} to {high} times by the ends of both intervals"
 
 
-def _why_unsure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> str:
+def _unsure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> tuple[str, str]:
+    """What is said of two where nothing shows that one is faster, and why."""
+    level = "do not clearly differ in speed"
     if turns is not None:
-        return f" ({_in_turns(turns)}, which contains 1)"
+        return level, f" ({_in_turns(turns)}, which contains 1)"
     if _ratio_bounds(fast, slow) is not None:
-        return " (their intervals overlap)"
-    return " (too few calls were timed for an interval)"
+        return level, " (their intervals overlap)"
+    return "are not compared in speed", " (too few calls were timed for an interval)"
 
 
 def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float] | None:
