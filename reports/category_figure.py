@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+_LETTERS = 90  # that the width of a figure holds in a legend's size
+
 
 def draw_categories(
     figure: Figure,
@@ -46,7 +48,12 @@ def draw_categories(
     axes.grid(visible=False, axis="y")
     for edge in range(1, len(categories)):
         axes.axhline(edge - 0.5, color=FAINT, linewidth=0.5, alpha=0.5)
-    figure.legend(loc="outside lower center", ncols=3)
+    figure.legend(loc="outside lower center", ncols=legend_columns(names))
+
+
+def legend_columns(names: Sequence[str]) -> int:
+    """How many of these names go side by side, markers included."""
+    return max(1, min(3, _LETTERS // max(len(name) + 6 for name in names)))
 
 
 def _draw_row(

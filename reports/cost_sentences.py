@@ -62,7 +62,7 @@ def two_digits(ratio: float) -> str:
         shown = float(f"{ratio:.{digits}g}")
         if shown != 1 or ratio == 1:
             break
-    return f"{shown:,.10g}"
+    return f"{shown:,.12f}".rstrip("0").rstrip(".")
 
 
 def _how_sure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> str | None:

@@ -34,6 +34,10 @@ TAU = (
     "\u03c4 is Kendall's: 1 where two conventions put all pairs of generators in the same order, "
     "\u22121 where in the opposite one."
 )
+CATEGORIES = (
+    "Means over the prompts of a category, each with its 95 % interval: with few prompts it is "
+    "wide. report/categories.csv and categories.parquet in the run folder hold the same numbers."
+)
 FIGURES = (
     "Each mark is a generator, and its whiskers are 95 % intervals: where those of two overlap "
     "widely, more images may turn the order round. An arrow at an axis says which way is better."

@@ -8,11 +8,11 @@ from itertools import pairwise
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
-from gandiff.reports.category_figure import draw_categories
+from gandiff.reports.category_figure import draw_categories, legend_columns
 from gandiff.reports.comparing import goodness, lookup
 from gandiff.reports.cost_sentences import LATENCY
 from gandiff.reports.explanations import not_as_in_papers
-from gandiff.reports.labels import label_points
+from gandiff.reports.labels import name_points
 from gandiff.reports.palette import looks
 from gandiff.reports.planes import Plane, draw_lines, draw_marks, in_words, name_axis
 from gandiff.reports.plotting import (
@@ -22,7 +22,6 @@ from gandiff.reports.plotting import (
     Point,
     canvas,
     draw_points,
-    family_legend,
     finish,
     keep_to_shares,
 )
@@ -77,12 +76,11 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     joins = draw_lines(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
-    anchored = draw_marks(axes, plane.marks, [point.y for point in points])
+    anchored = draw_marks(axes, plane.marks, points)
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     name_axis(axes.xaxis, latency, "s", "(log scale)")
     name_axis(axes.yaxis, result)
-    family_legend(figure, points, "Pareto front" if corners else None)
-    label_points(axes, points, corners)
+    name_points(figure, axes, points, "Pareto front" if corners else None, corners)
     best = ", ".join(p.name for p in front)
     return finish(
         figure,
@@ -136,8 +134,7 @@ def _diversity_alignment(plane: Plane) -> Drawing:
         axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
     name_axis(axes.xaxis, x)
     name_axis(axes.yaxis, y)
-    family_legend(figure, points, None)
-    label_points(axes, points)
+    name_points(figure, axes, points)
     best = "bottom" if y.direction == "lower" else "top"
     target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
     return finish(
@@ -158,8 +155,11 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     scores = [score for score in run.categories if score.metric == metric]
     scored = {score.generator for score in scores}
     styles = {n: look for n, look in looks(run.generators).items() if n in scored}
+    if not styles:
+        return
     categories = list(dict.fromkeys(c.category for c in scores))
-    figure, axes = canvas(1.3 + len(categories) * (0.2 + 0.13 * len(styles)))
+    named = -(-len(styles) // legend_columns(list(styles)))  # rows of the legend
+    figure, axes = canvas(1.1 + 0.2 * named + len(categories) * (0.2 + 0.13 * len(styles)))
     unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
 

@@ -54,7 +54,9 @@ class Ground:
             few = counted(prompts, "prompt is", "prompts are")
             return f"{few} too few to call one better: it takes {FEWEST}"
         noise = self.anchors.get((NOISE, one.metric))
-        if noise is None or not _no_better(one, noise) or not _no_better(two, noise):
+        if noise is None or _rises_with_noise(one):
+            return None
+        if not _no_better(one, noise) or not _no_better(two, noise):
             return None
         return f"neither is better than uniform noise, which gets {_written(noise, one)}"
 
@@ -81,6 +83,11 @@ def leaves_room(mark: float, numbers: Sequence[float]) -> bool:
     """Whether numbers keep a fifth of a scale or more if a mark is on it, too."""
     span = max(numbers) - min(numbers)
     return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
+
+
+def _rises_with_noise(result: MetricResult) -> bool:
+    """Whether noise may well be the best: nothing is as diverse."""
+    return result.described.axis == "diversity" and result.direction != "target"
 
 
 def _no_better(result: MetricResult, noise: Anchor) -> bool:

@@ -1,7 +1,8 @@
-"""Names beside points, placed so that they keep apart."""
+"""Names beside points, placed so that they keep apart, and the legend that says the rest."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -9,14 +10,51 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float
 
+from gandiff.reports.palette import FAMILY_NAMES
 from gandiff.reports.plotting import FAINT, INK, Point, settle
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _ANGLES = np.tile(np.arange(16) * np.pi / 8, 7)
 _GAPS = np.repeat([7.0, 11, 18, 28, 40, 55, 75], 16)  # points of type between marker and name
 _DOT = 5.0  # half the side of a marker, in points
+_LONGEST = 28  # letters of names that have room beside their points
+_ROW = 0.17  # height of a row of the legend, in inches
+
+
+def name_points(
+    figure: Figure,
+    axes: Axes,
+    points: Sequence[Point],
+    dashed: str | None = None,
+    line: Sequence[tuple[float, float]] = (),
+) -> None:
+    """Name points beside them and families in the legend, where names are long all of it there;
+    ``dashed`` is what a dashed line is, ``line`` its corners.
+    """
+    from matplotlib.lines import Line2D
+
+    how: dict[str, Any] = {"linestyle": ""}
+    if any(len(p.name) > _LONGEST for p in points):
+        numbered = [dataclasses.replace(p, name=str(k)) for k, p in enumerate(points, 1)]
+        handles = [
+            Line2D([], [], color=p.look.colour, marker=p.look.marker, label=f"{k}  {p.name}", **how)
+            for k, p in enumerate(points, 1)
+        ]
+        figure.set_figheight(figure.get_figheight() + _ROW * len(points))
+    else:
+        numbered, families = list(points), {p.look.family: p.look.colour for p in points}
+        handles = [
+            Line2D([], [], color=colour, marker="o", label=FAMILY_NAMES[family], **how)
+            for family, colour in families.items()
+        ]
+    if dashed is not None:
+        handles.append(Line2D([], [], color=FAINT, linestyle="--", label=dashed))
+    columns = 1 if numbered != list(points) else 4
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
+    label_points(axes, numbered, line)
 
 
 def label_points(
@@ -34,7 +72,8 @@ def label_points(
     scale = figure.dpi / 72
     dots = axes.transData.transform([(p.x, p.y) for p in points])
     # Boxes are rows of left, bottom, right and top, in pixels.
-    taken = np.hstack([dots - _DOT * scale, dots + _DOT * scale])
+    there = [text.get_window_extent().extents for text in axes.texts if text.get_text()]
+    taken = np.vstack([np.hstack([dots - _DOT * scale, dots + _DOT * scale]), *there])
     frame = np.array([axes.get_window_extent().extents])
     bars = _bars(axes, points, line, scale)
     apart = np.linalg.norm(dots[:, None] - dots, axis=2) + np.diag(np.full(len(dots), np.inf))

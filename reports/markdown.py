@@ -75,8 +75,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     parts.append(
         "## Environment\n\n" + _table(("fact", "value"), [*environment_rows(run), *suite_rows(run)])
     )
-    lines = "\n".join(f"{line}  # {why}" for why, line in commands(run))
-    parts.append(f"## How to reproduce\n\n```sh\n{visible_lines(lines)}\n```")
+    parts.append(_reproduce(run))
     parts.append(f"## Images and warnings\n\n{plain(explanations.TROUBLE)}\n\n{_counts(run)}")
     return "\n\n".join(parts) + "\n"
 
@@ -91,7 +90,7 @@ def _categories(run: RunData) -> list[str]:
         ]
         text = _table(("category", "prompts", *map(run.marked, table.generators)), rows)
         tables.append(f"### {plain(table.label)}, by category of prompts\n\n{text}")
-    return tables
+    return [*tables, plain(explanations.CATEGORIES)] if tables else []
 
 
 def _measurements(run: RunData) -> Iterator[str]:
@@ -101,6 +100,7 @@ def _measurements(run: RunData) -> Iterator[str]:
         yield f"### {plain(table.title)}"
         yield from map(plain, table.notes)
         yield _results(run, table)
+        yield _meanings(table)
         gaps = [
             f"- {plain(column.label)}: {plain(g)}" for column in table.columns for g in column.gaps
         ]
@@ -116,6 +116,13 @@ def _measurements(run: RunData) -> Iterator[str]:
             f"{plain(explanations.DIFFERENCES)}\n\n{_table(pairs.head, pairs.rows)}"
         )
     yield from _other_differences(run)
+
+
+def _meanings(table: WideTable) -> str:
+    """What stands in a page at the headings of a table, folded up."""
+    lines = [f"- {plain(c.label)} ({plain(c.metric)}): {plain(c.meaning)}" for c in table.columns]
+    summary = "<summary>What the columns mean</summary>"
+    return "\n\n".join([f"<details>\n{summary}", "\n".join(lines), "</details>"])
 
 
 def _other_differences(run: RunData) -> Iterator[str]:
@@ -136,6 +143,11 @@ def _health(one: Health) -> str:
         parts.append(_table(one.sweep.head, one.sweep.rows))
     parts += filter(None, (one.neighbours, one.ceiling))
     return "\n\n".join(parts)
+
+
+def _reproduce(run: RunData) -> str:
+    lines = visible_lines("\n".join(f"{line}  # {why}" for why, line in commands(run)))
+    return f"## How to reproduce\n\n{plain(explanations.REPRODUCE)}\n\n```sh\n{lines}\n```"
 
 
 def visible_lines(text: str) -> str:

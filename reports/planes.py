@@ -87,16 +87,18 @@ def name_axis(axis: Axis, result: MetricResult, unit: str = "", beside: str = ""
     axis.set_label_text(axis_title(result, f"{written} {beside}".strip()))
 
 
-def draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequence[float]) -> str:
+def draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], points: Sequence[Point]) -> str:
     """Draw a line for each anchor that leaves the points room; says which ones they are."""
-    drawn = []
+    drawn, numbers = [], [point.y for point in points]
     # Beside each other, for noise and plain grounds lie on one line as often as not.
-    for (name, value), place in zip(marks, (0.72, 0.01, 0.25), strict=False):
+    places = [0.72, 0.01, 0.25, 0.48]
+    for name, value in marks:
         if leaves_room(value, numbers):
             axes.axhline(value, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
+            places.sort(key=lambda place: _covered(axes, place, value, points))
             axes.annotate(
                 name,
-                (place, value),
+                (places.pop(0), value),
                 xycoords=axes.get_yaxis_transform(),
                 xytext=(0, 2),
                 textcoords="offset points",
@@ -104,6 +106,15 @@ def draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], numbers: Sequence
             )
             drawn.append(name)
     return f"Dotted lines: what {' and '.join(drawn)} get. " if drawn else ""
+
+
+def _covered(axes: Axes, place: float, value: float, points: Sequence[Point]) -> bool:
+    """Whether a point lies on a name that begins at this place of a line."""
+    axes.autoscale_view()
+    to_shares = axes.transData + axes.transAxes.inverted()
+    line = to_shares.transform((points[0].x, value))[1]
+    at = to_shares.transform([(point.x, point.y) for point in points])
+    return any(-0.03 < x - place < 0.25 and abs(y - line) < 0.07 for x, y in at)
 
 
 def draw_lines(axes: Axes, plane: Plane, points: Sequence[Point]) -> str:

@@ -12,7 +12,7 @@ from html import escape, unescape
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from gandiff.reports.palette import FAMILY_NAMES, Look
+from gandiff.reports.palette import Look
 from gandiff.reports.values import scale_for, visible
 
 if TYPE_CHECKING:
@@ -276,17 +276,3 @@ def legend_above(axes: Axes) -> None:
     longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
     columns = 3 if longest <= 12 else 2
     axes.legend(loc="lower left", bbox_to_anchor=(0.0, 1.0), ncols=columns, borderaxespad=0.2)
-
-
-def family_legend(figure: Figure, points: Sequence[Point], line: str | None) -> None:
-    """Name the colours of the families, and the dashed line if there is one."""
-    from matplotlib.lines import Line2D
-
-    families = {p.look.family: p.look.colour for p in points}
-    handles = [
-        Line2D([], [], color=colour, marker="o", linestyle="", label=FAMILY_NAMES[family])
-        for family, colour in families.items()
-    ]
-    if line is not None:
-        handles.append(Line2D([], [], color=FAINT, linestyle="--", label=line))
-    figure.legend(handles=handles, loc="outside lower center", ncols=4)

@@ -8,14 +8,13 @@ from collections.abc import Iterator, Mapping
 from gandiff.evaluate.result import About, MetricResult
 from gandiff.reports.axes import axis_metric
 from gandiff.reports.comparing import lookup
-from gandiff.reports.labels import label_points
+from gandiff.reports.labels import name_points
 from gandiff.reports.palette import looks
 from gandiff.reports.planes import Plane, draw_lines, draw_marks, name_axis
 from gandiff.reports.plotting import (
     Drawing,
     canvas,
     draw_points,
-    family_legend,
     finish,
     keep_to_shares,
 )
@@ -69,12 +68,11 @@ def _draw(plane: Plane, axis: str) -> Drawing:
     joins = joins if draw_lines(axes, plane, points) else ""
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
-    anchored = draw_marks(axes, plane.marks, [point.y for point in points])
+    anchored = draw_marks(axes, plane.marks, points)
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     name_axis(axes.xaxis, plane.result(_STEPS), beside="(log scale)")
     name_axis(axes.yaxis, result)
-    family_legend(figure, points, None)
-    label_points(axes, points)
+    name_points(figure, axes, points)
     return finish(
         figure,
         f"steps_{axis}",

@@ -157,9 +157,9 @@ def save_toy_gan(folder: Path, seed: int = 0) -> Path:
     return folder
 
 
-def save_toy_units(folder: Path) -> Path:
+def save_toy_units(folder: Path, others: Sequence[str] = ("star",)) -> Path:
     """Save a dissection of the toy GAN in a folder: an object is what is bright, and the prompts of
-    ``star`` are every second one.
+    the other concepts are every second one.
     """
     from gandiff.common.files import file_sha256
     from gandiff.models.gan.dissection import dissect
@@ -167,7 +167,8 @@ def save_toy_units(folder: Path) -> Path:
     from gandiff.models.gan.units import UNITS, write_units
 
     gan: TextToImageGan = TextToImageGan.from_pretrained(str(folder))
-    concepts = {"object": np.ones(24, bool), "star": np.arange(24) % 2 == 0}
+    concepts = {"object": np.ones(24, bool)}
+    concepts |= {name: np.arange(24) % 2 == 0 for name in others}
     units = dissect(
         gan,
         [PROMPTS[i % 8] for i in range(24)],

@@ -20,14 +20,14 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.scoring.measure import measure
 from gandiff.reports.ground import NOISE, PLAIN, REAL
 
-AXES = ("alignment", "preservation", "distribution")
+AXES = ("alignment", "preservation", "distribution", "diversity")
 _FEWEST, _MOST_PIXELS = 64, 40_000_000  # of noise and grounds: that they are bad is soon seen
 
 
 def measure_anchors(
     run: Run, metrics: Sequence[Metric], data: MetricInput
 ) -> Iterator[dict[str, Any]]:
-    """A row for each anchor and each metric of alignment or distribution that it could be had for.
+    """A row for each anchor and each metric of these axes that it could be had for.
 
     ``data`` has the images that every generator made: the anchors have their prompts.
     """

@@ -13,8 +13,8 @@ from gandiff.models.diffusion.patching import replaced
 from gandiff.models.diffusion.task_classes import INPAINTERS
 from gandiff.models.generator import Task
 
-# They draw the latents of control images with no generator.
-_SAMPLES = ("StableDiffusion3ControlNetPipeline",)
+# They draw the latents of control images: with no generator, or with that of the noise before it.
+_SAMPLES = ("StableDiffusion3ControlNetPipeline", "FluxControlNetPipeline")
 _OTHER = 0x5EED  # makes another seed of one
 
 
@@ -67,8 +67,8 @@ def call_pipe(pipe: Any, call: Mapping[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def _seeded_encoding(pipe: Any, generators: Sequence[Any]) -> Iterator[None]:
-    """Draw latents that are drawn without a generator with those of other seeds, one an image: what
-    the noise begins with stays what it is without them.
+    """Draw the latents of pictures with generators of other seeds, one an image: what the noise
+    begins with stays what it is without them.
     """
     import torch
 
@@ -79,7 +79,8 @@ def _seeded_encoding(pipe: Any, generators: Sequence[Any]) -> Iterator[None]:
     def seeded(*args: Any, **kwargs: Any) -> Any:
         output = encode(*args, **kwargs)
         drawn, rows = output.latent_dist, len(output.latent_dist.mean)  # guidance doubles them
-        drawn.sample = functools.partial(drawn.sample, own * (rows // len(own)))
+        sample, theirs = drawn.sample, own * (rows // len(own))
+        drawn.sample = lambda generator=None: sample(theirs)  # whichever it is given
         return output
 
     with replaced(pipe.vae, "encode", seeded):

@@ -118,6 +118,22 @@ def test_where_one_run_is_wanted_one_task_must_be_given(
     assert main(["compare", str(run / "inpaint"), str(run / "inpaint"), "-q"]) == 0
 
 
+@pytest.mark.slow
+def test_the_shipped_comparison_of_edits_runs(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["run", "editing", "--limit", "2", "--out", str(tmp_path / "run"), "-q"]) == 0
+    said = capsys.readouterr().out
+    tasks = json.loads((tmp_path / "run/tasks.json").read_text())["tasks"]
+    assert tasks == ["image_to_image", "inpaint", "paint", "outline", "depth"]
+    for name in tasks:
+        assert f"{name}: " in said
+        about = record(tmp_path / "run" / name)
+        unable = "diffusion" if name == "paint" else "gan" if name in tasks[3:] else None
+        for generator, counts in about["counts"].items():
+            assert counts["ok"] == (0 if generator == unable else 2), (name, generator)
+
+
 def test_a_task_that_nobody_can_do_costs_the_others_nothing(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -101,10 +101,20 @@ const drawn = () =>
     });
   });
 
+const offCanvas = () =>
+  [...document.querySelectorAll(".drawing svg")].filter((svg) => svg.checkVisibility()).flatMap((svg) => {
+    const canvas = svg.getBoundingClientRect();
+    return [...svg.querySelectorAll('g[id*="text_"]')].filter((node) => {
+      const { left, top, right, bottom } = node.getBoundingClientRect();
+      return left < canvas.left - 1 || top < canvas.top - 1 || right > canvas.right + 1 || bottom > canvas.bottom + 1;
+    }).map((node) => `${svg.closest("figure").id} ${node.id}`);
+  });
+
 const all = lines(), figures = drawn();
 return {
   figures: figures.map((texts) => texts.length),
   drawn: figures.flatMap(overlaps),
+  offCanvas: offCanvas(),
   lines: all.length,
   overlaps: overlaps(all),
   faint: faint(all),

@@ -75,6 +75,10 @@ def random_differences(
     rng: np.random.Generator, rows: list[ResultRow], names: tuple[str, ...], prompts: int
 ) -> Iterator[DifferenceRow]:
     index = lookup(rows)
+    for a, b in itertools.combinations(names, 2):
+        times = [index[name, LATENCY].value for name in (a, b)]
+        if None not in times and rng.integers(0, 2):
+            yield random_rounds(rng, a, b, *times)  # type: ignore[arg-type]
     for (a, b), metric in itertools.product(itertools.combinations(names, 2), METRICS):
         one, two = index[a, metric], index[b, metric]
         if one.value is None or two.value is None or rng.integers(0, 3) == 0:
@@ -91,6 +95,16 @@ def random_differences(
             prompts=None if rng.integers(0, 4) == 0 else prompts, **more,
         )  # fmt: skip
         yield found if rng.integers(0, 2) else found.flipped()
+
+
+def random_rounds(
+    rng: np.random.Generator, a: str, b: str, one: float, two: float
+) -> DifferenceRow:
+    """What rounds in which both were timed say, drifted or not, with or without an interval."""
+    ratio, width = one / two * float(rng.uniform(0.8, 1.25)), float(rng.uniform(1.001, 3.0))
+    ends = {"ratio_low": ratio / width, "ratio_high": ratio * width} if rng.integers(0, 5) else {}
+    found = DifferenceRow(a=a, b=b, metric=LATENCY, difference=one - two, ratio=ratio, **ends)
+    return found if rng.integers(0, 2) else found.flipped()
 
 
 def random_anchors(rng: np.random.Generator) -> Iterator[Anchor]:
@@ -132,9 +146,7 @@ def check(run: RunData) -> None:
         )
         check_sentence(run, said, card.metric, best[card.metric])
     speed = next(s for s in sentences if s.topic == "speed")
-    if speed.winner:
-        seconds = {r.generator: r.result.value for r in run.results if r.result.metric == LATENCY}
-        assert seconds[speed.winner] == min(seconds[name] for name in run.headline)
+    check_speed(run, speed, best[LATENCY])
     check_differences(run)
     check_order(run, sentences, measured)
     for plane in figures._planes(run):
@@ -163,6 +175,8 @@ def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> Non
                          if d.metric == metric and {d.a, d.b} == {name, other}), None)  # fmt: skip
             if pair is None:
                 assert goodness_interval(mine)[0] > goodness_interval(theirs)[1]  # type: ignore[index]
+            elif pair.ratio is not None:
+                assert pair.ratio_high < 1  # type: ignore[operator]
             elif mine.direction == "target":
                 assert pair.farther_high < 0  # type: ignore[operator]
             else:
@@ -198,9 +212,46 @@ def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> Non
         assert is_one_of(text, known), f"{text} in {said.text!r} was not measured"
 
 
-def is_one_of(text: str, known: list[Any]) -> bool:
-    """Whether a written number is, up to its rounding, one of some or its negative, in any unit."""
+def check_speed(run: RunData, said: Any, best: list[str]) -> None:
+    """The sentence on speed and the bold mark agree, an interval decides, each number was measured.
+
+    Of two generators that were timed in the same rounds, the interval is that of their ratio.
+    """
+    index, (a, b) = lookup(run.results), run.headline
+    one, two = index[a, LATENCY], index[b, LATENCY]
+    both = one.value is not None and two.value is not None
+    assert (said.outcome == "not measured") == (not both)
+    rounds = next(
+        (d for d in run.differences if d.metric == LATENCY and {d.a, d.b} == {a, b}), None
+    )
+    times = [95.0, 1.0, *(n for r in (one, two) for n in (r.value, r.low, r.high))]
+    ends = [d for d in (rounds and rounds.ratio_low, rounds and rounds.ratio_high) if d]
+    if both and said.winner:
+        winner, loser = (one, two) if said.winner == a else (two, one)
+        assert winner.value < loser.value  # type: ignore[operator]
+        if rounds is None:
+            assert winner.high < loser.low  # type: ignore[operator]
+        else:
+            assert min(ends) > 1 or max(ends) < 1
+    if both:
+        assert not {a, b} & set(best) or said.winner in best
+        if len(run.generators) == 2:
+            assert best == ([said.winner] if said.winner else [])
+        for x, y in ((one, two), (two, one)):
+            ends += [x.value / y.value, x.low / y.high, x.high / y.low]  # type: ignore[operator]
+    ratios = [*ends, *(1 / end for end in ends)]
+    for text in NUMBER.findall(said.text):
+        known = is_one_of(text, times) or is_one_of(text, ratios, digits=2)
+        assert known, f"{text} in {said.text!r} was not measured"
+
+
+def is_one_of(text: str, known: list[Any], digits: int | None = None) -> bool:
+    """Whether a written number is, up to its rounding, one of some or its negative, in any unit;
+    ``digits`` are the significant ones of a ratio, which may end in noughts.
+    """
     number, unit = abs(float(text.replace(",", ""))), 10.0 ** -len(text.partition(".")[2])
+    if digits is not None and number:
+        unit = max(unit, 10.0 ** (np.floor(np.log10(number)) + 1 - digits))
     return any(
         abs(abs(one) * factor - number) <= 0.5 * unit * (1 + 1e-6) + 1e-9
         for one in known
@@ -213,7 +264,14 @@ def check_differences(run: RunData) -> None:
     """The written interval of a difference leaves out 0 where the measured one does."""
     table = difference_table(run)
     for difference, cells in zip(run.differences, table.rows if table else (), strict=True):
-        low, high = (float(n.replace(",", "")) for n in NUMBER.findall(cells[4]))
+        found = [float(n.replace(",", "")) for n in NUMBER.findall(cells[4])]
+        if difference.ratio is not None:
+            assert bool(found) == (difference.ratio_low is not None), cells
+            if found:
+                assert (found[0] > 1) == (difference.ratio_low > 1), cells
+                assert (found[1] < 1) == (difference.ratio_high < 1), cells
+            continue
+        low, high = found
         assert (low > 0) == (difference.low > 0), cells
         assert (high < 0) == (difference.high < 0), cells
 

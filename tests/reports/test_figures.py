@@ -11,9 +11,9 @@ from PIL import Image
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.figures import draw_figures, pareto_front
-from gandiff.reports.labels import label_points
+from gandiff.reports.labels import label_points, name_points
 from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
-from gandiff.reports.plotting import Point, draw_points, inline_svg
+from gandiff.reports.plotting import STYLE, Point, canvas, draw_points, inline_svg
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts
 
@@ -89,6 +89,23 @@ def test_names_cover_neither_each_other_nor_a_point(seed):
     for i, box in enumerate(boxes):
         assert not any(box.overlaps(other) for other in boxes[:i])
         assert not any(box.contains(x, y) for x, y in dots)
+    plt.close(figure)
+
+
+def test_names_too_long_for_their_points_stand_whole_in_the_legend():
+    points = [Point(f"{k}-{'n' * 62}", 1.0 + k, 2.0 - k, LOOK) for k in range(5)]
+    with plt.rc_context(STYLE):
+        figure, axes = canvas()
+        draw_points(axes, points)
+        name_points(figure, axes, points)
+        (legend,) = figure.legends
+        texts = legend.get_texts()
+        boxes = [one.get_window_extent() for one in (legend, *texts)]
+    assert sorted(t.get_text() for t in axes.texts if t.get_text()) == list("12345")
+    assert [t.get_text() for t in texts] == [f"{k}  {p.name}" for k, p in enumerate(points, 1)]
+    assert min(box.x0 for box in boxes) >= figure.bbox.x0
+    assert max(box.x1 for box in boxes) <= figure.bbox.x1
+    assert min(box.y0 for box in boxes) >= figure.bbox.y0
     plt.close(figure)
 
 

@@ -83,17 +83,27 @@ def test_what_something_costs_does_not_depend_on_prompts():
     st.floats(0.1, 2),
 )
 def test_noise_only_ever_takes_a_better_away(direction, x, y, of_noise):
-    target = 1.0 if direction == "target" else None
+    metric, target = (DIVERSITY, 1.0) if direction == "target" else (FD, None)
     rows = [
-        row(name, DIVERSITY, value, 0.01, direction=direction, target=target)
+        row(name, metric, value, 0.01, direction=direction, target=target)
         for name, value in (("gan", x), ("ddim", y))
     ]
     index = lookup(rows)
-    a, b = index["gan", DIVERSITY], index["ddim", DIVERSITY]
-    ground = Ground.of([noise(DIVERSITY, of_noise)], 100)
+    a, b = index["gan", metric], index["ddim", metric]
+    ground = Ground.of([noise(metric, of_noise)], 100)
     for one, other in ((a, b), (b, a)):
         if separated(one, other, None, ground):
             assert separated(one, other)
             nearest = abs(of_noise - 1) - min(abs(x - 1), abs(y - 1))
             best = {"higher": max(x, y) - of_noise, "lower": of_noise - min(x, y)}
             assert best.get(direction, nearest) > 0
+
+
+def test_noise_is_most_diverse_and_stands_against_nothing_there():
+    ground = Ground.of([noise(DIVERSITY, 9.0)], 100)
+    for direction, target in (("higher", None), ("target", 1.0)):
+        few, many = (
+            row(name, DIVERSITY, value, 0.01, direction=direction, target=target).result
+            for name, value in (("gan", 0.5), ("ddim", 0.9))
+        )
+        assert separated(many, few, None, ground)

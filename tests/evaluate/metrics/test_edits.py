@@ -225,6 +225,10 @@ def test_drawn_in_the_order_of_depth(given: Callable[..., MetricInput]) -> None:
     known = found["depth_order/sizes"].images
     assert known is not None
     assert 2 < known < COUNT  # not those of one object
+    turned = DepthOrder().measure(given(lambda drawn: drawn.target[::-1, ::-1], control="depth"))
+    swapped = {row.metric: row.value for row in turned.results}
+    assert swapped["depth_order/sizes"] is not None
+    assert swapped["depth_order/sizes"] < 0.3  # the smaller object is where the larger should be
     for other in ("source", "outlines"):
         with pytest.raises(MetricError, match="needs depth maps of one or two flat objects"):
             DepthOrder().measure(given(target, control=other))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from toys import save_toy_units
 
 from gandiff.experiments.benchmarks.gan_editing import (
     added,
@@ -15,6 +17,7 @@ from gandiff.experiments.benchmarks.gan_editing import (
     request_of,
 )
 from gandiff.experiments.scenes.edits import edit_pictures, edit_suite
+from gandiff.experiments.scenes.facts import COLOURS, SHAPES
 
 
 def test_psnr_is_that_of_the_pixels_that_count() -> None:
@@ -46,3 +49,17 @@ def test_it_prints_a_line_for_each_judge(toy_gan: Path, capsys: pytest.CaptureFi
     head, *judges = capsys.readouterr().out.strip().splitlines()
     assert head.startswith("inpaint: 2 pictures, PSNR ")
     assert [line[:8] for line in judges] == ["judge a ", "judge b "]
+
+
+def test_units_are_tried_beside_as_many_random_ones(
+    toy_gan: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shutil.copytree(toy_gan, tmp_path / "gan")
+    save_toy_units(folder, [*COLOURS, *SHAPES])
+    main(["--pictures", "2", "--parts", "units", "--weights", str(folder)])
+    lines = [line for line in capsys.readouterr().out.splitlines() if line]
+    named, at_random = lines[:3], lines[3:]
+    assert named[0].startswith("paint by units: 2 pictures, PSNR ")
+    assert at_random[0].startswith("paint by random units: 2 pictures, PSNR ")
+    for judges in (named[1:], at_random[1:]):
+        assert [line[:8] for line in judges] == ["judge a ", "judge b "]
