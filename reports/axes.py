@@ -69,16 +69,17 @@ def _value(index: Index, name: str, metric: str) -> float | None:
     return None if result is None else result.value
 
 
-def _measured(result: MetricResult) -> str:
+def _measured(result: MetricResult, beside: str = "") -> str:
     interval = show_interval(result)
-    return f"{show_value(result)} (95 % interval {interval})" if interval else show_value(result)
+    ends = f"95 % interval {interval}{beside}" if interval else beside.removeprefix("; ")
+    return f"{show_value(result)} ({ends})" if ends else show_value(result)
 
 
-def alone_sentence(index: Index, name: str) -> Sentence:
+def alone_sentence(index: Index, name: str, ground: Ground = NO_GROUND) -> Sentence:
     """Say what the only generator reaches on each axis."""
     metrics = {axis: axis_metric(index, [name], axis) for axis in axes_of(index)}
     results = [index[name, metric] for metric in metrics.values() if metric is not None]
-    reached = [f"{result.described.label} {_measured(result)}" for result in results]
+    reached = [f"{one.described.label} {_measured(one, ground.beside(one))}" for one in results]
     text = f"Only {name} was run, so nothing is compared"
     text += f"; it reaches {listed(reached)}." if reached else "."
     if missing := [axis for axis, metric in metrics.items() if metric is None]:
@@ -101,14 +102,40 @@ def axis_sentence(
         return _unmeasured(axis, index, a, b)
     first, second = index.get((a, metric)), index.get((b, metric))
     if first is None or first.value is None or second is None or second.value is None:
-        return _half_measured(axis, index, metric, a, b)
+        return _half_measured(axis, index, metric, (a, b), ground)
     pair = find_difference(differences, a, b, metric)
     before = _before_compositing(index, metric, a, b)
-    beside = ground.beside(first) + _other_judge(index, metric, a, b) + before
+    beside = ground.beside(first, second) + _other_judge(index, metric, a, b) + before
     said = _compared(axis, (a, first), (b, second), pair, ground, beside)
-    if said.outcome == "tie" and before:
-        return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{before}.")
-    return said
+    if said.winner is None:
+        return said
+    sides = (said.winner, b if said.winner == a else a)
+    against = _opposite(axis, index, metric, sides, differences, ground)
+    return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{against}.")
+
+
+def _opposite(
+    axis: Axis,
+    index: Index,
+    metric: str,
+    pair: tuple[str, str],
+    differences: Sequence[DifferenceRow],
+    ground: Ground,
+) -> str:
+    """Which other metrics of the axis call the loser of a pair (winner, loser) better."""
+    winner, loser = pair
+    metrics = dict.fromkeys(m for (_, m), one in index.items() if _priority(one, axis) is not None)
+    parts = []
+    for other in (m for m in metrics if m != metric):
+        good, bad = index.get((loser, other)), index.get((winner, other))
+        if good is None or bad is None:
+            continue
+        if separated(good, bad, find_difference(differences, loser, winner, other), ground):
+            scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
+            both = f"{_plain(good, scale)} for {loser}, {_plain(bad, scale)} for {winner}"
+            parts.append(f"{other} ({both})")
+    says = "says" if len(parts) == 1 else "say"
+    return f"; {listed(parts)} {says} the opposite" if parts else ""
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
@@ -125,14 +152,16 @@ def _reason(note: str) -> str:
     return note.removeprefix("not measured: ").rstrip(".")
 
 
-def _half_measured(axis: Axis, index: Index, metric: str, a: str, b: str) -> Sentence:
-    there, missing = (a, b) if _value(index, a, metric) is not None else (b, a)
-    result = index[there, metric]
-    gap = index.get((missing, metric))
+def _half_measured(
+    axis: Axis, index: Index, metric: str, pair: tuple[str, str], ground: Ground
+) -> Sentence:
+    there, missing = pair if _value(index, pair[0], metric) is not None else pair[::-1]
+    result, whole = index[there, metric], "".join(split_metric(metric)[:2])
+    gap = index.get((missing, metric)) or index.get((missing, whole))
     why = f" ({_reason(gap.note)})" if gap is not None and gap.note else ""
     text = (
         f"{axis.capitalize()} was not measured for {missing}{why}, so it is not compared; "
-        f"{there} has {result.described.label} {_measured(result)}."
+        f"{there} has {result.described.label} {_measured(result, ground.beside(result))}."
     )
     return Sentence(axis, text, "not measured")
 
@@ -148,7 +177,9 @@ def _compared(
         return _better(axis, second, first, None if gain is None else gain.flipped, beside)
     label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
     if one.value == two.value and (gain is None or gain.low == gain.high == 0):
-        text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
+        text = (
+            f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both{beside}."
+        )
         return Sentence(axis, text, "tie")
     doubt = ground.doubt(one, two, None if pair is None else pair.prompts)
     why = f"and {doubt}" if doubt else _why_undecided(first, second, pair)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from gandiff.common.words import counted
+from gandiff.reports.labels import broken
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT, explain_mark
 from gandiff.reports.run_data import CategoryScore
@@ -36,7 +37,7 @@ def draw_categories(
         mine = [s for s in scores if s.generator == name]
         shift = (place - (len(names) - 1) / 2) * step
         rows = [categories.index(s.category) + shift for s in mine]
-        _draw_row(axes, mine, rows, name, look)
+        _draw_row(axes, mine, rows, broken([name])[0], look)
         for s, row in zip(mine, rows, strict=True):
             explain_mark(axes, s.value, row, f"{name}, {s.category or 'no category'}: {said(s)}")
             prompts[s.category] = max(prompts.get(s.category, 0), s.prompts)
@@ -54,6 +55,13 @@ def draw_categories(
 def legend_columns(names: Sequence[str]) -> int:
     """How many of these names go side by side, markers included."""
     return max(1, min(3, _LETTERS // max(len(name) + 6 for name in names)))
+
+
+def legend_lines(names: Sequence[str]) -> int:
+    """How many lines the legend of these names has."""
+    if legend_columns(names) == 1:
+        return sum(1 + name.count("\n") for name in broken(names))
+    return -(-len(names) // legend_columns(names))
 
 
 def _draw_row(

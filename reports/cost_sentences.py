@@ -33,25 +33,42 @@ def speed_sentence(
         text = f"{name} takes {show_value(only)} for one image{rates}."
         return Sentence("speed", text, "single")
     (fast, one), (slow, two) = sorted(found, key=lambda item: item[1].value or 0.0)
-    ratio = (two.value or 0.0) / (one.value or 1.0)
     turns = find_difference(differences, slow, fast, LATENCY)
+    ratio = apart = (two.value or 0.0) / (one.value or 1.0)
+    if turns is not None and turns.ratio is not None:
+        ratio = turns.ratio
+    ends = _ratio_bounds(one, two) if turns is None else _ratio_in_turns(turns)
     scales = [scale_of(r) for r in (one, two)]
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
-    sure = _how_sure(one, two, turns)
-    if ratio < LEVEL or sure is None:
-        how, why = ("are equally fast", "") if ratio < LEVEL else _unsure(one, two, turns)
-        text = f"{fast} and {slow} {how}: {times}{why}{_rates(index, [fast, slow])}."
-        return Sentence("speed", text, "tie" if ratio < LEVEL else "undecided")
-    text = (
-        f"{fast} is about {two_digits(ratio)} times as fast as {slow}: "
-        f"{times} ({sure}){_rates(index, [fast, slow])}."
-    )
-    return Sentence("speed", text, "better", fast)
+    rest = f"{times} ({_by_what(ends, turns)}){_rates(index, [fast, slow])}."
+    if ends is not None and ends[0] > 1 and apart >= LEVEL:
+        text = f"{fast} is about {two_digits(ratio)} times as fast as {slow}: {rest}"
+        return Sentence("speed", text, "better", fast)
+    if ends is not None and ends[0] > 1 / LEVEL and ends[1] < LEVEL:
+        return Sentence("speed", f"{fast} and {slow} are equally fast: {rest}", "tie")
+    clear = "do not clearly differ in speed" if ends is not None else "are not compared in speed"
+    return Sentence("speed", f"{fast} and {slow} {clear}: {rest}", "undecided")
 
 
-def _in_turns(pair: DifferenceRow) -> str:
-    low, high = (two_digits(end) for end in (pair.ratio_low or 0.0, pair.ratio_high or 0.0))
-    return f"95 % interval of the ratio {low} to {high}, measured in turns"
+def _ratio_in_turns(turns: DifferenceRow) -> tuple[float, float] | None:
+    """The interval of slow / fast over the rounds in which both were timed."""
+    if turns.ratio_low is None or turns.ratio_high is None:
+        return None
+    return turns.ratio_low, turns.ratio_high
+
+
+def _by_what(ends: tuple[float, float] | None, turns: DifferenceRow | None) -> str:
+    """What the comparison of two times stands on, and where that is 1."""
+    if ends is None:
+        few = "calls were timed" if turns is None else "rounds were measured"
+        return f"too few {few} for an interval"
+    low, high = map(two_digits, ends)
+    if turns is None:
+        apart = f"{low} to {high} times by the ends of both intervals"
+        return apart if ends[0] > 1 else "their intervals overlap"
+    holds = "contains 1" if ends[1] >= 1 else "points another way than the times"
+    which = f", which {holds}" if ends[0] <= 1 else ""
+    return f"95 % interval of the ratio {low} to {high}, measured in turns{which}"
 
 
 def two_digits(ratio: float) -> str:
@@ -63,30 +80,6 @@ def two_digits(ratio: float) -> str:
         if shown != 1 or ratio == 1:
             break
     return f"{shown:,.12f}".rstrip("0").rstrip(".")
-
-
-def _how_sure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> str | None:
-    """What shows that one is faster: the rounds in which both were timed, else the intervals of
-    both; None where nothing does.
-    """
-    if turns is not None:
-        sure = turns.ratio_low is not None and turns.ratio_low > 1
-        return _in_turns(turns) if sure else None
-    bounds = _ratio_bounds(fast, slow)
-    if bounds is None or bounds[0] <= 1:
-        return None
-    low, high = (two_digits(bound) for bound in bounds)
-    return f"{low} to {high} times by the ends of both intervals"
-
-
-def _unsure(fast: MetricResult, slow: MetricResult, turns: DifferenceRow | None) -> tuple[str, str]:
-    """What is said of two where nothing shows that one is faster, and why."""
-    level = "do not clearly differ in speed"
-    if turns is not None:
-        return level, f" ({_in_turns(turns)}, which contains 1)"
-    if _ratio_bounds(fast, slow) is not None:
-        return level, " (their intervals overlap)"
-    return "are not compared in speed", " (too few calls were timed for an interval)"
 
 
 def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float] | None:
@@ -118,13 +111,15 @@ def _speed_gap(
 ) -> Sentence:
     if not found:
         gaps = (index.get((name, LATENCY)) for name in names)
-        reasons = dict.fromkeys(gap.note.rstrip(".") if gap and gap.note else "" for gap in gaps)
+        notes = (gap.note if gap and gap.note else "" for gap in gaps)
+        reasons = dict.fromkeys(note.removeprefix("not measured: ").rstrip(".") for note in notes)
         why = f" ({reason})" if len(reasons) == 1 and (reason := next(iter(reasons))) else ""
         return Sentence("speed", f"Speed was not measured{why}.", "not measured")
     name, result = found[0]
     other = next(n for n in names if n != name)
     gap = index.get((other, LATENCY))
-    why = f" ({gap.note.rstrip('.')})" if gap is not None and gap.note else ""
+    said = (gap.note or "") if gap is not None else ""
+    why = f" ({said.removeprefix('not measured: ').rstrip('.')})" if said else ""
     text = (
         f"Speed was not measured for {other}{why}, so it is not compared; "
         f"{name} takes {show_value(result)} for one image."

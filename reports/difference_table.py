@@ -39,7 +39,12 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
 
 
 def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) -> tuple[str, ...]:
+    if row.ratio is not None and row.ratio < 1:
+        row = row.flipped()  # the larger cost over the smaller, as the verdict has it
     value, ends = _measured(like, row.difference, row.low, row.high)
+    if row.ratio is not None:
+        value = f"{two_digits(row.ratio)} times ({value})"
+        ends = ""
     if row.ratio_low is not None and row.ratio_high is not None:
         ends = f"{two_digits(row.ratio_low)} to {two_digits(row.ratio_high)} times"
     farther, range_ = _measured(like, row.farther, row.farther_low, row.farther_high)

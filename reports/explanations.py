@@ -27,8 +27,10 @@ DIFFERENCES = (
     "show a difference as large as this one in four of five such runs (power 0.8); visible from: "
     "the smallest difference that this run's prompts would show as often. The verdict is on one "
     "pair that was chosen beforehand and goes by the interval; of a metric with a target, by that "
-    "of the difference in distance from it. Distances between sets leave out the same prompts on "
-    "both sides; times and rates are compared by their ratio in the same rounds."
+    "of the difference in distance from it. An interval is by bootstrap and p by turning signs at "
+    "random: near the edge one may find what the other does not, and then the interval decides. "
+    "Distances between sets leave out the same prompts on both sides; times and rates are "
+    "compared by their ratio in the same rounds."
 )
 TAU = (
     "\u03c4 is Kendall's: 1 where two conventions put all pairs of generators in the same order, "

@@ -6,9 +6,10 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
+from gandiff.evaluate.numerics.proportions import OVER_PROMPTS
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
-from gandiff.reports.category_figure import draw_categories, legend_columns
+from gandiff.reports.category_figure import draw_categories, legend_lines
 from gandiff.reports.comparing import goodness, lookup
 from gandiff.reports.cost_sentences import LATENCY
 from gandiff.reports.explanations import not_as_in_papers
@@ -82,12 +83,15 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     name_axis(axes.yaxis, result)
     name_points(figure, axes, points, "Pareto front" if corners else None, corners)
     best = ", ".join(p.name for p in front)
+    beaten = (
+        "By their values alone, nothing is both faster and better than the generators on the "
+        f"Pareto front: {best}. "
+    )
     return finish(
         figure,
         f"{axis}_against_time",
         f"{axis.capitalize()} against time per image",
-        f"By their values alone, nothing is both faster and better than the generators on the "
-        f"Pareto front: {best}. {joins}{anchored}{plane.left_out()}{_caveat(result)}"
+        f"{beaten if len(points) > 1 else ''}{joins}{anchored}{plane.left_out()}{_caveat(result)}"
         "Whiskers are 95 % intervals.",
     )
 
@@ -158,8 +162,9 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     if not styles:
         return
     categories = list(dict.fromkeys(c.category for c in scores))
-    named = -(-len(styles) // legend_columns(list(styles)))  # rows of the legend
-    figure, axes = canvas(1.1 + 0.2 * named + len(categories) * (0.2 + 0.13 * len(styles)))
+    figure, axes = canvas(
+        1.1 + 0.2 * legend_lines(list(styles)) + len(categories) * (0.2 + 0.13 * len(styles))
+    )
     unknown = MetricResult(metric=metric, value=None, about=run.about(metric))
     like = next((r for (_, m), r in index.items() if m == metric), unknown)
 
@@ -177,5 +182,5 @@ def _categories(run: RunData) -> Iterator[Drawing]:
         "scores_by_category",
         "Scores by prompt category",
         f"{like.described.label.capitalize()} on the prompts of each category. "
-        f"{left_out}95 % intervals: bootstrap over prompts, the samples of a prompt kept together.",
+        f"{left_out}95 % intervals {OVER_PROMPTS}; the samples of a prompt are kept together.",
     )

@@ -49,12 +49,13 @@ class Ground:
             return None
         if paired == 0:
             return "they have images of no prompt in common"
-        prompts = self.prompts if paired is None else paired
+        known = [n for n in (self.prompts, one.images, two.images) if n is not None]
+        prompts = min(known, default=None) if paired is None else paired
         if prompts is not None and prompts < FEWEST:
             few = counted(prompts, "prompt is", "prompts are")
             return f"{few} too few to call one better: it takes {FEWEST}"
         noise = self.anchors.get((NOISE, one.metric))
-        if noise is None or _rises_with_noise(one):
+        if noise is None or one.described.axis == "diversity":  # nothing varies as much as noise
             return None
         if not _no_better(one, noise) or not _no_better(two, noise):
             return None
@@ -65,8 +66,8 @@ class Ground:
         found = ((name, self.anchors.get((key, metric))) for key, name in NAMES.items())
         return [(name, one.value) for name, one in found if one is not None]
 
-    def beside(self, result: MetricResult) -> str:
-        """What stands beside a distance: what as many real images get, and whether it is biased."""
+    def beside(self, result: MetricResult, *others: MetricResult) -> str:
+        """What stands beside distances: what as many real images get, and whether any is biased."""
         if not result.described.is_distance:
             return ""
         parts = []
@@ -74,7 +75,7 @@ class Ground:
         if real is not None:
             many = "" if real.images is None else f"{real.images:,} "
             parts.append(f"{many}real images get {_written(real, result)}")
-        if "N < d" in (result.note or ""):
+        if any("N < d" in (one.note or "") for one in (result, *others)):
             parts.append("there are fewer images than dimensions, which biases all upwards")
         return "".join(f"; {part}" for part in parts)
 
@@ -83,11 +84,6 @@ def leaves_room(mark: float, numbers: Sequence[float]) -> bool:
     """Whether numbers keep a fifth of a scale or more if a mark is on it, too."""
     span = max(numbers) - min(numbers)
     return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
-
-
-def _rises_with_noise(result: MetricResult) -> bool:
-    """Whether noise may well be the best: nothing is as diverse."""
-    return result.described.axis == "diversity" and result.direction != "target"
 
 
 def _no_better(result: MetricResult, noise: Anchor) -> bool:

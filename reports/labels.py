@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -21,7 +22,8 @@ _ANGLES = np.tile(np.arange(16) * np.pi / 8, 7)
 _GAPS = np.repeat([7.0, 11, 18, 28, 40, 55, 75], 16)  # points of type between marker and name
 _DOT = 5.0  # half the side of a marker, in points
 _LONGEST = 28  # letters of names that have room beside their points
-_ROW = 0.17  # height of a row of the legend, in inches
+_ROW = 0.17  # height of a line of the legend, in inches
+_LINE = 32  # letters of the widest kind that a legend holds beside each other
 
 
 def name_points(
@@ -40,10 +42,13 @@ def name_points(
     if any(len(p.name) > _LONGEST for p in points):
         numbered = [dataclasses.replace(p, name=str(k)) for k, p in enumerate(points, 1)]
         handles = [
-            Line2D([], [], color=p.look.colour, marker=p.look.marker, label=f"{k}  {p.name}", **how)
-            for k, p in enumerate(points, 1)
+            Line2D([], [], color=p.look.colour, marker=p.look.marker, label=f"{k}  {name}", **how)
+            for k, (p, name) in enumerate(
+                zip(points, broken([p.name for p in points]), strict=True), 1
+            )
         ]
-        figure.set_figheight(figure.get_figheight() + _ROW * len(points))
+        lines = sum(1 + str(handle.get_label()).count("\n") for handle in handles)
+        figure.set_figheight(figure.get_figheight() + _ROW * lines)
     else:
         numbered, families = list(points), {p.look.family: p.look.colour for p in points}
         handles = [
@@ -55,6 +60,11 @@ def name_points(
     columns = 1 if numbered != list(points) else 4
     figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     label_points(axes, numbered, line)
+
+
+def broken(names: Sequence[str]) -> list[str]:
+    """Names as a legend holds them: long ones in lines."""
+    return ["\n".join(re.findall(f".{{1,{_LINE}}}", name)) for name in names]
 
 
 def label_points(

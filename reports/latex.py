@@ -76,6 +76,7 @@ def latex_text(
 def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
     note = "95\\,\\% intervals in brackets; bold: better than all others by more than chance."
     marks = map(tex, run.marks)
+    said = [f"{c.label}: {one}" for c in table.columns for one in (*c.remarks, *c.gaps)]
     caption = " ".join([f"{tex(table.title)}.", note, *premise, *map(tex, table.notes), *marks])
     blocks = []
     for start in range(0, len(table.columns), _WIDEST):
@@ -89,6 +90,8 @@ def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
             for i, name in enumerate(table.generators)
         ]
         blocks.append(_tabular(head, rows))
+    if said:
+        blocks.append(f"{{\\scriptsize {' '.join(map(tex, said))}}}")
     return _float("\n\\par\\medskip\n".join(blocks), caption, f"tab:gandiff-{_slug(table.title)}")
 
 

@@ -120,7 +120,10 @@ def _measurements(run: RunData) -> Iterator[str]:
 
 def _meanings(table: WideTable) -> str:
     """What stands in a page at the headings of a table, folded up."""
-    lines = [f"- {plain(c.label)} ({plain(c.metric)}): {plain(c.meaning)}" for c in table.columns]
+    lines = [
+        f"- {plain(c.label)} ({plain(c.metric)}): {plain(' '.join([c.meaning, *c.remarks]))}"
+        for c in table.columns
+    ]
     summary = "<summary>What the columns mean</summary>"
     return "\n\n".join([f"<details>\n{summary}", "\n".join(lines), "</details>"])
 

@@ -105,7 +105,7 @@ def draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], points: Sequence[
                 fontsize=7,
             )
             drawn.append(name)
-    return f"Dotted lines: what {' and '.join(drawn)} get. " if drawn else ""
+    return f"Dotted lines: what {listed(drawn)} get. " if drawn else ""
 
 
 def _covered(axes: Axes, place: float, value: float, points: Sequence[Point]) -> bool:

@@ -62,6 +62,7 @@ class Column:
     meaning: str
     cells: tuple[Cell, ...]  # in the order of the table's generators
     gaps: tuple[str, ...] = ()  # why it was not measured, a sentence a reason
+    remarks: tuple[str, ...] = ()  # what its values must be read with, a sentence each
 
 
 @dataclasses.dataclass(frozen=True)
@@ -143,7 +144,8 @@ def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
         known = [r for r in results if r is not None]
         cells = tuple(_cell(r, known, i == best, metric) for i, r in enumerate(results))
         gaps = tuple(_gaps(names, results))
-        columns.append(Column(metric, label, arrow(known[0]), explain(known[0]), cells, gaps))
+        meaning, remarks = explain(known[0]), tuple(_remarks(names, results))
+        columns.append(Column(metric, label, arrow(known[0]), meaning, cells, gaps, remarks))
     of_title = (row.result for row in run.results if row.result.metric in metrics)
     notes = (*table_notes(title, of_title), *_anchors(run, columns))
     return WideTable(title, names, tuple(columns), notes)
@@ -178,6 +180,18 @@ def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Itera
             reasons.setdefault(result.note.removeprefix("not measured: "), []).append(name)
     for reason, without in reasons.items():
         yield f"Not measured for {listed(without)}: {reason.rstrip('.')}."
+
+
+def _remarks(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:
+    """The notes of values, with whose they are where not all have them."""
+    notes: dict[str, list[str]] = {}
+    measured = [(n, r) for n, r in zip(names, results, strict=True) if r and r.value is not None]
+    for name, result in measured:
+        if result.note:
+            notes.setdefault(result.note.rstrip("."), []).append(name)
+    for note, whose in notes.items():
+        said = note[:1].upper() + note[1:]
+        yield f"{said}." if len(whose) == len(measured) else f"{listed(whose)}: {note}."
 
 
 def _best(

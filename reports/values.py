@@ -139,7 +139,9 @@ def show_interval(result: MetricResult, others: Sequence[MetricResult] = ()) -> 
     if result.value is None or result.low is None or result.high is None:
         return ""
     scale = _scale_beside(result, others)
-    return f"{scale.number(result.low)} to {scale.number(result.high)}"
+    thousands = scale.unit and any(scale.unit == name for _, name in _COUNTS)
+    low = scale(result.low) if thousands else scale.number(result.low)  # or 3.1 to 9.2 k misleads
+    return f"{low} to {scale(result.high) if thousands else scale.number(result.high)}"
 
 
 def arrow(result: MetricResult) -> str:

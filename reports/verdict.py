@@ -35,7 +35,7 @@ def verdict(
         return [Sentence("summary", "No generator was run.", "not measured")]
     index = lookup(rows)
     if len(names) == 1:
-        scores = [alone_sentence(index, names[0])]
+        scores = [alone_sentence(index, names[0], ground)]
     else:
         scores = [
             axis_sentence(axis, index, differences, names[0], names[1], ground)

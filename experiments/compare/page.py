@@ -9,6 +9,7 @@ from gandiff.common.words import agree, counted
 from gandiff.experiments.compare.change import MetricChange
 from gandiff.experiments.compare.runs import JudgedCondition, RunComparison
 from gandiff.reports.changes import ChangePage, ChangeTable
+from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
 
 _HEAD = ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how")
 _MISSING = "-"
@@ -85,6 +86,11 @@ def _notes(compared: RunComparison, whole: int, parts: int) -> Sequence[str]:
     if compared.off_native:
         notes.append(f"{OFF_NATIVE} runs off its native point in one of the runs.")
     judged = (*compared.changes, *compared.categories)
+    if any(c.metric in (LATENCY, THROUGHPUT) for c in compared.changes):
+        notes.append(
+            "Times and rates of two runs also differ by what else the machine did and how warm it "
+            "was, which no interval of either run holds: compare speeds within one run."
+        )
     if any(c.verdict in ("better", "worse", "changed") and c.low is not None for c in judged):
         notes.append(
             "Each number is judged by its own 95 % interval: of those that are really the same, "

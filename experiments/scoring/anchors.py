@@ -44,7 +44,8 @@ def measure_anchors(
 
 def _rows(anchor: str, metric: Metric, data: MetricInput) -> Iterator[dict[str, Any]]:
     for row in measure(metric, data).results:
-        if row.value is not None:
+        against_itself = anchor == REAL and row.value == row.target
+        if row.value is not None and not against_itself:
             fields = ("metric", "value", "low", "high", "images", "references")
             yield {"anchor": anchor, **{name: getattr(row, name) for name in fields}}
 

@@ -16,7 +16,13 @@ from verdict_helpers import ALIGNMENT, DIVERSITY, FD, facts, row
 
 from gandiff.reports import figures
 from gandiff.reports.cards import key_cards
-from gandiff.reports.comparing import goodness, goodness_interval, lookup
+from gandiff.reports.comparing import (
+    find_difference,
+    goodness,
+    goodness_interval,
+    lookup,
+    separated,
+)
 from gandiff.reports.difference_table import difference_table
 from gandiff.reports.figures import Plane, pareto_front
 from gandiff.reports.ground import NOISE, REAL, Anchor
@@ -29,8 +35,10 @@ from gandiff.reports.verdict import verdict
 TABLES, CHUNKS = 1000, 4
 NAMES = ("gan", "ddim", "third", "fourth", "fifth")
 KID, LATENCY = "kid(encoder=scenes)", "latency_seconds"
+CLIP = "clip_score(model=scenes)"
 METRICS: dict[str, tuple[float, dict[str, Any]]] = {  # the size of values, and their direction
     ALIGNMENT: (0.8, {"direction": "higher"}),
+    CLIP: (0.5, {"direction": "higher"}),
     FD: (300.0, {"direction": "lower"}),
     KID: (30_000.0, {"direction": "lower"}),
     DIVERSITY: (0.9, {"direction": "target", "target": 1.0}),
@@ -102,7 +110,10 @@ def random_rounds(
 ) -> DifferenceRow:
     """What rounds in which both were timed say, drifted or not, with or without an interval."""
     ratio, width = one / two * float(rng.uniform(0.8, 1.25)), float(rng.uniform(1.001, 3.0))
-    ends = {"ratio_low": ratio / width, "ratio_high": ratio * width} if rng.integers(0, 5) else {}
+    lopsided = 1.0 + (width - 1.0) * float(rng.uniform(0, 2))
+    ends = (
+        {"ratio_low": ratio / width, "ratio_high": ratio * lopsided} if rng.integers(0, 5) else {}
+    )
     found = DifferenceRow(a=a, b=b, metric=LATENCY, difference=one - two, ratio=ratio, **ends)
     return found if rng.integers(0, 2) else found.flipped()
 
@@ -208,8 +219,25 @@ def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> Non
     for d in run.differences:
         if d.metric == metric and {d.a, d.b} == {a, b}:
             known += [d.difference, d.low, d.high, d.farther, d.farther_low, d.farther_high]
+    for other in (m for m in METRICS if m != metric and f"; {m} (" in f"; {said.text}"):
+        known += [index[name, other].value for name in (a, b)]
     for text in NUMBER.findall(said.text):
         assert is_one_of(text, known), f"{text} in {said.text!r} was not measured"
+    check_opposites(run, said, metric)
+
+
+def check_opposites(run: RunData, said: Any, metric: str) -> None:
+    """A better is not silent of a metric of its axis by which the other is better."""
+    if not said.winner:
+        return
+    index = lookup(run.results)
+    (loser,) = set(run.headline) - {said.winner}
+    axis = index[loser, metric].described.axis
+    for other in (m for m in METRICS if m != metric):
+        good, bad = index[loser, other], index[said.winner, other]
+        pair = find_difference(run.differences, loser, said.winner, other)
+        against = good.described.axis == axis and separated(good, bad, pair, run.ground)
+        assert (f"{other} (" in said.text and "the opposite" in said.text) == against
 
 
 def check_speed(run: RunData, said: Any, best: list[str]) -> None:
@@ -226,13 +254,20 @@ def check_speed(run: RunData, said: Any, best: list[str]) -> None:
     )
     times = [95.0, 1.0, *(n for r in (one, two) for n in (r.value, r.low, r.high))]
     ends = [d for d in (rounds and rounds.ratio_low, rounds and rounds.ratio_high) if d]
+    if "contains 1" in said.text and rounds is not None:
+        assert min(ends) <= 1 <= max(ends)
+    if said.outcome == "tie" and rounds is not None:
+        assert min(ends) > 1 / 1.0051
+        assert max(ends) < 1.0051
+    ends += [rounds.ratio] if rounds is not None else []
     if both and said.winner:
         winner, loser = (one, two) if said.winner == a else (two, one)
         assert winner.value < loser.value  # type: ignore[operator]
         if rounds is None:
             assert winner.high < loser.low  # type: ignore[operator]
         else:
-            assert min(ends) > 1 or max(ends) < 1
+            assert rounds.ratio_low > 1 or rounds.ratio_high < 1
+            assert (rounds.ratio > 1) == (said.winner == rounds.b)
     if both:
         assert not {a, b} & set(best) or said.winner in best
         if len(run.generators) == 2:
@@ -266,10 +301,12 @@ def check_differences(run: RunData) -> None:
     for difference, cells in zip(run.differences, table.rows if table else (), strict=True):
         found = [float(n.replace(",", "")) for n in NUMBER.findall(cells[4])]
         if difference.ratio is not None:
-            assert bool(found) == (difference.ratio_low is not None), cells
+            shown = difference if difference.ratio >= 1 else difference.flipped()
+            assert cells[1:3] == (shown.a, shown.b)
+            assert bool(found) == (shown.ratio_low is not None), cells
             if found:
-                assert (found[0] > 1) == (difference.ratio_low > 1), cells
-                assert (found[1] < 1) == (difference.ratio_high < 1), cells
+                assert (found[0] > 1) == (shown.ratio_low > 1), cells
+                assert (found[1] < 1) == (shown.ratio_high < 1), cells
             continue
         low, high = found
         assert (low > 0) == (difference.low > 0), cells

@@ -45,7 +45,7 @@ def test_every_figure_is_there_as_png_and_svg(drawings):
         assert ElementTree.fromstring(drawing.svg).tag.endswith("svg")
     assert "front: gan, gan-psi-0.7, dpm-4, dpm-10, ddim-20" in drawings[0].caption
     assert plt.get_fignums() == []  # all closed again
-    assert "95 % intervals: bootstrap over prompts" in drawings[3].caption
+    assert "95 % intervals over prompts: bootstrap, score interval of shares" in drawings[3].caption
 
 
 def test_a_run_without_numbers_has_no_figures(make_run):
@@ -93,7 +93,7 @@ def test_names_cover_neither_each_other_nor_a_point(seed):
 
 
 def test_names_too_long_for_their_points_stand_whole_in_the_legend():
-    points = [Point(f"{k}-{'n' * 62}", 1.0 + k, 2.0 - k, LOOK) for k in range(5)]
+    points = [Point(f"{k}-{'m' * 62}", 1.0 + k, 2.0 - k, LOOK) for k in range(5)]
     with plt.rc_context(STYLE):
         figure, axes = canvas()
         draw_points(axes, points)
@@ -102,7 +102,8 @@ def test_names_too_long_for_their_points_stand_whole_in_the_legend():
         texts = legend.get_texts()
         boxes = [one.get_window_extent() for one in (legend, *texts)]
     assert sorted(t.get_text() for t in axes.texts if t.get_text()) == list("12345")
-    assert [t.get_text() for t in texts] == [f"{k}  {p.name}" for k, p in enumerate(points, 1)]
+    said = ["".join(t.get_text().split("\n")) for t in texts]
+    assert said == [f"{k}  {p.name}" for k, p in enumerate(points, 1)]
     assert min(box.x0 for box in boxes) >= figure.bbox.x0
     assert max(box.x1 for box in boxes) <= figure.bbox.x1
     assert min(box.y0 for box in boxes) >= figure.bbox.y0

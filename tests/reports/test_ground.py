@@ -45,6 +45,25 @@ def test_too_few_images_for_the_dimensions_are_said():
     )
 
 
+def test_where_few_images_are_left_of_many_prompts_nothing_is_better():
+    few = [
+        dataclasses.replace(one, result=dataclasses.replace(one.result, images=count))
+        for one, count in zip(BOTH, (512, 20), strict=True)
+    ]
+    assert "20 prompts are too few to call one better" in sentence(few, prompts=128).text
+    assert sentence(BOTH, prompts=128).winner == "ddim"
+
+
+def test_a_bias_of_either_side_is_said_whatever_the_outcome():
+    biased = dataclasses.replace(BOTH[1].result, note="N < d: 16 images")
+    rows = [BOTH[0], dataclasses.replace(BOTH[1], result=biased)]
+    alone = verdict(rows[1:], [], both(), ("ddim",))
+    same = [row(name, FD, 206.0, 20.0, direction="lower") for name in ("gan", "ddim")]
+    for said in (sentence(rows), alone[0], sentence(rows[1:])):
+        assert "there are fewer images than dimensions" in said.text
+    assert sentence(same, anchors=[real(FD, 205.0)]).text.endswith("; 512 real images get 205.")
+
+
 def test_none_of_two_that_are_no_better_than_noise_is_better():
     said = sentence(BOTH, anchors=[noise(FD, 200.0)])
     assert said.outcome == "undecided"
@@ -83,7 +102,7 @@ def test_what_something_costs_does_not_depend_on_prompts():
     st.floats(0.1, 2),
 )
 def test_noise_only_ever_takes_a_better_away(direction, x, y, of_noise):
-    metric, target = (DIVERSITY, 1.0) if direction == "target" else (FD, None)
+    metric, target = FD, 1.0 if direction == "target" else None
     rows = [
         row(name, metric, value, 0.01, direction=direction, target=target)
         for name, value in (("gan", x), ("ddim", y))

@@ -10,6 +10,7 @@ from gandiff.reports.verdict import verdict
 
 GOOD = rows_of("gan", 0.80, 20.0, 0.7, 0.01)
 BETTER = rows_of("ddim", 0.90, 10.0, 0.9, 0.2)
+CLIP = "clip_score(model=scenes)"
 
 
 def test_b_is_better_with_the_interval_of_the_paired_difference():
@@ -54,6 +55,29 @@ def test_a_paired_interval_without_0_decides_though_the_two_intervals_overlap():
     assert say(rows)[0].outcome == "undecided"
     assert "overlap" in say(rows)[0].text
     assert say(rows, [pair(ALIGNMENT, -0.02, 0.01)])[0].winner == "ddim"
+
+
+def test_another_metric_that_says_the_opposite_is_named():
+    clip = [row(n, CLIP, v, 0.01, direction="higher") for n, v in (("gan", 0.5), ("ddim", 0.4))]
+    alignment = say([*GOOD, *BETTER, *clip])[0]
+    assert alignment.winner == "ddim"
+    assert alignment.text.endswith(f"; {CLIP} (0.500 for gan, 0.400 for ddim) says the opposite.")
+    unsure = say([*GOOD, *BETTER, *clip], [pair(CLIP, 0.1, 0.2)])[0]
+    assert "the opposite" not in unsure.text
+
+
+def test_equal_speeds_are_those_that_an_interval_shows():
+    rows = [row(n, "latency_seconds", s, 0.1) for n, s in (("gan", 1.0), ("ddim", 1.004))]
+    for low, high, outcome in ((0.4, 2.5, "undecided"), (0.999, 1.004, "tie")):
+        said = say(rows, [timed_in_turns(1.004, low, high)])[3]
+        assert said.outcome == outcome
+        assert ("equally fast" in said.text) == (outcome == "tie")
+    rows = [row(n, "latency_seconds", s, 0.1) for n, s in (("gan", 1.0), ("ddim", 1.1))]
+    other_way = say(rows, [timed_in_turns(0.83, 0.77, 0.909)])[3]
+    assert other_way.outcome == "undecided"
+    assert "which points another way than the times" in other_way.text
+    few = say(rows, [timed_in_turns(1.1, None, None)])[3]
+    assert "(too few rounds were measured for an interval)" in few.text
 
 
 def test_a_paired_interval_against_the_values_is_undecided():
