@@ -46,6 +46,13 @@ def read_model(text: str, kind: Kind = "model") -> tuple[str, str, dict[str, Any
     return target, type_, settings, written
 
 
+def without_setting(text: str, name: str) -> str:
+    """``TARGET[,SETTING=VALUE...]`` without one of its settings."""
+    target, *assignments = _SETTING.split(text)
+    kept = [one for one in assignments if one.partition("=")[0].strip() != name]
+    return ",".join([target, *kept])
+
+
 def _meaning(target: str) -> tuple[str, dict[str, Any]]:
     """The generator type and the settings that a target stands for."""
     shipped, types, path = shipped_weights(), generator_types(), expanded(target)

@@ -20,7 +20,8 @@ def open_models(models: Models, paint: str | None = None) -> dict[str, Generator
 
     ``models`` are texts such as ``gan-scenes,truncation_psi=0.7``, see ``read_model``, or map names
     to ready generators. ``paint`` are the units that the GANs among the texts paint with, or
-    ``BY_PROMPT``; ready generators that can paint, and painters of other types, refuse units.
+    ``BY_PROMPT``; a text with units of its own refuses both. Ready generators and painters of other
+    types paint as they were built to: they refuse units, and take ``BY_PROMPT``.
     """
     if not models:
         raise RequestError("no model is given; there is, for example, gan-scenes")
@@ -45,8 +46,12 @@ def open_models(models: Models, paint: str | None = None) -> dict[str, Generator
 def open_model(text: str, paint: str | None = None) -> Generator:
     """Build the generator that ``TARGET[,SETTING=VALUE...]`` means (``read_model``)."""
     _, type_, settings, written = read_model(text)
-    if paint not in (None, BY_PROMPT) and type_ == "gan":
-        written = {**written, "units": paint}
+    if paint is not None and type_ == "gan":
+        if written.get("units") is not None:
+            raise RequestError(
+                f"model {text!r}: units stand in the model and in --paint; give one"
+            )
+        written = {**written, "units": None if paint == BY_PROMPT else paint}
     try:
         settings = resolve_settings(type_, {**settings, **written}, Path())
     except SettingError as error:
@@ -55,6 +60,13 @@ def open_model(text: str, paint: str | None = None) -> Generator:
     if type_ != "gan":
         _check_units(text, generator, paint)
     return generator
+
+
+def units_of(text: str) -> str | None:
+    """The units that the text of a GAN says it paints with; None where it says none."""
+    _, type_, _, written = read_model(text)
+    units = written.get("units")
+    return None if type_ != "gan" or units is None else str(units)
 
 
 def _check_units(name: str, generator: Generator, paint: str | None) -> None:

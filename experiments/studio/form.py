@@ -11,7 +11,8 @@ import numpy as np
 from jaxtyping import UInt8
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.draw.models import BY_PROMPT
+from gandiff.experiments.config.named_models import without_setting
+from gandiff.experiments.draw.models import BY_PROMPT, units_of
 from gandiff.experiments.studio.fields import read_region, read_seeds
 from gandiff.experiments.studio.orders import Order, read_prompt, with_settings
 from gandiff.experiments.studio.pictures import Rgb, fitted, masked, read_picture
@@ -26,7 +27,8 @@ class Form:
 
     ``settings`` are those of each model by its text. ``init`` and ``control`` are files of any
     size; ``strokes`` are what was painted on the canvas, as layers with alpha. A ``strength`` of 0
-    leaves it to the model, and without ``units`` the prompt says what to paint.
+    leaves it to the model. Without ``units`` a model paints with those of its settings, where it
+    has some, else what the prompt says.
     """
 
     task: Task
@@ -50,7 +52,7 @@ def read_form(form: Form, studio: Studio) -> list[Order]:
     prompt, seeds = read_prompt(form.prompt), read_seeds(form.seeds)
     edits = {model: dict(_edit(form, model, studio)) for model in studio.infos}
     models = {
-        model: with_settings(model, info.settings, form.settings.get(model, {}))
+        model: with_settings(_text(form, model), info.settings, form.settings.get(model, {}))
         for model, info in studio.infos.items()
     }
     return [
@@ -78,7 +80,17 @@ def _edit(form: Form, model: str, studio: Studio) -> Iterator[tuple[str, Any]]:
     if takes_strength(form.task):
         yield "strength", form.strength or None
     if form.task == "paint":
-        yield "paint", " ".join((form.units or "").split()) or BY_PROMPT
+        yield "paint", _written_units(form) or units_of(model) or BY_PROMPT
+
+
+def _written_units(form: Form) -> str:
+    return " ".join((form.units or "").split())
+
+
+def _text(form: Form, model: str) -> str:
+    """The text of a model; units of its own that hold stand in ``--paint`` in its place."""
+    own_hold = form.task == "paint" and not _written_units(form)
+    return without_setting(model, "units") if own_hold and units_of(model) else model
 
 
 def _given(field: Picture, file: Path | None, meaning: str) -> Rgb:

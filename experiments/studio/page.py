@@ -93,7 +93,8 @@ class Page:
         with gr.Column(visible=False) as self.painting:
             self.units = gr.Textbox(
                 label="Units",
-                info="Such as blue ring, 16:5, or -star for off; none: what the prompt says",
+                info="Such as blue ring, 16:5, or -star for off; none: those of the model's "
+                "settings, or else what the prompt says",
                 elem_id="units",
             )
         with gr.Column(visible=False) as self.following:

@@ -17,6 +17,7 @@ from run_helpers import TOY
 import gandiff
 from gandiff.common.errors import RequestError
 from gandiff.experiments.cli import main
+from gandiff.experiments.draw.models import open_model, units_of
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo, Task
 from gandiff.models.tasks import SOURCES
 
@@ -182,14 +183,34 @@ def test_units_paint_and_so_may_the_prompt(
     for paint in ("star", "-object", "prompt"):
         drawn, _ = draw(capsys, *words, "--paint", paint, "--out", f"{paint}.png")
         made[paint] = pixels(drawn["pictures"][0]["path"])
-        again = f"{quick},units={paint}" if paint != "prompt" else quick
+        ready = open_model(f"{quick},units={paint}" if paint != "prompt" else quick)
         request = {"init": "init.png", "mask": "mask.png", "paint": "prompt"}
-        [same] = gandiff.draw(BLUE, [again], **request).pictures
+        [same] = gandiff.draw(BLUE, {"it": ready}, **request).pictures
         np.testing.assert_array_equal(made[paint], same.image)
     outside = pixels("mask.png") == 0
     for one in made.values():
         np.testing.assert_array_equal(one[outside], pixels("init.png")[outside])
     assert len({one.tobytes() for one in made.values()}) == 3
+
+
+@pytest.mark.parametrize("paint", ["prompt", "blue ring", "red star"])
+def test_units_in_the_model_and_in_paint_are_refused(
+    capsys: pytest.CaptureFixture[str], paint: str
+) -> None:
+    model = "gan-scenes,units=red star"
+    words = ("--init", INIT, "--mask", MASK, "--model", model, "--paint", paint)
+    assert main(["draw", BLUE, *words]) == 2
+    assert capsys.readouterr() == (
+        "",
+        f"error: model '{model}': units stand in the model and in --paint; give one\n",
+    )
+    assert not Path("runs").exists()
+
+
+def test_units_of_a_text() -> None:
+    assert units_of("gan-scenes,units=red star, truncation_psi=0.5") == "red star"
+    assert units_of("gan-scenes,truncation_psi=0.5,units=16:5") == "16:5"
+    assert units_of("gan-scenes,units=") is units_of("diffusion-scenes") is None
 
 
 def test_a_ready_painter_is_given_no_units() -> None:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import toys
 from edit_helpers import EDIT, SIDE, write_pictures
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -225,6 +226,22 @@ def test_units_paint_or_the_prompt_does() -> None:
         [order] = read_form(dataclasses.replace(asked, strength=0.0), studio)
         assert order.options["paint"] == says
         assert "strength" not in order.options
+
+
+def test_units_of_the_model_hold_where_none_are_written(toy_painter: Path) -> None:
+    quick = f"{toy_painter},inversion_steps=4,inversion_candidates=16"
+    studio = Studio([f"{quick},units=-star,truncation_psi=0.5", quick], Path("out"))
+    Image.fromarray(toys.edit_pictures(32)["init_image"]).save("init.png")
+    asked = form("paint", init=Path("init.png"), region="8, 8, 16, 16")
+    own, by_prompt = read_form(asked, studio)
+    assert (own.model, own.options["paint"]) == (f"{quick},truncation_psi=0.5", "-star")
+    assert (by_prompt.model, by_prompt.options["paint"]) == (quick, "prompt")
+    [card, _] = drawn(studio, asked)
+    assert type_in(card.order.command()) == 0
+    assert again() == card.path.read_bytes()
+    refused, fine = drawn(studio, dataclasses.replace(asked, units="star"))
+    assert refused.reason.endswith("units stand in the model and in --paint; give one")
+    assert fine.path.is_file()
 
 
 def test_models_that_cannot_or_fail_say_so_and_the_others_draw() -> None:
