@@ -155,6 +155,12 @@ class Generator(abc.ABC):
         fit.
         """
 
+    def refusal(self, request: GenerationRequest) -> str | None:
+        """Why the image of a request, of a task among the abilities, cannot be made, in one line,
+        as far as the settings say; None if it may. It is asked before anything is loaded.
+        """
+        return None
+
     @abc.abstractmethod
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; result i depends on request i alone."""

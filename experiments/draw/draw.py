@@ -18,9 +18,10 @@ from gandiff.common.errors import EnvironmentFailure, RequestError
 from gandiff.common.grids import write_png
 from gandiff.common.outputs import check_file, claim_file
 from gandiff.common.words import counted
-from gandiff.experiments.draw.edits import Edit, Given, inabilities, read_edit
-from gandiff.experiments.draw.grid import Cell, Row, draw_grid
+from gandiff.experiments.draw.edits import Edit, Given, read_edit, refusals
+from gandiff.experiments.draw.grid import draw_grid
 from gandiff.experiments.draw.models import Models, open_models
+from gandiff.experiments.draw.page import head, rows
 from gandiff.experiments.draw.pictures import (
     PNG,
     Made,
@@ -28,6 +29,7 @@ from gandiff.experiments.draw.pictures import (
     Place,
     animate,
     is_ours,
+    remove_old,
     save,
     slug,
     written,
@@ -38,7 +40,6 @@ from gandiff.experiments.runs.plan import Batch, plan_batches, plan_seeds
 from gandiff.experiments.runs.traces import moments
 from gandiff.models.generator import Generation, Generator
 from gandiff.models.shared import free_memory, shared
-from gandiff.models.tasks import inability
 
 T = TypeVar("T")
 
@@ -49,18 +50,26 @@ _SMALL, _TOGETHER = 64, 16  # px, and how many pictures of at most that size are
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Drawing:
-    """The grid's file, its pictures and frames, and the seconds of each model, with loading."""
+    """The grid's file, its pictures and frames, and the seconds of each model, with loading.
+
+    The grid is written if any picture was made; what was at its place before stays otherwise.
+    """
 
     grid: Path
     pictures: list[Picture]
     seconds: dict[str, float]
     remarks: list[str] = dataclasses.field(default_factory=list)  # on how the models were run
 
+    @property
+    def drew(self) -> bool:
+        """Whether any picture was made."""
+        return any(picture.image is not None for picture in self.pictures)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain data, without the pixels."""
         left_out = ("image", "estimate")
         pictures = [{k: v for k, v in vars(p).items() if k not in left_out} for p in self.pictures]
-        return {**vars(self), "pictures": pictures}
+        return {**vars(self), "grid": self.grid if self.drew else None, "pictures": pictures}
 
 
 def draw(
@@ -86,8 +95,9 @@ def draw(
     are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
     frames of the denoising of each prompt's first sample, in the grid and as an animated WebP. The
     grid goes to ``out``, a .png, and the pictures to the folder of that name; files there that
-    gandiff did not write stay, unless ``overwrite``. A model that fails, or cannot do what is
-    asked, leaves its cells empty. Raises ``RequestError`` before anything is loaded.
+    gandiff did not write stay, unless ``overwrite``, and those of an earlier drawing go once a
+    picture was made. A model that fails, or cannot do what is asked, leaves its cells empty. Raises
+    ``RequestError`` before anything is loaded.
 
     ``init``, a file or uint8 pixels (h, w, 3), is a picture to change, as far as ``strength``
     (above 0 and at most 1) says; with ``mask``, (h, w) of 0 and 255, only where that is 255.
@@ -100,7 +110,7 @@ def draw(
     edit = read_edit(init, mask, control, strength, paints=paint is not None)
     device = check_device(device)
     generators = open_models(models, paint)
-    unable = inabilities(generators, edit)
+    refused = refusals(generators, edit)
     steps = {name: _steps(name, made, steps_shown) for name, made in generators.items()}
     if steps_shown and not any(steps.values()):
         raise RequestError(f"none of the models has steps to show: {', '.join(generators)}")
@@ -109,9 +119,11 @@ def draw(
     batches = {name: _plan(name, g, suite, samples, seed, edit) for name, g in generators.items()}
     there = itertools.chain(*map(written, _folders(grid, generators).values()))
     with claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there):
-        drawing = _draw_all(grid, generators, batches, steps, device, quiet)
-        heads = [_head(*one) for one in generators.items()]
-        write_png(grid, draw_grid(heads, list(_rows(drawing.pictures, steps, unable))))
+        drawing = _draw_all(grid, generators, batches, steps, refused, device, quiet)
+        if drawing.drew:  # or else an earlier one stays
+            heads = [head(*one) for one in generators.items()]
+            write_png(grid, draw_grid(heads, list(rows(drawing.pictures, steps, refused))))
+            remove_old(grid.with_suffix(""), drawing.pictures)
     return drawing
 
 
@@ -120,6 +132,7 @@ def _draw_all(
     generators: Mapping[str, Generator],
     batches: Mapping[str, Sequence[Batch]],
     steps: Mapping[str, list[float]],
+    refused: Mapping[str, str],
     device: str,
     quiet: bool,
 ) -> Drawing:
@@ -134,7 +147,8 @@ def _draw_all(
     with tqdm(total=count, unit="img", disable=quiet) as bar:
         for name, generator in _in_turn(generators, device):
             start = time.perf_counter()
-            for made in _generations(generator, batches[name], steps[name], device, bar):
+            work = batches[name], steps[name], refused.get(name)
+            for made in _generations(generator, *work, device, bar):
                 drawing.pictures.append(save(made, folders[name]))
                 bar.update()
             animate(drawing.pictures, name, folders[name])
@@ -201,10 +215,17 @@ def _plan(
 
 
 def _generations(
-    generator: Generator, batches: Sequence[Batch], steps: list[float], device: str, bar: Any
+    generator: Generator,
+    batches: Sequence[Batch],
+    steps: list[float],
+    problem: str | None,
+    device: str,
+    bar: Any,
 ) -> Iterator[Made]:
-    """All pictures of a model, then its frames; what it raises becomes the reason of what lacks."""
-    problem = inability(generator.info, batches[0].jobs[0].task)
+    """All pictures of a model, then its frames; what it raises becomes the reason of what lacks.
+
+    A model with a ``problem`` is not loaded.
+    """
     try:
         bar.set_description(f"{batches[0].generator}: loading")
         _, problem = _attempt(problem, generator.load, device, DTYPE)
@@ -247,50 +268,3 @@ def _attempt(
 
 def _missing(reason: str | None) -> Generation:
     return Generation(image=None, status="failed", reason=reason or "it gave nothing")
-
-
-def _head(name: str, generator: Generator) -> tuple[str, str]:
-    """The model's name, and below it the settings that were given, or what it is."""
-    target, _, settings = name.partition(",")
-    kind = "GAN" if generator.info.family == "gan" else generator.info.family
-    steps = generator.info.settings.get("num_inference_steps")
-    return target, settings or (f"{kind}, {counted(steps, 'step')}" if steps else kind)
-
-
-def _rows(
-    pictures: Sequence[Picture], steps: Mapping[str, list[float]], unable: Mapping[str, str]
-) -> Iterator[Row]:
-    """A row for each prompt and sample, the frames of the first sample below it."""
-    places: dict[tuple[str, int], dict[str, list[Picture]]] = {}
-    for picture in pictures:
-        of_model = places.setdefault((picture.prompt_id, picture.sample), {})
-        of_model.setdefault(picture.model, []).append(picture)
-    for (_, sample), columns in places.items():
-        first = next(iter(columns.values()))[0]
-        yield Row(
-            title=first.prompt if sample == 0 else None,
-            label=f"seed {first.seed}",
-            cells=[
-                _shown(made[:1]) or unable.get(name, "failed") for name, made in columns.items()
-            ],
-        )
-        if sample == 0 and any(steps.values()):
-            words = {name: "failed" if steps[name] else "has no steps to show" for name in steps}
-            labels = {
-                "image": "from noise\nto picture",
-                "estimate": "the picture as\nit is expected",
-            }
-            for kind, label in labels.items():
-                strips = {name: _shown(made[1:], kind) for name, made in columns.items()}
-                if kind == "image" or any(strips.values()):
-                    cells = [strip or words[name] for name, strip in strips.items()]
-                    yield Row(label=label, cells=cells, strips=True)
-
-
-def _shown(pictures: Sequence[Picture], kind: str = "image") -> Cell:
-    captioned = [(getattr(p, kind), _caption(p)) for p in pictures]
-    return [(image, caption) for image, caption in captioned if image is not None]
-
-
-def _caption(picture: Picture) -> str:
-    return "" if picture.step is None else f"step {picture.step} of {picture.steps}"

@@ -18,7 +18,7 @@ from gandiff.experiments.prompts.sources import (
 )
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.prompts.tasks import check_strength
-from gandiff.models.generator import Generator, Task
+from gandiff.models.generator import GenerationRequest, Generator, Task
 from gandiff.models.tasks import Picture, check_mask, inability, takes_strength
 
 Given = Path | str | np.ndarray | None  # a file, or pixels as in ``source_of``
@@ -41,6 +41,13 @@ class Edit:
         """A prompt with the pictures that the task takes."""
         brought: dict[str, Any] = {str(field): one for field, one in self.sources.items()}
         return Prompt(id=id_, text=text, **brought)
+
+    def request(self) -> GenerationRequest:
+        """A request of no text, to see what stands against the pictures and the strength."""
+        pictures: dict[str, Any] = {str(field): one.pixels for field, one in self.sources.items()}
+        return GenerationRequest(
+            prompt="", seed=0, task=self.task, strength=self.strength, **pictures
+        )
 
 
 def read_edit(
@@ -69,19 +76,23 @@ def read_edit(
     return Edit(task=task, sources=sources, strength=strength)
 
 
-def inabilities(generators: Mapping[str, Generator], edit: Edit) -> dict[str, str]:
-    """What those models that cannot do the task have in their cells, such as ``cannot inpaint``.
+def refusals(generators: Mapping[str, Generator], edit: Edit) -> dict[str, str]:
+    """Why models cannot do what is asked, as far as it is known before they are loaded.
 
     Raises ``RequestError`` where none can do it.
     """
-    reasons = {name: inability(one.info, edit.task) for name, one in generators.items()}
-    unable = {name: reason for name, reason in reasons.items() if reason is not None}
-    if unable.keys() == generators.keys():
-        said = "; ".join(f"{name} {reason}" for name, reason in unable.items())
-        hint = "; a pipeline takes a ControlNet: --model PIPELINE,controlnet=DIRECTORY"
-        more = hint if edit.task == "control" else ""
-        raise RequestError(f"no model can do the task {edit.task}: {said}{more}")
-    return {name: reason.partition(":")[0] for name, reason in unable.items()}
+    request, reasons = edit.request(), dict[str, str]()
+    lacking = {name: inability(one.info, edit.task) for name, one in generators.items()}
+    for name, generator in generators.items():
+        reason = lacking[name] or generator.refusal(request)
+        if reason is not None:
+            reasons[name] = reason
+    if reasons.keys() != generators.keys():
+        return reasons
+    said = [f"{name}{'' if lacking[name] else ':'} {reason}" for name, reason in reasons.items()]
+    hint = "; a pipeline takes a ControlNet: --model PIPELINE,controlnet=DIRECTORY"
+    more = hint if edit.task == "control" and any(lacking.values()) else ""
+    raise RequestError(f"no model can do the task {edit.task}: {'; '.join(said)}{more}")
 
 
 def _task(pictures: Mapping[Picture, Given], *, paints: bool) -> Task:

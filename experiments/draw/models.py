@@ -48,9 +48,7 @@ def open_model(text: str, paint: str | None = None) -> Generator:
     _, type_, settings, written = read_model(text)
     if paint is not None and type_ == "gan":
         if written.get("units") is not None:
-            raise RequestError(
-                f"model {text!r}: units stand in the model and in --paint; give one"
-            )
+            raise RequestError(f"model {text!r}: units stand in the model and in --paint; give one")
         written = {**written, "units": None if paint == BY_PROMPT else paint}
     try:
         settings = resolve_settings(type_, {**settings, **written}, Path())

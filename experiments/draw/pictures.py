@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import itertools
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -107,6 +109,29 @@ def animate(pictures: Iterable[Picture], model: str, folder: Path) -> None:
 def written(folder: Path) -> list[Path]:
     """The files of a folder that are named as ours are."""
     return [*folder.rglob(f"[0-9]*_*{PNG}"), *folder.rglob(f"[0-9]*{FILM}")]
+
+
+def remove_old(root: Path, pictures: Sequence[Picture]) -> None:
+    """Remove what earlier drawings left in the models' folders below ``root``: all files of ours
+    but those of these pictures.
+    """
+    kept = set(itertools.chain.from_iterable(map(_files, pictures)))
+    for folder in root.glob("[0-9]*-*"):
+        for file in written(folder):
+            if file not in kept and is_ours(file):
+                file.unlink()
+        for one in (folder / "steps", folder):
+            with contextlib.suppress(OSError):  # it is not there, or holds something
+                one.rmdir()
+
+
+def _files(picture: Picture) -> Iterator[Path]:
+    if picture.path is not None:
+        yield picture.path
+        if picture.estimate is not None:
+            yield picture.path.with_name(f"{picture.path.stem}_estimate{PNG}")
+        if picture.step is not None:
+            yield picture.path.with_name(f"{picture.prompt_id}{FILM}")
 
 
 def is_ours(path: Path) -> bool:

@@ -159,12 +159,17 @@ class DiffusersGenerator(Generator):
         self.one_by_one |= self._operation.one_a_call is not None
         check_call(type(pipe).__name__, self._settings)
 
+    def refusal(self, request: GenerationRequest) -> str | None:
+        """Why the image of a request cannot be made; see ``Generator.refusal``."""
+        problem = request_problem(request, self._abilities)
+        return problem or call_problem(request, self._source, self._operation, self._settings)
+
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
         results: list[Generation | None] = [None] * len(requests)
-        groups, own = dict[Hashable, list[int]](), (self._source, self._operation, self._settings)
+        groups = dict[Hashable, list[int]]()
         for place, request in enumerate(requests):
-            problem = request_problem(request, self._abilities) or call_problem(request, *own)
+            problem = self.refusal(request)
             if problem is not None:
                 results[place] = Generation(image=None, status="failed", reason=problem, nfe=0)
             else:
@@ -179,7 +184,8 @@ class DiffusersGenerator(Generator):
 
     def try_out(self, requests: Sequence[GenerationRequest], *, batch_size: int = 1) -> None:
         """Make a few images of few steps; see ``Generator.try_out``."""
-        how: dict[str, Any] = {"together": batch_size > 1, "exact": self._is_exact()}
+        is_exact = "float32" in str(self._held().value.dtype)  # it computes in single precision
+        how: dict[str, Any] = {"together": batch_size > 1, "exact": is_exact}
         how["steps"] = self.info.settings.get("num_inference_steps")
         seen = try_settings(self._with, self._settings, requests, **how)
         if seen.problem:
@@ -195,10 +201,6 @@ class DiffusersGenerator(Generator):
         with self._held().lock:
             other._prepare(self._held().value)
         return other
-
-    def _is_exact(self) -> bool:
-        """Whether it computes in single precision."""
-        return "float32" in str(self._held().value.dtype)
 
     def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
         """Make one image again and show moments of its way; see ``Generator.trace``.
@@ -269,7 +271,7 @@ class DiffusersGenerator(Generator):
                 nfe=counter.nfe(len(requests)),
                 nfe_by_network=counter.per_image(len(requests)),
                 truncated_tokens=tokens,
-                note=self._note(pipe, request),
+                note=note(pipe, self._operation, self._settings, request),
                 blanked=flag,
             )
             for request, image, tokens, flag in zip(
@@ -289,9 +291,6 @@ class DiffusersGenerator(Generator):
 
     def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
         return task_arguments(pipe, self._operation, self._settings, requests)
-
-    def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
-        return note(pipe, self._operation, self._settings, request)
 
     def _check_open(self, index: PipelineIndex) -> None:
         """Check solver, options and ``extra``."""

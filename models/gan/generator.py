@@ -95,7 +95,7 @@ class GanGenerator(Generator):
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
         self._held()
-        problems = [self._problem(request) for request in requests]
+        problems = [self.refusal(request) for request in requests]
         each = list(zip(requests, problems, strict=True))
         plain = [one for one, problem in each if problem is None and not SOURCES[one.task]]
         made = iter(self._made(plain) if plain else ())
@@ -123,8 +123,8 @@ class GanGenerator(Generator):
             for image, unread, request in zip(pixels, text.truncated, requests, strict=True)
         ]
 
-    def _problem(self, request: GenerationRequest) -> str | None:
-        """Why the image of a request cannot be made."""
+    def refusal(self, request: GenerationRequest) -> str | None:
+        """Why the image of a request cannot be made; see ``Generator.refusal``."""
         problem = request_problem(request, _ABILITIES)
         if problem is not None and request.task not in _ABILITIES:
             return f"the request has {SOURCES[request.task][0]}, but {problem}"

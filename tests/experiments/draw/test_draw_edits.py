@@ -16,8 +16,10 @@ from run_helpers import TOY
 
 import gandiff
 from gandiff.common.errors import RequestError
+from gandiff.common.grids import write_png
 from gandiff.experiments.cli import main
 from gandiff.experiments.draw.models import open_model, units_of
+from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.generator import Generation, GenerationRequest, Generator, GeneratorInfo, Task
 from gandiff.models.tasks import SOURCES
 
@@ -115,6 +117,95 @@ def test_a_model_that_cannot_leaves_its_column_empty(capsys: pytest.CaptureFixtu
     lost, drawn = made["pictures"]
     assert (lost["path"], lost["reason"], lost["seconds"]) == (None, reason, None)
     assert drawn["path"]
+
+
+TOO_LARGE = "init_image is 64x64 px, and images of this generator are 32x32 px; scale it"
+LITTLE = "strength 0.01 of 20 steps is less than one step; set strength to 0.05 at least, or more"
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        ("--init big.png", f"diffusion-scenes: {TOO_LARGE}, or set height and width; gan-scenes: "),
+        ("--init big.png --model gan-scenes", TOO_LARGE),
+        ("--init fine.png --strength 0.01 --model diffusion-scenes", LITTLE),
+        (
+            "--control big.png --model diffusion-scenes,controlnet=control-scenes-outline",
+            "control_image is 64x64 px, and images of this generator are 32x32 px; scale it",
+        ),
+    ],
+)
+def test_what_no_model_can_use_leaves_an_earlier_drawing_as_it_was(
+    capsys: pytest.CaptureFixture[str], words: str, says: str
+) -> None:
+    toys.toy_image(0).save("fine.png")
+    toys.toy_image(0).resize((64, 64)).save("big.png")
+    draw(capsys, "--model", TOY, "--out", "o.png")
+    before = {file: file.read_bytes() for file in Path().rglob("*.png")}
+    more = [] if "--model" in words else ["--model", "diffusion-scenes", "--model", "gan-scenes"]
+    assert main(["draw", BLUE, *words.split(), *more, "--out", "o.png"]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.startswith("error: no model can do the task ")
+    assert says in err
+    assert err.count("\n") == 1
+    assert {file: file.read_bytes() for file in Path().rglob("*.png")} == before
+
+
+def test_a_model_that_refuses_a_picture_is_not_loaded_and_the_others_draw(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(DiffusersGenerator, "load", lambda *_: pytest.fail("it was loaded"))
+    words = ("--init", INIT, "--model", "diffusion-scenes", "--model", EDIT)
+    made, err = draw(capsys, *words, code=1)
+    assert "warning: diffusion-scenes failed: init_image is 8x8 px, and images of this gen" in err
+    lost, drawn = made["pictures"]
+    assert lost["path"] is None
+    assert drawn["path"]
+
+
+def test_a_drawing_without_pictures_replaces_nothing(
+    capsys: pytest.CaptureFixture[str], toy_gan: Path
+) -> None:
+    first, _ = draw(capsys, "--model", TOY, "--samples", "2", "--out", "o.png")
+    before = {file: file.read_bytes() for file in Path().rglob("*.png")}
+    broken = f"{TOY},broken=load"
+    lost, err = draw(capsys, "--model", broken, "--out", "o.png", code=1)
+    assert (lost["grid"], first["grid"]) == (None, "o.png")
+    assert err == f"warning: {broken} failed: the toy does not want to be loaded\n"
+    assert {file: file.read_bytes() for file in Path().rglob("*.png")} == before
+    assert main(["draw", BLUE, "--model", broken, "--out", "o.png", "--open", "--quiet"]) == 1
+    assert capsys.readouterr().out == ""
+
+
+def test_pictures_of_an_earlier_drawing_go_and_those_of_others_stay(
+    capsys: pytest.CaptureFixture[str], toy_pipeline: Path
+) -> None:
+    way = ("--model", f"{toy_pipeline},num_inference_steps=3", "--steps-shown", "2")
+    draw(capsys, "--model", TOY, *way, "--samples", "2", "--out", "o.png")
+    assert len(list(Path("o").rglob("*.webp"))) == 1
+    mine = Path("o/2-mine/holiday.png")
+    mine.parent.mkdir()
+    Image.new("RGB", (4, 4)).save(mine)
+    Path("o/images").mkdir()  # of a run of that name
+    kept = Path("o/1-of-mine/00001_9.png"), Path("o/images/00001_0.png")
+    kept[0].parent.mkdir()
+    Image.new("RGB", (4, 4)).save(kept[0])
+    write_png(kept[1], pixels(INIT))
+    made, _ = draw(capsys, "--model", TOY, "--out", "o.png")
+    [picture] = made["pictures"]
+    files = {file for file in Path("o").rglob("*") if file.is_file()}
+    assert files == {Path(picture["path"]), mine, *kept}
+    assert not list(Path("o").rglob("steps"))
+    made, _ = draw(capsys, *way, "--out", "o.png")
+    frames = [Path(one["path"]) for one in made["pictures"]]
+    films = [frames[-1].with_name("00001_steps.webp")]
+    films += [one.with_name(f"{one.stem}_estimate.png") for one in frames[1:]]
+    assert {file for file in Path("o").rglob("*") if file.is_file()} == {
+        *(mine, *kept),
+        *frames,
+        *films,
+    }
 
 
 @pytest.mark.parametrize(
