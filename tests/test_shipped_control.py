@@ -12,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from gandiff.evaluate.numerics.regions import filled, filled_outline, foreground, overlap, planes
 from gandiff.experiments.scenes.edits import edit_pictures, edit_suite
 from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.maps import depth, outlines
@@ -21,8 +22,11 @@ from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.sources import find_source
 from gandiff.models.generator import Generation, GenerationRequest
+from gandiff.models.weights import PRETRAINED, shipped_names
 
 STEPS = 10
+SHIPPED = shipped_names(controlnets=True)
+EDITS = edit_suite("test", 8, kinds=["add"])  # two objects afterwards, whose places are given
 _MOST = 3_000_000  # bytes of a ControlNet that ships
 
 
@@ -112,5 +116,40 @@ def test_a_fresh_controlnet_equals_the_plain_pipeline_bit_for_bit(fresh: Path) -
             np.testing.assert_array_equal(one.image, two.image)
 
 
-def test_a_controlnet_for_it_is_small_enough_to_ship(fresh: Path) -> None:
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_controlnet_is_small_enough_to_ship(name: str) -> None:
+    assert sum(file.stat().st_size for file in (PRETRAINED / name).iterdir()) < _MOST
+
+
+def test_one_that_is_trained_now_would_be_small_enough(fresh: Path) -> None:
     assert sum(file.stat().st_size for file in fresh.iterdir()) < _MOST
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_what_ships_is_followed(name: str) -> None:
+    drawn = [edit_pictures(edit) for edit in EDITS]
+    controls = [one.outlines if name.endswith("outline") else one.depth for one in drawn]
+    requests = [
+        GenerationRequest(
+            prompt=edit.words.caption_after, seed=i, task="control", control_image=control
+        )
+        for i, (edit, control) in enumerate(zip(EDITS, controls, strict=True))
+    ]
+    overlaps = []
+    for scale in (1.0, 0.0):
+        followed = generator(controlnet=name, controlnet_conditioning_scale=scale)
+        made = zip(followed.generate(requests), controls, strict=True)
+        overlaps.append(np.mean([_overlap(*pair) for pair in made]))
+    assert overlaps[0] > 0.6
+    assert overlaps[0] > overlaps[1] + 0.25
+
+
+def _overlap(made: Generation, control: NDArray[Any]) -> float:
+    """As the metrics of comparisons measure it."""
+    assert made.image is not None, made.reason
+    there = foreground(made.image)
+    if (given := planes(control)) is not None:
+        return overlap(there, given.covered)
+    enclosed = filled_outline(control)
+    assert enclosed is not None
+    return overlap(filled(there), enclosed)
