@@ -32,7 +32,7 @@ GRID = 8  # places along a side of the box
 SHARE = 0.25  # of the units of a level, the best of which are switched for a concept
 EMPHASIS = 1.5  # how much farther from any object's levels than the concept's own
 _KEY = "gandiff_units"
-_ADDRESS = re.compile(r"(\d+):(\d+)")
+_ADDRESS = re.compile("[0-9]{1,9}:[0-9]{1,9}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -92,7 +92,7 @@ def switch_of(units: Units, text: str) -> Switch:
     Named concepts are switched on together, as one object that is all of them: the best quarter of
     every level, by the sum of their agreements. A number switches that unit to its high level. With
     ``-`` before it, a concept's units or a unit are switched off, to the level where no object is.
-    Raises ``GeneratorError`` for what does not exist.
+    Raises ``GeneratorError`` for what does not exist, and for what stands there twice.
     """
     chosen = np.zeros(units.iou.shape[1], bool)
     named, off = list[str](), list[str]()
@@ -109,6 +109,7 @@ def switch_of(units: Units, text: str) -> Switch:
                     "px and its number"
                 )
             (off if word != bare else named).append(bare)
+    _check_each_once(text, words)
     erases = all(word.startswith("-") for word in words)
     alone = (units.off if erases else units.high)[:, None, None]
     target = np.broadcast_to(alone, units.levels.shape[1:]).copy()
@@ -126,6 +127,19 @@ def switch_of(units: Units, text: str) -> Switch:
             chosen[unit] = True
             target[unit] = (units.off if word != bare else units.high)[unit]
     return Switch(units=units, chosen=chosen, target=target)
+
+
+def _check_each_once(text: str, words: Sequence[str]) -> None:
+    on: dict[str, bool] = {}
+    for word in words:
+        name = word.removeprefix("-")
+        if _ADDRESS.fullmatch(name):  # 16:05 is 16:5
+            name = ":".join(str(int(part)) for part in name.split(":"))
+        is_on = not word.startswith("-")
+        if name in on:
+            both = "both on and off" if on[name] != is_on else "twice"
+            raise GeneratorError(f"units {text!r}: {name} stands there {both}; write it once")
+        on[name] = is_on
 
 
 def at_random(switch: Switch, seed: int) -> Switch:

@@ -167,6 +167,13 @@ def test_thresholds_are_of_all_columns_however_many_pictures(
         ("4:1", "units '4:1': there is no dissected level of 4 px; the levels are 8, 16, 32 px"),
         ("odd 16:16", "units 'odd 16:16': the level of 16 px has the units 0 to 15, got 16"),
         (",", "units ',': name a concept; there is even, object, odd"),
+        ("odd -odd", "units 'odd -odd': odd stands there both on and off; write it once"),
+        ("odd even odd", "units 'odd even odd': odd stands there twice; write it once"),
+        ("-odd,-odd", "units '-odd,-odd': odd stands there twice; write it once"),
+        ("16:3 -16:03", "units '16:3 -16:03': 16:3 stands there both on and off; write it once"),
+        ("16:3, 16:3", "units '16:3, 16:3': 16:3 stands there twice; write it once"),
+        ("16:٣", "units '16:٣': no concept is named '16:٣'"),
+        (f"16:{'9' * 5000}", "units '16:9999"),
     ],
 )
 def test_units_that_do_not_exist_are_refused(units: Units, text: str, says: str) -> None:
