@@ -76,22 +76,21 @@ def read_edit(
     return Edit(task=task, sources=sources, strength=strength)
 
 
-def refusals(generators: Mapping[str, Generator], edit: Edit) -> dict[str, str]:
-    """Why models cannot do what is asked, as far as it is known before they are loaded.
+def refusal_of(generator: Generator, edit: Edit) -> str | None:
+    """Why a model cannot do what is asked, as far as it is known before it is loaded."""
+    return inability(generator.info, edit.task) or generator.refusal(edit.request())
 
-    Raises ``RequestError`` where none can do it.
-    """
-    request, reasons = edit.request(), dict[str, str]()
-    lacking = {name: inability(one.info, edit.task) for name, one in generators.items()}
-    for name, generator in generators.items():
-        reason = lacking[name] or generator.refusal(request)
-        if reason is not None:
-            reasons[name] = reason
-    if reasons.keys() != generators.keys():
-        return reasons
-    said = [f"{name}{'' if lacking[name] else ':'} {reason}" for name, reason in reasons.items()]
+
+def refusals(generators: Mapping[str, Generator], edit: Edit) -> dict[str, str]:
+    """``refusal_of`` of those models that have one; raises ``RequestError`` where all have."""
+    reasons = {name: refusal_of(one, edit) for name, one in generators.items()}
+    refused = {name: reason for name, reason in reasons.items() if reason is not None}
+    if refused.keys() != generators.keys():
+        return refused
+    able = [name for name, one in generators.items() if edit.task in one.info.abilities]
+    said = [f"{name}{':' if name in able else ''} {reason}" for name, reason in refused.items()]
     hint = "; a pipeline takes a ControlNet: --model PIPELINE,controlnet=DIRECTORY"
-    more = hint if edit.task == "control" and any(lacking.values()) else ""
+    more = hint if edit.task == "control" and not able else ""
     raise RequestError(f"no model can do the task {edit.task}: {'; '.join(said)}{more}")
 
 

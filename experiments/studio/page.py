@@ -250,7 +250,7 @@ class Page:
             return
         cards, tab = list[Card](), said[self.tab]
         yield {self.status: status(f"Drawing {counted(len(orders), 'picture')} ...")}
-        for card in self._studio.draw(orders, form.task):
+        for card in self._studio.draw(orders):
             cards.append(card)
             tab = tab.with_card(card)
             wrong = all(one.path is None for one in cards)

@@ -15,14 +15,15 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import GandiffError, reason_of
 from gandiff.common.outputs import check_folder
 from gandiff.experiments.draw.draw import DTYPE, draw
+from gandiff.experiments.draw.edits import read_edit, refusal_of
 from gandiff.experiments.draw.models import open_model, open_models
 from gandiff.experiments.draw.pictures import Picture as Drawn
 from gandiff.experiments.prompts.sources import Pixels
 from gandiff.experiments.studio.orders import Order
 from gandiff.experiments.studio.pictures import kept
-from gandiff.models.generator import Generator, GeneratorInfo, Task
+from gandiff.models.generator import Generator, GeneratorInfo
 from gandiff.models.shared import shared
-from gandiff.models.tasks import Picture, inability
+from gandiff.models.tasks import Picture
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,23 +85,26 @@ class Studio:
         chosen = {"seed": seed or None, "steps_shown": shown or None, "device": device, **edit}
         return {name: value for name, value in chosen.items() if value is not None}
 
-    def draw(self, orders: Sequence[Order], task: Task) -> Iterator[Card]:
+    def draw(self, orders: Sequence[Order]) -> Iterator[Card]:
         """A card for each order, as soon as it is there; a picture that fails has its reason."""
         for order in orders:
             with self._drawing:
                 try:
-                    card = self._drawn(order, task)
+                    card = self._drawn(order)
                 except GandiffError as error:
                     card = Card(order=order, reason=str(error))
                 except Exception as error:
                     card = Card(order=order, reason=reason_of(error))
             yield card
 
-    def _drawn(self, order: Order, task: Task) -> Card:
+    def _drawn(self, order: Order) -> Card:
         generator = open_model(order.model, order.options.get("paint"))
-        unable = inability(generator.info, task)
-        if unable is not None:
-            return Card(order=order, reason=unable)
+        asked = order.options
+        pictures = (asked.get(name) for name in ("init", "mask", "control"))
+        edit = read_edit(*pictures, asked.get("strength"), paints="paint" in asked)
+        refused = refusal_of(generator, edit)
+        if refused is not None:
+            return Card(order=order, reason=refused)
         key = generator.sharing_key(self._place, DTYPE)
         if key is not None:  # its weights stay, so that the next picture need not wait for them
             self._held.setdefault(key, shared(key))

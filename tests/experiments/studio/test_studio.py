@@ -42,7 +42,7 @@ def form(task: Task = "text_to_image", **changes: Any) -> Form:
 
 
 def drawn(studio: Studio, asked: Form) -> list[Any]:
-    return list(studio.draw(read_form(asked, studio), asked.task))
+    return list(studio.draw(read_form(asked, studio)))
 
 
 def type_in(command: str) -> int:
@@ -259,6 +259,16 @@ def test_models_that_cannot_or_fail_say_so_and_the_others_draw() -> None:
     [failed, _] = drawn(broken, form(prompt="RAISE"))
     assert failed.reason
     assert progress([failed], 3) == "1 of 3 pictures ..."
+
+
+def test_a_strength_below_a_step_is_said_by_the_model_that_it_is_too_little_for() -> None:
+    write_pictures(Path(), 1)
+    studio = Studio(["diffusion-scenes", EDIT], Path("out"))
+    asked = form("image_to_image", init=Path("init_image-0.png"), strength=0.01)
+    little, fine = drawn(studio, asked)
+    assert little.reason.startswith("strength 0.01 of 20 steps is less than one step; set strength")
+    assert little.path is None
+    assert fine.path.is_file()
 
 
 def test_two_at_once_do_not_mix() -> None:
