@@ -64,11 +64,13 @@ def request_problem(request: GenerationRequest, abilities: Collection[Ability]) 
             return f"the request has no {field}, which the task {task} takes"
         if picture is not None and (wrong := _picture_problem(field, picture)) is not None:
             return f"{field} {wrong}"
-    if request.mask is not None and request.init_image is not None:
-        try:
+    try:
+        if request.mask is not None and request.init_image is not None:
             check_mask(request.mask, request.init_image)
-        except ValueError as error:
-            return f"mask {error}"
+        if request.control_image is not None:
+            check_control(request.control_image)
+    except ValueError as error:
+        return f"{'mask' if request.control_image is None else 'control_image'} {error}"
     if strength is not None and not takes_strength(task):
         return f"the request has a strength, and the task {task} begins from no image"
     if strength is not None and not 0 < strength <= 1:
@@ -95,6 +97,16 @@ def check_mask(mask: UInt8[np.ndarray, "h w"], init: UInt8[np.ndarray, "a b 3"])
         raise ValueError("is 0 everywhere, so that nothing may change; must be 255 somewhere")
     if levels.tolist() == [255]:
         raise ValueError("is 255 everywhere, so that nothing is kept; must be 0 somewhere")
+
+
+def check_control(pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Raise ``ValueError`` for a control image of a single colour, which says nothing."""
+    colour = tuple(int(level) for level in pixels[0, 0])
+    if (pixels == colour).all():
+        raise ValueError(
+            f"is of one colour, {colour}, so that there is nothing to follow; must show lines or "
+            "levels"
+        )
 
 
 def size_of(pixels: UInt8[np.ndarray, "h w *c"]) -> str:

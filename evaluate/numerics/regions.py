@@ -15,6 +15,7 @@ FAR = 32.0  # from the background's colour in RGB: twice the widest jitter of sc
 _FLAT = 5  # of nine pixels, itself included, that have the level of one within a flat object
 _SOLID = 0.5  # share of what the objects of a depth map enclose that they cover, at least
 _THIN = 0.1  # share of what lines enclose that lies between them, more than that
+_LINES = 0.5  # share of a picture that lines cover, at most
 _ALIKE = 0.2  # areas that differ by less, relative to the larger, are in no order
 _TOUCH = 2.0  # px: how near the places of two objects are where one may be in front
 
@@ -67,7 +68,8 @@ def filled(region: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
 
 def filled_outline(outline: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w"] | None:
     """What light lines on a dark ground enclose, holes included; None where they enclose nothing,
-    or next to nothing beside their own width, as in a depth map.
+    or next to nothing beside their own width, as in a depth map, and where they cover more than
+    half of the picture: then it shows dark lines on a light ground.
 
     The lines are those of 128 levels or more. A line runs along an edge, so its pixels belong to
     the side that is nearer.
@@ -75,6 +77,8 @@ def filled_outline(outline: UInt8[np.ndarray, "h w 3"]) -> Bool[np.ndarray, "h w
     from scipy import ndimage
 
     line = outline.mean(axis=2) >= 128
+    if line.mean() > _LINES:
+        return None
     enclosed = filled(line)
     inside = enclosed & ~line
     if inside.sum() <= _THIN * enclosed.sum():

@@ -19,7 +19,7 @@ from gandiff.experiments.prompts.sources import (
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.prompts.tasks import check_strength
 from gandiff.models.generator import GenerationRequest, Generator, Task
-from gandiff.models.tasks import Picture, check_mask, inability, takes_strength
+from gandiff.models.tasks import Picture, check_control, check_mask, inability, takes_strength
 
 Given = Path | str | np.ndarray | None  # a file, or pixels as in ``source_of``
 OPTIONS: Mapping[Picture, str] = {
@@ -56,7 +56,8 @@ def read_edit(
     """The task that these pictures make, with their pixels.
 
     ``paints`` asks for ``paint`` in place of ``inpaint``. Raises ``RequestError`` for pictures that
-    cannot be read or make no task, a mask that does not fit, and a strength that is none.
+    cannot be read or make no task, a mask that does not fit, a control image of one colour, and a
+    strength that is none.
     """
     given = {"init_image": init, "mask": mask, "control_image": control}
     pictures: dict[Picture, Given] = {f: given[f] for f in OPTIONS if given[f] is not None}
@@ -71,8 +72,7 @@ def read_edit(
         except ValueError as error:
             raise RequestError(f"--{error}") from None
     sources = {field: _read(field, value) for field, value in pictures.items()}
-    if "mask" in sources:
-        _check(sources)
+    _check(sources)
     return Edit(task=task, sources=sources, strength=strength)
 
 
@@ -123,11 +123,13 @@ def _read(field: Picture, value: Given) -> Source:
 
 
 def _check(sources: Mapping[Picture, Source]) -> None:
-    mask, init = sources["mask"].pixels, sources["init_image"].pixels
-    assert mask is not None
-    assert init is not None
-    try:
-        check_mask(mask, init)
-    except ValueError as error:
-        name = " ".join(filter(None, [OPTIONS["mask"], sources["mask"].origin]))
-        raise RequestError(f"{name} {error}") from None
+    pixels: dict[Picture, Any] = {field: source.pixels for field, source in sources.items()}
+    for field, source in sources.items():
+        try:
+            if field == "mask":
+                check_mask(pixels[field], pixels["init_image"])
+            elif field == "control_image":
+                check_control(pixels[field])
+        except ValueError as error:
+            name = " ".join(filter(None, [OPTIONS[field], source.origin]))
+            raise RequestError(f"{name} {error}") from None

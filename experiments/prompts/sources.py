@@ -102,8 +102,9 @@ def copy_name(sha256: str) -> str:
 def decode(field: Field, data: bytes) -> Pixels:
     """The pixels of a file by the rule for all images; ``ValueError`` says what is wrong with them.
 
-    A control image is laid over white where it is transparent. An init image or a target must not
-    be: what is below would come back in the result. A mask has one channel.
+    A control image is laid over white where it is transparent, and must not be of one colour then.
+    An init image or a target must be opaque: what is below would come back in the result. A mask
+    has one channel.
     """
     decoded = decode_image(data)
     odd = decoded.oddities
@@ -120,6 +121,11 @@ def decode(field: Field, data: bytes) -> Pixels:
         raise ValueError(
             f"has an alpha channel or a transparent colour, and {what} must be opaque; lay it over "
             "a background first"
+        )
+    if "alpha" in odd and (decoded.pixels == decoded.pixels[0, 0]).all():
+        raise ValueError(
+            "is transparent: laid over white it is of one colour, so that there is nothing to "
+            "follow; lay it over black"
         )
     return decoded.pixels
 

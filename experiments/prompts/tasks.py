@@ -25,6 +25,7 @@ from gandiff.models.generator import GeneratorInfo, Task
 from gandiff.models.tasks import (
     PICTURES,
     SOURCES,
+    check_control,
     check_mask,
     size_of,
     takes_strength,
@@ -116,6 +117,9 @@ def _prepared(
     for field, array in pixels.items():
         try:
             _check(field, array, pixels, prompt, first)
+            # Runs of before took any control image.
+            if field == "control_image" and getattr(recorded, field, None) != fields[field]:
+                check_control(array)
         except ValueError as error:
             name = " ".join(filter(None, [field, fields[field].origin]))
             raise ValueError(f"{name} {error}") from None

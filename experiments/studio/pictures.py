@@ -14,7 +14,7 @@ from gandiff.common.files import write_atomically
 from gandiff.experiments.prompts.sources import Pixels, pixels_sha256, read_file, source_of
 from gandiff.experiments.runs.store import png
 from gandiff.experiments.studio.fields import Region
-from gandiff.models.tasks import Picture
+from gandiff.models.tasks import Picture, check_control
 
 CANVAS = 512  # px, the side of the square that a mask is drawn on
 _NAME = 12  # hex digits of the hash that names a file
@@ -24,14 +24,22 @@ Square = UInt8[np.ndarray, "s s 3"]
 
 
 def read_picture(field: Picture, file: Path | str) -> Rgb:
-    """The pixels of a file that somebody brought; raises ``RequestError`` where there are none."""
+    """The pixels of a file that somebody brought; raises ``RequestError`` where there are none, and
+    for a control image that says nothing.
+    """
     name = Path(file).name
     try:
         source = source_of(field, file)
         assert source is not None  # a name is there
-        return read_file(source)
+        pixels = read_file(source)
     except ValueError as error:
         raise RequestError(str(error).replace(str(file), name)) from None
+    try:
+        if field == "control_image":
+            check_control(pixels)
+    except ValueError as error:
+        raise RequestError(f"{name} {error}") from None
+    return pixels
 
 
 def fitted(pixels: Rgb, side: int) -> Square:

@@ -155,6 +155,17 @@ def test_a_good_request_has_no_problem() -> None:
     assert request_problem(wanted("inpaint", strength=1.0), ALL) is None
 
 
+@pytest.mark.parametrize("level", [0, 90, 255])
+def test_a_control_image_of_one_colour_is_refused(level: int) -> None:
+    plain = np.full((SIDE, SIDE, 3), level, np.uint8)
+    assert request_problem(wanted("control", control_image=plain), ALL) == (
+        f"control_image is of one colour, ({level}, {level}, {level}), so that there is nothing to "
+        "follow; must show lines or levels"
+    )
+    plain[0, 0, 2] = 128
+    assert request_problem(wanted("control", control_image=plain), ALL) is None
+
+
 def test_a_default_strength_below_a_step_is_refused(tmp_path: Path) -> None:
     edits.save("sdxl", tmp_path)
     few = make(tmp_path / "pipeline", num_inference_steps=2)

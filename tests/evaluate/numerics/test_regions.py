@@ -86,6 +86,14 @@ def test_outlines_enclose_what_is_drawn(resolution: int) -> None:
     assert min(own) > 0.6
 
 
+def test_dark_lines_on_light_enclose_nothing() -> None:
+    """Or the ground would be taken for the lines, and the picture for what they enclose."""
+    scenes = sample_scenes(scene_seeds("test", 0, 20))
+    for one in outlines(scenes):
+        assert filled_outline(one) is not None
+        assert filled_outline(255 - one) is None
+
+
 def test_overlap_by_hand() -> None:
     one, two = box(8, slice(0, 4), slice(0, 8)), box(8, slice(2, 6), slice(0, 8))
     assert overlap(one, two) == pytest.approx(16 / 48)

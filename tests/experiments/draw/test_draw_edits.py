@@ -227,6 +227,11 @@ def test_pictures_of_an_earlier_drawing_go_and_those_of_others_stay(
         ("--init INIT --mask zero.png", "--mask zero.png is 0 everywhere, so that nothing may"),
         ("--init INIT --mask full.png", "--mask full.png is 255 everywhere, so that nothing is"),
         ("--init INIT --mask INIT", "--mask: init_image-0.png must be one grey picture of 0"),
+        ("--control white.png", "--control white.png is of one colour, (255, 255, 255), so that"),
+        (
+            "--control alpha.png",
+            "--control: alpha.png is transparent: laid over white it is of one",
+        ),
         (f"--init INIT --mask MASK --model {TOY}", f"{TOY} cannot inpaint: its abilities are"),
     ],
 )
@@ -236,6 +241,7 @@ def test_a_wrong_request_is_refused_before_anything_is_loaded(
     Path("here").mkdir()
     Path("text.png").write_text("no picture")
     Image.new("RGBA", (SIDE, SIDE)).save("alpha.png")
+    Image.new("RGB", (SIDE, SIDE), "white").save("white.png")
     for name, level, size in (
         ("small", 255, (4, 6)),
         ("grey", 100, (SIDE, SIDE)),

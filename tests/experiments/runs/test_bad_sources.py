@@ -13,6 +13,7 @@ from PIL import Image
 from run_helpers import TOY, images, make, record
 
 from gandiff.experiments.cli import main
+from gandiff.experiments.prompts import tasks
 
 INIT, MASK, CONTROL = (f"pictures/{name}-1.png" for name in ("init_image", "mask", "control_image"))
 Spoil = Callable[[Path], object]
@@ -30,6 +31,13 @@ def _grey(place: Path) -> None:
 
 def _transparent(name: str) -> Spoil:
     return lambda place: Image.open(place / name).convert("RGBA").save(place / name)
+
+
+def _white_lines(place: Path) -> None:
+    """White everywhere, opaque along a line alone, as programs save drawings."""
+    lines = np.full((SIDE, SIDE, 4), 255, np.uint8)
+    lines[:, 1:, 3] = 0
+    Image.fromarray(lines).save(place / CONTROL)
 
 
 FILES: dict[str, tuple[str, Spoil, str]] = {
@@ -79,6 +87,23 @@ FILES: dict[str, tuple[str, Spoil, str]] = {
         picture(MASK, np.zeros((SIDE, SIDE, 3))),
         f"mask: {MASK} must be one grey picture of 0 (keep) and 255 (change), and has colours; "
         "save it as greyscale",
+    ),
+    "white": (
+        "control",
+        picture(CONTROL, np.full((SIDE, SIDE, 3), 255)),
+        f"control_image {CONTROL} is of one colour, (255, 255, 255), so that there is nothing to "
+        "follow; must show lines or levels",
+    ),
+    "black": (
+        "control",
+        picture(CONTROL, np.zeros((SIDE, SIDE))),
+        f"control_image {CONTROL} is of one colour, (0, 0, 0), so that there is nothing to follow",
+    ),
+    "white lines on nothing": (
+        "control",
+        _white_lines,
+        f"control_image: {CONTROL} is transparent: laid over white it is of one colour, so that "
+        "there is nothing to follow; lay it over black",
     ),
     "alpha in the mask": (
         "inpaint",
@@ -188,10 +213,23 @@ def test_control_images_are_laid_over_white(tmp_path: Path) -> None:
     before = images(make(file))
     _transparent(CONTROL)(tmp_path)
     assert images(make(file, out="again")) == before
-    clear = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
-    clear.save(tmp_path / CONTROL)
+    dark = Image.new("RGBA", (SIDE, SIDE), (0, 0, 0, 0))
+    dark.putpixel((0, 0), (0, 0, 0, 255))
+    dark.save(tmp_path / CONTROL)
     run = make(file, out="white")
-    assert any((np.asarray(Image.open(f)) == 255).all() for f in run.glob("sources/*"))
+    kept = [np.asarray(Image.open(file)) for file in run.glob("sources/*")]
+    assert any((one.reshape(-1, 3)[1:] == 255).all() for one in kept)
+
+
+def test_a_run_of_before_keeps_a_control_image_of_one_colour(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = write_edits(tmp_path, "control")
+    picture(CONTROL, np.zeros((SIDE, SIDE, 3)))(tmp_path)
+    monkeypatch.setattr(tasks, "check_control", lambda pixels: None)
+    before = images(make(file))
+    monkeypatch.undo()
+    assert images(make(file)) == before
 
 
 def test_text_alone_takes_no_notice(tmp_path: Path) -> None:

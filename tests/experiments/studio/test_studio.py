@@ -194,6 +194,11 @@ def test_files_that_are_no_pictures_are_named_without_their_place() -> None:
         read_picture("init_image", Path("deep/text.png").resolve())
     with pytest.raises(RequestError, match=r"^alpha\.png has an alpha channel"):
         read_picture("init_image", Path("deep/alpha.png").resolve())
+    with pytest.raises(RequestError, match=r"^alpha\.png is transparent: laid over white it is of"):
+        read_picture("control_image", Path("deep/alpha.png").resolve())
+    Image.new("RGB", (4, 4)).save("deep/black.png")
+    with pytest.raises(RequestError, match=r"^black\.png is of one colour, \(0, 0, 0\), so that"):
+        read_picture("control_image", Path("deep/black.png").resolve())
 
 
 @pytest.mark.parametrize(
