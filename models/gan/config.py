@@ -77,6 +77,16 @@ def levels_of(resolution: int) -> int:
     return levels
 
 
+def replaced_levels(strength: float, resolution: int) -> int:
+    """How many of the generator's levels, the coarsest first, a strength leaves to the prompt."""
+    return round(strength * (levels_of(resolution) + 1))
+
+
+def least_strength(resolution: int) -> float:
+    """The least strength, in hundredths, that leaves it a level."""
+    return next(n / 100 for n in range(1, 101) if replaced_levels(n / 100, resolution))
+
+
 def gan_config(resolution: int, text_width: int) -> GanConfig:
     """The default networks: above 32 px, wider where pictures are small, by one definition."""
     levels = levels_of(resolution)

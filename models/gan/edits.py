@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gandiff.models.gan.config import replaced_levels
 from gandiff.models.gan.inversion import (
     PRIOR,
     UNCAPTIONED,
@@ -155,8 +156,7 @@ class Editor:
         return _Captioned(text, draw_starts(self.gan, text, noise, self.psi))
 
     def _replaced(self, strength: float) -> int:
-        """How many levels, the coarsest first, are the prompt's alone."""
-        return max(1, round(strength * len(self.gan.net.levels)))
+        return replaced_levels(strength, self.gan.config.resolution)
 
     def _uncaptioned(self) -> _Captioned:
         text = self._features("")

@@ -12,7 +12,13 @@ from gandiff.common.devices import check_device, number_format
 from gandiff.common.errors import GeneratorError
 from gandiff.common.files import read_json
 from gandiff.common.intact import check_intact
-from gandiff.models.gan.config import WEIGHTS, read_config
+from gandiff.models.gan.config import (
+    WEIGHTS,
+    least_strength,
+    levels_of,
+    read_config,
+    replaced_levels,
+)
 from gandiff.models.generator import (
     Ability,
     Generation,
@@ -134,7 +140,19 @@ class GanGenerator(Generator):
                 f"init_image is {size_of(init)}, and images of this generator are {side}x{side} "
                 "px; scale it"
             )
+        if problem is None and request.task == "inpaint" and request.strength is not None:
+            return self._too_little(request.strength)
         return problem
+
+    def _too_little(self, strength: float) -> str | None:
+        """Inpainting goes by whole levels: less than half of one would count as none."""
+        side = self._config["resolution"]
+        if replaced_levels(strength, side):
+            return None
+        return (
+            f"strength {strength:g} of {levels_of(side) + 1} levels is less than half a level; set "
+            f"strength to {least_strength(side):g} at least, or leave it out"
+        )
 
     def _edited(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         from gandiff.models.gan.edits import Editor

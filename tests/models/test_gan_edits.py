@@ -11,6 +11,7 @@ import pytest
 import toys
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.gan.config import least_strength, levels_of, replaced_levels
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import Generation, GenerationRequest, Task
 from gandiff.models.settings import GanSettings
@@ -165,6 +166,35 @@ def test_what_cannot_be_edited_is_one_line_and_costs_nobody_else(
     assert "\n" not in wrong.reason
     np.testing.assert_array_equal(image(drawn), image(generator.generate([plain])[0]))
     np.testing.assert_array_equal(image(edited), image(generator.generate([good])[0]))
+
+
+def test_inpainting_refuses_a_strength_that_replaces_no_level(generator: GanGenerator) -> None:
+    refused, least, same, more = generator.generate(
+        [edit("inpaint", strength=strength) for strength in (0.125, 0.13, 0.37, 0.38)]
+    )
+    assert (refused.status, refused.image, refused.nfe) == ("failed", None, 0)
+    assert refused.reason == (
+        "strength 0.125 of 4 levels is less than half a level; set strength to 0.13 at least, or "
+        "leave it out"
+    )
+    np.testing.assert_array_equal(image(least), image(same))
+    assert (image(least) != image(more)).any()
+
+
+@pytest.mark.parametrize("side", [8, 16, 32, 64, 1024])
+def test_the_strength_that_is_recommended_is_the_least_that_counts(side: int) -> None:
+    least = least_strength(side)
+    assert replaced_levels(least, side) == 1
+    assert replaced_levels(least - 0.01, side) == 0
+    assert replaced_levels(1.0, side) == levels_of(side) + 1
+
+
+def test_little_strength_changes_a_picture_as_a_whole_little(generator: GanGenerator) -> None:
+    made = generator.generate([edit("image_to_image", strength=share) for share in (0.01, 0.37)])
+    target = edit("image_to_image").init_image
+    assert target is not None
+    away = [np.abs(image(one).astype(int) - target).mean() for one in made]
+    assert away[0] < away[1]
 
 
 @pytest.mark.parametrize("level", [0, 255, 128])
