@@ -130,7 +130,8 @@ class TraceFrame:
 
     ``steps`` are those that the solver made, which is more than it was asked for where it is of
     higher order; ``step`` of them were made before this moment, so 0 is the noise and the last one
-    the image. ``stage`` names the part of a cascade, empty where there is one alone.
+    the image, with the known pixels put back that an edit within a mask keeps. ``stage`` names the
+    part of a cascade, empty where there is one alone.
     """
 
     step: int

@@ -24,6 +24,7 @@ from gandiff.models.diffusion.sources import find_source
 from gandiff.models.diffusion.task_call import (
     abilities_of,
     call_problem,
+    ended,
     finished,
     group_of,
     size_to_come,
@@ -203,16 +204,16 @@ class DiffusersGenerator(Generator):
         return other
 
     def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
-        """Make one image again and show moments of its way; see ``Generator.trace``.
-
-        Of a cascade each stage whose steps are pictures is shown, one after the other.
+        """Make one image again and show moments of its way, of a cascade those of each stage whose
+        steps are pictures; see ``Generator.trace``.
         """
         from gandiff.models.diffusion.decoding import frames
         from gandiff.models.diffusion.loading import quiet
         from gandiff.models.diffusion.task_pipes import call_pipe
 
         with self._ready(), self._pipes.of(request.task) as pipe, quiet():
-            return frames(pipe, lambda: call_pipe(pipe, self._arguments(pipe, [request])), moments)
+            way = frames(pipe, lambda: call_pipe(pipe, self._arguments(pipe, [request])), moments)
+        return ended(way, request)
 
     def unload(self) -> None:
         """Let go of the pipeline; the last generator that does so gives its memory back."""

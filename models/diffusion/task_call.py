@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from gandiff.common.words import counted
+from gandiff.models.compositing import composited
 from gandiff.models.diffusion.call import arguments
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.operation import Operation
@@ -20,7 +21,7 @@ from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.signatures import call_defaults, class_defaults
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.task_classes import task_class
-from gandiff.models.generator import Ability, Generation, GenerationRequest
+from gandiff.models.generator import Ability, Generation, GenerationRequest, TraceFrame
 from gandiff.models.tasks import SOURCES, TASKS, Picture, size_of, takes_strength
 
 # What calls name the pictures; a ControlNet's is ``image`` where there is no ``control_image``.
@@ -144,5 +145,14 @@ def finished(made: Generation, request: GenerationRequest) -> Generation:
     image, mask, known = made.image, request.mask, request.init_image
     if image is None or mask is None or known is None:
         return made
-    whole = np.where(mask[..., None] > 0, image, known)
-    return dataclasses.replace(made, image=whole, uncomposited=image)
+    return dataclasses.replace(made, image=composited(image, known, mask), uncomposited=image)
+
+
+def ended(frames: Sequence[TraceFrame], request: GenerationRequest) -> list[TraceFrame]:
+    """The way to an image, the end of which is the image as it is finished."""
+    shown = list(frames)
+    if shown and shown[-1].step == shown[-1].steps:
+        image = finished(Generation(image=shown[-1].noisy), request).image
+        assert image is not None  # for there was one
+        shown[-1] = dataclasses.replace(shown[-1], noisy=image)
+    return shown

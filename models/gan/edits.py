@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
+from gandiff.models.compositing import composited
 from gandiff.models.gan.config import replaced_levels
 from gandiff.models.gan.inversion import (
     PRIOR,
@@ -28,7 +29,7 @@ from gandiff.models.gan.inversion import (
     invert,
 )
 from gandiff.models.gan.model import TextToImageGan, to_pixels
-from gandiff.models.gan.painting import feathered, painted, switched
+from gandiff.models.gan.painting import painted, switched
 from gandiff.models.gan.side_by_side import side_by_side
 from gandiff.models.gan.units import Switch
 from gandiff.models.generator import GenerationRequest
@@ -186,10 +187,10 @@ class Editor:
         self, request: GenerationRequest, made: Float[Tensor, "1 3 h w"], evaluations: int
     ) -> Edited:
         assert request.init_image is not None
-        uncomposited = to_pixels(made)[0]
-        share = feathered(self._region(request))[0, 0, :, :, None].cpu().numpy()
-        mixed = request.init_image + share * (uncomposited.astype(np.float32) - request.init_image)
-        return Edited(np.rint(mixed).astype(np.uint8), uncomposited, evaluations)
+        assert request.mask is not None
+        before = to_pixels(made)[0]
+        whole = composited(before, request.init_image, request.mask)
+        return Edited(whole, before, evaluations)
 
 
 def _share(request: GenerationRequest) -> float:

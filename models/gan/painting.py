@@ -52,15 +52,6 @@ def painted(
     return picture
 
 
-def feathered(region: Float[Tensor, "1 1 h w"]) -> Float[Tensor, "1 1 h w"]:
-    """How much of each pixel is the edit's: rising to 1 from the border of the region inwards over
-    a 32nd of the side, and 0 outside, where every pixel is known.
-    """
-    width = max(1, region.shape[-1] // 32)
-    padded = F.pad(region, (width,) * 4, mode="replicate")
-    return region * F.avg_pool2d(padded, 2 * width + 1, 1)
-
-
 def box_of(masks: Float[Tensor, "n 1 h w"], margin: float = 0.0) -> Float[Tensor, "n 4"]:
     """Left, top, right and bottom edge of what is at least half covered, as shares of the sides.
 

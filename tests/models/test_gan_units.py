@@ -16,7 +16,7 @@ from gandiff.common.files import file_sha256
 from gandiff.models.gan import dissection
 from gandiff.models.gan.dissection import dissect, draw_with_features, unit_pictures
 from gandiff.models.gan.model import TextToImageGan
-from gandiff.models.gan.painting import box_of, feathered, in_box, switched
+from gandiff.models.gan.painting import box_of, in_box, switched
 from gandiff.models.gan.units import (
     UNITS,
     Units,
@@ -96,15 +96,6 @@ def test_places_in_a_box_are_read_where_they_are() -> None:
     torch.testing.assert_close(box_of(mask, 1 / 16)[0, 0], torch.tensor(6 / 32))
     # 8 places over 16 px: their middles are 9, 11, ..., 23.
     torch.testing.assert_close(in_box(ramp, box)[0, 0, 0], torch.arange(9.0, 24, 2))
-
-
-def test_feathers_grow_inwards_only() -> None:
-    region = torch.zeros(1, 1, 32, 32)
-    region[..., 8:20, 8:20] = 1
-    share = feathered(region)
-    assert (share[region == 0] == 0).all()
-    assert (share[..., 9:19, 9:19] == 1).all()
-    torch.testing.assert_close(share[0, 0, 8, 12], torch.tensor(2 / 3))
 
 
 def test_what_is_named_is_switched_inside_the_region_alone(units: Units) -> None:
