@@ -29,6 +29,7 @@ from gandiff.experiments.draw.pictures import (
     Place,
     animate,
     is_ours,
+    notes,
     remove_old,
     save,
     slug,
@@ -153,7 +154,9 @@ def _draw_all(
                 bar.update()
             animate(drawing.pictures, name, folders[name])
             drawing.seconds[name] = round(time.perf_counter() - start, 3)
-            drawing.remarks.extend(f"{name}: {one}" for one in generator.info.remarks)
+            own = (picture for picture in drawing.pictures if picture.model == name)
+            noted = notes(own, are_files=generator.info.cost == "lookup")
+            drawing.remarks.extend(f"{name}: {one}" for one in (*generator.info.remarks, *noted))
     return drawing
 
 

@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import itertools
 import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -15,6 +16,8 @@ from jaxtyping import UInt8
 
 from gandiff.common.films import Moment, is_our_animation, write_animation
 from gandiff.common.grids import is_our_png, write_png
+from gandiff.common.images import BETWEEN
+from gandiff.common.words import agree, counted
 from gandiff.experiments.runs.plan import GenerationJob
 from gandiff.models.generator import Generation
 
@@ -109,6 +112,17 @@ def animate(pictures: Iterable[Picture], model: str, folder: Path) -> None:
 def written(folder: Path) -> list[Path]:
     """The files of a folder that are named as ours are."""
     return [*folder.rglob(f"[0-9]*_*{PNG}"), *folder.rglob(f"[0-9]*{FILM}")]
+
+
+def notes(pictures: Iterable[Picture], *, are_files: bool) -> list[str]:
+    """What was said of pictures that were made, such as that a setting had no effect, each once;
+    of files that were read it is what is odd about them.
+    """
+    said = [one.reason for one in pictures if one.image is not None and one.reason]
+    counts = Counter(words for reason in said for words in reason.split(BETWEEN))
+    if not are_files:
+        return list(counts)
+    return [f"{counted(n, 'picture')} {agree(n, words)}" for words, n in counts.items()]
 
 
 def remove_old(root: Path, pictures: Sequence[Picture]) -> None:

@@ -117,5 +117,5 @@ class Studio:
             picture=picture,
             frames=shown,
             remarks=drawing.remarks,
-            reason=picture.reason,
+            reason=picture.reason if picture.image is None else None,
         )

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from gandiff.common.images import BETWEEN
 from gandiff.models.diffusion.native import is_on
 from gandiff.models.diffusion.operation import STAGE_SCALES, TEXT, Operation
 from gandiff.models.diffusion.settings import DiffusersSettings
@@ -73,6 +74,22 @@ def note(
     pipe: Any, operation: Operation, settings: DiffusersSettings, request: GenerationRequest
 ) -> str | None:
     """What was asked for and had no effect on the image, after the call; None if nothing was."""
+    said = (
+        _unused_negative(pipe, operation, settings, request),
+        _unused_control(settings, request),
+    )
+    return BETWEEN.join(filter(None, said)) or None
+
+
+def _unused_control(settings: DiffusersSettings, request: GenerationRequest) -> str | None:
+    if settings.controlnet is None or request.task == "control":
+        return None
+    return f"ControlNet not used: the task is {request.task}, and it acts in control alone"
+
+
+def _unused_negative(
+    pipe: Any, operation: Operation, settings: DiffusersSettings, request: GenerationRequest
+) -> str | None:
     if not request.negative_prompt:
         return None
     name = operation.class_name

@@ -304,6 +304,26 @@ def test_arguments_of_the_controlnet_alone_go_to_its_calls(place: Place) -> None
     )
 
 
+@each_task
+def test_a_controlnet_that_had_no_part_in_an_image_is_noted(
+    loaded: Callable[..., DiffusersGenerator], task: Task
+) -> None:
+    (made,) = loaded("sd").generate(wanted(task, 1))
+    said = f"ControlNet not used: the task is {task}, and it acts in control alone"
+    assert made.reason == (None if task == "control" else said)
+    assert loaded("sd", None).generate(wanted("inpaint", 1))[0].reason is None
+
+
+def test_what_had_no_effect_is_noted_together(place: Place) -> None:
+    generator = make(place, "sd", guidance_scale=1.0)
+    generator.load()
+    (made,) = generator.generate(wanted("text_to_image", 1, negative_prompt="blurry"))
+    assert made.reason == (
+        "negative prompt not used: guidance_scale is 1 / "
+        "ControlNet not used: the task is text_to_image, and it acts in control alone"
+    )
+
+
 def test_the_controlnet_counts_among_the_parameters(
     loaded: Callable[..., DiffusersGenerator],
 ) -> None:

@@ -164,6 +164,29 @@ def test_a_model_that_refuses_a_picture_is_not_loaded_and_the_others_draw(
     assert drawn["path"]
 
 
+def test_a_controlnet_without_a_part_in_it_is_said_once(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    toys.toy_image(0).save("init.png")
+    model = "diffusion-scenes,controlnet=control-scenes-outline,num_inference_steps=2"
+    made, err = draw(capsys, "--init", "init.png", "--samples", "2", "--model", model)
+    said = f"{model}: ControlNet not used: the task is image_to_image, and it acts in control alone"
+    assert made["remarks"][-1] == said
+    assert err.count(said) == err.count("ControlNet") == 1
+    toys.toy_image(1).save("outline.png")
+    made, err = draw(capsys, "--control", "outline.png", "--model", model)
+    assert "ControlNet" not in err
+
+
+def test_what_is_odd_about_a_file_that_is_drawn_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    Path("photos").mkdir()
+    toys.toy_image(0).save("photos/00001_0.jpg")
+    _, err = draw(capsys, "--model", "photos")
+    assert "warning: photos: 1 picture is JPEG; against lossless files that moves" in err
+
+
 def test_a_drawing_without_pictures_replaces_nothing(
     capsys: pytest.CaptureFixture[str], toy_gan: Path
 ) -> None:
