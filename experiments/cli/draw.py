@@ -114,8 +114,7 @@ def draw(
 
     Every model gets the same prompts and seeds. The pictures come as one labelled grid, whose path
     is printed, and each of them in a folder beside it. --init, --mask and --control make edits; a
-    model that cannot do them leaves its column empty. The exit code is 1 if a picture is missing;
-    where none could be made, an earlier grid of that name stays.
+    model that cannot do them leaves its column empty. The exit code is 1 if a picture is missing.
     """
     from gandiff.experiments.draw import draw as work
 
@@ -140,10 +139,13 @@ def draw(
         echo_json(drawing)
     elif drawing.drew:
         typer.echo(show_path(drawing.grid))
-    shows = drawing.drew and (on_desktop() if show is None else show)
-    if shows and typer.launch(str(drawing.grid)):
+    if drawing.drew and _opens(show) and typer.launch(str(drawing.grid)):
         echo_warnings(["there is no program to open the picture with"])
     raise typer.Exit(1 if any(p.image is None for p in drawing.pictures) else 0)
+
+
+def _opens(show: bool | None) -> bool:
+    return on_desktop() if show is None else show
 
 
 def _warn(drawing: Drawing) -> None:

@@ -95,10 +95,9 @@ def draw(
     All models get the seeds that a run with this ``seed`` gives a file of these prompts. ``models``
     are texts as in ``open_model``, or map names to generators. ``steps_shown`` adds that many
     frames of the denoising of each prompt's first sample, in the grid and as an animated WebP. The
-    grid goes to ``out``, a .png, and the pictures to the folder of that name; files there that
-    gandiff did not write stay, unless ``overwrite``, and those of an earlier drawing go once a
-    picture was made. A model that fails, or cannot do what is asked, leaves its cells empty. Raises
-    ``RequestError`` before anything is loaded.
+    grid goes to ``out``, a .png, and the pictures to the folder of that name, in place of those of
+    an earlier drawing; files of others stay, unless ``overwrite``. A model that fails, or cannot do
+    what is asked, leaves its cells empty. Raises ``RequestError`` before anything is loaded.
 
     ``init``, a file or uint8 pixels (h, w, 3), is a picture to change, as far as ``strength``
     (above 0 and at most 1) says; with ``mask``, (h, w) of 0 and 255, only where that is 255.
@@ -121,11 +120,21 @@ def draw(
     there = itertools.chain(*map(written, _folders(grid, generators).values()))
     with claim_file(grid, PNG, is_ours, overwrite=overwrite, beside=there):
         drawing = _draw_all(grid, generators, batches, steps, refused, device, quiet)
-        if drawing.drew:  # or else an earlier one stays
-            heads = [head(*one) for one in generators.items()]
-            write_png(grid, draw_grid(heads, list(rows(drawing.pictures, steps, refused))))
-            remove_old(grid.with_suffix(""), drawing.pictures)
+        if drawing.drew:
+            _write(drawing, generators, steps, refused)
     return drawing
+
+
+def _write(
+    drawing: Drawing,
+    generators: Mapping[str, Generator],
+    steps: Mapping[str, list[float]],
+    refused: Mapping[str, str],
+) -> None:
+    """Write the grid, and leave nothing of an earlier drawing beside it."""
+    heads = [head(*one) for one in generators.items()]
+    write_png(drawing.grid, draw_grid(heads, list(rows(drawing.pictures, steps, refused))))
+    remove_old(drawing.grid.with_suffix(""), drawing.pictures)
 
 
 def _draw_all(

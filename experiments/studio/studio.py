@@ -100,8 +100,8 @@ class Studio:
     def _drawn(self, order: Order) -> Card:
         generator = open_model(order.model, order.options.get("paint"))
         asked = order.options
-        pictures = (asked.get(name) for name in ("init", "mask", "control"))
-        edit = read_edit(*pictures, asked.get("strength"), paints="paint" in asked)
+        init, mask, control, strength = map(asked.get, ("init", "mask", "control", "strength"))
+        edit = read_edit(init, mask, control, strength, paints="paint" in asked)
         refused = refusal_of(generator, edit)
         if refused is not None:
             return Card(order=order, reason=refused)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from gandiff.common.errors import GeneratorError, SettingError
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import check_values
@@ -79,3 +81,16 @@ def summary(class_name: str, settings: Mapping[str, Any]) -> str:
         f"{'its own steps' if steps is None else counted(steps, 'step')}, "
         f"{'no guidance scale' if scale is None else f'guidance {scale:g}'}{size}"
     )
+
+
+def seen_in_use(
+    facts: Mapping[str, Any], ran: Mapping[str, Any], image: np.ndarray | None
+) -> dict[str, Any]:
+    """Facts with settings that the calls have used, and with the side in px that an image has, None
+    where it is not square.
+    """
+    known = {**facts, "settings": {**facts["settings"], **ran}}
+    if image is None:
+        return known
+    height, width, *_ = image.shape
+    return {**known, "resolution": height if height == width else None}

@@ -13,7 +13,7 @@ import numpy as np
 
 from gandiff.common.errors import GeneratorError
 from gandiff.models.diffusion.call import guiding, max_sequence_length, note
-from gandiff.models.diffusion.facts import check_call, describe, summary
+from gandiff.models.diffusion.facts import check_call, describe, seen_in_use, summary
 from gandiff.models.diffusion.index import PipelineIndex
 from gandiff.models.diffusion.placing import remarks
 from gandiff.models.diffusion.planned import confirmed, evidence_of_source, planned_operation
@@ -185,8 +185,7 @@ class DiffusersGenerator(Generator):
 
     def try_out(self, requests: Sequence[GenerationRequest], *, batch_size: int = 1) -> None:
         """Make a few images of few steps; see ``Generator.try_out``."""
-        is_exact = "float32" in str(self._held().value.dtype)  # it computes in single precision
-        how: dict[str, Any] = {"together": batch_size > 1, "exact": is_exact}
+        how: dict[str, Any] = {"together": batch_size > 1, "exact": self._is_exact()}
         how["steps"] = self.info.settings.get("num_inference_steps")
         seen = try_settings(self._with, self._settings, requests, **how)
         if seen.problem:
@@ -202,6 +201,9 @@ class DiffusersGenerator(Generator):
         with self._held().lock:
             other._prepare(self._held().value)
         return other
+
+    def _is_exact(self) -> bool:
+        return "float32" in str(self._held().value.dtype)  # it computes in single precision
 
     def trace(self, request: GenerationRequest, moments: Sequence[float]) -> list[TraceFrame]:
         """Make one image again and show moments of its way, of a cascade those of each stage whose
@@ -227,10 +229,8 @@ class DiffusersGenerator(Generator):
         """The pipeline with this generator's solver in place, which no other generator sees."""
         held, solver = self._held(), self._solver
         assert solver is not None  # which it has since it was loaded
-        with held.lock, solver.in_place():
-            pipe = held.value
-            with guiding(pipe, self._operation):
-                yield pipe
+        with held.lock, solver.in_place(), guiding(held.value, self._operation):
+            yield held.value
 
     def _held(self) -> Shared[Any]:
         if self._shared is not None:
@@ -272,7 +272,7 @@ class DiffusersGenerator(Generator):
                 nfe=counter.nfe(len(requests)),
                 nfe_by_network=counter.per_image(len(requests)),
                 truncated_tokens=tokens,
-                note=note(pipe, self._operation, self._settings, request),
+                note=self._note(pipe, request),
                 blanked=flag,
             )
             for request, image, tokens, flag in zip(
@@ -285,13 +285,13 @@ class DiffusersGenerator(Generator):
     def _note_facts(self, image: np.ndarray | None) -> None:
         """Keep what the calls so far have used, and the size that the images really have."""
         ran = {} if self._solver is None else self._solver.used()
-        height, width, *_ = (None, None) if image is None else image.shape
-        size = {} if image is None else {"resolution": height if height == width else None}
-        settings = {**self._facts["settings"], **ran}
-        self._facts = {**self._facts, **size, "settings": settings}
+        self._facts = seen_in_use(self._facts, ran, image)
 
     def _arguments(self, pipe: Any, requests: Sequence[GenerationRequest]) -> dict[str, Any]:
         return task_arguments(pipe, self._operation, self._settings, requests)
+
+    def _note(self, pipe: Any, request: GenerationRequest) -> str | None:
+        return note(pipe, self._operation, self._settings, request)
 
     def _check_open(self, index: PipelineIndex) -> None:
         """Check solver, options and ``extra``."""
