@@ -12,12 +12,15 @@ def feather(mask: UInt8[np.ndarray, "h w"]) -> Float32[np.ndarray, "h w"]:
     """How much of each pixel is the edit's, 0 to 1, for a mask of 0 and 255.
 
     It rises from the border of the mask inwards over a 32nd of the shorter side (at least a pixel),
-    by the share of a square around the pixel that lies in the mask; outside it is 0.
+    by the share of a square around the pixel that lies in the mask; outside it is 0. In a mask that
+    is thinner than that it rises faster, so that it is 1 somewhere.
     """
     from scipy import ndimage
 
     inside = (mask == 255).astype(np.int64)
-    window = np.ones(2 * max(1, min(mask.shape) // _PARTS) + 1, np.int64)
+    deepest = int(ndimage.distance_transform_cdt(inside, metric="chessboard").max())
+    width = max(0, min(max(1, min(mask.shape) // _PARTS), deepest - 1))
+    window = np.ones(2 * width + 1, np.int64)
     covered = inside  # counted in whole numbers, so that it is 1 where all of a square is inside
     for axis in (0, 1):
         covered = ndimage.convolve1d(covered, window, axis=axis, mode="nearest")

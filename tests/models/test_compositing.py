@@ -33,6 +33,15 @@ def test_a_feather_is_a_32nd_of_the_side_wide() -> None:
     assert share[64] == pytest.approx(9 / 17)
 
 
+@pytest.mark.parametrize("thick", [1, 2, 3, 20, 33, 40])
+def test_thin_masks_are_not_made_transparent(thick: int) -> None:
+    mask = np.zeros((512, 512), np.uint8)
+    mask[100 : 100 + thick, 50:400] = 255
+    share = feather(mask)
+    assert share.max() == share[100 + thick // 2, 200] == 1
+    assert (share[mask == 0] == 0).all()
+
+
 def test_at_the_edge_of_a_picture_there_is_nothing_to_feather_to() -> None:
     mask = square(32, 0, 16)
     assert (feather(mask)[:15, :15] == 1).all()
