@@ -6,7 +6,6 @@ import dataclasses
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from gandiff.evaluate.numerics.proportions import OVER_PROMPTS
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.axes import AXES, axis_metric
 from gandiff.reports.category_figure import draw_categories, legend_lines
@@ -182,5 +181,6 @@ def _categories(run: RunData) -> Iterator[Drawing]:
         "scores_by_category",
         "Scores by prompt category",
         f"{like.described.label.capitalize()} on the prompts of each category. "
-        f"{left_out}95 % intervals {OVER_PROMPTS}; the samples of a prompt are kept together.",
+        f"{left_out}95 % intervals over prompts: bootstrap, score interval of shares; the samples of "
+        "a prompt are kept together.",
     )
