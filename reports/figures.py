@@ -181,6 +181,6 @@ def _categories(run: RunData) -> Iterator[Drawing]:
         "scores_by_category",
         "Scores by prompt category",
         f"{like.described.label.capitalize()} on the prompts of each category. "
-        f"{left_out}95 % intervals over prompts: bootstrap, score interval of shares; the samples of "
-        "a prompt are kept together.",
+        f"{left_out}95 % intervals over prompts: bootstrap, score interval of shares; the samples "
+        "of a prompt are kept together.",
     )
