@@ -16,29 +16,57 @@ from typing import Any
 LIMIT = 1800.0  # s that one generator may take
 
 
-def in_turn(
-    jobs: Sequence[Mapping[str, Any]], limit: float = LIMIT
-) -> Generator[dict[str, Any], None, None]:
-    """What ``measure_generator`` says of each job, or a ``problem``; each in its own process.
-
-    Libraries take longer to import than most generators to time. So processes import them at once
-    and then wait, idle: where it can be done one for all jobs of a type, which makes a child for
-    each in its turn; else one for each job, as many at once as there are cores.
+class Processes:
+    """Processes for rounds of jobs. Libraries take longer to import than most generators to time,
+    so they are imported before the clocks start, and where it can be done once for all rounds.
     """
-    shared = all(can_fork(job) for job in jobs)
-    step = len(jobs) if shared else os.cpu_count() or 1
-    for start in range(0, len(jobs), max(1, step)):
-        group = jobs[start : start + step]
-        keys: list[Hashable] = [job["type"] if shared else i for i, job in enumerate(group)]
-        with contextlib.ExitStack() as stack:
-            processes = {
-                key: stack.enter_context(contextlib.closing(Process(job)))
-                for key, job in dict(zip(keys, group, strict=True)).items()
-            }
-            for process in processes.values():
-                process.get_ready(limit)
-            for key, job in zip(keys, group, strict=True):
-                yield processes[key].measure(job, limit)
+
+    def __init__(self) -> None:
+        self._kept: dict[Hashable, Process] = {}
+
+    def in_turn(
+        self, jobs: Sequence[Mapping[str, Any]], limit: float = LIMIT
+    ) -> Generator[dict[str, Any], None, None]:
+        """What ``measure_generator`` says of each job, or a ``problem``; each in its own process.
+
+        Where it can be done, one process for all jobs of a type makes a child for each, and stays
+        for the next round; else each job has one, as many at once as there are cores.
+        """
+        if all(can_fork(job) for job in jobs):
+            new = {job["type"]: job for job in jobs if job["type"] not in self._kept}
+            self._kept |= _started(new, limit)
+            for job in jobs:
+                yield self._kept[job["type"]].measure(job, limit)
+            return
+        step = os.cpu_count() or 1
+        for start in range(0, len(jobs), step):
+            group = dict(enumerate(jobs[start : start + step]))
+            with contextlib.ExitStack() as stack:
+                processes = _started(group, limit)
+                for process in processes.values():
+                    stack.callback(process.close)
+                for number, job in group.items():
+                    yield processes[number].measure(job, limit)
+
+    def close(self) -> None:
+        """End those that stayed."""
+        for process in self._kept.values():
+            process.close()
+
+
+def _started(jobs: Mapping[Any, Mapping[str, Any]], limit: float) -> dict[Hashable, Process]:
+    """Processes for jobs by their key, all with their imports."""
+    processes: dict[Hashable, Process] = {}
+    try:
+        for key, job in jobs.items():
+            processes[key] = Process(job)
+        for process in processes.values():
+            process.get_ready(limit)
+    except BaseException:
+        for process in processes.values():
+            process.close()
+        raise
+    return processes
 
 
 def can_fork(job: Mapping[str, Any]) -> bool:

@@ -20,7 +20,7 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
 from gandiff.experiments.timing.costs import rounds_of, why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
-from gandiff.experiments.timing.processes import LIMIT, in_turn
+from gandiff.experiments.timing.processes import LIMIT, Processes
 
 _PROCESS_SECONDS = LIMIT
 _ROUNDS = 3
@@ -50,11 +50,14 @@ def time_run(run: Run, *, quiet: bool = False) -> None:
         run.note_command()
     started = provenance.now()
     turns = sum(wanted - len(before) for before in waiting.values())
-    with tqdm(total=turns, desc="timing", unit="turn", disable=quiet or not turns) as bar:
+    with (
+        contextlib.closing(Processes()) as processes,
+        tqdm(total=turns, desc="timing", unit="turn", disable=quiet or not turns) as bar,
+    ):
         for i in range(wanted):
             # Those of which no turn before has failed.
             names = [name for name in waiting if len(waiting[name]) == i]
-            for name, measured in zip(names, _measurements(run, names), strict=True):
+            for name, measured in zip(names, _measurements(run, names, processes), strict=True):
                 _note(run, name, waiting[name], {"round": f"{started} {i}", **measured})
                 bar.update()
     if waiting or not (run.folder / TIMING).is_file():
@@ -126,7 +129,7 @@ def _protocol(timing: TimingConfig) -> dict[str, Any]:
     return {k: v for k, v in asked.items() if k not in ("enabled", "rounds")}
 
 
-def _measurements(run: Run, names: Sequence[str]) -> Iterator[dict[str, Any]]:
+def _measurements(run: Run, names: Sequence[str], processes: Processes) -> Iterator[dict[str, Any]]:
     """What is measured of each, one after another; a ``problem`` where that fails."""
     jobs: dict[str, dict[str, Any]] = {}
     found: dict[str, dict[str, Any]] = {name: {} for name in names}
@@ -135,7 +138,8 @@ def _measurements(run: Run, names: Sequence[str]) -> Iterator[dict[str, Any]]:
             jobs[name] = _job(run, name)
     # A Python object cannot be sent elsewhere; its memory is then that of the whole process.
     elsewhere = [name for name in jobs if name not in run.objects]
-    with contextlib.closing(in_turn([jobs[n] for n in elsewhere], _PROCESS_SECONDS)) as answers:
+    asked = [jobs[name] for name in elsewhere]
+    with contextlib.closing(processes.in_turn(asked, _PROCESS_SECONDS)) as answers:
         for name in names:
             if name in elsewhere:
                 found[name] |= next(answers)

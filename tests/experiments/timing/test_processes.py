@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 from run_helpers import TOY
 
 from gandiff.experiments.timing import processes
-from gandiff.experiments.timing.processes import Process, in_turn
+from gandiff.experiments.timing.processes import Process, Processes
 
 JOB: dict[str, Any] = {
     "name": "gan",
@@ -33,6 +34,7 @@ BROKEN = {**JOB, "settings": {"weights": "nowhere"}}
 
 WHERE = '''
 import os
+from collections.abc import Iterator
 from gandiff.models.generator import Generation, Generator, GeneratorInfo
 import numpy as np
 
@@ -63,6 +65,11 @@ def forks(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bo
     return bool(request.param)
 
 
+def in_turn(jobs: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    with contextlib.closing(Processes()) as fresh:
+        yield from fresh.in_turn(jobs)
+
+
 def test_jobs_are_answered_in_their_order_whatever_becomes_of_one(forks: bool) -> None:
     first, broken, last = in_turn([JOB, BROKEN, JOB])
     for measured in (first, last):
@@ -85,6 +92,18 @@ def test_each_is_timed_in_a_process_of_its_own(tmp_path: Path, forks: bool) -> N
         assert waiting._process.poll() is None
         where = [measured["parameters"] for measured in in_turn([job, TOY_JOB, job])]
     assert len({*where, os.getpid(), waiting._process.pid}) == 5
+
+
+def test_rounds_share_imports_and_no_process(tmp_path: Path, forks: bool) -> None:
+    file = tmp_path / "where.py"
+    file.write_text(WHERE)
+    job = {**TOY_JOB, "type": f"{file}:Where", "settings": {}}
+    with contextlib.closing(Processes()) as fresh:
+        where = [found["parameters"] for _ in range(2) for found in fresh.in_turn([job, job])]
+        kept = list(fresh._kept.values())
+        assert len(kept) == forks
+    assert len(set(where)) == 4
+    assert all(process._process.returncode is not None for process in kept)
 
 
 def test_one_that_dies_says_how_and_the_next_has_its_turn(forks: bool) -> None:
