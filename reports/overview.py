@@ -24,8 +24,9 @@ from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
 _STYLES = ("base.css", "sections.css", "tables.css", "gallery.css")
-_TOPICS = ("alignment", "preservation", "diversity", "speed", "cost", "coverage", "summary")
 _AXES: tuple[Axis, ...] = ("alignment", "preservation")
+_SCORED = (*_AXES, "distribution", "diversity")
+_TOPICS = (*_SCORED, "speed", "cost", "coverage", "summary")
 _PROMPTS = 5  # shown of each task: all kinds of edits once
 
 
@@ -151,7 +152,7 @@ def _columns(run: RunData) -> Iterator[Column]:
     for table in wide_tables(run):
         for column in table.columns:
             about = run.about(column.metric)
-            shown = about.axis in (*_AXES, "diversity") or about.group in _GROUPS
+            shown = about.axis in _SCORED or about.group in _GROUPS
             if not any(cell.result and cell.result.value is not None for cell in column.cells):
                 continue
             if shown or column.metric in (LATENCY, THROUGHPUT):
