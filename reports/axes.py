@@ -133,9 +133,16 @@ def _opposite(
         if separated(good, bad, find_difference(differences, loser, winner, other), ground):
             scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
             both = f"{_plain(good, scale)} for {loser}, {_plain(bad, scale)} for {winner}"
-            parts.append(f"{other} ({both})")
+            label = good.described.label
+            same = [m for m in metrics if _label_of(index, pair, m) == label]
+            parts.append(f"{label if same == [other] else other} ({both})")
     says = "says" if len(parts) == 1 else "say"
     return f"; {listed(parts)} {says} the opposite" if parts else ""
+
+
+def _label_of(index: Index, names: Sequence[str], metric: str) -> str:
+    found = (index.get((name, metric)) for name in names)
+    return next((one.described.label for one in found if one is not None), metric)
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:

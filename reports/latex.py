@@ -76,7 +76,9 @@ def latex_text(
 def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
     note = "95\\,\\% intervals in brackets; bold: better than all others by more than chance."
     marks = map(tex, run.marks)
-    said = [f"{c.label}: {one}" for c in table.columns for one in (*c.remarks, *c.gaps)]
+    biased = [(c.label, one) for c in table.columns for one in c.remarks if "N < d" in one]
+    gaps = [(c.label, one) for c in table.columns for one in c.gaps]
+    said = [f"{label}: {one}" for label, one in (*biased, *gaps)]
     caption = " ".join([f"{tex(table.title)}.", note, *premise, *map(tex, table.notes), *marks])
     blocks = []
     for start in range(0, len(table.columns), _WIDEST):
