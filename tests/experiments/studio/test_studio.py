@@ -102,7 +102,7 @@ def test_any_prompt_comes_through_the_shell(prompt: str) -> None:
         assert not "".join(c for c in prompt if c.isprintable()).strip()
         return
     words = shlex.split(Order(prompt=read, model="m", options={"seed": 3}).command())
-    assert words.count(read) == 1
+    assert words.count(read) == 1 + ["gandiff", "draw", "--model", "m", "--seed", "3"].count(read)
     assert "\n" not in read
     assert words[-1] == read if read.startswith("-") else words[2] == read
 
