@@ -43,9 +43,10 @@ def measure_anchors(
 
 
 def _rows(anchor: str, metric: Metric, data: MetricInput) -> Iterator[dict[str, Any]]:
+    if anchor == REAL and metric.describe().axis == "diversity" and metric.needs_prompts:
+        return  # it compares with these very images
     for row in measure(metric, data).results:
-        against_itself = anchor == REAL and row.value == row.target
-        if row.value is not None and not against_itself:
+        if row.value is not None:
             fields = ("metric", "value", "low", "high", "images", "references")
             yield {"anchor": anchor, **{name: getattr(row, name) for name in fields}}
 
