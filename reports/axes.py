@@ -20,7 +20,7 @@ from gandiff.reports.comparing import (
 )
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
-from gandiff.reports.sentence import Index, Sentence, listed
+from gandiff.reports.sentence import Index, Sentence, listed, reason
 from gandiff.reports.values import (
     Scale,
     distinguish,
@@ -151,12 +151,8 @@ def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
         for (name, _), result in index.items()
         if name in (a, b) and _priority(result, axis) is not None and result.note
     ]
-    why = f" ({_reason(notes[0])})" if notes else ""
+    why = f" ({reason(notes[0])})" if notes else ""
     return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
-
-
-def _reason(note: str) -> str:
-    return note.removeprefix("not measured: ").rstrip(".")
 
 
 def _half_measured(
@@ -165,7 +161,7 @@ def _half_measured(
     there, missing = pair if _value(index, pair[0], metric) is not None else pair[::-1]
     result, whole = index[there, metric], "".join(split_metric(metric)[:2])
     gap = index.get((missing, metric)) or index.get((missing, whole))
-    why = f" ({_reason(gap.note)})" if gap is not None and gap.note else ""
+    why = f" ({reason(gap.note)})" if gap is not None and gap.note else ""
     text = (
         f"{axis.capitalize()} was not measured for {missing}{why}, so it is not compared; "
         f"{there} has {result.described.label} {_measured(result, ground.beside(result))}."

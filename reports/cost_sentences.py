@@ -8,7 +8,7 @@ from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import LEVEL, find_difference
 from gandiff.reports.run_data import DifferenceRow, GeneratorFacts
-from gandiff.reports.sentence import Index, Sentence, listed
+from gandiff.reports.sentence import Index, Sentence, listed, reason
 from gandiff.reports.values import scale_of, show_value
 
 LATENCY, THROUGHPUT = "latency_seconds", "images_per_second"
@@ -112,14 +112,13 @@ def _speed_gap(
     if not found:
         gaps = (index.get((name, LATENCY)) for name in names)
         notes = (gap.note if gap and gap.note else "" for gap in gaps)
-        reasons = dict.fromkeys(note.removeprefix("not measured: ").rstrip(".") for note in notes)
-        why = f" ({reason})" if len(reasons) == 1 and (reason := next(iter(reasons))) else ""
+        reasons = dict.fromkeys(map(reason, notes))
+        why = f" ({only})" if len(reasons) == 1 and (only := next(iter(reasons))) else ""
         return Sentence("speed", f"Speed was not measured{why}.", "not measured")
     name, result = found[0]
     other = next(n for n in names if n != name)
     gap = index.get((other, LATENCY))
-    said = (gap.note or "") if gap is not None else ""
-    why = f" ({said.removeprefix('not measured: ').rstrip('.')})" if said else ""
+    why = f" ({reason(gap.note)})" if gap is not None and gap.note else ""
     text = (
         f"Speed was not measured for {other}{why}, so it is not compared; "
         f"{name} takes {show_value(result)} for one image."

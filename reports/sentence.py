@@ -37,6 +37,11 @@ class Sentence:
         return self.text
 
 
+def reason(note: str) -> str:
+    """Why something was not measured, to stand in brackets."""
+    return note.removeprefix("not measured: ").rstrip(".")
+
+
 def listed(parts: Sequence[str]) -> str:
     """Join parts as prose: ``a, b and c``."""
     return ", ".join(parts[:-1]) + f" and {parts[-1]}" if len(parts) > 1 else "".join(parts)

@@ -12,7 +12,7 @@ from gandiff.evaluate.result import AXES, About, MetricResult, split_metric
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
 from gandiff.reports.explanations import table_notes
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
-from gandiff.reports.sentence import listed
+from gandiff.reports.sentence import listed, reason
 from gandiff.reports.values import (
     MISSING,
     arrow,
@@ -177,9 +177,9 @@ def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Itera
     reasons: dict[str, list[str]] = {}
     for name, result in zip(names, results, strict=True):
         if result is not None and result.value is None and result.note:
-            reasons.setdefault(result.note.removeprefix("not measured: "), []).append(name)
-    for reason, without in reasons.items():
-        yield f"Not measured for {listed(without)}: {reason.rstrip('.')}."
+            reasons.setdefault(reason(result.note), []).append(name)
+    for why, without in reasons.items():
+        yield f"Not measured for {listed(without)}: {why}."
 
 
 def _remarks(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:
