@@ -40,6 +40,7 @@ from gandiff.experiments.several import do_tasks, find_tasks
 from gandiff.experiments.timing.costs import why_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
+from gandiff.models.shared import findings_kept
 from gandiff.models.tasks import TASKS
 from gandiff.reports.document import NO_PAPERS, ForPapers
 
@@ -112,7 +113,8 @@ def _run_target(
             return _run_found(stages, part, target, papers, options)
 
         quiet = options.get("quiet", False)
-        return do_tasks(tasks, do, reports="report" in stages, quiet=quiet, papers=papers)
+        with findings_kept():  # tasks have pictures in common
+            return do_tasks(tasks, do, reports="report" in stages, quiet=quiet, papers=papers)
     return _run_found(stages, find_target(target, **how), target, papers, options)
 
 
@@ -165,7 +167,8 @@ def _do(
         keep_changed=not drop_changed,
     ) as opened:
         if "generate" in stages:
-            generate_images(opened, quiet=quiet, retry=retry)
+            with findings_kept():  # samples of a prompt have their pictures in common
+                generate_images(opened, quiet=quiet, retry=retry)
             make_traces(opened, quiet=quiet)
         else:
             note_oddities(opened)

@@ -53,6 +53,8 @@ class Shared(Generic[T]):
 _ALL: weakref.WeakValueDictionary[Hashable, Shared[Any]] = weakref.WeakValueDictionary()
 _GUARD = threading.Lock()
 _APART = contextvars.ContextVar("apart", default=False)
+_FOUND: contextvars.ContextVar[dict[Hashable, dict[Hashable, Any]] | None]
+_FOUND = contextvars.ContextVar("found", default=None)
 
 
 def shared(key: Hashable | None) -> Shared[Any]:
@@ -92,6 +94,27 @@ def apart() -> Iterator[None]:
         yield
     finally:
         _APART.reset(token)
+
+
+@contextlib.contextmanager
+def findings_kept() -> Iterator[None]:
+    """Keep what generators find out on the way until the end, such as what a picture is made of:
+    who loads the same weights inside need not search again.
+    """
+    token = _FOUND.set({}) if _FOUND.get() is None else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _FOUND.reset(token)
+
+
+def findings(key: Hashable) -> dict[Hashable, Any] | None:
+    """What was found out with the weights of this key, to read and to add to; None where nothing is
+    kept, and for who is ``apart``.
+    """
+    found = None if _APART.get() else _FOUND.get()
+    return None if found is None else found.setdefault(key, {})
 
 
 def free_memory(of: Callable[[], object] | None = None) -> None:

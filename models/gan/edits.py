@@ -9,8 +9,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import threading
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -36,6 +36,7 @@ from gandiff.models.generator import GenerationRequest
 from gandiff.models.text import TextFeatures
 
 STRENGTH = 0.75  # of image to image, where none is asked for
+_KEPT_BYTES = 2**28  # of pictures that inversions made; their styles are smaller
 TOLERANCE = 0.1  # of 2: where the picture and the new caption differ by more, the caption decides
 
 
@@ -60,7 +61,7 @@ class _Captioned(NamedTuple):
 class Editor:
     """Edits by one GAN, in float32. ``steps`` of descent follow a search among ``candidates``
     noises, truncated by ``psi``; ``switch`` are the units that paint, without which the prompt
-    does.
+    does. ``found`` is where inversions are kept for other edits of the same picture.
     """
 
     gan: TextToImageGan
@@ -68,6 +69,7 @@ class Editor:
     candidates: int
     psi: float = 1.0
     switch: Switch | None = None
+    found: dict[Hashable, Any] | None = None
     # Pictures of the empty caption, once they are needed; copies by ``replace`` share them.
     bank: list[_Captioned] = dataclasses.field(default_factory=list, repr=False)
     lock: threading.Lock = dataclasses.field(default_factory=threading.Lock, repr=False)
@@ -92,7 +94,21 @@ class Editor:
         reads descends along with the styles.
         """
         free = Freedom(words=True)
-        return invert(self.gan, self._wanted(picture), *self._uncaptioned(), self.steps, free)
+        return self._found(
+            ("inverted", picture.tobytes(), self.steps),
+            lambda: invert(self.gan, self._wanted(picture), *self._uncaptioned(), self.steps, free),
+        )
+
+    def _found(self, what: Hashable, search: Callable[[], Fit]) -> Fit:
+        """What a search finds, or found before; once there is much of it, no more is kept."""
+        if self.found is None:
+            return search()
+        if what not in self.found:
+            fit = search()
+            if len(self.found) >= _KEPT_BYTES // (4 * fit.picture.numel()):
+                return fit
+            self.found[what] = fit
+        return self.found[what]
 
     def _image_to_image(self, request: GenerationRequest) -> Edited:
         """The noise that brings the new prompt nearest to the picture, and at the finest levels,
@@ -142,7 +158,12 @@ class Editor:
         tied = 0
         if request.task == "inpaint" and request.strength is not None:
             tied = self._replaced(request.strength)
-        return self._fit(request, wanted, Freedom(first_free=tied), self.candidates)
+        kept = (wanted.picture * wanted.known).cpu().numpy().tobytes()
+        asked = (request.prompt, request.seed, tied, self.psi, self.candidates, self.steps)
+        return self._found(
+            ("fitting", wanted.known.cpu().numpy().tobytes(), kept, *asked),
+            lambda: self._fit(request, wanted, Freedom(first_free=tied), self.candidates),
+        )
 
     def _fit(
         self, request: GenerationRequest, wanted: Wanted, freedom: Freedom, candidates: int

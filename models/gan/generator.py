@@ -28,7 +28,7 @@ from gandiff.models.generator import (
 )
 from gandiff.models.pixels import finish
 from gandiff.models.settings import GanSettings
-from gandiff.models.shared import Shared, files_state, free_memory, shared
+from gandiff.models.shared import Shared, files_state, findings, free_memory, shared
 from gandiff.models.tasks import SOURCES, request_problem, size_of
 from gandiff.models.weights import check_text_parts, combined_sha256, read_card, require_weights
 
@@ -59,6 +59,7 @@ class GanGenerator(Generator):
         self._switch = self._read_switch()
         self._shared: Shared[Any] | None = None
         self._editor: Any = None
+        self._found: dict[Hashable, Any] | None = None
         self._parameters: int | None = None
 
     @property
@@ -93,10 +94,11 @@ class GanGenerator(Generator):
 
         place = check_device(device, GeneratorError)
         kind = number_format(dtype, place, GeneratorError)
-        held = shared(self.sharing_key(device, dtype))
+        key = self.sharing_key(device, dtype)
+        held = shared(key)
         gan = held.load(lambda: TextToImageGan.from_folder(self._folder).to(place, kind))
         self._parameters = parameter_count(gan.net) + parameter_count(gan.text.model)
-        self._shared, self._editor = held, None
+        self._shared, self._editor, self._found = held, None, findings(key)
 
     def generate(self, requests: Sequence[GenerationRequest]) -> list[Generation]:
         """Make one image per request, in order; see ``Generator.generate``."""
@@ -165,6 +167,7 @@ class GanGenerator(Generator):
                 candidates=self._settings.inversion_candidates,
                 psi=self._settings.truncation_psi,
                 switch=self._switch,
+                found=self._found,
             )
         unread = gan.text.truncated([request.prompt for request in requests])
         return [
@@ -199,7 +202,7 @@ class GanGenerator(Generator):
         """Let go of the networks; the last generator that does so gives their memory back."""
         if self._shared is not None:
             held = weakref.ref(self._shared)
-            self._shared = self._editor = None
+            self._shared = self._editor = self._found = None
             free_memory(held)
 
 

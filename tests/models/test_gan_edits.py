@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 from pathlib import Path
 from typing import Any
@@ -11,10 +12,12 @@ import pytest
 import toys
 
 from gandiff.common.errors import GeneratorError
+from gandiff.models.gan import edits
 from gandiff.models.gan.config import least_strength, levels_of, replaced_levels
 from gandiff.models.gan.generator import GanGenerator
 from gandiff.models.generator import Generation, GenerationRequest, Task
 from gandiff.models.settings import GanSettings
+from gandiff.models.shared import apart, findings_kept
 from gandiff.models.tasks import SOURCES
 
 QUICK = {"inversion_steps": 12, "inversion_candidates": 24}
@@ -82,6 +85,60 @@ def test_an_edit_depends_on_its_own_request_alone(generator: GanGenerator, task:
     for first, second, third in zip(together, turned, alone, strict=True):
         np.testing.assert_array_equal(first, second)
         np.testing.assert_array_equal(first, third)
+
+
+def test_what_tasks_search_in_common_is_searched_once_and_changes_no_pixel(
+    toy_painter: Path, generator: GanGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searches: list[object] = []
+    search = edits.invert
+
+    def counted(*args: Any) -> Any:
+        searches.append(args)
+        return search(*args)
+
+    paint = edit("paint")
+    first = dataclasses.replace(paint, task="inpaint")
+    assert paint.mask is not None
+    others = {
+        "seed": dataclasses.replace(paint, seed=5),
+        "prompt": dataclasses.replace(paint, prompt=toys.PROMPTS[5]),
+        "mask": dataclasses.replace(paint, mask=np.roll(paint.mask, 5, (0, 1))),
+        "picture": dataclasses.replace(paint, init_image=np.array(toys.toy_image(5))),
+    }
+    alone = {
+        name: one.uncomposited
+        for name, one in zip(
+            ["same", *others], generator.generate([paint, *others.values()]), strict=True
+        )
+    }
+    monkeypatch.setattr(edits, "invert", counted)
+    counts, made = {}, {}
+    with findings_kept():
+        loaded(toy_painter).generate([first])
+        for name, request in {"same": paint, **others}.items():
+            before = len(searches)
+            made[name] = loaded(toy_painter).generate([request])[0]  # as each task loads it
+            counts[name] = len(searches) - before
+    assert counts == {"same": 1, "seed": 1, "prompt": 1, "mask": 1, "picture": 2}
+    for name, pixels in alone.items():
+        np.testing.assert_array_equal(made[name].uncomposited, pixels)
+    assert made["same"].nfe == generator.generate([paint])[0].nfe  # what it takes, found or not
+
+
+@pytest.mark.parametrize("block", [contextlib.nullcontext, findings_kept])
+def test_nothing_is_kept_of_searches_outside_of_a_run_or_while_time_is_taken(
+    toy_painter: Path, monkeypatch: pytest.MonkeyPatch, block: Any
+) -> None:
+    with block(), apart():
+        generator = loaded(toy_painter)
+    searches: list[object] = []
+    search = edits.invert
+    monkeypatch.setattr(edits, "invert", lambda *args: searches.append(args) or search(*args))
+    with block():
+        for _ in range(2):
+            generator.generate([edit("inpaint")])
+    assert len(searches) == 2
 
 
 @pytest.mark.parametrize("task", ["image_to_image", "inpaint"])
