@@ -17,19 +17,26 @@ _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
 _MANY = 1e4  # numbers without a unit are written in thousands from here on
 MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
 _DECLARED = ("parameters", "training_seconds")  # what a model says of itself
+_CLOCKED = ("latency_seconds", "images_per_second", "load_seconds")
 
 
 @dataclasses.dataclass(frozen=True)
 class Scale:
-    """How a group of numbers is written: divided by ``factor``, ``decimals`` digits, then unit."""
+    """How a group of numbers is written: divided by ``factor``, with ``decimals`` or, where that is
+    given, with so many significant ``digits`` each, then unit.
+    """
 
     factor: float
     decimals: int
     unit: str
+    digits: int | None = None
 
     def number(self, value: float) -> str:
         """Write one number without its unit."""
-        text = f"{value / self.factor:,.{self.decimals}f}"
+        number, decimals = value / self.factor, self.decimals
+        if self.digits is not None and number and math.isfinite(number):
+            decimals = self.digits - 1 - math.floor(math.log10(abs(number)) + 1e-9)
+        text = f"{round(number, decimals):,.{max(0, decimals)}f}"
         return text[1:] if text.startswith("-") and not text.strip("-0.,") else text
 
     def __call__(self, value: float) -> str:
@@ -84,13 +91,19 @@ def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = Fals
 def scale_of(*results: MetricResult) -> Scale:
     """Choose one way to write the values and intervals of some results of one metric."""
     unit = next((r.unit for r in results if r.unit), "")
-    return scale_for(results[0].described.scale, unit, _largest(results))
+    return _clocked(results[0], scale_for(results[0].described.scale, unit, _largest(results)))
 
 
 def scale_of_differences(result: MetricResult, *numbers: float) -> Scale:
     """Choose one way to write some differences of results of one metric."""
     largest = max(abs(number) for number in numbers)
-    return scale_for(result.described.scale, result.unit, largest, difference=True)
+    scale = scale_for(result.described.scale, result.unit, largest, difference=True)
+    return _clocked(result, scale)
+
+
+def _clocked(result: MetricResult, scale: Scale) -> Scale:
+    """Two significant digits for what a clock measured: the next run differs in the third."""
+    return dataclasses.replace(scale, digits=2) if result.metric in _CLOCKED else scale
 
 
 def _largest(results: Sequence[MetricResult]) -> float:
@@ -110,11 +123,12 @@ def _scale_beside(result: MetricResult, others: Sequence[MetricResult]) -> Scale
 
 
 def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
-    """The scale with as many decimals more, up to 9, as it takes to write different numbers of a
+    """The scale with as many digits more, up to 9, as it takes to write different numbers of a
     pair differently.
     """
     for more in range(10):
-        finer = dataclasses.replace(scale, decimals=scale.decimals + more)
+        digits = None if scale.digits is None else scale.digits + more
+        finer = dataclasses.replace(scale, decimals=scale.decimals + more, digits=digits)
         if all(x == y or finer.number(x) != finer.number(y) for x, y in pairs):
             break
     return finer

@@ -172,8 +172,9 @@ def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> Non
         if result.value is None:
             assert (cell.value, cell.interval, cell.best) == ("not measured", "", False)
             continue
-        assert is_one_of(NUMBER.findall(cell.value)[0], [result.value])
-        assert all(is_one_of(end, [result.low, result.high])
+        digits = 2 if metric == LATENCY else None
+        assert is_one_of(NUMBER.findall(cell.value)[0], [result.value], digits)
+        assert all(is_one_of(end, [result.low, result.high], digits)
                    for end in NUMBER.findall(cell.interval))  # fmt: skip
     for name in best:
         mine = index[name, metric]
@@ -277,13 +278,13 @@ def check_speed(run: RunData, said: Any, best: list[str]) -> None:
             ends += [x.value / y.value, x.low / y.high, x.high / y.low]  # type: ignore[operator]
     ratios = [*ends, *(1 / end for end in ends)]
     for text in NUMBER.findall(said.text):
-        known = is_one_of(text, times) or is_one_of(text, ratios, digits=2)
+        known = is_one_of(text, times, digits=2) or is_one_of(text, ratios, digits=2)
         assert known, f"{text} in {said.text!r} was not measured"
 
 
 def is_one_of(text: str, known: list[Any], digits: int | None = None) -> bool:
     """Whether a written number is, up to its rounding, one of some or its negative, in any unit;
-    ``digits`` are the significant ones of a ratio, which may end in noughts.
+    ``digits`` are the significant ones of a time or a ratio, which may end in noughts.
     """
     number, unit = abs(float(text.replace(",", ""))), 10.0 ** -len(text.partition(".")[2])
     if digits is not None and number:

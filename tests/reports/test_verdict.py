@@ -151,8 +151,8 @@ def test_speed_is_a_ratio_with_both_times_and_rates():
     speed = say(GOOD + BETTER)[3]
     assert speed.winner == "gan"
     assert speed.text == (
-        "gan is about 20 times as fast as ddim: 10.0 ms for one image against 200 ms (19 to 21 "
-        "times by the ends of both intervals), and 200 against 10.0 images a second at the best "
+        "gan is about 20 times as fast as ddim: 10 ms for one image against 200 ms (19 to 21 "
+        "times by the ends of both intervals), and 200 against 10 images a second at the best "
         "batch size."
     )
 
@@ -173,14 +173,14 @@ def test_a_ratio_measured_in_turns_is_said_with_its_interval_and_no_more_digits_
     speed = say(GOOD + BETTER, [timed_in_turns(20.0, 14.2, 28.17)])[3]
     assert speed.winner == "gan"
     assert speed.text == (
-        "gan is about 20 times as fast as ddim: 10.0 ms for one image against 200 ms (95 % "
-        "interval of the ratio 14 to 28, measured in turns), and 200 against 10.0 images a second "
+        "gan is about 20 times as fast as ddim: 10 ms for one image against 200 ms (95 % "
+        "interval of the ratio 14 to 28, measured in turns), and 200 against 10 images a second "
         "at the best batch size."
     )
     unsure = say(GOOD + BETTER, [timed_in_turns(20.0, 0.914, 437.7).flipped()])[3]
     assert unsure.outcome == "undecided"
     assert unsure.text.startswith(
-        "gan and ddim do not clearly differ in speed: 10.0 ms for one image against 200 ms (95 % "
+        "gan and ddim do not clearly differ in speed: 10 ms for one image against 200 ms (95 % "
         "interval of the ratio 0.914 to 440, measured in turns, which contains 1)"
     )
 
@@ -257,7 +257,7 @@ def test_one_generator_alone():
         "78.0 to 82.0), Fréchet distance 20.0 (95 % interval 19.0 to 21.0) and diversity 0.700 "
         "(95 % interval 0.680 to 0.720)."
     )
-    assert speed.text.startswith("gan takes 10.0 ms for one image, and 200 images a second")
+    assert speed.text.startswith("gan takes 10 ms for one image, and 200 images a second")
     assert training.text == "gan took 25 min to train on cpu."
 
 
