@@ -10,7 +10,7 @@ import bisect
 import contextlib
 import functools
 import itertools
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -203,10 +203,16 @@ def _read_by(
 def _match(prompt: Tokens, rows: Collection[Tokens]) -> int:
     """How many tokens of the beginning, or of the end, of a prompt stand in a row one by one."""
 
-    def longest(part: Callable[[int], Tokens]) -> int:
-        lengths = range(1, len(prompt) + 1)
-        return bisect.bisect(lengths, 0, key=lambda n: not any(part(n) in row for row in rows))
-
     if any(prompt in row for row in rows):
         return len(prompt)
-    return max(longest(lambda n: prompt[:n]), longest(lambda n: prompt[-n:]))
+    return max(_longest(prompt, rows, 1), _longest(prompt, rows, -1))
+
+
+def _longest(prompt: Tokens, rows: Collection[Tokens], end: int) -> int:
+    """How many tokens of the beginning (end 1) or of the end (-1) stand in a row one by one."""
+    lengths = range(1, len(prompt) + 1)
+    return bisect.bisect(
+        lengths,
+        0,
+        key=lambda n: not any((prompt[:n] if end > 0 else prompt[-n:]) in row for row in rows),
+    )

@@ -119,10 +119,12 @@ def test_where_one_run_is_wanted_one_task_must_be_given(
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_the_shipped_comparison_of_edits_runs(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ["run", "editing", "--limit", "2", "--set", "timing=off", "-q"]
+    quick = ["timing=off", "generators.gan.inversion_steps=30", "reference.images=100"]
+    words = ["run", "editing", "--limit", "2", "-q", *(w for q in quick for w in ("--set", q))]
     assert main([*words, "--out", str(tmp_path / "run")]) == 0
     said = capsys.readouterr().out
     tasks = json.loads((tmp_path / "run/tasks.json").read_text())["tasks"]
