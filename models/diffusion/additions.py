@@ -92,17 +92,21 @@ def _network(name: str, value: str, settings: DiffusersSettings) -> Source:
         return Source(name=str(file), file=file)
     from gandiff.models.diffusion.hub import hub_file
 
-    path = hub_file(value, "config.json", None, settings.local_files_only, "network")
+    kind = "ControlNet" if name == "controlnet" else "network"
+    path = hub_file(value, "config.json", None, settings.local_files_only, kind)
     return Source(name=value, commit=path.parent.name)
 
 
-def config_of(network: Source) -> Path:
-    """The file that says what the network of a directory or a hub id is."""
+def config_of(network: Source, part: str = "", *, local: bool = True) -> Path:
+    """The file that says what the network of a directory or a hub id is, or the ``part`` of a
+    pipeline; of a hub id it is in the cache unless ``local`` is false.
+    """
+    name = f"{part}/config.json" if part else "config.json"
     if network.directory is not None:
-        return network.directory / "config.json"
+        return network.directory / name
     from gandiff.models.diffusion.hub import hub_file
 
-    return hub_file(network.name, "config.json", network.commit, True)
+    return hub_file(network.name, name, network.commit, local)
 
 
 def _lora(lora: Lora, settings: DiffusersSettings) -> Source:

@@ -32,6 +32,7 @@ from gandiff.models.weights import front_matter
 
 CARD = "README.md"
 _PARTS = ("unet", "transformer", "vae", "vqvae", "scheduler", "guider")
+_FLUX = ("FluxPipeline", "FluxControlPipeline", "FluxFillPipeline")
 SMALL_FILES = (
     "unet/config.json",
     "transformer/config.json",
@@ -75,7 +76,7 @@ class Evidence:
         embeds = self.denoiser.get("guidance_embeds")
         if meaning in ("true_cfg", "guider") and embeds:
             return "embedded"
-        if self.class_name == "FluxPipeline" and embeds is False:
+        if self.class_name in _FLUX and embeds is False:
             return "ignored"
         if self.class_name == "Flux2KleinPipeline" and self.config.get("is_distilled"):
             return "ignored"

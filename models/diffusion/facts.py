@@ -50,7 +50,8 @@ def check_call(name: str, settings: DiffusersSettings) -> None:
         return
     taken = dict(known.arguments)
     if settings.controlnet is not None:
-        controlled = pipeline_class(task_class(name, "control") or "")
+        by_mode = settings.control_mode is not None
+        controlled = pipeline_class(task_class(name, "control", by_mode=by_mode) or "")
         taken |= {} if controlled is None else controlled.arguments
     for key in extra:
         if key not in taken:

@@ -16,10 +16,17 @@ from gandiff.models.diffusion.class_source import missing_packages
 from gandiff.models.diffusion.classes import called_class, pipeline_class, task_problem
 from gandiff.models.diffusion.folders import no_pipeline
 from gandiff.models.diffusion.parts import INDEX, PICKLES, WEIGHTS, check_part, variant_of
-from gandiff.models.diffusion.task_classes import INPAINTERS
+from gandiff.models.diffusion.task_classes import ONE_TASK
 
 # Never loaded, so it need not be there: see diffusion.loading.
 _SKIPPED = ("safety_checker",)
+_INPAINTERS = ("StableDiffusionInpaintPipeline", "StableDiffusionXLInpaintPipeline")
+# What the transformers of FLUX read.
+_PACKED: Mapping[str, str] = {
+    "FluxPipeline": "noise",
+    "FluxControlPipeline": "noise and control image",
+    "FluxFillPipeline": "noise, known pixels and mask",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -108,6 +115,7 @@ def check_directory(
             check_part(directory / name, library, kind, allow_pickle, variant)
     if not any_task:
         _check_channels(directory, index)
+        _check_packed(directory, index)
     return index
 
 
@@ -132,7 +140,7 @@ def _check_task(
     index: PipelineIndex, raw: Mapping[str, Any], where: str, given: Iterable[str]
 ) -> None:
     saved, called = pipeline_class(index.class_name), pipeline_class(index.called)
-    problem = task_problem(called, given) if called and index.called not in INPAINTERS else None
+    problem = task_problem(called, given) if called and index.called not in ONE_TASK else None
     if raw.get("requires_aesthetics_score"):  # in the refiner of Stable Diffusion XL
         problem = "refines an image"
     reads_text = any(re.search(r"text_encoder|tokenizer|bert", name) for name in index.parts)
@@ -164,7 +172,7 @@ def _check_channels(directory: Path, index: PipelineIndex) -> None:
     gives = _config(directory / "vae").get("latent_channels")
     if not isinstance(takes, int) or not isinstance(gives, int):
         return
-    fills = index.called in INPAINTERS
+    fills = index.called in _INPAINTERS
     if fills and takes not in (gives, 2 * gives + 1):
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels; for inpainting "
@@ -174,7 +182,28 @@ def _check_channels(directory: Path, index: PipelineIndex) -> None:
         raise GeneratorError(
             f"the U-Net of {directory} ({index.class_name}) takes {takes} channels where the "
             f"latents have {gives}, so it is a model for inpainting or editing; "
-            f"expected a text-to-image pipeline, or {' or '.join(INPAINTERS)} as its class"
+            f"expected a text-to-image pipeline, or {' or '.join(_INPAINTERS)} as its class"
+        )
+
+
+def _check_packed(directory: Path, index: PipelineIndex) -> None:
+    """The same for the transformers of FLUX, to which 2x2 latents are one token."""
+    vae = _config(directory / "vae")
+    takes = _config(directory / "transformer").get("in_channels")
+    own, levels = vae.get("latent_channels"), vae.get("block_out_channels")
+    known = isinstance(takes, int) and isinstance(own, int) and isinstance(levels, list)
+    if index.called not in _PACKED or not known:
+        return
+    wanted = 4 * own
+    if index.called in ONE_TASK:
+        wanted *= 2
+    if index.called == "FluxFillPipeline":  # the mask is packed in pixels
+        wanted += 4 * 4 ** (len(levels) - 1)
+    if takes != wanted:
+        raise GeneratorError(
+            f"the transformer of {directory} ({index.class_name}) takes {takes} channels, and must "
+            f"take {wanted} ({_PACKED[index.called]}); its class must be the one that it was made "
+            f"for: {', '.join(_PACKED)}"
         )
 
 

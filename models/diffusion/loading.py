@@ -79,7 +79,8 @@ def _controlnet(part: Source, pipe: Any, options: Mapping[str, Any]) -> Any:
     variant = options["variant"] if options["variant"] in own else None
     with _clear_errors(part.name, "ControlNet"):
         network = read_network(part, {**network_options(options), "variant": variant})
-    check_fits(network, pipe, part.name)
+    base = pipe.components.get("unet") or pipe.components["transformer"]
+    check_fits(network.config, base.config, part.name)
     return network.eval()
 
 

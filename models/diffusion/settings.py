@@ -13,6 +13,7 @@ from gandiff.common.validation import settings_class
 from gandiff.models.diffusion.families import DiffusionFamily
 from gandiff.models.diffusion.schedulers import check_scheduler_name
 from gandiff.models.diffusion.source_settings import (
+    ControlNet,
     Loras,
     NumberFormat,
     Offload,
@@ -31,7 +32,7 @@ OURS = frozenset(
         *("prompt", "negative_prompt", "generator", "latents", "image", "mask_image"),
         *("height", "width", "num_inference_steps", "guidance_scale", "num_images_per_prompt"),
         *("output_type", "return_dict", "callback_on_step_end"),
-        *("control_image", "controlnet_conditioning_scale"),
+        *("control_image", "controlnet_conditioning_scale", "control_mode"),
     }
 )
 
@@ -39,7 +40,8 @@ OURS = frozenset(
 PER_CALL = frozenset(
     {
         *("scheduler", "scheduler_options", "num_inference_steps", "guidance_scale"),
-        *("height", "width", "family", "native", "extra", "controlnet_conditioning_scale"),
+        *("height", "width", "family", "native", "extra"),
+        *("controlnet_conditioning_scale", "control_mode"),
     }
 )
 
@@ -115,10 +117,14 @@ class DiffusersSettings:
     """A file of weights that replace those of the U-Net, or the directory of another U-Net."""
     transformer: Text | None = None
     """The same for the transformer."""
-    controlnet: Text | None = None
+    controlnet: ControlNet | None = None
     """The directory or hub id of a ControlNet for the task `control`; other tasks do without it."""
     controlnet_conditioning_scale: Annotated[float, Ge(0)] = 1.0
     """How strongly the ControlNet acts; 1 is as it was trained, 0 not at all."""
+    control_mode: Annotated[int, Ge(0)] | None = None
+    """Which kind of control images is given, by the number that the model card of a ControlNet for
+    several kinds (union) gives it.
+    """
     loras: Loras | None = None
     """LoRAs, by path or as mappings of `path` and `weight`."""
     fuse_loras: bool | None = None

@@ -45,6 +45,16 @@ def _or_bare(kind: Any, key: str) -> BeforeValidator:
     return BeforeValidator(read, json_schema_input_type=str | kind)
 
 
+def _one_network(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        raise ValueError(
+            f"must be one directory or hub id, got a list of {len(value)}: a request has one "
+            "control image; give each ControlNet to a generator of its own"
+        )
+    return value
+
+
+ControlNet = Annotated[Text, BeforeValidator(_one_network, json_schema_input_type=Text)]
 # Settings of one pipeline that say nothing where there are several stages.
 _OF_ONE = (
     *("pipeline", "revision", "prior", "config", "unet", "transformer", "loras"),
@@ -134,6 +144,8 @@ def check_sources(settings: Any) -> None:
         raise ValueError("controlnet must be a directory or a hub id, not a file of weights")
     if settings.controlnet is None and settings.controlnet_conditioning_scale != 1:
         raise ValueError("controlnet_conditioning_scale needs controlnet")
+    if settings.controlnet is None and settings.control_mode is not None:
+        raise ValueError("control_mode needs controlnet")
     single = is_single_file(settings.pipeline)
     if settings.config is not None and not single:
         raise ValueError(

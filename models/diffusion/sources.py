@@ -18,7 +18,7 @@ from gandiff.models.diffusion.places import is_single_file, local_folder, prior_
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.source_settings import settings_of_stages
-from gandiff.models.diffusion.task_classes import INPAINTERS
+from gandiff.models.diffusion.task_classes import ONE_TASK
 from gandiff.models.weights import missing_weights
 
 # What a stage of IF need not have: the features of the text come from the first.
@@ -48,9 +48,9 @@ def find_source(settings: DiffusersSettings) -> Source:
         functools.partial(additions, settings),
         functools.partial(_given_prior, settings),
     )
-    if "controlnet" in more:
-        check_controlnet(more["controlnet"], source.generating)
     more = {**source.more, **more}
+    if "controlnet" in more:
+        check_controlnet(dataclasses.replace(source, more=more), settings)
     if source.is_decoder:
         more["prior"] = _prior(settings, source, prior)
     elif settings.prior is not None:
@@ -93,8 +93,8 @@ def _pipeline(
 
 
 def _of_index(index: PipelineIndex, **place: Any) -> Source:
-    """A pipeline of this index; one for inpainting alone is loaded as that."""
-    return Source(index=index, as_saved=index.called in INPAINTERS, **place)
+    """A pipeline of this index; one for inpainting or control alone is loaded as that."""
+    return Source(index=index, as_saved=index.called in ONE_TASK, **place)
 
 
 def _stage(settings: DiffusersSettings) -> Source:

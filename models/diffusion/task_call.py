@@ -20,7 +20,7 @@ from gandiff.models.diffusion.operation import Operation
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.signatures import call_defaults, class_defaults
 from gandiff.models.diffusion.source import Source
-from gandiff.models.diffusion.task_classes import task_class
+from gandiff.models.diffusion.task_classes import ONE_TASK, UNION, task_class
 from gandiff.models.generator import Ability, Generation, GenerationRequest, TraceFrame
 from gandiff.models.tasks import SOURCES, TASKS, Picture, size_of, takes_strength
 
@@ -35,7 +35,8 @@ _NAMES: Mapping[Picture, str] = {
 def abilities_of(source: Source, settings: DiffusersSettings) -> frozenset[Ability]:
     """The tasks that a pipeline can do, by its class and by whether it was given a ControlNet."""
     does = {task for task in TASKS if task_class(source.generating, task) is not None}
-    return frozenset(does if settings.controlnet is not None else does - {"control"})
+    controls = settings.controlnet is not None or source.generating in ONE_TASK
+    return frozenset(does if controls else does - {"control"})
 
 
 def group_of(request: GenerationRequest) -> Hashable:
@@ -48,7 +49,8 @@ def call_problem(
     request: GenerationRequest, source: Source, operation: Operation, settings: DiffusersSettings
 ) -> str | None:
     """Return why a call for a request would not do what is asked, in one line; None if it will."""
-    name = task_class(source.generating, request.task)
+    by_mode = settings.control_mode is not None
+    name = task_class(source.generating, request.task, by_mode=by_mode)
     if name is None or not SOURCES[request.task]:
         return None
     taken, size = class_defaults(name), _own_size(operation)
@@ -114,6 +116,10 @@ def task_arguments(
         call["strength"] = first.strength
     if first.task == "control":
         call["controlnet_conditioning_scale"] = settings.controlnet_conditioning_scale
+    if first.task == "control" and settings.control_mode is not None:
+        call["control_mode"] = settings.control_mode
+        if type(pipe.controlnet).__name__ == UNION:  # it takes pictures of several kinds at once
+            call |= {name: [call[name]] for name in ("control_image", "control_mode")}
     return {key: value for key, value in call.items() if key in taken}
 
 

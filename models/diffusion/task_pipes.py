@@ -10,11 +10,13 @@ from typing import Any
 
 from gandiff.models.diffusion.loading import quiet
 from gandiff.models.diffusion.patching import replaced
-from gandiff.models.diffusion.task_classes import INPAINTERS
+from gandiff.models.diffusion.task_classes import ONE_TASK, UNION
 from gandiff.models.generator import Task
 
 # They draw the latents of control images: with no generator, or with that of the noise before it.
-_SAMPLES = ("StableDiffusion3ControlNetPipeline", "FluxControlNetPipeline")
+_SAMPLES = (
+    *("StableDiffusion3ControlNetPipeline", "FluxControlNetPipeline", "FluxControlPipeline"),
+)
 _OTHER = 0x5EED  # makes another seed of one
 
 
@@ -30,7 +32,7 @@ class TaskPipes:
     @contextlib.contextmanager
     def of(self, task: Task) -> Iterator[Any]:
         """The pipeline of a task, with the solver that the loaded one has now."""
-        if task == "text_to_image" or type(self._pipe).__name__ in INPAINTERS:
+        if task == "text_to_image" or type(self._pipe).__name__ in ONE_TASK:
             yield self._pipe
             return
         if task not in self._built:
@@ -52,9 +54,18 @@ class TaskPipes:
             kind = kinds.AutoPipelineForText2Image
             parts["controlnet"] = self._pipe.controlnet
         with quiet():
-            made = kind.from_pipe(self._pipe, **parts)
+            if task == "control" and type(self._pipe.controlnet).__name__ == UNION:
+                made = self._with_union(kinds.StableDiffusionXLControlNetUnionPipeline, parts)
+            else:
+                made = kind.from_pipe(self._pipe, **parts)
         made.set_progress_bar_config(disable=True)
         return made
+
+    def _with_union(self, kind: Any, parts: Mapping[str, Any]) -> Any:
+        """The pipeline of a union ControlNet, which ``from_pipe`` does not choose."""
+        zeros = self._pipe.config.force_zeros_for_empty_prompt
+        components = {**self._pipe.components, **parts}
+        return kind(**components, force_zeros_for_empty_prompt=zeros)
 
 
 def call_pipe(pipe: Any, call: Mapping[str, Any]) -> Any:

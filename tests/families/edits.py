@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -64,6 +65,51 @@ def controlnet(pipe: Any, *, zero: bool = False) -> Any:
             if not weight.any():
                 weight.normal_(0, 0.3)
     return network.eval()
+
+
+def union(pipe: Any, modes: int = 3, *, zero: bool = False) -> Any:
+    """A ControlNet for several kinds of control images, for SDXL or FLUX."""
+    import diffusers
+    import torch
+
+    base = controlnet(pipe, zero=zero)
+    torch.manual_seed(1)
+    if hasattr(pipe, "transformer"):
+        network = diffusers.FluxControlNetModel.from_config(base.config, num_mode=modes)
+    else:
+        width = base.config.block_out_channels[0]
+        more = {f"num_{name}_channel": width for name in ("trans", "proj")}
+        more |= {"num_control_type": modes, "num_trans_head": 2}
+        network = diffusers.ControlNetUnionModel.from_config(_own(base), **more)
+    with torch.no_grad():
+        for name, weight in network.named_parameters():
+            if name == "task_embedding" or "mode_embedder" in name:
+                weight.normal_(0, 3)
+            elif "controlnet_" in name and not zero and not weight.any():
+                weight.normal_(0, 0.3)
+    return network.eval()
+
+
+def _own(network: Any) -> dict[str, Any]:
+    return {key: value for key, value in network.config.items() if not key.startswith("_")}
+
+
+def packed(kind: str) -> Any:
+    """``FluxFillPipeline`` or ``FluxControlPipeline``: FLUX that reads pictures beside noise."""
+    import diffusers
+    import torch
+
+    base = flows.flux()
+    channels = base.transformer.config.in_channels
+    pixels = 4 ** (len(base.vae.config.block_out_channels) - 1)
+    more = channels + 4 * pixels if kind == "FluxFillPipeline" else channels
+    torch.manual_seed(2)
+    own = {**_own(base.transformer), "in_channels": channels + more, "out_channels": channels}
+    network = flows.seeded(diffusers.FluxTransformer2DModel, **own)
+    parts = {**base.components, "transformer": network}
+    cls: Any = getattr(diffusers, kind)
+    taken = inspect.signature(cls).parameters
+    return cls(**{name: part for name, part in parts.items() if name in taken})
 
 
 def inpainter(family: str, channels: int = 9) -> Any:
