@@ -224,7 +224,8 @@ class Page:
         task, tab, canvas = said[self.task], said[self.tab], said[self.canvas]
         for model, info in self._studio.infos.items():
             takes_one = info.settings.get("controlnet", False) is None
-            if task == "control" and takes_one and said[self.controlnet]:
+            lacks_one = task == "control" and "control" not in info.abilities
+            if takes_one and lacks_one and said[self.controlnet]:
                 settings[model]["controlnet"] = said[self.controlnet]
         return Form(
             task=task,

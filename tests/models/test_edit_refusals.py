@@ -251,15 +251,26 @@ def test_a_controlnet_that_will_not_work_is_refused(
     assert "\n" not in str(caught.value)
 
 
-def test_a_controlnet_of_another_network_is_refused_when_it_is_loaded(
-    folder: Path, tmp_path: Path
-) -> None:
+def test_a_controlnet_of_another_network_is_refused(folder: Path, tmp_path: Path) -> None:
     edits.controlnet(toys.build_pipeline(block_out_channels=(8, 32))).save_pretrained(tmp_path)
-    other = make(folder / "pipeline", controlnet=str(tmp_path))
     with pytest.raises(
         GeneratorError,
         match=r"made for another network.*block_out_channels is \[8, 32\], and must be \[16, 32\]",
     ):
+        make(folder / "pipeline", controlnet=str(tmp_path))
+
+
+def test_what_no_file_says_of_its_network_is_seen_when_it_is_loaded(
+    folder: Path, tmp_path: Path
+) -> None:
+    edits.controlnet(toys.build_pipeline(in_channels=5)).save_pretrained(tmp_path / "control")
+    pipeline = Path(shutil.copytree(folder / "pipeline", tmp_path / "pipeline"))
+    config = pipeline / "unet" / "config.json"
+    said = json.loads(config.read_text())
+    assert said.pop("in_channels") == 4  # which is what diffusers takes without it
+    config.write_text(json.dumps(said))
+    other = make(pipeline, controlnet=str(tmp_path / "control"))
+    with pytest.raises(GeneratorError, match="its in_channels is 5, and must be 4; give one for"):
         other.load()
 
 

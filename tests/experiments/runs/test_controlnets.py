@@ -103,10 +103,12 @@ def write(place: Path, task: str = "control", **generator: Any) -> Path:
 
 
 def refusal(capsys: pytest.CaptureFixture[str], file: Path) -> str:
-    """The one line with which ``gandiff validate`` refuses a comparison."""
+    """The one line with which ``gandiff validate`` refuses a comparison, behind its warnings."""
     assert main(["validate", str(file)]) == 2
     said = capsys.readouterr()
-    (line,) = said.err.splitlines()
+    *warnings, line = said.err.splitlines()
+    assert all(one.startswith("warning: ") for one in warnings)
+    assert line.startswith("error: ")
     assert not said.out
     return line
 
