@@ -82,7 +82,9 @@ def check_fits(config: Mapping[str, Any], base: Mapping[str, Any], name: str) ->
     """Raise ``GeneratorError`` unless a ControlNet was made for the network of the pipeline, by
     the configurations of both; what one of them does not say is not judged.
     """
-    for key in _SAME:
+    # Those of Stable Diffusion 3.5 read no text, and say a width of it all the same.
+    reads_text = config.get("joint_attention_dim", ...) is not None
+    for key in _SAME if reads_text else set(_SAME) - {"caption_projection_dim"}:
         own, wanted = config.get(key), base.get(key)
         if None not in (own, wanted) and _plain(own) != _plain(wanted):
             raise GeneratorError(

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 import toys
-from families import edits
+from families import edits, flows, unets
 from PIL import Image
 
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
@@ -169,6 +169,51 @@ def test_a_union_leaves_the_other_tasks_alone(place: Place, family: str) -> None
     said = "ControlNet not used: the task is {}, and it acts in control alone"
     expected = [said.format("image_to_image"), said.format("inpaint"), None]
     assert [one.reason for one in made] == expected
+
+
+def test_a_controlnet_of_stable_diffusion_3_5_takes_the_places_of_the_transformer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    base = edits.BUILD["sd3"]()
+    more = {"caption_projection_dim": 24, "joint_attention_dim": None, "num_layers": 1}
+    more |= {"use_pos_embed": False, "pos_embed_type": None}
+    build = diffusers.SD3ControlNetModel.from_config
+    network = flows.seeded(build, config=base.transformer.config, **more)
+    pipe = diffusers.StableDiffusion3ControlNetPipeline(**base.components, controlnet=network)
+    base.save_pretrained(tmp_path / "pipeline")
+    own = drawn_with(network, tmp_path)
+    picture = Image.fromarray(wanted("control").control_image)
+    expected = by_diffusers(pipe, wanted("control"), monkeypatch, control_image=picture)
+    assert np.abs(own - expected).max() <= 1
+
+
+def test_a_controlnet_of_flux_that_reads_pixels(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import diffusers
+
+    parts = {**flows.flux().components, "vae": unets.autoencoder(levels=4, shift_factor=0.1)}
+    base = diffusers.FluxPipeline(**parts)
+    more = {"conditioning_embedding_channels": 4, "patch_size": 2}
+    build = diffusers.FluxControlNetModel.from_config
+    network = flows.seeded(build, config=base.transformer.config, **more)
+    pipe = diffusers.FluxControlNetPipeline(**parts, controlnet=network)
+    base.save_pretrained(tmp_path / "pipeline")
+    own = drawn_with(network, tmp_path)
+    call = {"control_image": Image.fromarray(wanted("control").control_image)}
+    expected = by_diffusers(pipe, wanted("control"), monkeypatch, **call, guidance_scale=3.5)
+    assert np.abs(own - expected).max() <= 1
+
+
+def drawn_with(network: Any, folder: Path) -> np.ndarray:
+    """What a ControlNet draws beside the pipeline in a folder; without it, it is another image."""
+    network.save_pretrained(folder / "control")
+    generator = make(folder / "pipeline", controlnet=str(folder / "control"))
+    made, plain = draw(generator, wanted("control"), wanted("text_to_image"))
+    assert (made != plain).any()
+    return made
 
 
 @each_packed
