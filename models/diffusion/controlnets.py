@@ -18,6 +18,8 @@ from gandiff.models.diffusion.source import Source
 from gandiff.models.diffusion.task_classes import CONTROLNETS, MODES, ONE_TASK
 
 _NETWORKS = ("unet", "transformer")
+# Its card replaces the image processor of the pipeline; nothing in its files says so.
+_SCALED = "stable-diffusion-3.5-large-controlnet-canny"
 # What must be the same in both networks: a ControlNet adds to the features inside of the other.
 _SAME = (
     *("in_channels", "block_out_channels", "layers_per_block", "cross_attention_dim"),
@@ -40,6 +42,11 @@ def check_controlnet(source: Source, settings: DiffusersSettings) -> None:
         raise GeneratorError(
             f"controlnet: {part.name} reads {wrong}, and is given a picture, which has 3; give one "
             "that reads pictures alone"
+        )
+    if part.name.endswith(_SCALED):
+        raise GeneratorError(
+            f"controlnet: {part.name} reads edges on a scale that its model card computes beside "
+            "diffusers, whose class would give it another; give another ControlNet"
         )
     check_fits(config, _network_config(source, settings), part.name)
     _check_mode(config, part.name, settings.control_mode)

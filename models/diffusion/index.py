@@ -140,7 +140,7 @@ def _check_task(
     index: PipelineIndex, raw: Mapping[str, Any], where: str, given: Iterable[str]
 ) -> None:
     saved, called = pipeline_class(index.class_name), pipeline_class(index.called)
-    problem = task_problem(called, given) if called and index.called not in ONE_TASK else None
+    problem = task_problem(called, given) if called and index.class_name not in ONE_TASK else None
     if raw.get("requires_aesthetics_score"):  # in the refiner of Stable Diffusion XL
         problem = "refines an image"
     reads_text = any(re.search(r"text_encoder|tokenizer|bert", name) for name in index.parts)

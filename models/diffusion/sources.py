@@ -94,7 +94,7 @@ def _pipeline(
 
 def _of_index(index: PipelineIndex, **place: Any) -> Source:
     """A pipeline of this index; one for inpainting or control alone is loaded as that."""
-    return Source(index=index, as_saved=index.called in ONE_TASK, **place)
+    return Source(index=index, as_saved=index.class_name in ONE_TASK, **place)
 
 
 def _stage(settings: DiffusersSettings) -> Source:

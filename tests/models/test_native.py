@@ -108,6 +108,16 @@ EULER_TRAILING = {"_class_name": "EulerDiscreteScheduler", "timestep_spacing": "
             {"guider": {"guidance_scale": 3.5, "enabled": True}},
             ("diffusion", "guider", 50, 3.5, {}),
         ),
+        (
+            "FluxFillPipeline",
+            {"transformer": {"guidance_embeds": True}},
+            ("diffusion", "embedded", 50, 30.0, {}),
+        ),
+        (
+            "FluxControlPipeline",
+            {"transformer": {"guidance_embeds": False}},
+            ("diffusion", "ignored", 28, None, {}),
+        ),
         ("Ideogram4Pipeline", {}, ("diffusion", "schedule", 48, None, {})),
         ("UnCLIPPipeline", {}, ("diffusion", "stages", None, None, {})),
         ("StableCascadeDecoderPipeline", {}, ("diffusion", "stages", 12, None, {})),
@@ -159,6 +169,17 @@ def test_how_it_was_distilled_is_told_by_id_card_and_config(
     assert (made.unknown is not None) == nobody_knows
     if nobody_knows:
         assert "the comparison file can say them: native:" in run.remarks[0]
+
+
+@pytest.mark.parametrize(("name", "point"), [("Canny", (50, 30.0)), ("Depth", (30, 10.0))])
+def test_flux_runs_by_a_control_image_as_its_card_says(
+    tmp_path: Path, name: str, point: tuple[int, float]
+) -> None:
+    embeds = {"guidance_embeds": True}
+    folder = small_files(tmp_path / "flux", "FluxControlPipeline", transformer=embeds)
+    run = operation(folder, f"black-forest-labs/FLUX.1-{name}-dev")
+    assert (run.steps.value, run.guidance.value) == point
+    assert run.native.source == "table"
 
 
 def card(text: str) -> str:

@@ -17,6 +17,7 @@ from run_helpers import images, make, record
 from gandiff.experiments.cli import main
 from gandiff.experiments.config.yaml_source import write_yaml
 
+SCALED = "stable-diffusion-3.5-large-controlnet-canny"
 FIRST, SECOND = "c0ffee" + "0" * 34, "decade" + "1" * 34
 Hub = Callable[[str, Path, str], Path]
 
@@ -44,6 +45,12 @@ def others(folder: Path) -> None:
     )
 
 
+def rename(pipeline: Path, copy: Path, kind: str) -> None:
+    """Copy a pipeline, and call it another class."""
+    index = Path(shutil.copytree(pipeline, copy)) / "model_index.json"
+    index.write_text(json.dumps({**json.loads(index.read_text()), "_class_name": kind}))
+
+
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pipelines and ControlNets of each family; ``union`` of SDXL and of FLUX, and others."""
@@ -54,11 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         edits.union(edits.BUILD[family]()).save_pretrained(made / family / "union")
     for kind in ("FluxFillPipeline", "FluxControlPipeline"):
         edits.packed(kind).save_pretrained(made / kind)
-    renamed = json.loads((made / "FluxFillPipeline/model_index.json").read_text())
-    shutil.copytree(made / "FluxFillPipeline", made / "misnamed")
-    renamed["_class_name"] = "FluxPipeline"
-    (made / "misnamed/model_index.json").write_text(json.dumps(renamed))
+    rename(made / "FluxFillPipeline", made / "misnamed", "FluxPipeline")
+    rename(made / "FluxControlPipeline", made / "redraws", "FluxControlImg2ImgPipeline")
     others(made)
+    shutil.copytree(made / "sd3/control", made / SCALED)
     return made
 
 
@@ -171,6 +177,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "{}/sdxl/control was made for another network than that of the pipeline: its "
         "cross_attention_dim is 64, and must be 32; give one for this pipeline",
     ),
+    "edges of Stable Diffusion 3.5": (
+        {"pipeline": "sd3/pipeline", "controlnet": SCALED},
+        "reads edges on a scale that its model card computes beside diffusers, whose class would "
+        "give it another; give another ControlNet",
+    ),
     "several": (
         {"pipeline": "sd/pipeline", "controlnet": ["sd/control", "sd/zero"]},
         "controlnet: must be one directory or hub id, got a list of 2: a request has one control "
@@ -191,6 +202,10 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "FLUX Fill under another name": (
         {"pipeline": "misnamed"},
         "(FluxPipeline) takes 96 channels, and must take 16 (noise); its class must be the one",
+    ),
+    "FLUX Control that redraws": (
+        {"pipeline": "redraws"},
+        "holds a FluxControlImg2ImgPipeline, which needs a control image; expected a text-to-image",
     ),
     "not in the cache": (
         {"pipeline": "sd/pipeline", "controlnet": "some-org/scribble"},
