@@ -109,8 +109,9 @@ def _network_config(source: Source, settings: DiffusersSettings) -> Mapping[str,
         if own is not None and own.file is None:
             return read_json(config_of(own), GeneratorError)
     base = source.more.get("config", source)
-    for name in _NETWORKS if base.index is not None else ():
-        if name in base.index.parts:
+    parts = {} if base.index is None else base.index.parts
+    for name in _NETWORKS:
+        if name in parts:
             with contextlib.suppress(GeneratorError):  # it shows when the networks are loaded
                 file = config_of(base, name, local=settings.local_files_only)
                 return read_json(file, GeneratorError)

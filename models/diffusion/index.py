@@ -191,8 +191,9 @@ def _check_packed(directory: Path, index: PipelineIndex) -> None:
     vae = _config(directory / "vae")
     takes = _config(directory / "transformer").get("in_channels")
     own, levels = vae.get("latent_channels"), vae.get("block_out_channels")
-    known = isinstance(takes, int) and isinstance(own, int) and isinstance(levels, list)
-    if index.called not in _PACKED or not known:
+    if index.called not in _PACKED or not isinstance(takes, int):
+        return
+    if not isinstance(own, int) or not isinstance(levels, list):
         return
     wanted = 4 * own
     if index.called in ONE_TASK:
