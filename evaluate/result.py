@@ -12,7 +12,9 @@ from gandiff.common.errors import MetricError
 
 Direction = Literal["higher", "lower", "target", "none"]
 Axis = Literal["alignment", "preservation", "distribution", "diversity", "cost"]
-Scale = Literal["plain", "percent", "seconds", "bytes", "count", "rate", "whole"]
+Scale = Literal[
+    "plain", "percent", "seconds", "bytes", "count", "rate", "whole", "thousands", "thousandths"
+]
 Value = str | int | float | bool
 
 DIRECTIONS, AXES, SCALES = get_args(Direction), get_args(Axis), get_args(Scale)
@@ -119,7 +121,8 @@ class About:
 
     ``label`` is for headings and sentences, ``meaning`` one sentence for the reader. ``group`` is
     the title of the table that the metric stands in, ``unit`` is written after values, ``scale``
-    says how they are written (``percent`` for shares of 1, ``seconds`` as ms, s, min or h).
+    says how they are written (``percent`` for shares of 1, ``seconds`` as ms, s, min or h,
+    ``thousands`` divided by 1000 and ``thousandths`` times 1000, which the label must say).
     ``axis`` is the question that the metric bears on, and of those with a ``priority`` the lowest
     that was measured stands for the axis in the verdict. ``is_distance`` marks distances of the
     images as a set from the reference, whose orders of the generators are compared; ``is_exact``

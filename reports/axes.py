@@ -7,30 +7,25 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from gandiff.common.words import counted
 from gandiff.evaluate.result import Axis, MetricResult, split_metric
 from gandiff.reports.comparing import (
     NO_GROUND,
-    Gain,
     find_difference,
-    goodness,
-    goodness_interval,
     paired_gain,
     separated,
 )
+from gandiff.reports.deciding import Side, lead, why_undecided
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
-from gandiff.reports.sentence import Index, Sentence, listed, reason
+from gandiff.reports.sentence import Index, Sentence, distinct_labels, listed, reason
 from gandiff.reports.values import (
     Scale,
     distinguish,
     scale_of,
-    scale_of_differences,
     show_interval,
     show_value,
 )
 
-Side = tuple[str, MetricResult]
 _JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
 
@@ -124,25 +119,24 @@ def _opposite(
 ) -> str:
     """Which other metrics of the axis call the loser of a pair (winner, loser) better."""
     winner, loser = pair
-    metrics = dict.fromkeys(m for (_, m), one in index.items() if _priority(one, axis) is not None)
+    labels = distinct_labels(
+        {
+            m: one.described.label
+            for (_, m), one in index.items()
+            if _priority(one, axis) is not None
+        }
+    )
     parts = []
-    for other in (m for m in metrics if m != metric):
+    for other in (m for m in labels if m != metric):
         good, bad = index.get((loser, other)), index.get((winner, other))
         if good is None or bad is None:
             continue
         if separated(good, bad, find_difference(differences, loser, winner, other), ground):
             scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
             both = f"{_plain(good, scale)} for {loser}, {_plain(bad, scale)} for {winner}"
-            label = good.described.label
-            same = [m for m in metrics if _label_of(index, pair, m) == label]
-            parts.append(f"{label if same == [other] else other} ({both})")
+            parts.append(f"{labels[other]} ({both})")
     says = "says" if len(parts) == 1 else "say"
     return f"; {listed(parts)} {says} the opposite" if parts else ""
-
-
-def _label_of(index: Index, names: Sequence[str], metric: str) -> str:
-    found = (index.get((name, metric)) for name in names)
-    return next((one.described.label for one in found if one is not None), metric)
 
 
 def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
@@ -173,19 +167,20 @@ def _compared(
     axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground, beside: str
 ) -> Sentence:
     (a, one), (b, two) = first, second
-    gain = paired_gain(one, pair)
     if separated(one, two, pair, ground):
-        return _better(axis, first, second, gain, beside)
-    if separated(two, one, None if pair is None else pair.flipped(), ground):
-        return _better(axis, second, first, None if gain is None else gain.flipped, beside)
+        return _better(axis, first, second, pair, beside)
+    turned = None if pair is None else pair.flipped()
+    if separated(two, one, turned, ground):
+        return _better(axis, second, first, turned, beside)
     label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
+    gain = paired_gain(one, pair)
     if one.value == two.value and (gain is None or gain.low == gain.high == 0):
         text = (
             f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both{beside}."
         )
         return Sentence(axis, text, "tie")
     doubt = ground.doubt(one, two, None if pair is None else pair.prompts)
-    why = f"and {doubt}" if doubt else _why_undecided(first, second, pair)
+    why = f"and {doubt}" if doubt else why_undecided(first, second, pair)
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
         f"{_plain(two, scale)}, {why}{beside}."
@@ -224,72 +219,13 @@ def _plain(result: MetricResult, scale: Scale) -> str:
     return "unknown" if result.value is None else scale(result.value)
 
 
-def _better(axis: Axis, winner: Side, loser: Side, gain: Gain | None, beside: str) -> Sentence:
+def _better(
+    axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None, beside: str
+) -> Sentence:
     (best, good), (rest, bad) = winner, loser
-    scale = distinguish(scale_of(good, bad), (good.value or 0.0, bad.value or 0.0))
+    scale, by_how_much = lead(good, bad, pair)
     text = (
         f"On {axis}, {best} is better: {good.described.label}{_target(good)} "
-        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, "
-        f"{_by_how_much(good, bad, gain)}{beside}."
+        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, {by_how_much}{beside}."
     )
     return Sentence(axis, text, "better", best)
-
-
-def _by_how_much(good: MetricResult, bad: MetricResult, gain: Gain | None) -> str:
-    """The difference, the test that found it, and the interval that decided."""
-    how = f"nearer to {good.target:g}" if good.direction == "target" else good.direction
-    if gain is not None and not good.described.is_exact:
-        scale = scale_of_differences(good, gain.value, gain.low, gain.high)
-        scale = distinguish(scale, (0.0, gain.low))
-        ends = f"{scale.number(gain.low)} to {scale.number(gain.high)}"
-        same = _same_prompts(gain.prompts)
-        return f"{scale(gain.value)} {how} on {same} (paired, 95 % interval {ends})"
-    ahead = (goodness(good) or 0.0) - (goodness(bad) or 0.0)
-    by = f"{scale_of_differences(good, ahead)(ahead)} {how}"
-    ends = _two_intervals(good, bad)
-    return f"{by} ({ends}, do not overlap)" if ends else f"{by} (both are exact)"
-
-
-def _same_prompts(count: int | None) -> str:
-    return "the same prompts" if count is None else f"the same {counted(count, 'prompt')}"
-
-
-def _why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
-    (a, one), (b, two) = first, second
-    if goodness(one) is None or goodness(two) is None:
-        return "and neither direction of this metric counts as better"
-    gain = paired_gain(one, pair)
-    if gain is not None:
-        # As the table of differences has it: a minus b.
-        raw = gain if one.direction == "higher" else gain.flipped
-        scale = distinguish(
-            scale_of_differences(one, raw.value, raw.low, raw.high),
-            *([] if raw.low <= 0 <= raw.high else [(0.0, raw.low), (0.0, raw.high)]),
-        )
-        of = f" in distance from {one.target:g}" if one.direction == "target" else ""
-        holds = "contains 0" if raw.low <= 0 <= raw.high else "points another way than the values"
-        return (
-            f"and the paired difference{of} on {_same_prompts(raw.prompts)}, {a} minus {b}, "
-            f"has the 95 % interval {scale.number(raw.low)} to {scale(raw.high)}, which {holds}"
-        )
-    mine, theirs = goodness_interval(one), goodness_interval(two)
-    if mine is None or theirs is None:
-        return "measured without the intervals that would decide it"
-    overlap = mine[0] <= theirs[1] and theirs[0] <= mine[1]
-    return f"and {_two_intervals(one, two)}, {'overlap' if overlap else 'do not decide it'}"
-
-
-def _two_intervals(one: MetricResult, two: MetricResult) -> str:
-    """Both intervals, of the distance from the target where there is one; empty without both.
-
-    Ends that face each other are written apart if they are.
-    """
-    mine, theirs = goodness_interval(one), goodness_interval(two)
-    if mine is None or theirs is None:
-        return ""
-    if one.direction != "higher":
-        mine, theirs = ((-high, -low) for low, high in (mine, theirs))
-    scale = distinguish(scale_of(one, two), (mine[1], theirs[0]), (mine[0], theirs[1]))
-    ends = [f"{scale.number(low)} to {scale.number(high)}" for low, high in (mine, theirs)]
-    of = f" of the distance from {one.target:g}" if one.direction == "target" else ""
-    return f"the 95 % intervals{of}, {ends[0]} and {ends[1]}"

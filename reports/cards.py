@@ -19,7 +19,7 @@ from gandiff.reports.values import (
     arrow,
     explain,
     missing,
-    scale_of,
+    show_beside,
     show_interval,
     show_value,
 )
@@ -121,7 +121,7 @@ def _card(
         winner,
         _lines(names, results, winner, at, like.metric),
         tuple(
-            Mark(name, scale_of(like)(value), at(value) if value in near else None)
+            Mark(name, show_beside(value, like), at(value) if value in near else None)
             for name, value in marks
         ),
     )
@@ -134,12 +134,11 @@ def _lines(
     at: Callable[[float | None], float | None],
     metric: str,
 ) -> tuple[Line, ...]:
-    known = [r for r in results if r is not None]
     return tuple(
         Line(
             name,
-            missing(metric) if r is None else show_value(r, known),
-            "" if r is None else show_interval(r, known),
+            missing(metric) if r is None else show_value(r),
+            "" if r is None else show_interval(r),
             None if r is None else at(r.value),
             None if r is None else at(r.low),
             None if r is None else at(r.high),

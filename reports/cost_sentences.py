@@ -40,7 +40,7 @@ def speed_sentence(
     ends = _ratio_bounds(one, two) if turns is None else _ratio_in_turns(turns)
     scales = [scale_of(r) for r in (one, two)]
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
-    rest = f"{times} ({_by_what(ends, turns)}){_rates(index, [fast, slow])}."
+    rest = f"{times} ({_by_what(ends, turns)}){_rates(index, [fast, slow], differences)}."
     if ends is not None and ends[0] > 1 and apart >= LEVEL:
         text = f"{fast} is about {two_digits(ratio)} times as fast as {slow}: {rest}"
         return Sentence("speed", text, "better", fast)
@@ -66,7 +66,7 @@ def _by_what(ends: tuple[float, float] | None, turns: DifferenceRow | None) -> s
     if turns is None:
         apart = f"{low} to {high} times by the ends of both intervals"
         return apart if ends[0] > 1 else "their intervals overlap"
-    holds = "contains 1" if ends[1] >= 1 else "points another way than the times"
+    holds = "contains 1" if ends[1] >= 1 else "points another way than the values"
     which = f", which {holds}" if ends[0] <= 1 else ""
     return f"95 % interval of the ratio {low} to {high}, measured in turns{which}"
 
@@ -90,20 +90,35 @@ def _ratio_bounds(fast: MetricResult, slow: MetricResult) -> tuple[float, float]
     return None
 
 
-def _rates(index: Index, names: Sequence[str]) -> str:
-    """Images a second, in the order of the names; said with a "but" where the order turns round."""
-    found = [known_cost(index, name, THROUGHPUT) for name in names]
-    known = [r for r in found if r is not None]
-    if not known or len(known) < len(names):
+def _rates(index: Index, names: Sequence[str], differences: Sequence[DifferenceRow] = ()) -> str:
+    """Images a second, in the order of the names, with the ratio of two that were measured in the
+    same rounds; said with a "but" where the order turns round.
+    """
+    found = [(n, r) for n in names if (r := known_cost(index, n, THROUGHPUT)) is not None]
+    if not found or len(found) < len(names):
         return ""
-    scales = [scale_of(r) for r in known]
-    numbers = [s.number(r.value or 0.0) for s, r in zip(scales, known, strict=True)]
-    if len(known) == 2 and (known[0].value or 0.0) < (known[1].value or 0.0):
+    turned = len(found) == 2 and (found[0][1].value or 0.0) < (found[1][1].value or 0.0)
+    ordered = found[::-1] if turned else found
+    numbers = [scale_of(r).number(r.value or 0.0) for _, r in ordered]
+    ratio = _ratio_of_rates([name for name, _ in ordered], differences)
+    if turned:
+        (more, _), (less, _) = ordered
         return (
-            f", but at the best batch size {names[1]} makes {numbers[1]} images a second and "
-            f"{names[0]} {numbers[0]}"
+            f", but at the best batch size {more} makes {numbers[0]} images a second and {less} "
+            f"{numbers[1]}{ratio}"
         )
-    return f", and {' against '.join(numbers)} images a second at the best batch size"
+    return f", and {' against '.join(numbers)} images a second at the best batch size{ratio}"
+
+
+def _ratio_of_rates(names: Sequence[str], differences: Sequence[DifferenceRow]) -> str:
+    """How many times the rate of the second of two the first has, in brackets; empty where that
+    was not measured in the same rounds, or in too few for an interval.
+    """
+    turns = find_difference(differences, names[0], names[1], THROUGHPUT) if len(names) > 1 else None
+    ends = None if turns is None else _ratio_in_turns(turns)
+    if turns is None or turns.ratio is None or ends is None:
+        return ""
+    return f" ({two_digits(turns.ratio)} times, {_by_what(ends, turns)})"
 
 
 def _speed_gap(

@@ -8,7 +8,10 @@ from collections.abc import Sequence
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.cost_sentences import two_digits
 from gandiff.reports.run_data import DifferenceRow, RunData
-from gandiff.reports.values import distinguish, scale_of_differences
+from gandiff.reports.sentence import distinct_labels
+from gandiff.reports.values import distinguish, scale_of_differences, show_number, show_p
+
+DISAGREES = "\u2021"  # where the interval and the p value differ
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,11 +33,12 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
     head += ["Farther from the target"] if targets else []
     head += ["Effect size", "a larger on", "p", "p after Holm", "Prompts", "Prompts needed"]
     results = {row.result.metric: row.result for row in run.results}
+    labels = distinct_labels({row.metric: run.about(row.metric).label for row in run.differences})
     rows = []
     for row in kept:
         like = results.get(row.metric)
         like = like or MetricResult(metric=row.metric, value=None, about=run.about(row.metric))
-        rows.append(_row(run, row, like, targets))
+        rows.append((labels[row.metric], *_row(run, row, like, targets)))
     return DifferenceTable((*head, "Visible from"), tuple(rows))
 
 
@@ -49,16 +53,15 @@ def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) ->
         ends = f"{two_digits(row.ratio_low)} to {two_digits(row.ratio_high)} times"
     farther, range_ = _measured(like, row.farther, row.farther_low, row.farther_high)
     return (
-        row.metric,
         run.marked(row.a),
         run.marked(row.b),
         value,
         ends,
         *([f"{farther} ({range_})" if range_ else farther] if targets else []),
-        _short(row.effect_size),
+        "" if row.effect_size is None else show_number(row.effect_size),
         "" if row.win_rate is None else f"{100 * row.win_rate:.0f} %",
-        _short(row.p_value),
-        _short(row.p_holm),
+        _p(row.p_value, f" {DISAGREES}" if row.tests_disagree else ""),
+        _p(row.p_holm),
         "" if row.prompts is None else f"{row.prompts}",
         "" if row.prompts_needed is None else f"{row.prompts_needed:,}",
         _measured(like, row.detectable, None, None)[0],
@@ -79,5 +82,5 @@ def _measured(
     return scale(value), f"{scale.number(low)} to {scale.number(high)}"
 
 
-def _short(number: float | None) -> str:
-    return "" if number is None else f"{number:.3g}"
+def _p(p: float | None, mark: str = "") -> str:
+    return "" if p is None else f"{show_p(p)}{mark}"

@@ -28,7 +28,8 @@ DIFFERENCES = (
     "the smallest difference that this run's prompts would show as often. The verdict is on one "
     "pair that was chosen beforehand and goes by the interval; of a metric with a target, by that "
     "of the difference in distance from it. An interval is by bootstrap and p by turning signs at "
-    "random: near the edge one may find what the other does not, and then the interval decides. "
+    "random: near the edge, and where few prompts differ at all, one may find what the other does "
+    "not. Then the interval decides, and the p value has the mark \u2021. "
     "Distances between sets leave out the same prompts on both sides; times and rates are "
     "compared by their ratio in the same rounds."
 )

@@ -175,12 +175,13 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     keep_to_shares(axes.xaxis, like.described.scale, like.unit)
     name_axis(axes.xaxis, like)
     without = [name for name in names if name not in scored]
+    label = like.described.label
     left_out = f"Not drawn: {listed(without)}, without scores. " if without else ""
     yield finish(
         figure,
         "scores_by_category",
         "Scores by prompt category",
-        f"{like.described.label.capitalize()} on the prompts of each category. "
+        f"{label[:1].upper()}{label[1:]} on the prompts of each category. "
         f"{left_out}95 % intervals over prompts: bootstrap, score interval of shares; the samples "
         "of a prompt are kept together.",
     )

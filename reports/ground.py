@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.values import scale_of
+from gandiff.reports.values import show_beside
 
 REAL, NOISE, PLAIN = "real", "noise", "plain"
 NAMES = {REAL: "real images", NOISE: "uniform noise", PLAIN: "plain grounds"}
@@ -59,7 +59,7 @@ class Ground:
             return None
         if not _no_better(one, noise) or not _no_better(two, noise):
             return None
-        return f"neither is better than uniform noise, which gets {_written(noise, one)}"
+        return f"neither is better than uniform noise, which gets {show_beside(noise.value, one)}"
 
     def marks(self, metric: str) -> list[tuple[str, float]]:
         """Names and values of the anchors of a metric."""
@@ -74,7 +74,7 @@ class Ground:
         real = self.anchors.get((REAL, result.metric))
         if real is not None:
             many = "" if real.images is None else f"{real.images:,} "
-            parts.append(f"{many}real images get {_written(real, result)}")
+            parts.append(f"{many}real images get {show_beside(real.value, result)}")
         if any("N < d" in (one.note or "") for one in (result, *others)):
             parts.append("there are fewer images than dimensions, which biases all upwards")
         return "".join(f"; {part}" for part in parts)
@@ -96,8 +96,3 @@ def _no_better(result: MetricResult, noise: Anchor) -> bool:
     if result.direction == "higher":
         return value <= noise.value
     return result.direction == "lower" and value >= noise.value
-
-
-def _written(anchor: Anchor, like: MetricResult) -> str:
-    given = dataclasses.replace(like, value=anchor.value, low=None, high=None)
-    return scale_of(given)(anchor.value)

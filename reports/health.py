@@ -19,6 +19,7 @@ from gandiff.reports.curves import training_curves
 from gandiff.reports.palette import Look
 from gandiff.reports.plotting import FAINT, INK, LINES, explain_line, legend_above, log_if_wide
 from gandiff.reports.run_data import RunData
+from gandiff.reports.values import show_number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -75,7 +76,7 @@ def training_health(run: RunData) -> list[Health]:
             generator=curve.generators[0],
             ticks=ticks,
             events=events,
-            sweep=settings_table(record),
+            sweep=settings_table(record, show_number),
             neighbours=neighbours(record),
             ceiling=ceiling(record),
         )

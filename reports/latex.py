@@ -34,6 +34,7 @@ _COMMANDS = {
     "\u03c4": r"$\tau$",
     "\u221e": r"$\infty$",
     "\u2020": r"\dag{}",
+    "\u2021": r"\ddag{}",
     "\u2011": "-",
     **{special: f"\\{special}" for special in "#$%&_{}"},
 }

@@ -188,7 +188,7 @@ def _orders(run: RunData, found: Ranking) -> str:
     numbers = range(1, len(found.conventions) + 1)
     header = ["", "convention", "generators, best first", *(f"tau with {n}" for n in numbers)]
     rows = [
-        (n, c.metric, ", ".join(map(run.marked, c.order)), *(f"{tau:.2f}" for tau in c.taus))
+        (n, c.label, ", ".join(map(run.marked, c.order)), *(f"{tau:.2f}" for tau in c.taus))
         for n, c in zip(numbers, found.conventions, strict=True)
     ]
     return f"{plain(found.sentence)} {explanations.TAU}\n\n{_table(header, rows)}"

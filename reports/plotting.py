@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from gandiff.reports.palette import Look
-from gandiff.reports.values import scale_for, visible
+from gandiff.reports.values import scale_for, show_number, visible
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 INK = "#1c2024"  # replaced by the page's text colour where a figure is inlined
 FAINT = "#8b939c"
 LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
-_IN_WORDS = {"": "", "x": "(times)", "k": "in thousands", "M": "in millions", "/s": "per second"}
+_IN_WORDS = {"": "", "k": "in thousands", "M": "in millions", "/s": "per second"}
 _SAID = "said:"
 _FEW = 12  # values that can be listened to
 WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
@@ -133,7 +133,7 @@ def explain_line(axes: Axes, places: Sequence[tuple[float, float]], label: str, 
     """Let a mouse read some points of a line; ``along`` has braces for x, as in ``{} min``."""
     every = -(-len(places) // _FEW)
     for x, y in places[::every]:
-        value = scale_for("plain", "", y)(y)
+        value = show_number(y)
         explain_mark(axes, x, y, f"{label} {value} at {along.format(f'{round(x, 2):g}')}")
 
 
@@ -255,7 +255,7 @@ def format_ticks(axis: Axis, kind: str = "whole", unit: str = "") -> str:
     low, high = axis.get_view_interval()
     logarithmic = axis.get_scale() == "log"
     scale = scale_for(kind, unit, (low * high) ** 0.5 if logarithmic else max(abs(low), abs(high)))
-    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{round(v / scale.factor, 9):g}"))
+    axis.set_major_formatter(FuncFormatter(lambda v, _: f"{round(v / scale.factor, 9):,.12g}"))
     if logarithmic:
         subs = (1.0, 2.0, 5.0) if high / low < 300 else (1.0,)
         axis.set_major_locator(LogLocator(subs=subs))

@@ -175,7 +175,9 @@ def _estimate(results: Sequence[MetricResult]) -> str:
     """The name, how it is estimated, and what its intervals are."""
     first = results[0]
     base, _, part = split_metric(first.metric)
-    label = first.described.label if part in ("", "all") else base.replace("_", " ")
+    of_all = {result.described.label.partition(", ")[0] for result in results}
+    shared = of_all.pop() if len(of_all) == 1 else base.replace("_", " ")
+    label = first.described.label if part in ("", "all") else shared
     ways = dict.fromkeys(str(r.protocol.get("interval") or "none") for r in results)
     how = {**first.protocol, "interval": f"95 % intervals: {'; '.join(ways)}"}
     return f"{label}{_in_brackets(how, _ESTIMATES)}"

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from gandiff.evaluate.result import MetricResult
 from gandiff.reports.comparing import find_difference, goodness, separated
 from gandiff.reports.run_data import DifferenceRow, RunData
+from gandiff.reports.sentence import distinct_labels
 
 Results = Mapping[str, MetricResult]  # of one metric, by generator
 
@@ -21,6 +22,7 @@ class Convention:
     """
 
     metric: str
+    label: str
     order: tuple[str, ...]
     taus: tuple[float, ...]
 
@@ -63,9 +65,13 @@ def ranking(run: RunData) -> Ranking | None:
         metric: [goodness(results[name]) or 0.0 for name in names]
         for metric, results in measured.items()
     }
+    labels = distinct_labels(
+        {m: next(iter(r.values())).described.label for m, r in measured.items()}
+    )
     conventions = tuple(
         Convention(
             metric=metric,
+            label=labels[metric],
             order=tuple(name for _, name in sorted(zip(good, names, strict=True), key=_from_best)),
             taus=tuple(kendall_tau(good, other) for other in goods.values()),
         )
@@ -76,9 +82,7 @@ def ranking(run: RunData) -> Ranking | None:
         (swap for a, b in pairs if (swap := _surest_swap(run, measured, a, b)) is not None),
         key=lambda swap: len(swap.unsure),
     )
-    return Ranking(
-        conventions=conventions, swaps=tuple(swaps), sentence=_sentence(len(conventions), swaps)
-    )
+    return Ranking(conventions=conventions, swaps=tuple(swaps), sentence=_sentence(labels, swaps))
 
 
 def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
@@ -140,14 +144,15 @@ def _ahead(
     return sign, separated(a, b, pair, ground) or separated(b, a, turned, ground)
 
 
-def _sentence(conventions: int, swaps: Sequence[Swap]) -> str:
-    under = "both conventions" if conventions == 2 else f"all {conventions} conventions"
+def _sentence(labels: Mapping[str, str], swaps: Sequence[Swap]) -> str:
+    under = "both conventions" if len(labels) == 2 else f"all {len(labels)} conventions"
     if not swaps:
         return f"The order of the generators is the same under {under}."
     swap = swaps[0]
-    between = f"{swap.first} and {swap.second} change places between {swap.one} and {swap.other}"
+    one, other = labels[swap.one], labels[swap.other]
+    between = f"{swap.first} and {swap.second} change places between {one} and {other}"
     if swap.unsure:
-        where = "either" if len(swap.unsure) == 2 else swap.unsure[0]
+        where = "either" if len(swap.unsure) == 2 else labels[swap.unsure[0]]
         why = f"though the intervals do not separate them under {where}"
     else:
         why = "and the intervals separate them under both"

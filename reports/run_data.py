@@ -11,6 +11,7 @@ from typing import Any
 from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult
 from gandiff.reports.ground import Anchor, Ground
+from gandiff.reports.values import is_significant
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -71,6 +72,13 @@ class DifferenceRow:
     ratio: float | None = None
     ratio_low: float | None = None
     ratio_high: float | None = None
+
+    @property
+    def tests_disagree(self) -> bool:
+        """Whether the interval and the p value differ on whether there is a difference."""
+        if self.p_value is None or self.low is None or self.high is None:
+            return False
+        return is_significant(self.p_value) == (self.low <= 0 <= self.high)
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import MetricResult, split_metric
 
 Topic = Literal[
     "premise",
@@ -40,6 +41,19 @@ class Sentence:
 def reason(note: str) -> str:
     """Why something was not measured, to stand in brackets."""
     return note.removeprefix("not measured: ").rstrip(".")
+
+
+def distinct_labels(labels: Mapping[str, str]) -> dict[str, str]:
+    """The labels of metrics, by metric; where several have the same, their parameters follow it,
+    and where those are the same, too, what the metrics are called in files.
+    """
+    counts = Counter(labels.values())
+    longer = {
+        metric: label if counts[label] == 1 else f"{label} {split_metric(metric)[1]}".rstrip()
+        for metric, label in labels.items()
+    }
+    counts = Counter(longer.values())
+    return {metric: label if counts[label] == 1 else metric for metric, label in longer.items()}
 
 
 def listed(parts: Sequence[str]) -> str:

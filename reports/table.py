@@ -8,16 +8,17 @@ import io
 import json
 from collections.abc import Iterator, Mapping, Sequence
 
-from gandiff.evaluate.result import AXES, About, MetricResult, split_metric
+from gandiff.evaluate.result import AXES, About, MetricResult
 from gandiff.reports.comparing import find_difference, goodness, lookup, separated
 from gandiff.reports.explanations import table_notes
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
-from gandiff.reports.sentence import listed, reason
+from gandiff.reports.sentence import distinct_labels, listed, reason
 from gandiff.reports.values import (
     MISSING,
     arrow,
     explain,
     missing,
+    show_beside,
     show_interval,
     show_value,
     visible,
@@ -126,23 +127,15 @@ def _place(metrics: Mapping[str, About]) -> tuple[int, bool]:
     return min(order[a.axis] for a in abouts), all(a.group == About.group for a in abouts)
 
 
-def _labels(metrics: Mapping[str, About]) -> list[str]:
-    """The labels of columns; where two are the same, their parameters tell them apart."""
-    plain = [about.label for about in metrics.values()]
-    return [
-        label if plain.count(label) == 1 else f"{label} {split_metric(metric)[1]}".rstrip()
-        for metric, label in zip(metrics, plain, strict=True)
-    ]
-
-
 def _wide(run: RunData, title: str, metrics: Mapping[str, About]) -> WideTable:
     index, names = lookup(run.results), tuple(run.generators)
     columns = []
-    for metric, label in zip(metrics, _labels(metrics), strict=True):
+    labels = distinct_labels({metric: about.label for metric, about in metrics.items()})
+    for metric, label in labels.items():
         results = [index.get((name, metric)) for name in names]
         best = _best(results, names, run)
         known = [r for r in results if r is not None]
-        cells = tuple(_cell(r, known, i == best, metric) for i, r in enumerate(results))
+        cells = tuple(_cell(r, i == best, metric) for i, r in enumerate(results))
         gaps = tuple(_gaps(names, results))
         meaning, remarks = explain(known[0]), tuple(_remarks(names, results))
         columns.append(Column(metric, label, arrow(known[0]), meaning, cells, gaps, remarks))
@@ -159,18 +152,16 @@ def _anchors(run: RunData, columns: Sequence[Column]) -> Iterator[str]:
         if like is None:
             continue
         for name, value in run.ground.marks(column.metric):
-            shown = show_value(dataclasses.replace(like, value=value, low=None, high=None))
-            found.setdefault(name, []).append(f"{column.label} {shown}")
+            shown = f"{column.label} {show_beside(value, like)}"
+            found.setdefault(name, []).append(shown)
     for name, values in found.items():
         yield f"For scale, {name}: {', '.join(values)}."
 
 
-def _cell(
-    result: MetricResult | None, column: Sequence[MetricResult], best: bool, metric: str
-) -> Cell:
+def _cell(result: MetricResult | None, best: bool, metric: str) -> Cell:
     if result is None:
         return Cell(None, "", "", False, missing(metric))
-    return Cell(result, show_value(result, column), show_interval(result, column), best)
+    return Cell(result, show_value(result), show_interval(result), best)
 
 
 def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:

@@ -76,7 +76,7 @@ def premise(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence | None:
     unequal = [_More.of(a, b, "on", "images", a.images, b.images, show_count)]
     minutes = (a.device_minutes, b.device_minutes)
     if a.device == b.device and all(minutes):
-        longer = _More.of(a, b, "for", "device-minutes", *minutes, lambda n: f"{n:,.3g}")
+        longer = _More.of(a, b, "for", "device-minutes", *minutes, _minutes)
         if longer is None:
             return None
         unequal.append(longer)
@@ -89,6 +89,10 @@ def premise(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence | None:
         said = listed([f"{p.more} was trained {p.how} as {p.less}" for p in parts])
     text = f"{said}: this compares two models as they were trained, not two families."
     return Sentence("premise", text, "note")
+
+
+def _minutes(number: int | float) -> str:
+    return f"{number:,.0f}" if number >= 100 else f"{number:.3g}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -115,7 +119,7 @@ class _More:
             return None
         large, small = max(ours, theirs), min(ours, theirs)
         more, less = (a, b) if ours > theirs else (b, a)
-        factors = "threads x time: " if what == "device-minutes" and a.device == "cpu" else ""
+        factors = "threads \u00d7 time: " if what == "device-minutes" and a.device == "cpu" else ""
         how = (
             f"{by} {show_ratio(large / small)} times as many {what} "
             f"({factors}{show(large)} against {show(small)})"

@@ -10,11 +10,14 @@ from collections.abc import Sequence
 from gandiff.evaluate.result import MetricResult
 
 _SHARES = ("", "fraction", "share", "ratio", "1")
+_UNWRITTEN = ("", "ratio", "1", "x", "cosine")  # units of pure numbers
 ARROWS = {"higher": "\u2191", "lower": "\u2193"}
 _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5s")]
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
-_MANY = 1e4  # numbers without a unit are written in thousands from here on
+_FACTORS = {"thousands": 1e3, "thousandths": 1e-3}  # which the label of the metric says
+_SURE = 0.05  # p values below this are called significant
+_LEAST = 1e-4  # p values below this are not told apart
 MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
 _DECLARED = ("parameters", "training_seconds")  # what a model says of itself
 _CLOCKED = ("latency_seconds", "images_per_second", "load_seconds")
@@ -30,6 +33,10 @@ class Scale:
     decimals: int
     unit: str
     digits: int | None = None
+
+    def rounded(self, value: float) -> float:
+        """What a reader takes a written number for."""
+        return float(self.number(value).replace(",", "")) * self.factor
 
     def number(self, value: float) -> str:
         """Write one number without its unit."""
@@ -79,10 +86,9 @@ def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = Fals
         return Scale(1.0, 0 if magnitude == round(magnitude) else 1, "")
     steps = {"seconds": _TIMES, "bytes": _BYTES, "count": _COUNTS}.get(kind)
     if steps is None:
-        own = "/s" if kind == "rate" else "" if unit in ("", "ratio", "1") else unit
-        if own or magnitude < _MANY or not math.isfinite(magnitude):
-            return Scale(1.0, _decimals(magnitude), own)
-        steps = _COUNTS
+        factor = _FACTORS.get(kind, 1.0)
+        own = "/s" if kind == "rate" else "" if unit in _UNWRITTEN else unit
+        return Scale(factor, _decimals(magnitude / factor), own)
     factor, name = _pick(steps, magnitude)
     whole = name in ("B", "") or (name in ("min", "h") and magnitude / factor >= 10)
     return Scale(factor, 0 if whole else _decimals(magnitude / factor), name)
@@ -111,17 +117,6 @@ def _largest(results: Sequence[MetricResult]) -> float:
     return max((abs(n) for n in numbers), default=0.0)
 
 
-def _scale_beside(result: MetricResult, others: Sequence[MetricResult]) -> Scale:
-    """The result's own digits, in the thousands of the largest of ``others`` if they have no unit
-    that would change of itself.
-    """
-    own, largest = scale_of(result), scale_of(result, *others)
-    if _kind(result.described.scale, result.unit) != "plain" or own.factor == largest.factor:
-        return own
-    decimals = _decimals(_largest([result]) / largest.factor)
-    return dataclasses.replace(largest, decimals=decimals)
-
-
 def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
     """The scale with as many digits more, up to 9, as it takes to write different numbers of a
     pair differently.
@@ -134,28 +129,45 @@ def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
     return finer
 
 
+def adding_up(
+    scale: Scale, apart: Scale, numbers: tuple[float, float], difference: float
+) -> tuple[Scale, Scale] | None:
+    """The scales of two numbers and of their difference with as many decimals more, up to 6, as it
+    takes for a reader who subtracts to get the difference, up to the coarser rounding of the two;
+    None if there are none.
+    """
+    for more in range(7):
+        values, beside = (
+            dataclasses.replace(one, decimals=one.decimals + more) for one in (scale, apart)
+        )
+        first, second = map(values.rounded, numbers)
+        coarse = max(one.factor * 10.0**-one.decimals for one in (values, beside))
+        if abs(first - second - beside.rounded(difference)) < 0.501 * coarse:
+            return values, beside
+    return None
+
+
 def missing(metric: str) -> str:
     """What stands where a metric has no value."""
     return UNKNOWN if metric in _DECLARED else MISSING
 
 
-def show_value(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
-    """Write the value with its unit, or that there is none; ``others`` stand beside it: thousands
-    are written as such for all or for none.
-    """
-    if result.value is None:
-        return missing(result.metric)
-    return _scale_beside(result, others)(result.value)
+def show_value(result: MetricResult) -> str:
+    """Write the value with its unit, or that there is none."""
+    return missing(result.metric) if result.value is None else scale_of(result)(result.value)
 
 
-def show_interval(result: MetricResult, others: Sequence[MetricResult] = ()) -> str:
+def show_beside(value: float, result: MetricResult) -> str:
+    """Write what an anchor gets, in the unit of a result that it stands beside."""
+    return show_value(dataclasses.replace(result, value=value, low=None, high=None))
+
+
+def show_interval(result: MetricResult) -> str:
     """Write the ends of the interval as ``12.1 to 14.0``; empty where there is none."""
     if result.value is None or result.low is None or result.high is None:
         return ""
-    scale = _scale_beside(result, others)
-    thousands = scale.unit and any(scale.unit == name for _, name in _COUNTS)
-    low = scale(result.low) if thousands else scale.number(result.low)  # or 3.1 to 9.2 k misleads
-    return f"{low} to {scale(result.high) if thousands else scale.number(result.high)}"
+    scale = scale_of(result)
+    return f"{scale.number(result.low)} to {scale.number(result.high)}"
 
 
 def arrow(result: MetricResult) -> str:
@@ -171,6 +183,11 @@ def explain(result: MetricResult) -> str:
     if result.direction == "target" and result.target is not None:
         better = f"Nearest to {result.target:g} is best."
     return f"{result.described.meaning} {better}".strip()
+
+
+def show_number(value: float) -> str:
+    """Write a number that has no unit: three significant digits, or all before the point."""
+    return scale_for("plain", "", value)(value)
 
 
 def show_duration(seconds: int | float) -> str:
@@ -191,6 +208,18 @@ def show_count(count: int | float) -> str:
 def show_ratio(ratio: float) -> str:
     """Write how many times: three significant digits, at most two decimals."""
     return f"{ratio:,.{min(2, _decimals(ratio))}f}"
+
+
+def show_p(p: float) -> str:
+    """Write a p value with three significant digits, or as many as it takes to differ from 0.05."""
+    if p < _LEAST:
+        return f"below {_LEAST:g}"
+    return distinguish(scale_for("plain", "", p), (p, _SURE))(p)
+
+
+def is_significant(p: float) -> bool:
+    """Whether a p value is below 0.05."""
+    return p < _SURE
 
 
 def visible(text: str) -> str:

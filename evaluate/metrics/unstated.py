@@ -51,10 +51,12 @@ _PARTS = {
     ),
     "reverse_kl": dataclasses.replace(_VARIATION, unit="nats", direction="lower"),
 }
+_NAMES = {"coverage": "coverage", "reverse_kl": "reverse KL divergence"}
 
 
-def _labelled(about: About, part: str) -> About:
-    return dataclasses.replace(about, label=f"{about.label}, {part.replace('_', ' ')}")
+def _labelled(about: About, part: str, kind: str = "") -> About:
+    of = f" of {kind}" if kind else ""
+    return dataclasses.replace(about, label=f"{about.label}, {_NAMES[part]}{of}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +89,7 @@ class UnstatedAttributes(Metric):
             **{part: _labelled(about, part) for part, about in _PARTS.items()},
             **{
                 f"{part}_{kind}": dataclasses.replace(
-                    _labelled(about, f"{part} {kind}"), group="Variation by attribute", axis=None
+                    _labelled(about, part, kind), group="Variation by attribute", axis=None
                 )
                 for part, about in _PARTS.items()
                 for kind in KINDS

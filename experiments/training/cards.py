@@ -11,6 +11,7 @@ from gandiff.common.finished_training import ceiling, neighbours, settings_table
 from gandiff.common.measurements import shown_in
 from gandiff.common.words import counted
 from gandiff.experiments.training.claim import CARD
+from gandiff.reports.values import show_number
 
 _HEAD = "library_name: gandiff\n"
 _LICENCE = "license: apache-2.0\n"  # of what is made of scenes alone, which are ours
@@ -84,7 +85,7 @@ def _at_settings(record: Mapping[str, Any]) -> str:
     as sections.
     """
     sections = {"Ceiling": ceiling(record), "Copies": neighbours(record)}
-    settings = settings_table(record)
+    settings = settings_table(record, show_number)
     parts = [f"\n## {name}\n\n{text}\n" for name, text in sections.items() if text is not None]
     if settings is not None:
         lines = [settings.head, ["--:"] * len(settings.head), *settings.rows]

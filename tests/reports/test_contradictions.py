@@ -4,15 +4,12 @@ contradict each other, and every number of a sentence is one that was measured.
 
 from __future__ import annotations
 
-import dataclasses
-import itertools
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
-from verdict_helpers import ALIGNMENT, DIVERSITY, FD, facts, row
+from random_runs import LATENCY, METRICS, RATE, random_run
 
 from gandiff.reports import figures
 from gandiff.reports.cards import key_cards
@@ -23,106 +20,17 @@ from gandiff.reports.comparing import (
     lookup,
     separated,
 )
-from gandiff.reports.difference_table import difference_table
+from gandiff.reports.difference_table import DISAGREES, difference_table
 from gandiff.reports.figures import Plane, pareto_front
-from gandiff.reports.ground import NOISE, REAL, Anchor
 from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import DifferenceRow, ResultRow, RunData
+from gandiff.reports.run_data import RunData
 from gandiff.reports.table import wide_tables
 from gandiff.reports.verdict import verdict
 
 TABLES, CHUNKS = 1000, 4
-NAMES = ("gan", "ddim", "third", "fourth", "fifth")
-KID, LATENCY = "kid(encoder=scenes)", "latency_seconds"
-CLIP = "clip_score(model=scenes)"
-METRICS: dict[str, tuple[float, dict[str, Any]]] = {  # the size of values, and their direction
-    ALIGNMENT: (0.8, {"direction": "higher"}),
-    CLIP: (0.5, {"direction": "higher"}),
-    FD: (300.0, {"direction": "lower"}),
-    KID: (30_000.0, {"direction": "lower"}),
-    DIVERSITY: (0.9, {"direction": "target", "target": 1.0}),
-}
+SUBTRACTION = re.compile(r" (-?[\d,.]+)[^\d;]*? against (-?[\d,.]+)[^\d;]*? for \w+, (-?[\d,.]+) ")
 NUMBER = re.compile(r"(?<![\w.-])-?\d[\d,]*(?:\.\d+)?")
-
-
-def random_run(seed: int, like: RunData) -> RunData:
-    """A run whose numbers are close, far, equal or missing, with differences that fit or do not."""
-    rng = np.random.default_rng(seed)
-    names = NAMES[: rng.integers(2, len(NAMES) + 1)]
-    prompts = int(rng.choice([5, 40, 500]))
-    rows: list[ResultRow] = []
-    for metric, (size, how) in METRICS.items():
-        spread, half = size * rng.choice([0.0005, 0.02, 0.2, 1.0]), size * rng.choice([0.001, 0.1])
-        start = size * rng.uniform(0.3, 1.1)
-        for name in names:
-            kind = rng.integers(0, 12)
-            moved = 0.0 if kind == 1 else spread * rng.uniform(0, 1)
-            value = None if kind == 0 else float(start + moved)
-            if metric == ALIGNMENT and value is not None:
-                value = min(1.0, value)
-            with_ends = None if value is None or kind == 2 else float(half * rng.uniform(0.5, 1.5))
-            rows.append(row(name, metric, value, with_ends, **how))
-    for name in names:
-        seconds = None if rng.integers(0, 6) == 0 else float(10 ** rng.uniform(-3, 1))
-        rows.append(row(name, LATENCY, seconds, seconds and seconds / 9, direction="lower"))
-    rng.shuffle(rows)  # type: ignore[arg-type]
-    return dataclasses.replace(
-        like,
-        record=dataclasses.replace(like.record, headline=tuple(names[:2])),
-        generators={n: facts(n, ["gan", "diffusion"][k % 2]) for k, n in enumerate(names)},
-        prompts=[{}] * prompts,
-        results=rows,
-        differences=list(random_differences(rng, rows, names, prompts)),
-        anchors=list(random_anchors(rng)),
-        categories=(),
-    )
-
-
-def random_differences(
-    rng: np.random.Generator, rows: list[ResultRow], names: tuple[str, ...], prompts: int
-) -> Iterator[DifferenceRow]:
-    index = lookup(rows)
-    for a, b in itertools.combinations(names, 2):
-        times = [index[name, LATENCY].value for name in (a, b)]
-        if None not in times and rng.integers(0, 2):
-            yield random_rounds(rng, a, b, *times)  # type: ignore[arg-type]
-    for (a, b), metric in itertools.product(itertools.combinations(names, 2), METRICS):
-        one, two = index[a, metric], index[b, metric]
-        if one.value is None or two.value is None or rng.integers(0, 3) == 0:
-            continue
-        size = METRICS[metric][0]
-        raw = float(one.value - two.value + size * rng.choice([0.0, 0.0, 0.01, -0.2]))
-        half = float(size * rng.choice([0.0, 0.0004, 0.02, 0.5]))
-        more = {}
-        if one.target is not None:
-            apart = abs(one.value - one.target) - abs(two.value - one.target)
-            more = {"farther": apart, "farther_low": apart - half, "farther_high": apart + half}
-        found = DifferenceRow(
-            a=a, b=b, metric=metric, difference=raw, low=raw - half, high=raw + half,
-            prompts=None if rng.integers(0, 4) == 0 else prompts, **more,
-        )  # fmt: skip
-        yield found if rng.integers(0, 2) else found.flipped()
-
-
-def random_rounds(
-    rng: np.random.Generator, a: str, b: str, one: float, two: float
-) -> DifferenceRow:
-    """What rounds in which both were timed say, drifted or not, with or without an interval."""
-    ratio, width = one / two * float(rng.uniform(0.8, 1.25)), float(rng.uniform(1.001, 3.0))
-    lopsided = 1.0 + (width - 1.0) * float(rng.uniform(0, 2))
-    ends = (
-        {"ratio_low": ratio / width, "ratio_high": ratio * lopsided} if rng.integers(0, 5) else {}
-    )
-    found = DifferenceRow(a=a, b=b, metric=LATENCY, difference=one - two, ratio=ratio, **ends)
-    return found if rng.integers(0, 2) else found.flipped()
-
-
-def random_anchors(rng: np.random.Generator) -> Iterator[Anchor]:
-    for kind, metric in itertools.product((REAL, NOISE), METRICS):
-        if rng.integers(0, 2):
-            value = METRICS[metric][0] * float(rng.uniform(0, 3))
-            yield Anchor(anchor=kind, metric=metric, value=value, images=512)
 
 
 @pytest.mark.parametrize("chunk", range(CHUNKS))
@@ -147,6 +55,7 @@ def check(run: RunData) -> None:
         check_column(run, metric, column, best[metric])
     measured = {}
     for card in key_cards(run, sentences):
+        check_card(run, card, columns[card.metric])
         said = next((s for s in sentences if s.topic == card.title.lower()), None)
         if said is None or said.topic not in ("alignment", "distribution", "diversity"):
             continue
@@ -164,6 +73,19 @@ def check(run: RunData) -> None:
         check_plane(plane, best)  # type: ignore[arg-type]
 
 
+def check_card(run: RunData, card: Any, column: Any) -> None:
+    """A key number is what the table says, and so are the marks on its scale."""
+    cells = dict(zip(run.generators, column.cells, strict=True))
+    for line in card.lines:
+        assert (line.value, line.interval) == (
+            cells[line.generator].value,
+            cells[line.generator].interval,
+        )
+    notes = " ".join(note for table in wide_tables(run) for note in table.notes)
+    for mark in card.marks:
+        assert f"{column.label} {mark.value}" in notes
+
+
 def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> None:
     """Cells say what was measured, and one is bold only if it leads and no difference denies it."""
     index = lookup(run.results)
@@ -172,7 +94,7 @@ def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> Non
         if result.value is None:
             assert (cell.value, cell.interval, cell.best) == ("not measured", "", False)
             continue
-        digits = 2 if metric == LATENCY else None
+        digits = 2 if metric in (LATENCY, RATE) else None
         assert is_one_of(NUMBER.findall(cell.value)[0], [result.value], digits)
         assert all(is_one_of(end, [result.low, result.high], digits)
                    for end in NUMBER.findall(cell.interval))  # fmt: skip
@@ -188,7 +110,8 @@ def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> Non
             if pair is None:
                 assert goodness_interval(mine)[0] > goodness_interval(theirs)[1]  # type: ignore[index]
             elif pair.ratio is not None:
-                assert pair.ratio_high < 1  # type: ignore[operator]
+                fewer = pair if mine.direction == "lower" else pair.flipped()
+                assert fewer.ratio_high < 1  # type: ignore[operator]
             elif mine.direction == "target":
                 assert pair.farther_high < 0  # type: ignore[operator]
             else:
@@ -220,11 +143,31 @@ def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> Non
     for d in run.differences:
         if d.metric == metric and {d.a, d.b} == {a, b}:
             known += [d.difference, d.low, d.high, d.farther, d.farther_low, d.farther_high]
+            known += [d.p_value, 0.0001]
+            disagree = d.p_value is not None and (d.p_value < 0.05) == (d.low <= 0 <= d.high)
+            by_interval = "(paired" in said.text or "has the 95 % interval" in said.text
+            assert ("p = " in said.text or "p below" in said.text) == (
+                disagree and by_interval and one.target is None
+            )
     if "says the opposite" in said.text or "say the opposite" in said.text:
         known += [index[name, other].value for name in (a, b) for other in METRICS]
     for text in NUMBER.findall(said.text):
         assert is_one_of(text, known), f"{text} in {said.text!r} was not measured"
     check_opposites(run, said, metric)
+    if said.winner:
+        check_subtraction(said, one.target)
+
+
+def check_subtraction(said: Any, target: float | None) -> None:
+    """Who subtracts the two values gets the difference that is written, or reads why not."""
+    text = re.sub(r" \(target [^)]*\)| \(in thousands\)", "", said.text)
+    first, second, apart = SUBTRACTION.search(text).groups()  # type: ignore[union-attr]
+    if "the two values alone: " in text:
+        apart = NUMBER.findall(text.partition("the two values alone: ")[2])[0]
+    decimals = min(len(n.partition(".")[2]) for n in (first, second, apart))
+    a, b, written = (float(n.replace(",", "")) for n in (first, second, apart))
+    a, b = (a, b) if target is None else (abs(a - target), abs(b - target))
+    assert abs(abs(a - b) - written) <= 0.502 * 10.0**-decimals, said.text
 
 
 def check_opposites(run: RunData, said: Any, metric: str) -> None:
@@ -255,13 +198,22 @@ def check_speed(run: RunData, said: Any, best: list[str]) -> None:
         (d for d in run.differences if d.metric == LATENCY and {d.a, d.b} == {a, b}), None
     )
     times = [95.0, 1.0, *(n for r in (one, two) for n in (r.value, r.low, r.high))]
+    times += [index[name, RATE].value for name in (a, b)]
+    rates = [d for d in run.differences if d.metric == RATE and {d.a, d.b} == {a, b}]
     ends = [d for d in (rounds and rounds.ratio_low, rounds and rounds.ratio_high) if d]
-    if "contains 1" in said.text and rounds is not None:
+    of_times, _, of_rates = said.text.partition(" images a second")
+    measured = bool(both and rates and rates[0].ratio_low is not None)
+    assert ("of the ratio" in of_rates) == measured, said.text
+    if measured:
+        holds = rates[0].ratio_low <= 1 <= rates[0].ratio_high
+        assert ("contains 1" in of_rates) == holds, said.text
+    if "contains 1" in of_times and rounds is not None:
         assert min(ends) <= 1 <= max(ends)
     if said.outcome == "tie" and rounds is not None:
         assert min(ends) > 1 / 1.0051
         assert max(ends) < 1.0051
     ends += [rounds.ratio] if rounds is not None else []
+    ends += [n for d in rates for n in (d.ratio, d.ratio_low, d.ratio_high) if n]
     if both and said.winner:
         winner, loser = (one, two) if said.winner == a else (two, one)
         assert winner.value < loser.value  # type: ignore[operator]
@@ -298,8 +250,11 @@ def is_one_of(text: str, known: list[Any], digits: int | None = None) -> bool:
 
 
 def check_differences(run: RunData) -> None:
-    """The written interval of a difference leaves out 0 where the measured one does."""
+    """The written interval of a difference leaves out 0 where the measured one does, and a p value
+    that differs from it is marked.
+    """
     table = difference_table(run)
+    p = table.head.index("p") if table else 0
     for difference, cells in zip(run.differences, table.rows if table else (), strict=True):
         found = [float(n.replace(",", "")) for n in NUMBER.findall(cells[4])]
         if difference.ratio is not None:
@@ -313,6 +268,11 @@ def check_differences(run: RunData) -> None:
         low, high = found
         assert (low > 0) == (difference.low > 0), cells
         assert (high < 0) == (difference.high < 0), cells
+        shown = cells[p].removesuffix(f" {DISAGREES}")
+        marked = bool(shown) and (float(shown.split()[-1]) < 0.05) != (
+            difference.low > 0 or difference.high < 0
+        )
+        assert (DISAGREES in cells[p]) == marked, cells
 
 
 def check_order(run: RunData, sentences: list[Any], measured: dict[str, str]) -> None:

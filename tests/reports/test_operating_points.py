@@ -13,6 +13,7 @@ from gandiff.reports.figures import draw_figures
 from gandiff.reports.operating_points import OperatingPoints, draw_operating_points
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts
+from gandiff.reports.values import show_number
 
 SOLVERS = ("ddim", "dpmsolver++", "euler", "unipc")
 
@@ -70,11 +71,13 @@ def test_the_caption_says_what_is_held_fixed():
 
 
 def test_the_table_names_the_solver_where_records_do():
-    table = settings_table({"operating_points": points()})
+    table = settings_table({"operating_points": points()}, show_number)
     assert table.head == ["solver", "steps", "guidance", "all facts right", "Fréchet distance"]
-    assert table.rows[0] == ["ddim", "1", "2", "0.5", "100"]
+    assert table.rows[0] == ["ddim", "1", "2", "0.500", "100"]
+    large = settings_table({"operating_points": [row("ddim", 1, 2.0, fd=3218.4)]}, show_number)
+    assert large.rows[0][-1] == "3,218"  # as in the tables of results, and not 3.22e+03
     before = [{k: v for k, v in one.items() if k != "solver"} for one in points()]
-    assert settings_table({"operating_points": before}).head[0] == "steps"
+    assert settings_table({"operating_points": before}, show_number).head[0] == "steps"
 
 
 @pytest.mark.parametrize(

@@ -41,8 +41,18 @@ def label(metric: str, **protocol: str) -> str:
             "Fréchet distance",
         ),
         ("fd(encoder=scenes)", {"encoder": "scenes", "resize": "none"}, "Fréchet distance"),
-        ("kid(encoder=inception)", {**PUBLISHED, "resize": "legacy_tensorflow"}, "KID"),
-        ("kid(encoder=scenes)", {"encoder": "scenes"}, "kernel distance"),
+        (
+            "kid(encoder=inception)",
+            {**PUBLISHED, "resize": "legacy_tensorflow"},
+            "KID (\u00d7 1000)",
+        ),
+        (
+            "kid(encoder=inception)",
+            {**PUBLISHED, "resize": "clean"},
+            "KID (clean-fid) (\u00d7 1000)",
+        ),
+        ("kid(encoder=dinov2)", {"encoder": "dinov2"}, "kernel distance"),
+        ("kid(encoder=scenes)", {"encoder": "scenes"}, "kernel distance (in thousands)"),
         (
             "cmmd(encoder=clip)",
             {"model": "ViT-L-14-336/openai", "estimator": "biased, all pairs"},

@@ -14,6 +14,11 @@ from gandiff.reports.ranking import Ranking, kendall_tau, ranking
 from gandiff.reports.run_data import GeneratorFacts, ResultRow, RunData
 
 FD, CLEAN, KID = "fd(encoder=inception)", "fd(encoder=inception,resize=clean)", "kid(encoder=clip)"
+CALLED = {
+    FD: "Fréchet distance",
+    KID: "KID",
+    "either": "either",
+}  # by readers, who see no names in code
 
 
 def run_of(distances: dict[str, dict[str, float | None]], half: float | None = 1.0) -> RunData:
@@ -65,8 +70,8 @@ def test_one_order_under_all_conventions() -> None:
 def test_a_swap_that_the_intervals_bear_out() -> None:
     turned = found({FD: {"a": 10.0, "b": 20.0}, KID: {"a": 20.0, "b": 10.0}})
     assert turned.sentence == (
-        f"The order of the generators is not the same under both conventions: a and b change "
-        f"places between {FD} and {KID}, and the intervals separate them under both."
+        "The order of the generators is not the same under both conventions: a and b change "
+        "places between Fréchet distance and KID, and the intervals separate them under both."
     )
     assert [c.order for c in turned.conventions] == [("a", "b"), ("b", "a")]
     assert [c.taus for c in turned.conventions] == [(1.0, -1.0), (-1.0, 1.0)]
@@ -79,7 +84,9 @@ def test_a_swap_within_the_intervals_is_not_called_real(fd: float, kid: float, w
     b = {FD: fd, KID: kid}
     distances = {FD: {"a": 8.0, "b": b[FD]}, KID: {"b": 8.0, "a": b[KID]}}
     turned = found(distances)
-    assert turned.sentence.endswith(f"though the intervals do not separate them under {where}.")
+    assert turned.sentence.endswith(
+        f"though the intervals do not separate them under {CALLED[where]}."
+    )
     assert len(turned.swaps) == 1
 
 
@@ -99,7 +106,11 @@ def test_the_surest_swap_is_told_and_the_others_are_counted() -> None:
         ("b", "c", ()),
         ("a", "b", (FD, CLEAN)),
     ]
-    assert "a and c change places" in turned.sentence
+    # The parameters tell apart what is called the same.
+    assert (
+        "a and c change places between Fréchet distance (encoder=inception) and Fréchet distance "
+        "(encoder=inception,resize=clean), and" in turned.sentence
+    )
     assert turned.sentence.endswith("separate them under both. 2 more pairs change places.")
     # Among several conventions the example is where the intervals are clearest.
     sure = found(
@@ -160,7 +171,7 @@ def test_the_report_shows_it_where_there_are_two_conventions(report, make_run) -
     for written in (page, text):
         assert sentence in written
         assert "ddim-20, dpm-10, gan, dpm-4, gan-psi-0.7" in written
-    assert "| 1 | fd(encoder=scenes) |" in text
+    assert "| 1 | Fréchet distance |" in text
     alone = write_report(make_run(prompts=3, generators=("gan",)))
     assert "convention" not in alone.html.read_text("utf-8")
     assert "convention" not in alone.markdown.read_text("utf-8")

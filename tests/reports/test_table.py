@@ -12,7 +12,8 @@ from gandiff.reports.ground import Anchor
 from gandiff.reports.latex import latex_text
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import ResultRow
-from gandiff.reports.table import LONG_COLUMNS, _labels, csv_text, wide_tables
+from gandiff.reports.sentence import distinct_labels
+from gandiff.reports.table import LONG_COLUMNS, csv_text, wide_tables
 
 
 def column(run, metric):
@@ -57,13 +58,16 @@ def test_what_anchors_get_stands_below_the_table_in_every_format(run_folder):
     assert plain.replace("%", "\\%") in latex_text(run, [])
 
 
-def test_columns_of_one_metric_are_distinguish_by_their_parameters():
+def test_metrics_of_one_name_have_their_parameters_or_their_names_in_files_behind_it():
     metrics = ["fd(encoder=scenes)", "fd(encoder=scenes_b)", "kid(encoder=scenes)"]
-    assert _labels({metric: about_metric(metric) for metric in metrics}) == [
+    labels = {metric: about_metric(metric).label for metric in metrics}
+    assert list(distinct_labels(labels).values()) == [
         "Fréchet distance (encoder=scenes)",
         "Fréchet distance (encoder=scenes_b)",
         "KID",
     ]
+    same = {"mine:a/x": "sharpness", "mine:b/x": "sharpness"}
+    assert distinct_labels(same) == {metric: metric for metric in same}
 
 
 def test_a_best_value_is_marked_only_where_it_is_apart(run_folder):

@@ -77,7 +77,7 @@ def test_equal_speeds_are_those_that_an_interval_shows():
     rows = [row(n, "latency_seconds", s, 0.1) for n, s in (("gan", 1.0), ("ddim", 1.1))]
     other_way = say(rows, [timed_in_turns(0.83, 0.77, 0.909)])[3]
     assert other_way.outcome == "undecided"
-    assert "which points another way than the times" in other_way.text
+    assert "which points another way than the values" in other_way.text
     few = say(rows, [timed_in_turns(1.1, None, None)])[3]
     assert "(too few rounds were measured for an interval)" in few.text
 

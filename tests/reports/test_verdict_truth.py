@@ -297,7 +297,7 @@ def test_the_premise_names_both_numbers_and_stands_first() -> None:
     found = say([], generators=generators)
     assert found[0].text == (
         "gan was trained on 8.79 times as many images (1.52 M against 173 k) and for 7.89 times as "
-        "many device-minutes (threads x time: 300 against 38) as ddim: this compares two models as "
+        "many device-minutes (threads \u00d7 time: 300 against 38) as ddim: this compares two models as "
         "they were trained, not two families."
     )
     assert found[-1].text == (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gandiff.common.measurements import MEASUREMENTS, shown_in
@@ -49,8 +49,10 @@ def measured_rows(record: Mapping[str, Any], field: str) -> list[dict[str, Any]]
     return [row for row in rows if row.keys() >= varied.keys() - {*_WORDS}]
 
 
-def settings_table(record: Mapping[str, Any]) -> Settings | None:
-    """What validation captions gave at several truncations, or solvers, steps and guidance."""
+def settings_table(record: Mapping[str, Any], number: Callable[[float], str]) -> Settings | None:
+    """What validation captions gave at several truncations, or solvers, steps and guidance;
+    ``number`` writes what was measured.
+    """
     for field, (about, columns) in _VARIED.items():
         rows = measured_rows(record, field)
         # Records of earlier versions know of one solver, which they do not name.
@@ -60,7 +62,7 @@ def settings_table(record: Mapping[str, Any]) -> Settings | None:
             cells = [
                 [
                     *(_setting(row.get(name, "")) for name in varied),
-                    *(f"{row[name]:.3g}" if name in row else "" for name in names),
+                    *(number(row[name]) if name in row else "" for name in names),
                 ]
                 for row in rows
             ]
