@@ -45,7 +45,7 @@ def lead(good: MetricResult, bad: MetricResult, pair: DifferenceRow | None) -> t
     interval = f"{apart.number(gain.low)} to {apart.number(gain.high)}"
     return scale, (
         f"{apart(gain.value)} {how} on {_same_prompts(gain.prompts)} (paired, 95 % interval "
-        f"{interval}{_other_test(good, pair)}{said})"
+        f"{interval}{_other_test(good, pair, ', which decides')}{said})"
     )
 
 
@@ -53,13 +53,14 @@ def _same_prompts(count: int | None) -> str:
     return "the same prompts" if count is None else f"the same {counted(count, 'prompt')}"
 
 
-def _other_test(like: MetricResult, pair: DifferenceRow) -> str:
-    """The p value where it does not find what the interval does; of a metric with a target it is
-    on another question, as it is not on the distances from it.
+def _other_test(like: MetricResult, pair: DifferenceRow, decides: str) -> str:
+    """The p value where it does not find what the interval does, which then ``decides``; of a
+    metric with a target it is on another question, as it is not on the distances from it.
     """
     if like.direction == "target" or pair.p_value is None or not pair.tests_disagree:
         return ""
-    return f", which decides; the sign-flip test has p = {show_p(pair.p_value)}"
+    p = show_p(pair.p_value)
+    return f"{decides}; the sign-flip test has p {p if p.startswith('below') else f'= {p}'}"
 
 
 def why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
@@ -82,7 +83,7 @@ def why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
         return (
             f"and the paired difference{of} on {_same_prompts(raw.prompts)}, {a} minus {b}, "
             f"has the 95 % interval {scale.number(raw.low)} to {scale(raw.high)}, which {holds}"
-            f"{_other_test(one, pair)}"
+            f"{_other_test(one, pair, ' and decides')}"
         )
     mine, theirs = goodness_interval(one), goodness_interval(two)
     if mine is None or theirs is None:

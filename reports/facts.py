@@ -18,6 +18,7 @@ from gandiff.reports.values import show_bytes, show_count, show_duration
 Pairs = list[tuple[str, str]]
 UNKNOWN = "not known"
 _LATER_STAGES = ("time", "score", "report")  # commands that make no image
+_UNITS = {"": "none", "x": "times that of real images"}
 _SHARED = 0.05  # of the cores used by others, from which on speeds were not measured alone
 
 
@@ -259,7 +260,7 @@ def protocols(run: RunData) -> Iterator[tuple[str, str, list[Protocol]]]:
             {
                 "images": result.images,
                 "reference images": result.references,
-                "unit": result.unit or "none",
+                "unit": _UNITS.get(result.unit, result.unit),
                 **result.protocol,
                 **({"note": result.note} if result.note else {}),
             }

@@ -132,13 +132,14 @@ def distinguish(scale: Scale, *pairs: tuple[float, float]) -> Scale:
 def adding_up(
     scale: Scale, apart: Scale, numbers: tuple[float, float], difference: float
 ) -> tuple[Scale, Scale] | None:
-    """The scales of two numbers and of their difference with as many decimals more, up to 6, as it
-    takes for a reader who subtracts to get the difference, up to the coarser rounding of the two;
-    None if there are none.
+    """The scales of two numbers and of their difference with as many decimals more as it takes for
+    a reader who subtracts to get the difference, up to the coarser rounding of the two; None if 6
+    more are not enough.
     """
-    for more in range(7):
+    fewest = min(scale.decimals, apart.decimals)
+    for decimals in range(fewest, fewest + 7):
         values, beside = (
-            dataclasses.replace(one, decimals=one.decimals + more) for one in (scale, apart)
+            dataclasses.replace(one, decimals=max(one.decimals, decimals)) for one in (scale, apart)
         )
         first, second = map(values.rounded, numbers)
         coarse = max(one.factor * 10.0**-one.decimals for one in (values, beside))

@@ -45,11 +45,19 @@ _VARIATION = About(
 _PARTS = {
     "coverage": dataclasses.replace(
         _VARIATION,
+        meaning=f"{_VARIATION.meaning} 1 where they vary as real ones do, 0 where the images of a "
+        "prompt are all alike.",
         unit="x",  # times that of real images
         direction="target",
         target=1.0,
     ),
-    "reverse_kl": dataclasses.replace(_VARIATION, unit="nats", direction="lower"),
+    "reverse_kl": dataclasses.replace(
+        _VARIATION,
+        meaning=f"{_VARIATION.meaning} 0 where what they show is distributed as in real ones "
+        "(KL divergence of generated from real images).",
+        unit="nats",
+        direction="lower",
+    ),
 }
 _NAMES = {"coverage": "coverage", "reverse_kl": "reverse KL divergence"}
 
