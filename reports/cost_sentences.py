@@ -66,9 +66,14 @@ def _by_what(ends: tuple[float, float] | None, turns: DifferenceRow | None) -> s
     if turns is None:
         apart = f"{low} to {high} times by the ends of both intervals"
         return apart if ends[0] > 1 else "their intervals overlap"
-    holds = "contains 1" if ends[1] >= 1 else "points another way than the values"
-    which = f", which {holds}" if ends[0] <= 1 else ""
-    return f"95 % interval of the ratio {low} to {high}, measured in turns{which}"
+    return f"95 % interval of the ratio {low} to {high}, measured in turns{_unsure(ends)}"
+
+
+def _unsure(ends: tuple[float, float]) -> str:
+    """What an interval of a ratio that should be above 1 says against it."""
+    if ends[0] > 1:
+        return ""
+    return f", which {'contains 1' if ends[1] >= 1 else 'points another way than the values'}"
 
 
 def two_digits(ratio: float) -> str:
@@ -118,7 +123,9 @@ def _ratio_of_rates(names: Sequence[str], differences: Sequence[DifferenceRow]) 
     ends = None if turns is None else _ratio_in_turns(turns)
     if turns is None or turns.ratio is None or ends is None:
         return ""
-    return f" ({two_digits(turns.ratio)} times, {_by_what(ends, turns)})"
+    low, high = map(two_digits, ends)
+    said = f"95 % interval of the ratio {low} to {high}{_unsure(ends)}"
+    return f" ({two_digits(turns.ratio)} times, {said})"
 
 
 def _speed_gap(

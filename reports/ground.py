@@ -6,11 +6,12 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 
 from gandiff.common.words import counted
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.values import show_beside
 
 REAL, NOISE, PLAIN = "real", "noise", "plain"
 NAMES = {REAL: "real images", NOISE: "uniform noise", PLAIN: "plain grounds"}
+_IN_PAPERS = {"fd": "FID", "kid": "KID", "cmmd": "CMMD"}  # what they are called there
 FEWEST = 30  # prompts behind anything that is called better
 
 
@@ -67,7 +68,9 @@ class Ground:
         return [(name, one.value) for name, one in found if one is not None]
 
     def beside(self, result: MetricResult, *others: MetricResult) -> str:
-        """What stands beside distances: what as many real images get, and whether any is biased."""
+        """What stands beside distances: what as many real images get, whether any is biased, and
+        what of papers they are not.
+        """
         if not result.described.is_distance:
             return ""
         parts = []
@@ -77,6 +80,9 @@ class Ground:
             parts.append(f"{many}real images get {show_beside(real.value, result)}")
         if any("N < d" in (one.note or "") for one in (result, *others)):
             parts.append("there are fewer images than dimensions, which biases all upwards")
+        named = _IN_PAPERS.get(split_metric(result.metric)[0])
+        if named and "encoder" in result.protocol and named not in result.described.label:
+            parts.append(f"not comparable with {named} in papers")
         return "".join(f"; {part}" for part in parts)
 
 

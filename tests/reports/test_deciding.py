@@ -12,6 +12,7 @@ from verdict_helpers import ALIGNMENT, DIVERSITY, FD, pair, row, rows_of, say
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.difference_table import DISAGREES, difference_table
+from gandiff.reports.ground import Ground
 from gandiff.reports.papers import named_as_in_papers
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import DifferenceRow
@@ -113,11 +114,11 @@ def rates(low, high):
 def test_the_ratio_of_the_rates_stands_behind_them_where_it_has_an_interval():
     rows = rows_of("gan", 0.80, 20.0, 0.7, 0.01) + rows_of("ddim", 0.90, 10.0, 0.9, 0.2)
     end = "200 against 10 images a second at the best batch size"
-    with_ratio = f"{end} (20 times, 95 % interval of the ratio 14 to 29, measured in turns)."
+    with_ratio = f"{end} (20 times, 95 % interval of the ratio 14 to 29)."
     for difference in (rates(14.3, 28.7), rates(14.3, 28.7).flipped()):
         assert say(rows, [difference])[3].text.endswith(with_ratio)
     unsure = say(rows, [rates(0.7, 90.0)])[3].text
-    assert unsure.endswith("0.7 to 90, measured in turns, which contains 1).")
+    assert unsure.endswith("0.7 to 90, which contains 1).")
     assert say(rows, [rates(None, None)])[3].text.endswith(f"{end}.")
 
 
@@ -144,4 +145,6 @@ def test_kernel_distances_are_written_in_a_size_for_people_and_kept_as_they_are(
         )
     )  # fmt: skip
     assert (result.value, result.described.label) == (value, label)
+    beside = Ground().beside(result)
+    assert beside == ("" if "KID" in label else "; not comparable with KID in papers")
     assert (show_value(result), show_interval(result)) == (shown, interval)
