@@ -48,14 +48,16 @@ def test_nothing_in_a_report_contradicts_anything_else(chunk, run_folder, monkey
 
 def check(run: RunData) -> None:
     sentences = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
-    columns = {c.metric: c for table in wide_tables(run) for c in table.columns}
+    tables = wide_tables(run)
+    columns = {c.metric: c for table in tables for c in table.columns}
+    notes = " ".join(note for table in tables for note in table.notes)
     best = {m: [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
             for m, column in columns.items()}  # fmt: skip
     for metric, column in columns.items():
         check_column(run, metric, column, best[metric])
     measured = {}
     for card in key_cards(run, sentences):
-        check_card(run, card, columns[card.metric])
+        check_card(run, card, columns[card.metric], notes)
         said = next((s for s in sentences if s.topic == card.title.lower()), None)
         if said is None or said.topic not in ("alignment", "distribution", "diversity"):
             continue
@@ -73,15 +75,14 @@ def check(run: RunData) -> None:
         check_plane(plane, best)  # type: ignore[arg-type]
 
 
-def check_card(run: RunData, card: Any, column: Any) -> None:
-    """A key number is what the table says, and so are the marks on its scale."""
+def check_card(run: RunData, card: Any, column: Any, notes: str) -> None:
+    """A key number is what the table says, and the marks on its scale are what its notes say."""
     cells = dict(zip(run.generators, column.cells, strict=True))
     for line in card.lines:
         assert (line.value, line.interval) == (
             cells[line.generator].value,
             cells[line.generator].interval,
         )
-    notes = " ".join(note for table in wide_tables(run) for note in table.notes)
     for mark in card.marks:
         assert f"{column.label} {mark.value}" in notes
 
