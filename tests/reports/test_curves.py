@@ -77,7 +77,7 @@ def test_a_wide_scale_has_numbers_that_can_be_read(panels):
     axes = panels(draw_curves, curve_of(**GAN))[-1]
     assert axes.get_yscale() == "log"
     numbers = [text.get_text() for text in axes.get_yticklabels() if text.get_text()]
-    assert [float(number) for number in numbers] == axes.get_yticks().tolist()
+    assert [float(number.replace(",", "")) for number in numbers] == axes.get_yticks().tolist()
 
 
 @pytest.mark.parametrize(
@@ -156,7 +156,7 @@ def test_the_sweep_tells_the_reverse_kl(health_of):
     sweep = [{"truncation_psi": psi, "reverse_kl": 0.4 - 0.3 * psi} for psi in (0.0, 1.0)]
     shown = health_of({"truncation": sweep}).sweep
     assert shown.head == ["psi", "reverse KL (nats)"]
-    assert shown.rows == [["0", "0.4"], ["1", "0.1"]]
+    assert shown.rows == [["0", "0.400"], ["1", "0.100"]]
 
 
 def test_a_training_is_told_by_the_command_of_each_start(run_folder):

@@ -84,7 +84,7 @@ def test_a_diffusion_model_shows_its_errors_operating_points_and_ceiling(run):
     (health,) = training_health(changed)
     assert health.heading == "gan: alarms, steps and guidance, ceiling"
     assert health.sweep.head == ["steps", "guidance", "all facts right", "Fréchet distance"]
-    assert health.sweep.rows == [["5", "2", "0.55", "9"], ["10", "2", "0.6", "9"]]
+    assert health.sweep.rows == [["5", "2", "0.550", "9.00"], ["10", "2", "0.600", "9.00"]]
     assert (
         "30.8 dB; of scenes their judge sees 97.7% exactly as before, and 98.9%" in health.ceiling
     )
