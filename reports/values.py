@@ -17,7 +17,7 @@ _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
 _FACTORS = {"thousands": 1e3, "thousandths": 1e-3}  # which the label of the metric says
 _SURE = 0.05  # p values below this are called significant
-_LEAST = 1e-4  # p values below this are not told apart
+_LEAST = 1e-4  # smaller p values are all written alike
 MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
 _DECLARED = ("parameters", "training_seconds")  # what a model says of itself
 _CLOCKED = ("latency_seconds", "images_per_second", "load_seconds")
