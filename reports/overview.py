@@ -19,7 +19,7 @@ from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
 from gandiff.reports.sentence import Sentence
-from gandiff.reports.table import Column, wide_tables
+from gandiff.reports.table import Cell, Column, wide_tables
 from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
@@ -27,15 +27,18 @@ _STYLES = ("base.css", "sections.css", "tables.css", "gallery.css")
 _AXES: tuple[Axis, ...] = ("alignment", "preservation")
 _SCORED = (*_AXES, "distribution", "diversity")
 _TOPICS = (*_SCORED, "speed", "cost", "coverage", "summary")
+_OUTCOMES = {"tie": "level", "not measured": "not compared"}  # beside numbers of single ones
 _PROMPTS = 5  # shown of each task: all kinds of edits once
 
 
 @dataclasses.dataclass(frozen=True)
 class Decided:
-    """What one axis or the time says of the headline pair: a number each, and who is better."""
+    """What one axis or the time says: a number of each generator, and who of the headline pair is
+    better.
+    """
 
     label: str
-    numbers: tuple[tuple[str, str], ...]  # generator, value
+    numbers: tuple[tuple[str, str], ...]  # generator, value or why there is none
     winner: str | None
     outcome: str
 
@@ -140,11 +143,17 @@ def _decided(run: RunData, sentences: Sequence[Sentence]) -> Iterator[Decided]:
         if column is None:
             yield Decided("", (), None, "not measured")
             continue
-        values = dict(zip(run.generators, column.cells, strict=True))
-        numbers = tuple((name, values[name].value) for name in names)
+        cells = dict(zip(run.generators, column.cells, strict=True))
+        numbers = {name: _number(run, name, cells[name]) for name in (*names, *cells)}
         winner = None if said is None else said.winner
-        outcome = "" if said is None else said.outcome
-        yield Decided(column.label, numbers, winner, "level" if outcome == "tie" else outcome)
+        outcome = _OUTCOMES.get(said.outcome, said.outcome) if said is not None else ""
+        yield Decided(column.label, tuple(numbers.items()), winner, outcome)
+
+
+def _number(run: RunData, name: str, cell: Cell) -> str:
+    """The value of a generator; where it cannot do the task, that."""
+    has_value = cell.result is not None and cell.result.value is not None
+    return cell.value if has_value else run.generators[name].unmade.partition(":")[0] or cell.value
 
 
 def _columns(run: RunData) -> Iterator[Column]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
@@ -45,10 +45,8 @@ def load_run(folder: Path) -> RunData:
     record = read_record(folder)
     notices: list[str] = []
     abouts = _descriptions(folder / DESCRIPTIONS, notices)
-    results = [
-        ResultRow(str(row["generator"]), _result(row, abouts))
-        for row in _table(folder / RESULTS, notices)
-    ]
+    table = _table(folder / RESULTS, notices)
+    results = _aligned([ResultRow(str(row["generator"]), _result(row, abouts)) for row in table])
     abouts |= {row.result.metric: row.result.about for row in results if row.result.about}
     names = dict.fromkeys([*record.generators, *(row.generator for row in results)])
     return RunData(
@@ -66,6 +64,29 @@ def load_run(folder: Path) -> RunData:
         categories=_read(CategoryScore, _with_value(_table(folder / CATEGORIES, notices))),
         anchors=_read(Anchor, _with_value(_table(folder / ANCHORS, notices))),
     )
+
+
+def _aligned(rows: Sequence[ResultRow]) -> list[ResultRow]:
+    """The rows, all that have no value named as those of other generators that have one.
+
+    What could not be measured for a generator is a single row, though it may have several numbers
+    for others, and is called in another way where the protocol decides on the name.
+    """
+    known = {row.result.metric: row.result for row in rows if row.result.value is not None}
+    have = {(row.generator, row.result.metric) for row in rows}
+    aligned = []
+    for row in rows:
+        metric = row.result.metric
+        if row.result.value is not None:
+            aligned.append(row)
+            continue
+        numbers = [m for m in known if m == metric or m.startswith(f"{metric}/")]
+        for number in numbers or [metric]:
+            if number == metric or (row.generator, number) not in have:
+                about = known[number].about if number in known else row.result.about
+                result = dataclasses.replace(row.result, metric=number, about=about)
+                aligned.append(ResultRow(row.generator, result))
+    return aligned
 
 
 def _facts(name: str, record: RunRecord) -> GeneratorFacts:

@@ -96,6 +96,20 @@ def test_one_report_has_the_verdict_by_task(done: Path) -> None:
     assert "beside a right result" in own
 
 
+def test_the_table_has_all_generators_and_says_who_cannot_do_a_task(tmp_path: Path) -> None:
+    generators = {"plain": {"type": TOY}, "toy": {"type": EDITOR}, "third": {"type": EDITOR}}
+    file = write(tmp_path, {"inpaint": {"metrics": ["edit_success"]}}, generators=generators)
+    assert main(["run", str(file), "--out", str(tmp_path / "run"), "-q"]) == 0
+    page = (tmp_path / "run/report/report.html").read_text()
+    row = page.partition("<tbody>")[2].partition("</tbody>")[0]
+    assert "plain cannot inpaint" in row
+    assert "toy 100.0 %" in row
+    assert "third 100.0 %" in row
+    assert "edit success" in row
+    assert "edit_success" not in row
+    assert "not compared" in row
+
+
 def test_the_same_command_again_makes_nothing(
     done: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from gandiff.common.errors import RequestError
 from gandiff.reports.document import write_report
 from gandiff.reports.reading import load_run
+from gandiff.reports.table import wide_tables
 
 
 def test_a_whole_run_is_read(run_folder):
@@ -44,6 +45,38 @@ def test_any_part_but_the_record_may_be_missing(make_run, missing):
     path = folder / missing
     shutil.rmtree(path) if path.is_dir() else path.unlink()
     assert load_run(folder).headline == ("gan", "ddim-20")
+
+
+@pytest.mark.parametrize("lacks", ["gan", "ddim-20"])
+def test_what_one_generator_lacks_changes_no_label_of_the_others(make_run, lacks):
+    folder = make_run(prompts=3, generators=("gan", "ddim-20"))
+    kid = {"metric": "kid(encoder=scenes)", "value": 51.0, "group": "Distribution"}
+    kid |= {"protocol": json.dumps({"encoder": "scenes"})}
+    rows = pq.read_table(folder / "results.parquet").to_pylist()
+    rows += [{**rows[0], **kid, "generator": name} for name in ("gan", "ddim-20")]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "results.parquet")
+    before = {c.metric: c for table in wide_tables(load_run(folder)) for c in table.columns}
+
+    # What cannot be measured is a row without numbers, and without what they were measured by.
+    missed = [row for row in rows if row["generator"] == lacks]
+    wholes = {row["metric"].partition("/")[0]: row for row in missed}
+    why = {"value": None, "low": None, "high": None, "protocol": "{}", "note": "not measured: why"}
+    rows = [row for row in rows if row["generator"] != lacks]
+    rows += [{**row, **why, "metric": metric} for metric, row in wholes.items()]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "results.parquet")
+    run = load_run(folder)
+    after = {c.metric: c for table in wide_tables(run) for c in table.columns}
+
+    assert list(after) == list(before)
+    assert before["kid(encoder=scenes)"].label == "kernel distance (in thousands)"
+    for metric, column in after.items():
+        cells = dict(zip(run.generators, column.cells, strict=True))
+        was = dict(zip(run.generators, before[metric].cells, strict=True))
+        assert column.label == before[metric].label
+        (other,) = set(run.generators) - {lacks}
+        assert cells[other].value == was[other].value
+        assert cells[lacks].value in ("not measured", "not known")
+        assert any("why" in gap for gap in column.gaps), metric
 
 
 def test_a_difference_is_read_whole_and_turned_round(run_folder):
