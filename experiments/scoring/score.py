@@ -122,7 +122,7 @@ def score_run(run: Run, *, quiet: bool = False) -> bool:
     outside = folder_reference(run)
     parts = fingerprint(run, outside)
     mark = mark_of(parts)
-    files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES)]
+    files = [run.folder / name for name in (SCORES, RESULTS, DIFFERENCES, ANCHORS)]
     if run.record.scored == mark and all(map(is_table, files)):
         for warning in run.record.scoring_warnings:
             run.warn(warning)

@@ -101,7 +101,9 @@ def test_a_stage_that_makes_no_images_takes_no_other_generator(
     assert "generators.toy: shade was 0 and is 9; make its images first: gandiff generate" in said
 
 
-@pytest.mark.parametrize("table", ["results.parquet", "scores.parquet", "differences.parquet"])
+@pytest.mark.parametrize(
+    "table", ["results.parquet", "scores.parquet", "differences.parquet", "anchors.parquet"]
+)
 def test_a_damaged_table_is_measured_again(finished: tuple[Path, Path], table: str) -> None:
     _, folder = finished
     before = pd.read_parquet(folder / table)
