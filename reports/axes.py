@@ -70,13 +70,18 @@ def _measured(result: MetricResult, beside: str = "") -> str:
     return f"{show_value(result)} ({ends})" if ends else show_value(result)
 
 
-def alone_sentence(index: Index, name: str, ground: Ground = NO_GROUND) -> Sentence:
-    """Say what the only generator reaches on each axis."""
+def alone_sentence(
+    index: Index, name: str, ground: Ground = NO_GROUND, others: Sequence[str] = ()
+) -> Sentence:
+    """Say what the only generator reaches on each axis; ``others`` say why theirs are not there,
+    such as "diffusion cannot paint".
+    """
     metrics = {axis: axis_metric(index, [name], axis) for axis in axes_of(index)}
     results = [index[name, metric] for metric in metrics.values() if metric is not None]
     reached = [f"{one.described.label} {_measured(one, ground.beside(one))}" for one in results]
-    text = f"Only {name} was run, so nothing is compared"
-    text += f"; it reaches {listed(reached)}." if reached else "."
+    why, who = (listed(others), name) if others else (f"Only {name} was run", "it")
+    text = f"{why}, so nothing is compared"
+    text += f"; {who} reaches {listed(reached)}." if reached else "."
     if missing := [axis for axis, metric in metrics.items() if metric is None]:
         was = "was" if len(missing) == 1 else "were"
         text += f" {listed(missing).capitalize()} {was} not measured."

@@ -35,7 +35,8 @@ def verdict(
         return [Sentence("summary", "No generator was run.", "not measured")]
     index = lookup(rows)
     if len(names) == 1:
-        scores = [alone_sentence(index, names[0], ground)]
+        absent = [fact for fact in generators.values() if not fact.ok and fact.name not in names]
+        scores = [alone_sentence(index, names[0], ground, [_absent(fact) for fact in absent])]
     else:
         scores = [
             axis_sentence(axis, index, differences, names[0], names[1], ground)
@@ -50,6 +51,12 @@ def verdict(
     speed, training = costs
     text = f"{speed.text.removesuffix('.')}; {_uncapitalised(training.text, names)}"
     return [*scores, Sentence("cost", text, speed.outcome, speed.winner), missing]
+
+
+def _absent(fact: GeneratorFacts) -> str:
+    """Why a generator is not there to be compared with."""
+    why = fact.unmade.partition(":")[0].rstrip(".") if fact.unmade else ""
+    return f"{fact.name} {why if why.startswith('cannot ') else 'made no image'}"
 
 
 def _uncapitalised(text: str, names: Sequence[str]) -> str:

@@ -261,6 +261,16 @@ def test_one_generator_alone():
     assert training.text == "gan took 25 min to train on cpu."
 
 
+def test_one_generator_beside_others_that_cannot_do_the_task():
+    why = "cannot paint: its abilities are text_to_image"
+    unable = {"ddim": facts("ddim", ok=0, unmade=why), "folder": facts("folder", ok=0)}
+    summary, *_ = say(GOOD, generators={"gan": facts("gan"), **unable}, headline=("gan",))
+    assert summary.text.startswith(
+        "ddim cannot paint and folder made no image, so nothing is compared; gan reaches scene "
+        "accuracy 80.0 %"
+    )
+
+
 def test_one_generator_without_all_axes():
     rows = [row for row in GOOD if "diversity" in row.result.metric]
     summary, *_ = say(rows, generators={"gan": facts("gan")}, headline=("gan",))
