@@ -103,12 +103,12 @@ class Editor:
         """What a search finds, or found before; once there is much of it, no more is kept."""
         if self.found is None:
             return search()
-        if what not in self.found:
+        fit: Fit | None = self.found.get(what)
+        if fit is None:
             fit = search()
-            if len(self.found) >= _KEPT_BYTES // (4 * fit.picture.numel()):
-                return fit
-            self.found[what] = fit
-        return self.found[what]
+            if len(self.found) < _KEPT_BYTES // (4 * fit.picture.numel()):
+                self.found[what] = fit
+        return fit
 
     def _image_to_image(self, request: GenerationRequest) -> Edited:
         """The noise that brings the new prompt nearest to the picture, and at the finest levels,
