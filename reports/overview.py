@@ -153,7 +153,7 @@ def _decided(run: RunData, sentences: Sequence[Sentence]) -> Iterator[Decided]:
 def _number(run: RunData, name: str, cell: Cell) -> str:
     """The value of a generator; where it cannot do the task, that."""
     has_value = cell.result is not None and cell.result.value is not None
-    return cell.value if has_value else run.generators[name].unmade.partition(":")[0] or cell.value
+    return cell.value if has_value else run.generators[name].absence or cell.value
 
 
 def _columns(run: RunData) -> Iterator[Column]:

@@ -28,6 +28,11 @@ class GeneratorFacts(ImageCounts):
     info: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # all of GeneratorInfo
 
     @property
+    def absence(self) -> str:
+        """Why it made no image, in short, such as "cannot paint"; empty where nothing is known."""
+        return self.unmade.partition(":")[0].rstrip(".")
+
+    @property
     def off_native(self) -> str:
         """Which settings are far from what it was made for, empty if none are."""
         return "; ".join(self.info.get("off_native") or ())

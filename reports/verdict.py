@@ -55,8 +55,8 @@ def verdict(
 
 def _absent(fact: GeneratorFacts) -> str:
     """Why a generator is not there to be compared with."""
-    why = fact.unmade.partition(":")[0].rstrip(".") if fact.unmade else ""
-    return f"{fact.name} {why if why.startswith('cannot ') else 'made no image'}"
+    can_tell = fact.absence.startswith("cannot ")
+    return f"{fact.name} {fact.absence if can_tell else 'made no image'}"
 
 
 def _uncapitalised(text: str, names: Sequence[str]) -> str:
