@@ -27,7 +27,8 @@ _STYLES = ("base.css", "sections.css", "tables.css", "gallery.css")
 _AXES: tuple[Axis, ...] = ("alignment", "preservation")
 _SCORED = (*_AXES, "distribution", "diversity")
 _TOPICS = (*_SCORED, "speed", "cost", "coverage", "summary")
-_OUTCOMES = {"tie": "level", "not measured": "not compared"}  # beside numbers of single ones
+_ALONE = "not compared"
+_OUTCOMES = {"tie": "level", "not measured": _ALONE, "single": _ALONE}  # beside the numbers
 _PROMPTS = 5  # shown of each task: all kinds of edits once
 
 
@@ -146,7 +147,7 @@ def _decided(run: RunData, sentences: Sequence[Sentence]) -> Iterator[Decided]:
         cells = dict(zip(run.generators, column.cells, strict=True))
         numbers = {name: _number(run, name, cells[name]) for name in (*names, *cells)}
         winner = None if said is None else said.winner
-        outcome = _OUTCOMES.get(said.outcome, said.outcome) if said is not None else ""
+        outcome = _OUTCOMES.get(said.outcome, said.outcome) if said is not None else _ALONE
         yield Decided(column.label, tuple(numbers.items()), winner, outcome)
 
 
