@@ -27,9 +27,9 @@ DIFFERENCES = (
     "show a difference as large as this one in four of five such runs (power 0.8); visible from: "
     "the smallest difference that this run's prompts would show as often. The verdict is on one "
     "pair that was chosen beforehand and goes by the interval; of a metric with a target, by that "
-    "of the difference in distance from it. An interval is by bootstrap and p by turning signs at "
-    "random: near the edge, and where few prompts differ at all, one may find what the other does "
-    "not. Then the interval decides, and the p value has the mark \u2021. "
+    "of the difference in distance from it. An interval is by bootstrap and p by turning the signs "
+    "of differences; where p is 0.05 or more the interval reaches to 0, for few prompts that "
+    "differ prove little. Where p finds what the interval does not, it has the mark \u2021. "
     "Distances between sets leave out the same prompts on both sides; times and rates are "
     "compared by their ratio in the same rounds."
 )

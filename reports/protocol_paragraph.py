@@ -225,7 +225,8 @@ def _differences(run: RunData) -> Iterator[str]:
     if paired:
         yield (
             "Generators are compared on the same prompts by the 95 % interval of the paired "
-            "difference; p values, and not intervals, are corrected for the number of pairs by "
+            "difference, which of means reaches to 0 where a sign-flip test has p of 0.05 or more; "
+            "p values, and not intervals, are corrected for the number of pairs by "
             "Holm's method."
         )
 

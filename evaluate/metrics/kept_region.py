@@ -77,7 +77,7 @@ class KeptPsnr(_OfEdits):
     spec = MetricSpec("kept_psnr")
     about = _with_before(
         About(
-            label="kept pixels",
+            label="PSNR of kept pixels",
             meaning="How near the image is to the picture it began from outside of the region that "
             "may change: peak signal-to-noise ratio.",
             group=_GROUP,

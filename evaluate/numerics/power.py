@@ -10,7 +10,8 @@ import math
 from statistics import NormalDist
 
 from gandiff.common.words import agree, counted
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, student_t
+from gandiff.evaluate.numerics.paired import MIN_PAIRS
+from gandiff.evaluate.numerics.statistics import student_t
 
 _LARGE = 100_000  # degrees of freedom at which t and normal agree to five digits
 MOST_PROMPTS = 10**9  # a larger number is of no use to anybody
@@ -21,16 +22,16 @@ def detectable_difference(
 ) -> float:
     """The smallest difference, in the metric's unit, that so many prompts show with this power.
 
-    ``deviation`` is the standard deviation of the prompts' differences; ``prompts`` is at least 5,
-    as below there is no interval; ``power`` is 0.5 to 1. The test statistic has the noncentral t
-    distribution with n - 1 degrees of freedom, from 100,000 on taken as normal.
+    ``deviation`` is the standard deviation of the prompts' differences; ``prompts`` is at least 6,
+    as fewer show none (see ``MIN_PAIRS``); ``power`` is 0.5 to 1. The test statistic has the
+    noncentral t distribution with n - 1 degrees of freedom, from 100,000 on taken as normal.
     """
     if deviation < 0 or not math.isfinite(deviation):
         raise ValueError(f"the deviation is {deviation}; give one that is finite and not negative")
-    if prompts < MIN_GROUPS:
+    if prompts < MIN_PAIRS:
         raise ValueError(
-            f"there {agree(prompts, 'are')} {counted(prompts, 'prompt')}; an interval "
-            f"needs at least {MIN_GROUPS}"
+            f"there {agree(prompts, 'are')} {counted(prompts, 'prompt')}; to show a "
+            f"difference takes at least {MIN_PAIRS}"
         )
     if not 0.5 <= power < 1:
         raise ValueError(f"the power is {power}; give a number from 0.5 up to, but not, 1")
@@ -47,7 +48,7 @@ def detectable_difference(
 def prompts_needed(
     difference: float, deviation: float, power: float = 0.8, confidence: float = 0.95
 ) -> int | None:
-    """The smallest number of prompts (5 or more) that shows this difference with this power.
+    """The smallest number of prompts (6 or more) that shows this difference with this power.
 
     The inverse of ``detectable_difference``. None where no number up to 10^9 is enough, as for a
     difference of 0.
@@ -59,7 +60,7 @@ def prompts_needed(
 
     if wanted == 0 or not enough(MOST_PROMPTS):
         return None
-    low, high = MIN_GROUPS - 1, MOST_PROMPTS  # too few (or below the least), and enough
+    low, high = MIN_PAIRS - 1, MOST_PROMPTS  # too few (or below the least), and enough
     while high - low > 1:
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)

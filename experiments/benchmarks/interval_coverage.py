@@ -178,7 +178,7 @@ def mean_coverage(world: World, simulations: int = 500, seed: int = 0) -> list[C
         noise = rng.exponential(size=(2, world.prompts, world.samples))
         a, b = (hard + noise[0]).ravel(), (hard + 1.2 * noise[1]).ravel()
         mean = bootstrap_over_groups(a, groups, turn)
-        pair = paired_difference(a, groups, b, groups, seed=turn, permutations=10)
+        pair = paired_difference(a, groups, b, groups, seed=turn)
         intervals[:, turn] = (mean.low, mean.high), (pair.low, pair.high)
     return [
         _coverage("mean over prompts", 2.0, intervals[0]),

@@ -7,15 +7,11 @@ import functools
 from collections.abc import Collection, Mapping
 from typing import Literal
 
-import numpy as np
-
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.words import counted
 from gandiff.evaluate.numerics.paired import PairedMeans, paired_means
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
-    add_up,
-    bootstrap_ratio,
     independent_difference,
 )
 from gandiff.evaluate.protocol import check_comparable, not_comparable
@@ -173,8 +169,8 @@ def _paired_row(
     runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult, means: PairedMeans
 ) -> MetricChange:
     change, tied = dataclasses.replace(means, a=means.b, b=means.a), runs.tied(pair)
-    sums, counts = add_up(change.labels(tied), change.a - change.b, np.ones(len(change.a)))
-    gap, farther = bootstrap_ratio(sums, counts, seed=0), None
+    found, farther = change.difference(cluster_of=tied), None
+    gap = Interval(value=found.difference, low=found.low, high=found.high)
     if y.direction == "target" and y.target is not None:
         farther = change.distance_difference(y.target, cluster_of=tied)
     few = " (too few for an interval)" if gap.low is None else ""

@@ -11,9 +11,9 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.common.errors import RequestError
-from gandiff.evaluate.numerics.paired import paired_means
+from gandiff.evaluate.numerics.paired import MIN_PAIRS, paired_means
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, deviation
+from gandiff.evaluate.numerics.statistics import add_up, deviation
 from gandiff.experiments.compare.names import find_metric
 from gandiff.experiments.compare.tables import RunTables, open_tables
 from gandiff.experiments.runs.tables import tied_prompts
@@ -103,6 +103,6 @@ def _pair(
         deviation=spread,
         needed=prompts_needed(difference, spread, power) if spread else None,
         detectable=detectable_difference(spread, prompts, power)
-        if spread and prompts >= MIN_GROUPS
+        if spread and prompts >= MIN_PAIRS
         else None,
     )

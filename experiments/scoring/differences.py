@@ -14,9 +14,15 @@ from jaxtyping import Float
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import COLUMNS, DIFFERENCES
 from gandiff.evaluate.clusters import tie_groups
-from gandiff.evaluate.numerics.paired import PairedDifference, PairedMeans, holm, paired_means
+from gandiff.evaluate.numerics.paired import (
+    MIN_PAIRS,
+    PairedDifference,
+    PairedMeans,
+    holm,
+    paired_means,
+)
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, Replicates
+from gandiff.evaluate.numerics.statistics import Replicates
 from gandiff.evaluate.result import Interval, MetricResult
 from gandiff.evaluate.timing import mean_ratio
 from gandiff.experiments.runs.tables import parquet
@@ -173,8 +179,8 @@ def write_differences(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 def _columns(paired: PairedDifference) -> dict[str, Any]:
     row = dataclasses.asdict(paired)
     spread, clusters = row.pop("deviation"), row.pop("clusters")
-    # Without an interval, or where no prompt differs from another, there is nothing to go by.
-    known = bool(spread) and clusters >= MIN_GROUPS
+    # Where too few could show anything, or none differs from another, there is nothing to go by.
+    known = bool(spread) and clusters >= MIN_PAIRS
     row["prompts_needed"] = prompts_needed(paired.difference, spread) if known else None
     row["detectable"] = detectable_difference(spread, clusters) if known else None
     return row

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gandiff.evaluate.numerics.paired import holm, paired_difference
+from gandiff.evaluate.numerics.paired import holm, paired_difference, paired_means
 from gandiff.evaluate.numerics.statistics import (
     bootstrap_over_groups,
     bootstrap_ratio,
@@ -186,7 +186,33 @@ def test_ties_count_half_and_prove_nothing() -> None:
 def test_sign_flip_p_is_exact_for_few_prompts() -> None:
     # All 8 signs positive: 2 of 256 assignments are as extreme.
     found = paired_difference(np.full(8, 2.0), names(8, 1), np.ones(8), names(8, 1))
-    assert found.p_value == pytest.approx(2 / 256, abs=0.003)
+    assert found.p_value == 2 / 256
+    # One of three against it, and prompts that do not differ: all 8 patterns have a
+    # sum of at least |1 + 1 - 1|.
+    a = np.array([1.0, 1.0, -1.0, *np.zeros(20)])
+    assert paired_difference(a, names(23, 1), np.zeros(23), names(23, 1)).p_value == 1.0
+
+
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.5, 1.0]), min_size=5, max_size=40))
+def test_an_interval_of_few_that_differ_holds_0_where_signs_do_not_deny_it(differences) -> None:
+    a, groups = np.array(differences), names(len(differences), 1)
+    found = paired_difference(a, groups, np.zeros(len(a)), groups, resamples=200)
+    if found.p_value >= 0.05:
+        assert found.low <= 0 <= found.high
+    farther = paired_means(a + 9, groups, np.full(len(a), 9.0), groups).distance_difference(20.0)
+    if found.p_value >= 0.05:  # all below the target: the distances differ by as much
+        assert farther.low <= 0 <= farther.high
+
+
+@pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])
+def test_of_equal_generators_of_which_few_prompts_differ_one_is_seldom_better(rate) -> None:
+    rng, prompts = np.random.default_rng(0), 64
+    groups, seen = names(prompts, 1), 0
+    for turn in range(400):
+        a, b = (rng.random((2, prompts)) > rate).astype(float)
+        found = paired_difference(a, groups, b, groups, seed=turn, resamples=500, permutations=500)
+        seen += not found.low <= 0 <= found.high
+    assert seen / 400 <= 0.07
 
 
 def test_p_values_are_uniform_without_a_difference() -> None:

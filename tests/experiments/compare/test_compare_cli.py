@@ -21,10 +21,10 @@ CLIP = METRICS[1]
 
 
 def mixed(prompts: Sequence[str], seeds: Sequence[int]) -> list[np.ndarray]:
-    """Draw the truth for two prompts of three, noise for the others."""
+    """Draw the truth for one prompt of three, noise for the others."""
     right, wrong = truth(prompts, seeds), noise(prompts, seeds)
     places = {text: place for place, text in enumerate(expected())}
-    return [b if places[p] % 3 == 0 else a for p, a, b in zip(prompts, right, wrong, strict=True)]
+    return [b if places[p] % 3 else a for p, a, b in zip(prompts, right, wrong, strict=True)]
 
 
 @pytest.fixture(scope="module")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import shutil
 from collections.abc import Mapping
@@ -171,9 +172,16 @@ def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
             assert row.effect_size == pytest.approx(pair.mean() / pair.std())
         else:
             assert np.isnan(row.effect_size)
-    sure = table[(table.b == "noise") & (table.metric == "scene_accuracy/all")].iloc[0]
-    assert sure.low > 0
-    assert sure.prompts == 6
+    of_noise = table[table.b == "noise"].set_index("metric")
+    for metric in ("scene_accuracy/all", "clip_score(model=scenes)"):
+        sure = of_noise.loc[metric]
+        assert sure.prompts == 6
+        assert 0 <= sure.low < sure.difference
+        apart = (means["truth", metric] - means["noise", metric]).to_numpy()
+        signs = np.array(list(itertools.product((-1, 1), repeat=6)))
+        p = np.mean(np.abs(signs @ apart) > np.abs(apart.sum()) - 1e-9)
+        assert sure.p_value == p
+        assert (sure.low > 0) == (p < 0.05)
 
 
 def test_failed_images_are_left_out_and_counted(run: RunSummary, results: pd.DataFrame) -> None:
