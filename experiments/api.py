@@ -90,7 +90,7 @@ def run_comparison(
     none, None for those that did not fail twice for the same reason), and with ``suite`` and
     ``generators`` ready objects in place of what the comparison names. A generator that is not
     what it was is made again; its images of before are kept as ``name@1``, or go with
-    ``drop_changed``.
+    ``drop_changed``. ``remarks`` are for the report's warnings.
     """
     return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
@@ -149,6 +149,7 @@ def _do(
     suite: PromptSuite | None = None,
     generators: Mapping[str, Generator] | None = None,
     papers: ForPapers = NO_PAPERS,
+    remarks: Sequence[str] = (),
 ) -> RunSummary:
     sentences: list[str] = []
     checks: list[Callable[[Run], None]] = [check_scoring] if "score" in stages else []
@@ -166,6 +167,8 @@ def _do(
         makes_images="generate" in stages,
         keep_changed=not drop_changed,
     ) as opened:
+        for remark in remarks:
+            opened.warn(remark)
         if "generate" in stages:
             with findings_kept():  # samples of a prompt have their pictures in common
                 generate_images(opened, quiet=quiet, retry=retry)

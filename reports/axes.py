@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from gandiff.evaluate.result import Axis, MetricResult, split_metric
 from gandiff.reports.comparing import (
     NO_GROUND,
+    doubt,
     find_difference,
     paired_gain,
     separated,
@@ -184,8 +185,8 @@ def _compared(
             f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both{beside}."
         )
         return Sentence(axis, text, "tie")
-    doubt = ground.doubt(one, two, None if pair is None else pair.prompts)
-    why = f"and {doubt}" if doubt else why_undecided(first, second, pair)
+    against = doubt(ground, one, two, pair)
+    why = f"and {against}" if against else why_undecided(first, second, pair)
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
         f"{_plain(two, scale)}, {why}{beside}."
@@ -217,7 +218,7 @@ def _before_compositing(index: Index, metric: str, a: str, b: str) -> str:
 
 
 def _target(result: MetricResult) -> str:
-    return f" (target {result.target:g})" if result.direction == "target" else ""
+    return "" if result.target is None else f" (target {result.target:g})"
 
 
 def _plain(result: MetricResult, scale: Scale) -> str:

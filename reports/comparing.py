@@ -92,6 +92,15 @@ def paired_gain(result: MetricResult, difference: DifferenceRow | None) -> Gain 
     return found if sign > 0 else found.flipped
 
 
+def doubt(
+    ground: Ground, one: MetricResult, two: MetricResult, difference: DifferenceRow | None
+) -> str | None:
+    """What speaks against calling either better, whatever the intervals say (``Ground.doubt``)."""
+    if difference is None:
+        return ground.doubt(one, two, None)
+    return ground.doubt(one, two, difference.prompts, difference.clusters)
+
+
 def separated(
     better: MetricResult,
     other: MetricResult,
@@ -110,7 +119,7 @@ def separated(
         return False
     if better.described.is_exact:
         return True
-    if ground.doubt(better, other, None if difference is None else difference.prompts):
+    if doubt(ground, better, other, difference):
         return False
     if better.described.axis == "cost" and _reads_as_1(better, other):
         return False

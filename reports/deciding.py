@@ -45,7 +45,7 @@ def lead(good: MetricResult, bad: MetricResult, pair: DifferenceRow | None) -> t
     interval = f"{apart.number(gain.low)} to {apart.number(gain.high)}"
     return scale, (
         f"{apart(gain.value)} {how} on {_same_prompts(gain.prompts)} (paired, 95 % interval "
-        f"{interval}{_other_test(good, pair, ', which decides')}{said})"
+        f"{interval}{said})"
     )
 
 
@@ -53,14 +53,15 @@ def _same_prompts(count: int | None) -> str:
     return "the same prompts" if count is None else f"the same {counted(count, 'prompt')}"
 
 
-def _other_test(like: MetricResult, pair: DifferenceRow, decides: str) -> str:
-    """The p value where it does not find what the interval does, which then ``decides``; of a
-    metric with a target it is on another question, as it is not on the distances from it.
+def _other_test(like: MetricResult, pair: DifferenceRow) -> str:
+    """The p value where it alone finds a difference; of a metric with a target it is on another
+    question, as it is not on the distances from it.
     """
-    if like.direction == "target" or pair.p_value is None or not pair.tests_disagree:
+    if like.direction == "target" or pair.p_value is None or not pair.p_alone_is_sure:
         return ""
     p = show_p(pair.p_value)
-    return f"{decides}; the sign-flip test has p {p if p.startswith('below') else f'= {p}'}"
+    p = p if p.startswith("below") else f"= {p}"
+    return f" and decides; the sign-flip test has p {p}"
 
 
 def why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
@@ -79,17 +80,24 @@ def why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
             *([] if raw.low <= 0 <= raw.high else [(0.0, raw.low), (0.0, raw.high)]),
         )
         of = f" in distance from {one.target:g}" if one.direction == "target" else ""
-        holds = "contains 0" if raw.low <= 0 <= raw.high else "points another way than the values"
+        holds = "contains 0" if raw.low <= 0 <= raw.high else _against(one, two)
         return (
             f"and the paired difference{of} on {_same_prompts(raw.prompts)}, {a} minus {b}, "
             f"has the 95 % interval {scale.number(raw.low)} to {scale(raw.high)}, which {holds}"
-            f"{_other_test(one, pair, ' and decides')}"
+            f"{_other_test(one, pair)}"
         )
     mine, theirs = goodness_interval(one), goodness_interval(two)
     if mine is None or theirs is None:
         return "measured without the intervals that would decide it"
     overlap = mine[0] <= theirs[1] and theirs[0] <= mine[1]
     return f"and {_two_intervals(one, two)}, {'overlap' if overlap else 'do not decide it'}"
+
+
+def _against(one: MetricResult, two: MetricResult) -> str:
+    """What an interval without 0 says that the values, over more prompts, do not."""
+    if goodness(one) == goodness(two):
+        return "does not contain 0, though the values are equal"
+    return "points another way than the values"
 
 
 def _two_intervals(one: MetricResult, two: MetricResult) -> str:

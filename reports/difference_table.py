@@ -11,7 +11,7 @@ from gandiff.reports.run_data import DifferenceRow, RunData
 from gandiff.reports.sentence import distinct_labels
 from gandiff.reports.values import distinguish, scale_of_differences, show_number, show_p
 
-DISAGREES = "\u2021"  # where the interval and the p value differ
+DISAGREES = "\u2021"  # where p shows what the interval does not
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) ->
         *([f"{farther} ({range_})" if range_ else farther] if targets else []),
         "" if row.effect_size is None else show_number(row.effect_size),
         "" if row.win_rate is None else f"{100 * row.win_rate:.0f} %",
-        _p(row.p_value, f" {DISAGREES}" if row.tests_disagree else ""),
+        _p(row.p_value, f" {DISAGREES}" if row.p_alone_is_sure else ""),
         _p(row.p_holm),
         "" if row.prompts is None else f"{row.prompts}",
         "" if row.prompts_needed is None else f"{row.prompts_needed:,}",

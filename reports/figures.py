@@ -24,6 +24,7 @@ from gandiff.reports.plotting import (
     draw_points,
     finish,
     keep_to_shares,
+    spread_log,
 )
 from gandiff.reports.run_data import CategoryScore, RunData
 from gandiff.reports.sentence import listed
@@ -76,6 +77,7 @@ def _against_time(plane: Plane, axis: str) -> Drawing:
     joins = draw_lines(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
+    spread_log(axes)
     anchored = draw_marks(axes, plane.marks, points)
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     name_axis(axes.xaxis, latency, "s", "(log scale)")

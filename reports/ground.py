@@ -40,11 +40,18 @@ class Ground:
         """From what a run holds."""
         return cls({(one.anchor, one.metric): one for one in anchors}, prompts)
 
-    def doubt(self, one: MetricResult, two: MetricResult, paired: int | None) -> str | None:
+    def doubt(
+        self,
+        one: MetricResult,
+        two: MetricResult,
+        paired: int | None,
+        clusters: int | None = None,
+    ) -> str | None:
         """Why neither of two results is called better, whatever their intervals say; None if
         nothing speaks against it. What something costs does not depend on prompts.
 
-        ``paired`` are the prompts that both have values for, if that is known.
+        ``paired`` are the prompts that both have values for, and ``clusters`` how many they are if
+        those with equal pictures are one, where that is known.
         """
         if one.described.axis == "cost":
             return None
@@ -55,6 +62,11 @@ class Ground:
         if prompts is not None and prompts < FEWEST:
             few = counted(prompts, "prompt is", "prompts are")
             return f"{few} too few to call one better: it takes {FEWEST}"
+        if prompts is not None and clusters is not None and clusters < FEWEST:
+            return (
+                f"equal pictures leave {clusters} of {prompts} prompts independent, too few to "
+                f"call one better: it takes {FEWEST}"
+            )
         noise = self.anchors.get((NOISE, one.metric))
         if noise is None or one.described.axis == "diversity":  # nothing varies as much as noise
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
+import math
 import re
 from collections.abc import Iterator, Sequence
 from contextvars import ContextVar
@@ -26,6 +27,7 @@ LINES = ("-", "--", ":", "-.", (0, (6, 2, 1, 2)), (0, (1, 3)))
 _IN_WORDS = {"": "", "k": "in thousands", "M": "in millions", "/s": "per second"}
 _SAID = "said:"
 _FEW = 12  # values that can be listened to
+_LEAST_SPAN = 2.0  # of a logarithmic axis, last end over first
 WIDTH, HEIGHT = 5.2, 3.7  # inches; narrow, so that it can be read on a phone
 STYLE = {
     "font.family": "sans-serif",
@@ -135,6 +137,14 @@ def explain_line(axes: Axes, places: Sequence[tuple[float, float]], label: str, 
     for x, y in places[::every]:
         value = show_number(y)
         explain_mark(axes, x, y, f"{label} {value} at {along.format(f'{round(x, 2):g}')}")
+
+
+def spread_log(axes: Axes) -> None:
+    """Give a logarithmic x axis room where all points are at one place; margins make none there."""
+    low, high = axes.get_xlim()
+    if high < low * _LEAST_SPAN:
+        middle = math.sqrt(low * high)
+        axes.set_xlim(middle / _LEAST_SPAN, middle * _LEAST_SPAN)
 
 
 def finish(figure: Figure, name: str, title: str, caption: str) -> Drawing:

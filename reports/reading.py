@@ -48,6 +48,7 @@ def load_run(folder: Path) -> RunData:
     table = _table(folder / RESULTS, notices)
     results = _aligned([ResultRow(str(row["generator"]), _result(row, abouts)) for row in table])
     abouts |= {row.result.metric: row.result.about for row in results if row.result.about}
+    rows = _read(DifferenceRow, _table(folder / DIFFERENCES, notices))
     names = dict.fromkeys([*record.generators, *(row.generator for row in results)])
     return RunData(
         folder=folder,
@@ -56,7 +57,7 @@ def load_run(folder: Path) -> RunData:
         prompts=list(_lines(folder / PROMPTS, notices)),
         images=_last_lines(_read(ImageLine, _lines(folder / LOG, notices))),
         results=results,
-        differences=_read(DifferenceRow, _table(folder / DIFFERENCES, notices)),
+        differences=[row.reaching_0() for row in rows],
         scores=_read(Score, _with_value(_table(folder / SCORES, notices))),
         traces=_traces(folder / TRACES, notices),
         notices=notices,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -67,6 +68,7 @@ class DifferenceRow:
     win_rate: float | None = None  # share of prompts on which a is larger
     p_value: float | None = None
     prompts: int | None = None
+    clusters: int | None = None  # of the prompts; those with equal pictures are one
     effect_size: float | None = None
     p_holm: float | None = None
     prompts_needed: int | None = None
@@ -79,11 +81,27 @@ class DifferenceRow:
     ratio_high: float | None = None
 
     @property
-    def tests_disagree(self) -> bool:
-        """Whether the interval and the p value differ on whether there is a difference."""
+    def p_alone_is_sure(self) -> bool:
+        """Whether the p value shows a difference that the interval does not."""
         if self.p_value is None or self.low is None or self.high is None:
             return False
-        return is_significant(self.p_value) == (self.low <= 0 <= self.high)
+        return is_significant(self.p_value) and self.low <= 0 <= self.high
+
+    def reaching_0(self) -> DifferenceRow:
+        """The same, with intervals that hold 0 where the p value does not deny it, as scoring has
+        them by now: older versions left out 0 where few prompts differed. Distances from a target
+        have the p value of the values where both lie on one side of it.
+        """
+        if self.p_value is None or is_significant(self.p_value):
+            return self
+        farther = self.farther_low, self.farther_high
+        if self.farther is not None and self.difference is not None:
+            one_side = math.isclose(abs(self.farther), abs(self.difference), abs_tol=1e-12)
+            farther = _with_0(*farther) if one_side else farther
+        low, high = _with_0(self.low, self.high)
+        return dataclasses.replace(
+            self, low=low, high=high, farther_low=farther[0], farther_high=farther[1]
+        )
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""
@@ -111,6 +129,10 @@ class DifferenceRow:
             ratio_low=inverted(self.ratio_high),
             ratio_high=inverted(self.ratio_low),
         )
+
+
+def _with_0(low: float | None, high: float | None) -> tuple[float | None, float | None]:
+    return (low, high) if low is None or high is None else (min(low, 0.0), max(high, 0.0))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

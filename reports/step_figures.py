@@ -17,6 +17,7 @@ from gandiff.reports.plotting import (
     draw_points,
     finish,
     keep_to_shares,
+    spread_log,
 )
 from gandiff.reports.run_data import GeneratorFacts, RunData
 
@@ -68,6 +69,7 @@ def _draw(plane: Plane, axis: str) -> Drawing:
     joins = joins if draw_lines(axes, plane, points) else ""
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
+    spread_log(axes)
     anchored = draw_marks(axes, plane.marks, points)
     keep_to_shares(axes.yaxis, result.described.scale, result.unit)
     name_axis(axes.xaxis, plane.result(_STEPS), beside="(log scale)")

@@ -15,7 +15,6 @@ from jaxtyping import Float
 
 from gandiff.evaluate.numerics.statistics import (
     CHUNK,
-    MIN_GROUPS,
     add_up,
     bootstrap_ratio,
     deviation,
@@ -24,6 +23,7 @@ from gandiff.evaluate.numerics.statistics import (
 )
 from gandiff.evaluate.result import Interval
 
+SURE = 0.05  # p values below show a difference
 MIN_PAIRS = 6  # of five prompts that agree, p is 2 / 32: no fewer show a difference
 _ALL_SIGNS = 13  # numbers that differ up to which all 2^13 patterns of signs are gone through
 
@@ -73,12 +73,15 @@ class PairedMeans:
         """The mean over prompts of a - b, with an interval that bootstraps the prompts and a p
         value that flips the signs of their differences (two-sided, never 0; every pattern of signs
         where at most 13 differ, else so many at random); both move the prompts of one cluster
-        together. The interval reaches to 0 where the p value does not deny it.
+        together. The interval reaches to 0 where the p value does not deny it; fewer than 6 have
+        none.
         """
         differences = self.a - self.b
         sums, counts = add_up(self.labels(cluster_of), differences, np.ones(len(differences)))
         p_value = _sign_flip_p(sums, seed, permutations)
         interval = _reaching_0(bootstrap_ratio(sums, counts, seed, resamples), p_value)
+        if len(sums) < MIN_PAIRS:
+            interval = Interval(value=interval.value)
         spread = deviation(sums / counts)
         return PairedDifference(
             difference=interval.value,
@@ -105,19 +108,20 @@ class PairedMeans:
         |b - target|, bootstrapped over the prompts of both sides at once.
 
         The difference of the values says nothing of it where they lie on both sides of the target.
-        Where they lie on one it is the same up to its sign, and so is the p value of ``difference``
-        that decides whether the interval reaches to 0.
+        The interval reaches to 0 where trading a for b in some prompts does not deny it, which is
+        the test of ``difference`` where both means lie on one side.
         """
         columns = (self.a - target, self.b - target, self.a - self.b, np.ones(len(self.a)))
         a, b, apart, counts = add_up(self.labels(cluster_of), *columns)
         value = float((abs(a.sum()) - abs(b.sum())) / counts.sum())
-        if len(a) < MIN_GROUPS:
+        if len(a) < MIN_PAIRS:
             return Interval(value=value)
         ours, theirs, number = resampled_sums([a, b, counts], seed, resamples)
         found = percentile_interval(value, (np.abs(ours) - np.abs(theirs)) / number, len(a))
-        if a.sum() * b.sum() < 0:
-            return found
-        return _reaching_0(found, _sign_flip_p(apart, seed, permutations))
+        # With D the sum of a - b and S that of a + b, ||A| - |B|| is the smaller of |D| and |S|;
+        # a trade turns the sign of a part of D and leaves S as it is.
+        most = abs(float(a.sum() + b.sum()))
+        return _reaching_0(found, _sign_flip_p(apart, seed, permutations, most))
 
 
 def paired_means(
@@ -174,16 +178,21 @@ def _reaching_0(interval: Interval, p_value: float) -> Interval:
     A bootstrap of few prompts that differ leaves out 0 too easily: of four that differ, all the
     same way, it misses all in 2 % of its draws, while chance alone has them agree in 1 of 8 cases.
     """
-    if interval.low is None or interval.high is None or p_value < 0.05:
+    if interval.low is None or interval.high is None or p_value < SURE:
         return interval
     low, high = min(interval.low, 0.0), max(interval.high, 0.0)
     return dataclasses.replace(interval, low=low, high=high)
 
 
-def _sign_flip_p(differences: Float[np.ndarray, " g"], seed: int, permutations: int) -> float:
+def _sign_flip_p(
+    differences: Float[np.ndarray, " g"], seed: int, permutations: int, most: float = math.inf
+) -> float:
+    """How often a sum with signs at random is as large as the one found; none counts as more than
+    ``most``.
+    """
     moved = differences[differences != 0]  # the sign of 0 changes nothing
     # A relative slack counts permutations that equal the observed sum but for rounding.
-    observed = abs(float(moved.sum())) * (1 - 1e-12)
+    observed = min(abs(float(moved.sum())), most) * (1 - 1e-12)
     if len(moved) <= _ALL_SIGNS:
         patterns = np.arange(2 ** len(moved))[:, None] >> np.arange(len(moved)) & 1
         return float(np.mean(np.abs((2.0 * patterns - 1) @ moved) >= observed))

@@ -154,7 +154,7 @@ def compare_models(
     request = _request(given, models)
     made = start(request, overrides=given["overrides"] or (), limit=given["limit"])
     folder = given["out"] or RUNS / made.comparison.name
-    how = {"command": this_command(), "quiet": given["quiet"]}
+    how = {"command": this_command(), "quiet": given["quiet"], "remarks": made.seen.remarks}
     echo_summary(api.run_comparison(made.comparison, folder, **how), as_json)
 
 

@@ -20,7 +20,7 @@ from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.tables import tied_prompts
-from gandiff.reports.comparing import separated
+from gandiff.reports.comparing import doubt, separated
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 
@@ -136,12 +136,12 @@ def metric_change(
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
     if means is None and of_prompts and x.value == y.value and runs.same_images(pair):
-        none = Interval(value=0.0, low=0.0, high=0.0)
+        none = _found(x, Interval(value=0.0, low=0.0, high=0.0))
         return _row(runs, pair, (x, y), none, "the same images")
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         how = "values alone" if gap.low is None else "two intervals"
-        return _row(runs, pair, (x, y), gap, how)
+        return _row(runs, pair, (x, y), _found(x, gap), how)
     return _paired_row(runs, pair, x, y, means)
 
 
@@ -169,32 +169,40 @@ def _paired_row(
     runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult, means: PairedMeans
 ) -> MetricChange:
     change, tied = dataclasses.replace(means, a=means.b, b=means.a), runs.tied(pair)
-    found, farther = change.difference(cluster_of=tied), None
-    gap = Interval(value=found.difference, low=found.low, high=found.high)
+    paired = change.difference(cluster_of=tied)
+    found = _found(x, Interval(value=paired.difference, low=paired.low, high=paired.high))
+    found = dataclasses.replace(found, prompts=paired.prompts, clusters=paired.clusters)
     if y.direction == "target" and y.target is not None:
-        farther = change.distance_difference(y.target, cluster_of=tied)
-    few = " (too few for an interval)" if gap.low is None else ""
+        far = change.distance_difference(y.target, cluster_of=tied)
+        found = dataclasses.replace(
+            found, farther=far.value, farther_low=far.low, farther_high=far.high
+        )
+    few = " (too few for an interval)" if found.low is None else ""
     a, b = (
         dataclasses.replace(r, value=float(m.mean()))
         for r, m in zip((x, y), (means.a, means.b), strict=True)
     )
-    how, prompts = f"paired, {counted(len(means.prompts), 'prompt')}{few}", len(means.prompts)
-    return _row(runs, pair, (a, b), gap, how, farther, prompts)
+    return _row(runs, pair, (a, b), found, f"paired, {counted(paired.prompts, 'prompt')}{few}")
+
+
+def _found(like: MetricResult, gap: Interval) -> DifferenceRow:
+    """After minus before, as verdicts take it."""
+    return DifferenceRow(
+        a="b", b="a", metric=like.metric, difference=gap.value, low=gap.low, high=gap.high
+    )
 
 
 def _row(
     runs: TwoRuns,
     pair: tuple[str, str],
     results: tuple[MetricResult, MetricResult],
-    gap: Interval | None,
+    found: DifferenceRow | None,
     how: str,
-    farther: Interval | None = None,
-    prompts: int | None = None,
 ) -> MetricChange:
-    """The change, decided as in a verdict; ``prompts`` are those that it is paired over."""
+    """The change, decided as in a verdict."""
     x, y = results
-    verdict = "unknown" if gap is None else _verdict(runs, x, y, gap, farther, prompts)
-    doubt = runs.ground.doubt(x, y, prompts) if verdict == "undecided" else None
+    verdict = "unknown" if found is None else _verdict(runs, x, y, found)
+    against = doubt(runs.ground, x, y, found) if verdict == "undecided" else None
     return MetricChange(
         generator_a=pair[0],
         generator_b=pair[1],
@@ -203,46 +211,27 @@ def _row(
         direction=y.direction,
         a=x.value,
         b=y.value,
-        difference=gap.value if gap else None,
-        low=gap.low if gap else None,
-        high=gap.high if gap else None,
-        how=f"{how}; {doubt}" if doubt else how,
+        difference=found.difference if found else None,
+        low=found.low if found else None,
+        high=found.high if found else None,
+        how=f"{how}; {against}" if against else how,
         verdict=verdict,
     )
 
 
-def _verdict(
-    runs: TwoRuns,
-    x: MetricResult,
-    y: MetricResult,
-    gap: Interval,
-    farther: Interval | None,
-    prompts: int | None,
-) -> Verdict:
-    if gap.value == 0 and gap.low == gap.high:
+def _verdict(runs: TwoRuns, x: MetricResult, y: MetricResult, found: DifferenceRow) -> Verdict:
+    if found.difference == 0 and found.low == found.high:
         return "level"
-    change = DifferenceRow(
-        a="b",
-        b="a",
-        metric=x.metric,
-        difference=gap.value,
-        low=gap.low,
-        high=gap.high,
-        prompts=prompts,
-        farther=farther.value if farther else None,
-        farther_low=farther.low if farther else None,
-        farther_high=farther.high if farther else None,
-    )
-    if separated(y, x, change, runs.ground):
+    if separated(y, x, found, runs.ground):
         return "better"
-    if separated(x, y, change.flipped(), runs.ground):
+    if separated(x, y, found.flipped(), runs.ground):
         return "worse"
-    if y.direction == "none" and (y.described.is_exact or _leaves_out_0(gap)):
+    if y.direction == "none" and (y.described.is_exact or _leaves_out_0(found)):
         return "changed"
-    return "unknown" if gap.low is None else "undecided"
+    return "unknown" if found.low is None else "undecided"
 
 
-def _leaves_out_0(gap: Interval) -> bool:
+def _leaves_out_0(gap: DifferenceRow) -> bool:
     return gap.low is not None and gap.high is not None and not gap.low <= 0 <= gap.high
 
 

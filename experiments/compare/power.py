@@ -26,7 +26,7 @@ class PairPower:
     ``deviation`` is that of the prompts' differences (None: fewer than 2 prompts have values),
     ``difference`` the one found (a minus b). ``needed`` is the number of prompts that shows the
     difference asked for (None: nothing to go by, or more than 10^9), ``detectable`` the smallest
-    difference that the run's ``prompts`` show (None: fewer than 5); of these, those with equal
+    difference that the run's ``prompts`` show (None: fewer than 6); of these, those with equal
     pictures count as one.
     """
 

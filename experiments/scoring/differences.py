@@ -178,7 +178,7 @@ def write_differences(folder: Path, rows: Sequence[Mapping[str, Any]]) -> None:
 
 def _columns(paired: PairedDifference) -> dict[str, Any]:
     row = dataclasses.asdict(paired)
-    spread, clusters = row.pop("deviation"), row.pop("clusters")
+    spread, clusters = row.pop("deviation"), row["clusters"]
     # Where too few could show anything, or none differs from another, there is nothing to go by.
     known = bool(spread) and clusters >= MIN_PAIRS
     row["prompts_needed"] = prompts_needed(paired.difference, spread) if known else None

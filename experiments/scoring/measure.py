@@ -45,6 +45,9 @@ def measure(metric: Metric, data: MetricInput, because: str = "") -> MetricOutpu
             else []
         )
         rows = [_described(_with_interval(row, output, data), metric) for row in output.results]
+        aimless = [row.metric for row in rows if row.direction == "target" and row.target is None]
+        if aimless:
+            raise MetricError(f"{aimless[0]} is best near a target and names none; give target=")
         results = [_noted(row, why, odd) for row in rows]
         return dataclasses.replace(output, results=results)
     except Exception as error:

@@ -13,7 +13,9 @@ from gandiff.evaluate.result import About, MetricResult, MetricSpec
 
 
 class Blank(Metric):
-    """``how`` it comes to nothing: ``empty`` (NaN), ``endless``, an ``error`` or a ``mistake``."""
+    """``how`` it comes to nothing: ``empty`` (NaN), ``endless``, an ``error``, a ``mistake``, or
+    ``aimless`` (best near a target that it does not name).
+    """
 
     about = About(label="blank", meaning="Nothing.", axis="alignment", priority=0)
 
@@ -27,10 +29,12 @@ class Blank(Metric):
             raise MetricError("there is nothing to measure")
         if self._how == "mistake":
             raise ZeroDivisionError("division by zero")
-        value = {"empty": float("nan"), "endless": float("inf")}[self._how]
+        value = {"empty": float("nan"), "endless": float("inf"), "aimless": 0.5}[self._how]
         row = MetricResult(
             metric=str(self.spec), value=value, images=len(data.images), about=self.about
         )
+        if self._how == "aimless":
+            row = dataclasses.replace(row, direction="target")
         values = np.full(len(data.images), value, np.float64)
         return MetricOutput(results=[row], per_image={str(self.spec): values})
 

@@ -125,6 +125,7 @@ def test_images_that_all_failed(which: str, capsys: pytest.CaptureFixture[str]) 
         ("empty", "its value is nan, must be a finite number"),
         ("endless", "its value is inf, must be a finite number"),
         ("error", "there is nothing to measure"),
+        ("aimless", "blank(how=aimless) is best near a target and names none; give target="),
         ("mistake", "ZeroDivisionError: division by zero"),
     ],
 )

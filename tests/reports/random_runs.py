@@ -87,6 +87,7 @@ def random_differences(
             prompts=None if rng.integers(0, 4) == 0 else prompts, **more,
             p_value=float(rng.choice([1e-5, 0.012, 0.0497, 0.3])) if rng.integers(0, 3) else None,
         )  # fmt: skip
+        found = found.reaching_0()  # as runs are read
         yield found if rng.integers(0, 2) else found.flipped()
 
 

@@ -10,12 +10,13 @@ from matplotlib import pyplot as plt
 from PIL import Image
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.figures import draw_figures, pareto_front
 from gandiff.reports.labels import label_points, name_points
 from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
 from gandiff.reports.plotting import STYLE, Point, canvas, draw_points, inline_svg
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import GeneratorFacts
+from gandiff.reports.run_data import GeneratorFacts, ResultRow
 
 LOOK = Look(FAMILY_COLOURS["gan"], "o", "gan")
 
@@ -52,6 +53,32 @@ def test_a_run_without_numbers_has_no_figures(make_run):
     run = load_run(make_run(prompts=3, generators=("gan",)))
     bare = {"gan": GeneratorFacts(name="gan")}
     assert draw_figures(dataclasses.replace(run, results=[], categories=[], generators=bare)) == []
+
+
+@pytest.mark.parametrize("seconds", [0.005, 0.5, 4.74, 900.0])
+def test_a_single_time_without_an_interval_stands_inside_its_axis(seconds, run_folder, recwarn):
+    """Margins of a logarithmic axis make no room around one place."""
+    run = load_run(run_folder)
+    name = next(iter(run.generators))
+    scores = [r for r in run.results if r.generator == name and r.result.described.axis != "cost"]
+    about = about_metric("latency_seconds")
+    timed = MetricResult(metric="latency_seconds", value=seconds, about=about, direction="lower")
+    alone = dataclasses.replace(
+        run,
+        generators={name: run.generators[name]},
+        results=[*scores, ResultRow(name, timed)],
+        categories=[],
+    )
+    drawn = {d.name: np.asarray(Image.open(io.BytesIO(d.png))) for d in draw_figures(alone)}
+    marked = marks_of_family(drawn["alignment_against_time"])
+    assert 0.2 < marked.mean() / drawn["alignment_against_time"].shape[1] < 0.9
+    assert not [w for w in recwarn if "layout" in str(w.message)]
+
+
+def marks_of_family(pixels):
+    """Columns of the pixels in the colour of the GANs."""
+    colour = np.array([int(LOOK.colour[i : i + 2], 16) for i in (1, 3, 5)])
+    return np.flatnonzero((np.abs(pixels[..., :3] - colour).max(-1) < 30).any(0))
 
 
 def test_pareto_front():

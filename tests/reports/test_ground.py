@@ -54,6 +54,18 @@ def test_where_few_images_are_left_of_many_prompts_nothing_is_better():
     assert sentence(BOTH, prompts=128).winner == "ddim"
 
 
+@pytest.mark.parametrize(("clusters", "winner"), [(None, "gan"), (30, "gan"), (29, None)])
+def test_prompts_that_equal_pictures_tie_together_count_once(clusters, winner):
+    rows = [row("gan", ALIGNMENT, 0.9, 0.01, direction="higher"),
+            row("ddim", ALIGNMENT, 0.5, 0.01, direction="higher")]  # fmt: skip
+    found = dataclasses.replace(pair(ALIGNMENT, 0.4, 0.1), clusters=clusters)
+    for one in (found, found.flipped()):
+        said = sentence(rows, [one], axis=0)
+        assert said.winner == winner
+        few = "equal pictures leave 29 of 40 prompts independent, too few to call one better"
+        assert (few in said.text) == (winner is None)
+
+
 def test_a_bias_of_either_side_is_said_whatever_the_outcome():
     biased = dataclasses.replace(BOTH[1].result, note="N < d: 16 images")
     rows = [BOTH[0], dataclasses.replace(BOTH[1], result=biased)]

@@ -104,6 +104,24 @@ def test_differences_of_an_older_run_are_read(make_run):
     assert "Paired differences over the same prompts" in page
 
 
+def test_intervals_of_an_older_run_hold_0_where_p_does_not_deny_it(make_run):
+    folder = make_run(prompts=3, generators=("gan", "ddim-20"))
+    like = pq.read_table(folder / "differences.parquet").to_pylist()[0]
+    rows = [dict(like) for _ in range(3)]
+    for row, p in zip(rows, [0.0625, 0.049, 0.3], strict=True):
+        row |= {"difference": -0.2, "low": -0.3, "high": -0.1, "p_value": p}
+        row |= {"farther": 0.2, "farther_low": 0.1, "farther_high": 0.3, "clusters": None}
+    rows[-1] |= {"farther": 0.1}  # a on one side of the target, b on the other
+    pq.write_table(pa.Table.from_pylist(rows), folder / "differences.parquet")
+    *read, across = load_run(folder).differences
+    assert {(r.p_value, r.low, r.high, r.farther_low, r.farther_high) for r in read} == {
+        (0.0625, -0.3, 0.0, 0.0, 0.3),
+        (0.049, -0.3, -0.1, 0.1, 0.3),
+    }
+    assert (across.low, across.high) == (-0.3, 0.0)
+    assert (across.farther_low, across.farther_high) == (0.1, 0.3)
+
+
 def test_damaged_parts_are_left_out_with_a_notice(make_run):
     folder = make_run(prompts=3, generators=("gan", "ddim-20"))
     with (folder / "images.jsonl").open("a") as lines:

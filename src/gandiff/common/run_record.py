@@ -43,7 +43,7 @@ COLUMNS = {
     ANCHORS: ("anchor", "metric", "value", "low", "high", "images", "references"),
     DIFFERENCES: (
         *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
-        *("effect_size", "p_holm", "prompts_needed", "detectable"),
+        *("clusters", "effect_size", "p_holm", "prompts_needed", "detectable"),
         *("farther", "farther_low", "farther_high"),
         *("ratio", "ratio_low", "ratio_high"),
     ),

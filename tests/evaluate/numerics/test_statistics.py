@@ -1,6 +1,8 @@
+import itertools
+
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gandiff.evaluate.numerics.paired import holm, paired_difference, paired_means
@@ -202,6 +204,27 @@ def test_an_interval_of_few_that_differ_holds_0_where_signs_do_not_deny_it(diffe
     farther = paired_means(a + 9, groups, np.full(len(a), 9.0), groups).distance_difference(20.0)
     if found.p_value >= 0.05:  # all below the target: the distances differ by as much
         assert farther.low <= 0 <= farther.high
+
+
+def test_of_means_on_two_sides_of_a_target_one_is_not_nearer_by_few_prompts() -> None:
+    groups = names(64, 1)
+    a, b = np.ones(64), np.ones(64)
+    a[:4], b[3] = 1.5, 0.8
+    means = paired_means(a, groups, b, groups)
+    found, turned = means.distance_difference(1.0), means.distance_difference(0.0)
+    assert found.low == 0.0 < found.value < found.high
+    assert turned.low == 0.0 < turned.value  # both on one side: the same prompts, the same answer
+
+
+@given(st.integers(0, 1000))
+@settings(deadline=None)
+def test_the_distance_from_a_target_is_denied_by_trades_as_counted_by_hand(seed) -> None:
+    a, b = np.random.default_rng(seed).normal(size=(2, 8))
+    found = paired_means(a, names(8, 1), b, names(8, 1)).distance_difference(0.0, resamples=100)
+    trades = itertools.product((False, True), repeat=8)
+    apart = [abs(np.where(t, b, a).sum()) - abs(np.where(t, a, b).sum()) for t in trades]
+    p = np.mean(np.abs(apart) >= abs(apart[0]) - 1e-9)
+    assert p < 0.05 or found.low <= 0 <= found.high
 
 
 @pytest.mark.parametrize("rate", [0.02, 0.05, 0.1])

@@ -62,7 +62,7 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
         ],
         "differences.parquet": [
             *("a", "b", "metric", "difference", "low", "high", "win_rate", "p_value", "prompts"),
-            *("effect_size", "p_holm", "prompts_needed", "detectable"),
+            *("clusters", "effect_size", "p_holm", "prompts_needed", "detectable"),
             *("farther", "farther_low", "farther_high"),
             *("ratio", "ratio_low", "ratio_high"),
         ],

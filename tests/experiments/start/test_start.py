@@ -139,6 +139,20 @@ def test_a_comparison_without_a_file(capsys: pytest.CaptureFixture[str]) -> None
     assert settings("b", str(written))["family"] == "diffusion"
 
 
+def test_what_a_comparison_without_a_file_leaves_out_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With the reason, by the command and in its report."""
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    for folder in ("a", "b"):
+        toys.save_toy_images(Path(folder), ["1.png", "2.png"])
+    assert main(["compare-models", "a", "b", "--prompts", prompts("a star", "a ring")]) == 0
+    said, report = capsys.readouterr(), Path("runs/a-vs-b/report/report.md").read_text("utf-8")
+    assert "clip_score" in said.err
+    for line in (said.err, report, Path("runs/a-vs-b/run.json").read_text()):
+        assert "is left out: " in line
+
+
 def test_models_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:
     for folder in ("a/pics", "b/pics"):
         toys.save_toy_images(Path(folder), ["1.png", "2.png"])
