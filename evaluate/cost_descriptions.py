@@ -32,8 +32,8 @@ COSTS = {
     "latency_seconds": _cost(
         0,
         "time per image",
-        "Time to make one image alone (batch 1), after a warm-up: the median of a round's calls, and "
-        "of several rounds the geometric mean of their medians.",
+        "Time to make one image alone (batch 1), after a warm-up: the median of a round's calls; of "
+        "several rounds, the geometric mean.",
         "seconds",
         "s",
     ),
