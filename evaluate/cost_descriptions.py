@@ -32,7 +32,7 @@ COSTS = {
     "latency_seconds": _cost(
         0,
         "time per image",
-        "Time to make one image alone (batch 1), after a warm-up: the median of a round's calls; of "
+        "Time to make one image alone (batch 1), after a warm-up: the median of a round; of "
         "several rounds, the geometric mean.",
         "seconds",
         "s",
