@@ -24,8 +24,9 @@ BEST = (
 DIFFERENCES = (
     "Effect size: the difference over the standard deviation of the prompts' differences (Cohen's "
     "d for pairs). p after Holm: corrected for the number of pairs. Prompts needed: how many would "
-    "show a difference as large as this one in four of five such runs (power 0.8); visible from: "
-    "the smallest difference that this run's prompts would show as often. The verdict is on one "
+    "show a difference as large as this one in four of five such runs (power 0.8), though fewer "
+    "than 30 call nothing better; visible from: the smallest difference that this run's prompts "
+    "would show as often. The verdict is on one "
     "pair that was chosen beforehand and goes by the interval; of a metric with a target, by that "
     "of the difference in distance from it. An interval is by bootstrap and p by turning the signs "
     "of differences; where p is 0.05 or more the interval reaches to 0, for few prompts that "

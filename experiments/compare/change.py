@@ -135,14 +135,26 @@ def metric_change(
         raise MetricError(not_comparable(x.metric, "suite_sha256", hashes, runs.names))
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
-    if means is None and of_prompts and x.value == y.value and runs.same_images(pair):
+    what = "images" if of_prompts else "timing"
+    same = runs.same_images(pair) if of_prompts else _is_same_timing(x, y)
+    if means is None and same and x.value == y.value:
         none = _found(x, Interval(value=0.0, low=0.0, high=0.0))
-        return _row(runs, pair, (x, y), none, "the same images")
+        return _row(runs, pair, (x, y), none, f"the same {what}")
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         how = "values alone" if gap.low is None else "two intervals"
         return _row(runs, pair, (x, y), _found(x, gap), how)
     return _paired_row(runs, pair, x, y, means)
+
+
+def _is_same_timing(x: MetricResult, y: MetricResult) -> bool:
+    """Whether two costs are one measurement, as of a run and a copy of it."""
+    rounds = x.protocol.get("round_medians")
+    return bool(rounds) and (rounds, x.low, x.high) == (
+        y.protocol.get("round_medians"),
+        y.low,
+        y.high,
+    )
 
 
 def category_changes(

@@ -171,8 +171,11 @@ def _judge(
     pairs: Pairs,
     changes: Sequence[MetricChange],
 ) -> Iterator[JudgedCondition]:
-    """Judge a condition for every generator; one that cannot be judged must not pass."""
-    for pair in pairs:
+    """Judge a condition for every generator that either run has a value of; one that cannot be
+    judged must not pass.
+    """
+    known = [pair for pair in pairs if _has_value(runs, pair, metric)]
+    for pair in known or pairs:
         results = runs.results(pair, metric)
         if None in results and results != (None, None):
             side = results.index(None)
@@ -181,7 +184,8 @@ def _judge(
                 f"of {pair[side]}"
             )
     for change in changes:
-        if change.metric != metric:
+        pair = (change.generator_a, change.generator_b)
+        if change.metric != metric or pair not in (known or pairs):
             continue
         if change.difference is None:
             raise RequestError(
@@ -193,6 +197,10 @@ def _judge(
         yield JudgedCondition(condition=str(condition), outcome=outcome, change=change)
 
 
+def _has_value(runs: TwoRuns, pair: tuple[str, str], metric: str) -> bool:
+    return any(r is not None and r.value is not None for r in runs.results(pair, metric))
+
+
 def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) -> None:
     """Refuse to judge a change that may as well be chance."""
     pair = (change.generator_a, change.generator_b)
@@ -201,10 +209,11 @@ def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) ->
         return
     notes = {r.note: name for r, name in zip((x, y), runs.names, strict=True) if r and r.note}
     why = "; ".join(f"{name}: {note}" for note, name in notes.items())
+    more = "" if y is not None and y.described.axis == "cost" else ", or take more prompts"
     raise RequestError(
         f"the condition {condition} cannot be judged for {change.generator}: the change of "
         f"{change.metric} has no interval ({change.how}{f'; {why}' if why else ''}), so it may "
-        "as well be chance; choose a metric that has one, or take more prompts"
+        f"as well be chance; choose a metric that has one{more}"
     )
 
 

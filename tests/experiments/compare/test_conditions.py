@@ -57,6 +57,19 @@ def test_exact_numbers_need_no_interval(tmp_path: Path) -> None:
     assert judged.outcome == "holds"
 
 
+def test_a_generator_that_neither_run_measured_is_not_judged(tmp_path: Path) -> None:
+    """As the ceiling of a comparison, which is not timed."""
+    runs = []
+    for name, parameters in (("a", 10.0), ("b", 20.0)):
+        rows = [row("gan", "parameters", parameters), row("ceiling", "parameters", None)]
+        runs.append(make_run(tmp_path / name, rows))
+    found = compare_runs(*runs, fail_if="parameters>+5")
+    assert [(c.change.generator, c.outcome) for c in found.conditions] == [("gan", "holds")]
+    none = [make_run(tmp_path / n, [row("gan", "parameters", None)]) for n in "cd"]
+    with pytest.raises(RequestError, match="cannot be judged for gan: parameters was not measured"):
+        compare_runs(*none, fail_if="parameters>+5")
+
+
 def test_one_of_several_conditions_is_enough(before: Path, tmp_path: Path) -> None:
     found = compare_runs(before, later(tmp_path), fail_if="fd>+30 or clip_score<-0.01 OR fd<-3")
     assert [judged.outcome for judged in found.conditions] == [

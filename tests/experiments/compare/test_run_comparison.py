@@ -137,20 +137,30 @@ def test_too_few_prompts_in_common_are_refused(before: Path, tmp_path: Path) -> 
         compare_runs(before, other, metrics=["clip_score"])
 
 
-def test_few_prompts_of_one_suite_have_no_interval(tmp_path: Path) -> None:
+@pytest.mark.parametrize("prompts", [3, 5])  # of 5 that agree, p is 2 / 32
+def test_few_prompts_of_one_suite_have_no_interval(prompts: int, tmp_path: Path) -> None:
     runs = [
         make_run(
             tmp_path / name,
             [row("gan", CLIP, 0.3)],
-            scores("gan", CLIP, VALUES[:3] + shift),
-            PROMPTS[:3],
+            scores("gan", CLIP, VALUES[:prompts] + shift),
+            PROMPTS[:prompts],
         )
         for name, shift in (("a", 0.0), ("b", 0.1))
     ]
     clip = compare_runs(*runs).changes[0]
     assert (clip.low, clip.high) == (None, None)
     assert clip.difference == pytest.approx(0.1)
-    assert clip.how == "paired, 3 prompts (too few for an interval)"
+    assert clip.how.startswith(f"paired, {prompts} prompts (too few for an interval)")
+
+
+def test_a_run_and_its_copy_have_the_same_timing(tmp_path: Path) -> None:
+    timed = row("gan", "latency_seconds", 0.01, 0.001, protocol={"round_medians": [0.01, 0.011]})
+    other = row("gan", "latency_seconds", 0.01, 0.001, protocol={"round_medians": [0.011, 0.01]})
+    runs = [make_run(tmp_path / n, [r]) for n, r in (("a", timed), ("b", timed), ("c", other))]
+    copy = change(compare_runs(runs[0], runs[1]), "latency_seconds")
+    assert (copy.verdict, copy.how, copy.low, copy.high) == ("level", "the same timing", 0.0, 0.0)
+    assert change(compare_runs(runs[0], runs[2]), "latency_seconds").verdict == "undecided"
 
 
 def test_generators_are_matched_by_name_or_as_told(before: Path, tmp_path: Path) -> None:
