@@ -175,7 +175,7 @@ def gan(
         "gandiff train diffusion --data photos --resolution 64 --minutes 60",
         "gandiff train diffusion --recipe flow --set lr=1e-3",
         "gandiff train diffusion --space pixel --minutes 60",
-        "gandiff train diffusion --sweep guidance=1,2,4 --minutes 15",
+        "gandiff train diffusion --sweep lr=1e-3,3e-3 --minutes 15",
     ),
 )
 @takes(TrainingRequest, "diffusion", out=None, device="auto")

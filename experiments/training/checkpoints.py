@@ -14,7 +14,7 @@ import torch
 
 from gandiff.common.errors import RequestError
 from gandiff.common.files import write_atomically
-from gandiff.common.renamed import current_names
+from gandiff.common.renamed import current_names, current_networks
 from gandiff.experiments.training.identity import plain, same_data
 from gandiff.experiments.training.progress import LOG, TENSORBOARD
 from gandiff.experiments.training.records import CHECKPOINT as CHECKPOINT
@@ -60,7 +60,10 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise RequestError(
             f"{path} is not a checkpoint of gandiff; delete it or give another --out"
         )
-    return {**saved, "progress": current_names(saved["progress"])}
+    current = {"progress": current_names(saved["progress"])}
+    if saved.get("networks") is not None:
+        current["networks"] = current_networks(saved["label"], saved["networks"])
+    return saved | current
 
 
 def refuse_another(
@@ -77,6 +80,8 @@ def refuse_another(
     for name, same in (
         ("data", same_data(before, asked)),
         ("seed", before["seed"] == asked["seed"]),
+        # Which older ones do not say.
+        ("resolution", before.get("resolution", asked["resolution"]) == asked["resolution"]),
     ):
         if not same:
             raise RequestError(
@@ -95,13 +100,7 @@ def restore(
 
     ``networks`` is what the networks are now; it says which number of theirs differs.
     """
-    before = saved.get("networks")
-    differs = describe_difference(before, networks or {}) if before is not None else ""
-    if differs:
-        raise RequestError(
-            f"{path} holds a {saved['label']} of another architecture: {differs}; "
-            "use the options that it was started with, or another --out"
-        )
+    refuse_other_networks(path, saved, networks or {})
     try:
         for name, part in parts.items():
             part.load_state_dict(saved["state"][name])
@@ -110,6 +109,26 @@ def restore(
             f"{path} does not fit the {saved['label']} asked for; "
             "use the --resolution and --data that it was started with"
         ) from error
+
+
+def refuse_other_networks(
+    path: Path, saved: Mapping[str, Any], networks: Mapping[str, object], *, partly: bool = False
+) -> None:
+    """Raise ``RequestError`` if a checkpoint is of other networks than these.
+
+    ``partly``: what is not named is not known yet, and not looked at.
+    """
+    before = saved.get("networks")
+    if before is None:
+        return
+    if partly:
+        before = {name: value for name, value in before.items() if name in networks}
+    differs = describe_difference(before, networks)
+    if differs:
+        raise RequestError(
+            f"{path} holds another {saved['label']} than is asked for: {differs}; "
+            "use the options that it was started with, or another --out"
+        )
 
 
 def describe_difference(saved: Mapping[str, object], wanted: Mapping[str, object]) -> str:

@@ -8,11 +8,13 @@ import hashlib
 import json
 import shlex
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import expanded
 from gandiff.common.options import flag
 from gandiff.common.validation import read_value
+from gandiff.experiments.training.precision import resolve_precision
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
 _NO_MATTER = {"out", "resume", "overwrite", "tensorboard", "quiet", "command"}
@@ -35,6 +37,26 @@ def training_digest(
     asked["data"] = captions_sha256 or request.data
     text = json.dumps(plain([asked, recipe]), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def data_identity(request: TrainingRequest, captions_sha256: str | None) -> dict[str, Any]:
+    """What cannot change when a training is resumed: it would see other pictures."""
+    return {
+        "data": Path(request.data).name,
+        "seed": request.seed,
+        "resolution": request.resolution,
+        "captions_sha256": captions_sha256,
+    }
+
+
+def stated_options(request: TrainingRequest) -> dict[str, Any]:
+    """What may change when a training is resumed, and changes what its steps compute."""
+    names = ("batch_size", "accumulate", "processes", "compile", "monitor")
+    return {
+        **{name: getattr(request, name) for name in names},
+        "dtype": resolve_precision(request.dtype, request.device),
+        "device": request.device.partition(":")[0],  # of several processes each has its own
+    }
 
 
 def plain(value: Any) -> Any:

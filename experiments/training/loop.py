@@ -24,7 +24,11 @@ from gandiff.experiments.training.checkpoints import (
     restore,
     write_checkpoint,
 )
-from gandiff.experiments.training.identity import training_digest
+from gandiff.experiments.training.identity import (
+    data_identity,
+    stated_options,
+    training_digest,
+)
 from gandiff.experiments.training.interrupts import on_interrupt
 from gandiff.experiments.training.progress import TrainingLog
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
@@ -65,12 +69,7 @@ class Loop:
     ) -> None:
         self.request, self.label, self.state, self.ranks = request, label, dict(state), ranks
         self.networks = dict(networks or {})
-        # What cannot change when a training is resumed: it would see other pictures.
-        self._data = {
-            "data": Path(request.data).name,
-            "seed": request.seed,
-            "captions_sha256": captions_sha256,
-        }
+        self._data = data_identity(request, captions_sha256)
         self.progress = TrainingProgress()
         self.events: list[dict[str, Any]] = []
         self._in_a_row = 0
@@ -85,12 +84,13 @@ class Loop:
         )
         if request.resume:
             self._load()
-            self._tell_changes(recipe or {})
+            self._note_changes(recipe or {})
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             clear_training(request.out)
         start: dict[str, Any] = {"command": request.command, "images": self.progress.images}
         start["seconds"] = round(self.progress.seconds, 1)
+        start["options"] = stated_options(request)
         if recipe:
             digest = training_digest(request, recipe, captions_sha256)
             start |= {"recipe": dict(recipe), "digest": digest}
@@ -228,12 +228,13 @@ class Loop:
                 f"training the {self.label} became non-finite ({why}) "
                 f"after {self.progress.images} images; {way}"
             )
-        now = self.progress
+        now, events = self.progress, self.events
         self._restore(read_checkpoint(path), path)
         self.progress.skipped = now.position - self.progress.images + self._size
         (self.progress.seconds,) = self.ranks.broadcast(now.seconds + seconds)
         self.progress.rollbacks = now.rollbacks + 1
         self.progress.commands, self.progress.resumed = now.commands, now.resumed
+        self.events = events  # with what was noted since
         self.note(f"not finite ({why}); went back to {self.progress.images / 1000:.1f} kimg")
 
     def save(self) -> None:
@@ -261,12 +262,17 @@ class Loop:
         self.progress.resumed += 1
         self.progress.ticks = self._ticks_so_far()  # the budget may be a larger one now
 
-    def _tell_changes(self, recipe: Mapping[str, object]) -> None:
-        """The recipe is not read from the checkpoint: options that are left out are the usual."""
+    def _note_changes(self, recipe: Mapping[str, object]) -> None:
+        """Neither is read from the checkpoint: options that are left out are the usual."""
         last = self.progress.commands[-1] if self.progress.commands else {}
-        differs = describe_difference(last.get("recipe", recipe), recipe)
-        if differs:
-            self.log.say(f"continues with another recipe than it had: {differs}")
+        options = stated_options(self.request)
+        for key, what, now in (
+            ("recipe", "another recipe", recipe),
+            ("options", "other options", options),
+        ):
+            differs = describe_difference(last.get(key, now), now)
+            if differs:
+                self.note(f"continues with {what} than it had: {differs}")
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, TypeVar
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.renamed import RECIPE_FIELDS
-from gandiff.common.validation import read_assignments, read_value
+from gandiff.common.validation import read_assignments, read_value, takes_list
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -28,6 +28,17 @@ class Recipe:
     """A sweep, as an example."""
     checkpoints: ClassVar[tuple[str, ...]] = ("checkpoint.pt",)
     """The files below the output folder that ``--resume`` can continue from, the main one first."""
+    sampling: ClassVar[Mapping[str, str]] = {}
+    """Fields that say how pictures are sampled and change nothing that is trained, with the name
+    that the setting has in a comparison file.
+    """
+
+    def idle(self) -> dict[str, str]:
+        """The fields that do nothing in this recipe, with the reason, such as ``with d_warmup=0``.
+
+        A named recipe may hold a value for them; whoever sets one is mistaken.
+        """
+        return {}
 
 
 R = TypeVar("R", bound=Recipe)
@@ -56,16 +67,22 @@ def changed(recipe: R, changes: Mapping[str, object], fixed: Container[str] = ()
     Where the start of a schedule is changed, its end (``lr_end`` and so on) is scaled by the same
     factor unless it is among the changes, or named in ``fixed``. Where both were 0 the end becomes
     the new start, where the start alone was, the end stays. Raises ``RequestError`` for unknown
-    names and for numbers that cannot work.
+    names, for numbers that cannot work, and for changes that change nothing (``Recipe.idle``).
     """
     given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
     for key in given:
         _refuse_unknown(type(recipe), key)
+    asked = list(given)
     for name, end in schedule_ends(type(recipe)).items():
         if name in given and end not in given and end not in fixed:
             start, last = getattr(recipe, name), getattr(recipe, end)
             given[end] = _scaled(last, start, given[name])
-    return dataclasses.replace(recipe, **given)
+    made = dataclasses.replace(recipe, **given)
+    idle = made.idle()
+    for name in asked:
+        if name in idle:
+            raise RequestError(f"{name} does nothing {idle[name]}; leave it out")
+    return made
 
 
 def _scaled(end: float, start: float, new: float) -> float:
@@ -81,6 +98,22 @@ def _refuse_unknown(cls: type[Recipe], name: str) -> None:
     if RECIPE_FIELDS.get(name) in known:
         raise RequestError(f"{name} is now {RECIPE_FIELDS[name]}; use that name")
     raise RequestError(f"a recipe has no field {name!r}{did_you_mean(name, known)}")
+
+
+def check_swept(cls: type[Recipe], name: str) -> None:
+    """Raise ``RequestError`` for a field whose values cannot be those of a sweep."""
+    _refuse_unknown(cls, name)
+    if takes_list(cls, name):
+        raise RequestError(
+            f"--sweep {name}: {name} is a list, whose commas would be those between the values; "
+            f"train with --set {name}=... for each list, in an --out of its own"
+        )
+    if name in cls.sampling:
+        raise RequestError(
+            f"--sweep {name}: {name} changes how pictures are sampled and nothing that is trained, "
+            "so that every trial would be the same model; train one, and compare it at several "
+            f"values in a comparison file (sweep: {{{cls.sampling[name]}: [...]}})"
+        )
 
 
 def read_numbers(cls: type[Recipe], assignments: Sequence[str]) -> dict[str, Any]:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Container, Sequence
+from importlib import import_module
 from typing import NamedTuple
 
 from gandiff.common.errors import RequestError
 from gandiff.common.measurements import shown_in
 from gandiff.experiments.training.checks import open_checked
-from gandiff.experiments.training.recipes import Recipe, changed, read_number
+from gandiff.experiments.training.recipes import Recipe, changed, check_swept, read_number
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import captions_digest
 from gandiff.experiments.training.trials import Asked, Trial, begun, ended, run_trial
@@ -42,9 +43,12 @@ class _Lead(NamedTuple):
 
 def read_sweep(cls: type[Recipe], text: str) -> tuple[str, list[str]]:
     """``gamma=0.25,1,4``: the name and at least two different values; raises ``RequestError``."""
-    name, _, values = text.partition("=")
+    name, _, listed = text.partition("=")
     name, different = name.strip(), dict[object, str]()
-    for value in filter(None, map(str.strip, values.split(","))):
+    values = list(filter(None, map(str.strip, listed.split(","))))
+    if values:
+        check_swept(cls, name)
+    for value in values:
         different.setdefault(read_number(cls, name, value), value)
     if len(different) < 2:
         raise RequestError(
@@ -69,15 +73,20 @@ def sweep_recipes(
     that had them and was interrupted continues from its checkpoint; another one starts again. A
     trial that diverges loses against all others, and is not repeated either, unless its folder is
     deleted. ``values`` are two or more, as ``read_sweep`` gives them. Raises ``RequestError``
-    before anything is trained for values that cannot work, and for nothing to resume; and in the
+    before anything is trained for a trial that cannot work, and for nothing to resume; and in the
     end if all of them diverged.
     """
+    check_swept(type(recipe), name)
     recipes = [changed(recipe, {name: read_number(type(recipe), name, v)}, fixed) for v in values]
     folders = [request.out / f"{name}={value}" for value in values]
     if request.resume and not any(begun(out, recipe) for out in folders):
         raise RequestError(
             f"--resume found no trial of {name} in {request.out}; start without --resume"
         )
+    family = import_module(f"gandiff.experiments.training.{recipe.family}.train")
+    for out, own in zip(folders, recipes, strict=True):
+        # As if each began: of those that are to be resumed some may have nothing yet.
+        family.check_training(dataclasses.replace(request, out=out, resume=False), own)
     data = open_checked(request)
     asked = [
         Asked(dataclasses.replace(request, out=out), own, captions_digest(data), data.facts())

@@ -27,6 +27,11 @@ _BATCH, _HALFLIFE = 32, 4000.0  # pictures
 _CHECKED, _AT_ONCE = 512, 64  # pictures
 
 
+def trained(recipe: DiffusionRecipe) -> dict[str, int]:
+    """What a checkpoint of the autoencoder must be of."""
+    return {"factor": recipe.factor, "latent_channels": recipe.latent_channels}
+
+
 class AutoencoderTrainer:
     """Squared and absolute error, and a faint pull of the latents to the unit Gaussian."""
 
@@ -40,13 +45,13 @@ class AutoencoderTrainer:
         self.ema = Ema(self.vae, _HALFLIFE)
         self.parameters = list(self.vae.parameters())
         self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=0.0, fused=True)
-        self.size = min(request.batch_size, _BATCH)
+        self.size = min(request.batch_size, max(_BATCH, ranks.count))  # each process has a picture
         self.loop = Loop(
             request,
             LABEL,
             {"vae": self.vae, "ema": self.ema.module, "optimizer": self.optimizer},
             ranks,
-            networks={"factor": recipe.factor, "latent_channels": recipe.latent_channels},
+            networks=trained(recipe),
             recipe=dataclasses.asdict(recipe),
             size=self.size,
             captions_sha256=captions_digest(data),

@@ -53,6 +53,28 @@ class Batch(NamedTuple):
     captions: list[str]
 
 
+def unet_shape(recipe: DiffusionRecipe, resolution: int) -> dict[str, Any]:
+    """What ``build_unet`` makes the denoiser of pictures of this size by."""
+    return {
+        "side": resolution // recipe.cell,
+        "depth": recipe.depth,
+        "widths": list(recipe.widths),
+        "attention": recipe.attention,
+        "attention_layers": recipe.attention_layers,
+    }
+
+
+def trained(recipe: DiffusionRecipe, resolution: int) -> dict[str, Any]:
+    """What a checkpoint of the denoiser must be of: its network, what that predicts, and whose
+    states an optimiser holds.
+    """
+    return unet_shape(recipe, resolution) | {
+        "prediction": recipe.prediction,
+        "train_text": bool(recipe.train_text),
+        "optimizer": recipe.optimizer,
+    }
+
+
 class DenoiserUpdates:
     """The U-Net, its average, its optimiser, and one step; the text encoder's with ``train_text``.
 
@@ -74,18 +96,11 @@ class DenoiserUpdates:
         self.precision = resolve_precision(request.dtype, request.device)
         self.autocast = functools.partial(autocast_context, self.precision, request.device)
         self.noising = Noising(recipe, request.device)
-        networks: dict[str, Any] = {
-            "depth": recipe.depth,
-            "widths": list(recipe.widths),
-            "attention": recipe.attention,
-        }
-        if recipe.attention_layers > 1:  # earlier versions had one and did not record it
-            networks["attention_layers"] = recipe.attention_layers
-        side = request.resolution // recipe.cell
-        unet = build_unet(side, self.encoder.width, **networks)
+        shape = unet_shape(recipe, request.resolution)
+        unet = build_unet(text_width=self.encoder.width, **shape)
         self.unet = unet.to(request.device, memory_format=torch.channels_last).train()
         self.ema = Ema(self.unet, recipe.ema_halflife_images)  # a copy without the hints
-        self.hints = PositionHints(self.unet, side, recipe.position_hints, request.seed)
+        self.hints = PositionHints(self.unet, shape["side"], recipe.position_hints, request.seed)
         self.fast_unet = compiled(self.unet, wanted=request.compile)
         state: dict[str, Any] = {"unet": self.unet, "ema": self.ema.module}
         text: list[dict[str, Any]] = []
@@ -100,7 +115,7 @@ class DenoiserUpdates:
         state["optimizer"] = self.optimizer
         known = list(itertools.chain.from_iterable(self.latents.captions))
         self.tokens = CaptionTokens(self.encoder, known, trained=bool(recipe.train_text))
-        self.loop = self._loop(state, {"side": side, **networks})
+        self.loop = self._loop(state)
 
     def _optimizer(self, text: list[dict[str, Any]]) -> torch.optim.Optimizer | Together:
         """Of the U-Net's weights and of the groups of the text encoder."""
@@ -110,15 +125,13 @@ class DenoiserUpdates:
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
         return muon_and_adamw(self.unet, _EDGES, text, dtype=dtype)
 
-    def _loop(self, state: dict[str, Any], networks: dict[str, Any]) -> Loop:
+    def _loop(self, state: dict[str, Any]) -> Loop:
         """A checkpoint of other networks, or of other latents, is refused by name."""
-        recipe, vae = self.recipe, self.vae
-        networks |= {"prediction": recipe.prediction, "train_text": bool(recipe.train_text)}
-        networks["autoencoder"] = weights.digest(vae)
-        if recipe.optimizer != "adamw":  # which earlier versions did not record
-            networks["optimizer"] = recipe.optimizer
+        recipe = self.recipe
+        networks = trained(recipe, self.request.resolution)
+        networks["autoencoder"] = weights.digest(self.vae)
         if self.data.count is None:  # files may change between two starts, which is said
-            networks["latents"] = len(self.latents.captions)
+            networks["latents"] = self.latents.first
         return Loop(
             self.request,
             LABEL,

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 
 from gandiff.common.errors import RequestError
@@ -23,19 +24,25 @@ from gandiff.experiments.training.records import RECORD, TEXT_RECORD
 _INDEX = "model_index.json"
 _HALVED = ("unet", "vae")
 _AS_THEY_ARE = (_INDEX, RECORD, TEXT_RECORD, CARD, "scheduler", "text_encoder", "tokenizer")
-_WEIGHTS = "diffusion_pytorch_model.safetensors"
+_CONFIG, _WEIGHTS = "config.json", "diffusion_pytorch_model.safetensors"
 
 
 def halve(folder: Path, out: Path) -> None:
     """Write the pipeline of ``folder`` to ``out``, which must not exist.
 
-    Raises ``RequestError`` for a folder without a pipeline, an ``out`` that is there, and weights
-    that float16 cannot hold.
+    Raises ``RequestError`` for a folder without a whole pipeline, an ``out`` that is there, and
+    weights that cannot be read or that float16 cannot hold.
     """
     if not (folder / _INDEX).is_file():
         raise RequestError(f"{folder} has no {_INDEX}, so it is not a trained diffusion model")
     if out.exists():
         raise RequestError(f"{out} exists already; name another folder")
+    for path in (folder / part / name for part in _HALVED for name in (_CONFIG, _WEIGHTS)):
+        if not path.is_file():
+            raise RequestError(
+                f"{path} is missing, so {folder} is no whole diffusion model; give the folder "
+                "that 'gandiff train diffusion' wrote, or copy the file back"
+            )
     halved = {part: _halved(folder / part / _WEIGHTS) for part in _HALVED}
     out.mkdir(parents=True)
     for name in _AS_THEY_ARE:
@@ -45,12 +52,16 @@ def halve(folder: Path, out: Path) -> None:
             shutil.copy(folder / name, out / name)
     for part, weights in halved.items():
         (out / part).mkdir()
-        shutil.copy(folder / part / "config.json", out / part)
+        shutil.copy(folder / part / _CONFIG, out / part)
         save_file(weights, out / part / _WEIGHTS, metadata={"format": "pt"})
 
 
 def _halved(path: Path) -> dict[str, torch.Tensor]:
-    weights = {name: value.half().contiguous() for name, value in load_file(path).items()}
+    try:
+        stored = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise RequestError(f"{path} cannot be read ({error}); copy it again") from error
+    weights = {name: value.half().contiguous() for name, value in stored.items()}
     for name, value in weights.items():
         if not value.isfinite().all():
             raise RequestError(f"{path}: {name} has numbers that float16 cannot hold")

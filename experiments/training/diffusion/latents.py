@@ -8,19 +8,21 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
 
+from gandiff.common.errors import RequestError
 from gandiff.common.files import write_atomically
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import to_tensor
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
+from gandiff.experiments.training.checks import rank_zero_first
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.diffusion.weights import digest
 from gandiff.experiments.training.ranks import Ranks
@@ -31,6 +33,7 @@ from gandiff.models.diffusion.networks import centre_latents
 FILE = "latents.safetensors"
 _AT_ONCE = 64  # pictures
 _A_MINUTE = 2000  # pictures that a training of a minute can make use of
+_FIRST = "first"  # in the file: how many pictures mean and scale are of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,13 +41,15 @@ class Latents:
     """n pictures as they are denoised: mean 0 and standard deviation 1, or pixels as uint8, and
     all captions of each.
 
-    ``mean`` and ``std`` are those that the autoencoder's own had; nothing in pixel space.
+    ``mean`` and ``std`` are those that the autoencoder's own had; nothing in pixel space. They are
+    of the ``first`` so many, which were all that there were when the training began.
     """
 
     values: Tensor  # n c h w, float16, or uint8 in pixel space
     captions: list[list[str]]
     mean: Tensor | None
     std: float
+    first: int
 
     def at(self, which: Tensor) -> Tensor:
         """Those at these places, as float32."""
@@ -63,15 +68,14 @@ def ensure(
 ) -> Latents:
     """The latents in ``request.out``, made by the first process if they are not there.
 
-    Those of another autoencoder or of other data are made again, which is said. Resumed, they are
-    of as many pictures as the denoiser has learned from, unless files were added or taken away, and
-    have the mean and scale that it knows.
+    Those of another autoencoder or of other data are made again, which is said. Resumed with a
+    budget that can show more of them, they grow: those that are there keep their places and their
+    bits, and all have the mean and scale that the denoiser knows. Raises ``RequestError`` rather
+    than overwrite what a denoiser that is resumed has learned from.
     """
     path = request.out / "state" / FILE
     key = _key(vae, recipe, data, request)
-    if ranks.first and _differs(path, key, request):
-        _make(path, key, vae, recipe, data, request)
-    ranks.broadcast(0.0)  # the others wait until they are there
+    rank_zero_first(ranks, lambda: _make_sure(path, key, vae, recipe, data, request))
     return _read(path)
 
 
@@ -99,28 +103,34 @@ def _differs(path: Path, key: Mapping[str, str], request: TrainingRequest) -> bo
     except (SafetensorError, OSError):
         before = {}
     wrong = next((name for name, value in key.items() if before.get(name) != value), None)
-    if wrong is not None:
-        why = "cannot be read" if not before else f"was made of another {wrong}"
-        print(f"warning: {path} {why}; it is made again", file=sys.stderr)
-    return wrong is not None
+    if wrong is None:
+        return False
+    resumed = request.resume and (request.out / CHECKPOINT).is_file()
+    if before and resumed and wrong in ("autoencoder", "resolution"):
+        raise RequestError(
+            f"{path} was made of another {wrong}, and the denoiser in {request.out} learned from "
+            "it; give what the training was started with, or another --out"
+        )
+    why = "cannot be read" if not before else f"was made of another {wrong}"
+    print(f"warning: {path} {why}; it is made again", file=sys.stderr)
+    return True
 
 
 def count(recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest) -> int:
-    """How many pictures are encoded: no more than there are, nor than the budget can show.
-
-    A denoiser that is resumed says how many of an endless stream it had.
-    """
-    denoiser = request.out / CHECKPOINT
-    if request.resume and data.count is None and denoiser.is_file():
-        before = read_checkpoint(denoiser).get("networks", {})
-        if "latents" in before:
-            return int(before["latents"])
+    """How many pictures are encoded: no more than there are, nor than the budget can show."""
     shown = _A_MINUTE * request.minutes if request.kimg is None else 1000 * request.kimg
     most = recipe.cached_images if data.count is None else data.count
     return max(min(most, round(shown)), min(request.batch_size, most))
 
 
-def _make(
+def _first_of(request: TrainingRequest) -> int:
+    """How many pictures of endless data a denoiser that is resumed began with; 0 for none."""
+    path = request.out / CHECKPOINT
+    saved = read_checkpoint(path) if request.resume and path.is_file() else {}
+    return int(saved.get("networks", {}).get("latents", 0))
+
+
+def _make_sure(
     path: Path,
     key: dict[str, str],
     vae: Any,
@@ -128,54 +138,103 @@ def _make(
     data: CaptionedImages,
     request: TrainingRequest,
 ) -> None:
+    """Make those that are missing, behind those that are there."""
+    there = None if _differs(path, key, request) else safetensors.torch.load_file(path)
+    known = 0 if data.count is not None else _first_of(request)
+    before = 0 if there is None else len(there["values"])
+    n = max(count(recipe, data, request), known)
+    if n <= before:
+        return
+    if before and not request.quiet:
+        print(f"{path} grows from {before:,} to {n:,} pictures with the budget", file=sys.stderr)
+    values, captions = _encoded(vae, recipe, data, request, range(before, n))
+    moments = _moments(path, key)
+    if recipe.space == "latent":
+        moments = moments or _moments_of(values[: known or n])
+        values = ((values - moments.mean[None, :, None, None]) / moments.std).half()
+    moments = moments or _Moments(torch.zeros(values.shape[1]), torch.ones(1), known or n)
+    if there is not None:
+        values = torch.cat([there["values"], values])
+        captions = _captions_of(there) + captions
+    texts = torch.frombuffer(bytearray(json.dumps(captions).encode()), dtype=torch.uint8)
+    tensors = {"values": values.contiguous(), "mean": moments.mean, "std": moments.std}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    metadata = key | {_FIRST: str(moments.first)}
+    write_atomically(path, safetensors.torch.save(tensors | {"captions": texts}, metadata))
+
+
+def _encoded(
+    vae: Any,
+    recipe: DiffusionRecipe,
+    data: CaptionedImages,
+    request: TrainingRequest,
+    which: range,
+) -> tuple[Tensor, list[list[str]]]:
+    """Pictures at these places, n c h w, not centred, with all captions of each.
+
+    Batches lie at fixed places and are full: the last bits of one picture depend on their size.
+    """
     from tqdm import tqdm
 
-    parts, captions = [], list[Sequence[str]]()
-    n = count(recipe, data, request)
-    starts = range(0, n, _AT_ONCE)
+    parts, captions = [], list[list[str]]()
+    starts = range(which.start - which.start % _AT_ONCE, which.stop, _AT_ONCE)
     for start in tqdm(starts, desc="encoding", disable=request.quiet, unit="batch"):
-        batch = data.batch(start, min(_AT_ONCE, n - start))
-        captions += batch.every or [[caption] for caption in batch.captions]
+        size = _AT_ONCE if data.count is None else min(_AT_ONCE, data.count - start)
+        batch = data.batch(start, size)
+        chosen = slice(max(which.start - start, 0), which.stop - start)
+        captions += list(map(list, batch.every or [[text] for text in batch.captions]))[chosen]
         if recipe.space == "pixel":
-            parts.append(torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous())
+            encoded = torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous()
         else:
-            parts.append(encode(vae, batch.images, request.device))
-    values = torch.cat(parts)
-    mean, std = torch.zeros(values.shape[1]), torch.ones(1)
-    if recipe.space == "latent":
-        mean, std = _moments(path, key) or _moments_of(values)
-        values = ((values - mean[None, :, None, None]) / std).half().contiguous()
-    texts = torch.frombuffer(bytearray(json.dumps(captions).encode()), dtype=torch.uint8)
-    tensors = {"values": values, "mean": mean, "std": std, "captions": texts}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, safetensors.torch.save(tensors, metadata=key))
+            encoded = encode(vae, batch.images, request.device)
+        parts.append(encoded[chosen])
+    return torch.cat(parts), captions
 
 
-def _moments_of(values: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean of each channel (c,) and standard deviation of all that is left (1,) of n c h w."""
+class _Moments(NamedTuple):
+    """Mean of each channel (c,), standard deviation of all that is left (1,), of so many."""
+
+    mean: Tensor
+    std: Tensor
+    first: int
+
+
+def _moments_of(values: Tensor) -> _Moments:
+    """Those of n c h w."""
     mean = values.mean((0, 2, 3))
-    return mean, (values - mean[None, :, None, None]).std().view(1).clamp(min=1e-6)
+    std = (values - mean[None, :, None, None]).std().view(1).clamp(min=1e-6)
+    return _Moments(mean, std, len(values))
 
 
-def _moments(path: Path, key: Mapping[str, str]) -> tuple[Tensor, Tensor] | None:
-    """Those of latents that this autoencoder made of earlier data, which its denoiser knows."""
+def _moments(path: Path, key: Mapping[str, str]) -> _Moments | None:
+    """Those of latents that this autoencoder made, of earlier data or of fewer pictures, which its
+    denoiser knows.
+    """
     try:
         with safe_open(path, framework="pt") as file:
-            if (file.metadata() or {}).get("autoencoder") == key["autoencoder"]:
-                return file.get_tensor("mean"), file.get_tensor("std")
+            before = file.metadata() or {}
+            if before.get("autoencoder") == key["autoencoder"]:
+                first = int(before.get(_FIRST, file.get_slice("values").get_shape()[0]))
+                return _Moments(file.get_tensor("mean"), file.get_tensor("std"), first)
     except (SafetensorError, OSError):
         pass
     return None
 
 
 def _read(path: Path) -> Latents:
-    tensors = safetensors.torch.load_file(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+        before = file.metadata() or {}
+    values = tensors["values"]
+    mean = None if values.dtype == torch.uint8 else tensors["mean"]
+    first = int(before.get(_FIRST, len(values)))  # earlier versions had no more than these
+    return Latents(values, _captions_of(tensors), mean, float(tensors["std"]), first)
+
+
+def _captions_of(tensors: Mapping[str, Tensor]) -> list[list[str]]:
     texts = json.loads(bytes(tensors["captions"].tolist()))
     # Earlier versions wrote one for each scene.
-    captions = [[one] if isinstance(one, str) else list(one) for one in texts]
-    values = tensors["values"]
-    pixels = values.dtype == torch.uint8
-    return Latents(values, captions, None if pixels else tensors["mean"], float(tensors["std"]))
+    return [[one] if isinstance(one, str) else list(one) for one in texts]
 
 
 def centre(vae: Any, latents: Latents) -> None:

@@ -30,6 +30,11 @@ _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
 }
 _TRAIN_TEXT: Final[dict[Optimizer, float]] = {"muon": 0.05, "adamw": 0.5}  # of ``lr``
 _GROUP = 8  # channels are normalised in so many groups
+_LOG_NORMAL = ("log_noise_mean", "log_noise_std")  # what they do nothing without
+_AUTOENCODER = (
+    *("factor", "latent_channels", "autoencoder_share", "autoencoder_lr", "autoencoder_lr_end"),
+    *("kl", "absolute"),
+)
 
 
 # Changes to the defaults.
@@ -75,6 +80,11 @@ class DiffusionRecipe(recipes.Recipe):
     family: ClassVar[str] = "diffusion"
     named: ClassVar[Mapping[str, Mapping[str, Any]]] = RECIPES
     example: ClassVar[str] = "lr=5e-4,1.5e-3,4e-3"
+    sampling: ClassVar[Mapping[str, str]] = {
+        "solver": "scheduler",
+        "sampling_steps": "num_inference_steps",
+        "guidance": "guidance_scale",
+    }
     checkpoints: ClassVar[tuple[str, ...]] = (
         "checkpoint.pt",
         "state/autoencoder/checkpoint.pt",
@@ -100,7 +110,9 @@ class DiffusionRecipe(recipes.Recipe):
     absolute: Weight = 0.5
     """Weight of the absolute error of reconstructions beside the squared one."""
     cached_images: Annotated[int, Ge(1)] = 60_000
-    """Pictures that are encoded once and learned from, at most, where data are endless."""
+    """Pictures of endless data that are encoded once and learned from, at most. Of these and of a
+    folder alike they are no more than the budget can show: 2,000 a minute, or those of `--kimg`.
+    """
     channels: tuple[Channels, ...] | None = None
     """Channels of the U-Net's levels, multiples of 8, each level at half the side of the one
     before: 32,80,64 if omitted, or 24,32,80,64 in pixel space, which is as many parameters.
@@ -127,9 +139,9 @@ class DiffusionRecipe(recipes.Recipe):
     which has more in the middle; or `log-normal` (Karras et al. 2022), in which the logarithm of
     noise to signal is normal, with a tenth of `uniform` so that no level is left out.
     """
-    log_noise_mean: float = 1.0
+    log_noise_mean: Annotated[float, Interval(ge=-4, le=4)] = 1.0
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
-    log_noise_std: Positive = 1.1
+    log_noise_std: Annotated[float, Interval(ge=0.25, le=4)] = 1.1
     """... and its standard deviation."""
     coarse_first: Fraction = 0.25
     """Fraction of the training that begins with levels at which next to nothing but noise is seen,
@@ -150,7 +162,7 @@ class DiffusionRecipe(recipes.Recipe):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Of AdamW, for both networks."""
     weight_decay: Weight = 1e-3
-    """For the denoiser."""
+    """For the denoiser, and for the text encoder where that is trained along."""
     caption_dropout: Fraction = 0.1
     """Fraction of captions that are emptied, for classifier-free guidance (Ho & Salimans 2022)."""
     ema_halflife_images: Positive = 8000.0
@@ -169,13 +181,6 @@ class DiffusionRecipe(recipes.Recipe):
 
     def __post_init__(self) -> None:
         """Check what numbers must be to each other."""
-        for name in ("log_noise_mean", "log_noise_std"):
-            own = [
-                getattr(DiffusionRecipe, name),
-                *(r[name] for r in RECIPES.values() if name in r),
-            ]
-            if getattr(self, name) not in own and self.timesteps != "log-normal":
-                raise ValueError(f"{name} does nothing with timesteps={self.timesteps}")
         if self.factor & (self.factor - 1):
             raise ValueError(f"factor must be a power of two, got {self.factor}")
         if any(width % _GROUP for width in self.channels or ()):
@@ -200,6 +205,15 @@ class DiffusionRecipe(recipes.Recipe):
                 f"solver={self.solver} does not go with prediction={self.prediction}; use "
                 f"{' or '.join(solvers_of(self))}"
             )
+
+    def idle(self) -> dict[str, str]:
+        """The fields that do nothing in this recipe, with the reason."""
+        idle: dict[str, str] = {}
+        if self.timesteps != "log-normal":
+            idle |= dict.fromkeys(_LOG_NORMAL, f"with timesteps={self.timesteps}")
+        if self.space == "pixel":
+            idle |= dict.fromkeys(_AUTOENCODER, "with space=pixel, which has no autoencoder")
+        return idle
 
     @property
     def widths(self) -> tuple[int, ...]:

@@ -12,7 +12,13 @@ import torch
 from gandiff.common.errors import RequestError
 from gandiff.experiments.data.captioned import CaptionedImages
 from gandiff.experiments.training.averaging import keep_freed_memory
-from gandiff.experiments.training.checkpoints import CHECKPOINT, clear_training
+from gandiff.experiments.training.checkpoints import (
+    CHECKPOINT,
+    clear_training,
+    read_checkpoint,
+    refuse_another,
+    refuse_other_networks,
+)
 from gandiff.experiments.training.checks import (
     check_data,
     check_monitor,
@@ -21,17 +27,20 @@ from gandiff.experiments.training.checks import (
     rank_zero_first,
 )
 from gandiff.experiments.training.claim import claim
-from gandiff.experiments.training.diffusion import latents
+from gandiff.experiments.training.diffusion import autoencoder, denoiser, latents
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.publish import restore_text
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits, settled
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.generators.ticks import Ticks, no_tick
+from gandiff.experiments.training.identity import data_identity
 from gandiff.experiments.training.monitors.choice import open_monitor
 from gandiff.experiments.training.ranks import Ranks, launch
+from gandiff.experiments.training.records import TEXT_LABEL
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text import train as text
+from gandiff.experiments.training.text.record import captions_digest
 from gandiff.models.diffusion.pixel import IdentityAutoencoder
 
 WORK = "state"  # what later phases need of earlier ones; no part of the model
@@ -46,6 +55,16 @@ def train(request: TrainingRequest, recipe: DiffusionRecipe | None = None) -> Pa
     the request cannot work.
     """
     recipe = settled(recipe or DiffusionRecipe(), request.text_encoder)
+    check_training(request, recipe)
+    if request.processes > 1:
+        check_data(request)
+    with claim(request.out, overwrite=True):
+        launch(train_networks, request, recipe)
+    return request.out
+
+
+def check_training(request: TrainingRequest, recipe: DiffusionRecipe) -> None:
+    """Raise ``RequestError`` for what cannot work, without a look at the data."""
     if request.resume:
         _refuse_earlier(request.out)
     check_request(request, f"{AUTOENCODER}/{CHECKPOINT}", CHECKPOINT)
@@ -54,11 +73,6 @@ def train(request: TrainingRequest, recipe: DiffusionRecipe | None = None) -> Pa
     except ValueError as error:
         raise RequestError(f"--resolution {request.resolution}: {error}") from error
     check_monitor(request)
-    if request.processes > 1:
-        check_data(request)
-    with claim(request.out, overwrite=True):
-        launch(train_networks, request, recipe)
-    return request.out
 
 
 def _refuse_earlier(out: Path) -> None:
@@ -72,13 +86,50 @@ def _refuse_earlier(out: Path) -> None:
         )
 
 
+def _refuse_changes(
+    request: TrainingRequest, recipe: DiffusionRecipe, data: CaptionedImages
+) -> None:
+    """Refuse to resume with what the networks that are there cannot continue by.
+
+    Each would say so itself, the denoiser when the latents that it learned from are overwritten.
+    """
+    asked = data_identity(request, captions_digest(data))
+    phases = (
+        (AUTOENCODER, autoencoder.LABEL, autoencoder.trained(recipe), ("space",)),
+        # The solver that is saved goes by the schedule, and so does every noise level learned.
+        (
+            "",
+            denoiser.LABEL,
+            denoiser.trained(recipe, request.resolution),
+            ("space", "schedule"),
+        ),
+    )
+    for folder, label, networks, fixed in phases:
+        path = request.out / folder / CHECKPOINT
+        saved = read_checkpoint(path) if path.is_file() else None
+        if saved is None or saved["label"] == TEXT_LABEL:  # which comes first, in the same place
+            continue
+        refuse_another(path, saved, label, asked)
+        start = (saved["progress"].get("commands") or [{}])[-1]
+        before = start.get("recipe", {})
+        for name in fixed:
+            if name in before and before[name] != getattr(recipe, name):
+                raise RequestError(
+                    f"{path} is of a training with {name}={before[name]}, not "
+                    f"{getattr(recipe, name)}; give what it was started with, or another --out"
+                )
+        refuse_other_networks(path, saved, networks, partly=True)
+
+
 def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionRecipe) -> None:
     """Train all networks in this process, one of ``ranks.count``; the first one writes."""
     keep_freed_memory()
     data = open_checked(request, ranks)
     # Before anything is trained: what cannot measure is refused before anything is written.
     monitor = rank_zero_first(ranks, lambda: open_monitor(request, data))
-    if ranks.first and not request.resume:
+    if request.resume:
+        rank_zero_first(ranks, lambda: _refuse_changes(request, recipe, data))
+    elif ranks.first:
         restore_text(request.out)
     encoder = text.ensure(request, data, ranks).to(request.device, torch.float32)
     # The first process looks before it writes a checkpoint.
@@ -123,7 +174,12 @@ def _autoencoder(
             f"{out / CHECKPOINT} is missing, which holds the autoencoder that the denoiser was "
             "trained with; copy it back, or start in another --out"
         )
-    part = dataclasses.replace(request, out=out, resume=request.resume and bool(there))
+    part = dataclasses.replace(
+        request,
+        out=out,
+        resume=request.resume and bool(there),
+        quiet=request.quiet or denoised,  # it does not continue
+    )
     trainer = AutoencoderTrainer(part, recipe, data, ranks)
     if not denoised:
         trainer.loop.run(trainer.step)

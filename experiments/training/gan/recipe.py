@@ -120,6 +120,13 @@ class GanRecipe(recipes.Recipe):
                 "unless the energy score is to come in later)"
             )
 
+    def idle(self) -> dict[str, str]:
+        """The fields that do nothing in this recipe, with the reason."""
+        idle = {} if self.guidance else {"guidance_weight": "without guidance"}
+        if not self.d_warmup:
+            idle |= dict.fromkeys(("d_warmup_lr", "d_warmup_lr_end"), "with d_warmup=0")
+        return idle
+
     @property
     def uses_energy_score(self) -> bool:
         """Whether two pictures are sampled for every second caption, for the energy score."""

@@ -33,6 +33,16 @@ def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
     Raises ``RequestError`` before anything is written if the request cannot work.
     """
     recipe = recipe or GanRecipe()
+    check_training(request, recipe)
+    if request.processes > 1:
+        check_data(request)
+    with claim(request.out, overwrite=True):
+        launch(train_networks, request, recipe)
+    return request.out
+
+
+def check_training(request: TrainingRequest, recipe: GanRecipe) -> None:
+    """Raise ``RequestError`` for what cannot work, without a look at the data."""
     check_request(request, CHECKPOINT)
     try:
         gan_config(request.resolution, 1)
@@ -41,11 +51,6 @@ def train(request: TrainingRequest, recipe: GanRecipe | None = None) -> Path:
     check_monitor(request)
     if recipe.guidance:
         check_guidance(recipe.guidance)
-    if request.processes > 1:
-        check_data(request)
-    with claim(request.out, overwrite=True):
-        launch(train_networks, request, recipe)
-    return request.out
 
 
 def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) -> None:

@@ -35,6 +35,9 @@ ALARMS = {
     "collapse within prompts": "mode collapse within prompts",
 }
 
+# What older checkpoints do not say of their networks, by label: they had nothing else.
+NETWORKS: dict[str, dict[str, Any]] = {"denoiser": {"attention_layers": 1, "optimizer": "adamw"}}
+
 ABILITIES = {"text": "text_to_image", "img2img": "image_to_image"}
 
 
@@ -64,6 +67,11 @@ def current_names(record: Mapping[str, Any]) -> dict[str, Any]:
     if isinstance(record.get("events"), list):
         renamed["events"] = [_current_event(event) for event in record["events"]]
     return renamed
+
+
+def current_networks(label: str, networks: Mapping[str, Any]) -> dict[str, Any]:
+    """What the checkpoint of this label says of its networks, with what older ones left out."""
+    return {**NETWORKS.get(label, {}), **networks}
 
 
 def current_row(row: Any) -> Any:

@@ -169,6 +169,11 @@ def read_value(kind: type, name: str, text: str) -> Any:
         raise SettingError((name, *error.field), error.problem) from None
 
 
+def takes_list(kind: type, name: str) -> bool:
+    """Whether the values of a dataclass's field are lists, which text writes with commas."""
+    return any(typing.get_origin(option) is tuple for option in _options(_hints(kind)[name]))
+
+
 def check_value(hint: Any, value: Any) -> Any:
     """The value that an annotation makes of one, ``1`` of ``"1"``; raises ``SettingError``."""
     from pydantic import ValidationError
