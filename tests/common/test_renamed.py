@@ -9,7 +9,14 @@ from typing import get_args
 import pytest
 
 from gandiff.common.measurements import MEASUREMENTS, bound, in_panel, shown_in
-from gandiff.common.renamed import ABILITIES, ALARMS, RECIPE_FIELDS, current_facts, current_names
+from gandiff.common.renamed import (
+    ABILITIES,
+    ALARMS,
+    RECIPE_FIELDS,
+    current_facts,
+    current_names,
+    current_networks,
+)
 from gandiff.common.renamed import MEASUREMENTS as RENAMED
 from gandiff.experiments.training.gan.alarms import _CHECKS
 from gandiff.experiments.training.gan.recipe import GanRecipe
@@ -47,6 +54,13 @@ def test_abilities_are_tasks_now() -> None:
 @pytest.mark.parametrize("odd", [{}, {"recipe": None}, {"curve": ["x"], "events": [None, 3]}])
 def test_a_record_of_another_form_stays_as_it_is(odd: dict[str, object]) -> None:
     assert current_names(odd) == odd
+
+
+def test_what_older_checkpoints_left_out_of_their_networks_is_filled_in() -> None:
+    now = current_networks("denoiser", {"depth": 4, "optimizer": "muon"})
+    assert now == {"depth": 4, "optimizer": "muon", "attention_layers": 1}
+    assert current_networks("denoiser", {})["optimizer"] == "adamw"
+    assert current_networks("GAN", {"z_width": 8}) == {"z_width": 8}
 
 
 def test_every_new_name_is_one_that_is_used() -> None:

@@ -139,7 +139,7 @@ class DiffusionRecipe(recipes.Recipe):
     which has more in the middle; or `log-normal` (Karras et al. 2022), in which the logarithm of
     noise to signal is normal, with a tenth of `uniform` so that no level is left out.
     """
-    log_noise_mean: Annotated[float, Interval(ge=-4, le=4)] = 1.0
+    log_noise_mean: Annotated[float, Interval(ge=-3, le=3)] = 1.0
     """Mean of the natural logarithm of noise to signal under `log-normal`, ..."""
     log_noise_std: Annotated[float, Interval(ge=0.25, le=4)] = 1.1
     """... and its standard deviation."""

@@ -19,7 +19,13 @@ from gandiff.common.errors import RequestError, environment_failure
 from gandiff.experiments.runs import store
 from gandiff.experiments.training import loop as loops
 from gandiff.experiments.training.averaging import Ema, cosine, norm, set_lr, to_tensor
+from gandiff.experiments.training.checkpoints import (
+    CHECKPOINT,
+    read_checkpoint,
+    write_checkpoint,
+)
 from gandiff.experiments.training.checks import check_request
+from gandiff.experiments.training.identity import stated_options
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import write_json
@@ -89,8 +95,9 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert net.weight.item() == more.progress.steps
     assert more.record()["resumed"] == 1
     behind = {"images": before[1], "seconds": round(before[0], 1)}
-    first = {"command": "gandiff train toy", "images": 0, "seconds": 0.0}
-    assert more.record()["commands"] == [first, {"command": again, **behind}]
+    options = stated_options(request(tmp_path))
+    first = {"command": "gandiff train toy", "images": 0, "seconds": 0.0, "options": options}
+    assert more.record()["commands"] == [first, {"command": again, **behind, "options": options}]
 
 
 @pytest.fixture
@@ -245,6 +252,16 @@ def test_a_checkpoint_of_other_networks_is_refused(tmp_path: Path) -> None:
     Loop(request(tmp_path), "toy", {"other": other}).save()
     with pytest.raises(RequestError, match="does not fit the toy asked for"):
         make(tmp_path, resume=True)
+
+
+def test_pictures_of_another_size_are_refused(tmp_path: Path) -> None:
+    make(tmp_path, resolution=16)[0].save()
+    with pytest.raises(RequestError, match="is of a training with --resolution 16, not 32; give"):
+        make(tmp_path, resume=True)
+    saved = read_checkpoint(tmp_path / CHECKPOINT)
+    del saved["asked"]["resolution"]  # as earlier versions wrote it
+    write_checkpoint(tmp_path / CHECKPOINT, saved)
+    make(tmp_path, resume=True)
 
 
 def test_a_broken_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from training_helpers import little_to_check, read, request, small_diffusion
 from gandiff.common.errors import RequestError
 from gandiff.experiments.training.checkpoints import CHECKPOINT, read_checkpoint
 from gandiff.experiments.training.diffusion import train as diffusion
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.loop import Loop
@@ -85,6 +86,82 @@ def test_an_autoencoder_that_is_gone_is_not_made_again(
     (out / "state" / "autoencoder" / CHECKPOINT).unlink()
     with pytest.raises(RequestError, match="is missing, which holds the autoencoder"):
         diffusion.train(dataclasses.replace(diffusion_request(out), resume=True), small_diffusion())
+
+
+CHANGES = {
+    "resolution 32": "is of a training with --resolution 16, not 32; give what it was started with",
+    "space pixel": "is of a training with space=latent, not pixel; give what it was started with",
+    "schedule linear": "is of a training with schedule=cosine, not linear; give what it was",
+    "optimizer adamw": "holds another denoiser than is asked for: optimizer is muon there and",
+    "attention_layers 1": "attention_layers is 2 there and 1 here; use the options that it was",
+    "latent_channels 8": "another autoencoder than is asked for: latent_channels is 4 there and 8",
+}
+
+
+def changed(asked: TrainingRequest, change: str) -> tuple[TrainingRequest, DiffusionRecipe]:
+    """A request and the small recipe with another value of one of their fields."""
+    name, value = change.split()
+    plain: Any = int(value) if value.isdigit() else value
+    if name == "resolution":
+        return dataclasses.replace(asked, resolution=plain), small_diffusion()
+    return asked, small_diffusion(**{name: plain})
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_a_diffusion_model_cannot_continue_by_is_refused_before_anything_is_written(
+    whole_diffusion: Path, change: str
+) -> None:
+    def contents() -> dict[Path, bytes]:
+        files = (path for path in sorted(whole_diffusion.rglob("*")) if path.is_file())
+        return {path: path.read_bytes() for path in files if not path.name.startswith(".")}
+
+    before = contents()
+    asked = dataclasses.replace(diffusion_request(whole_diffusion), resume=True)
+    with pytest.raises(RequestError) as refused:
+        diffusion.train(*changed(asked, change))
+    assert CHANGES[change] in str(refused.value)
+    assert "\n" not in str(refused.value)
+    assert contents() == before
+
+
+def test_an_unfinished_autoencoder_does_not_continue_with_other_pictures(tmp_path: Path) -> None:
+    asked = diffusion_request(tmp_path)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "autoencoder", after=1)
+        with pytest.raises(KeyboardInterrupt):
+            diffusion.train(asked, small_diffusion())
+    resumed = dataclasses.replace(asked, resume=True)
+    for change in ("resolution 32", "space pixel", "latent_channels 8"):
+        with pytest.raises(RequestError) as refused:
+            diffusion.train(*changed(resumed, change))
+        assert CHANGES[change] in str(refused.value)
+        assert "state/autoencoder/checkpoint.pt" in str(refused.value)
+    # What the autoencoder does not depend on may change as long as there is no denoiser.
+    diffusion.train(resumed, small_diffusion(schedule="linear"))
+
+
+def test_other_noise_levels_may_follow_which_is_recorded(
+    whole_diffusion: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    shutil.copytree(whole_diffusion, out)
+    asked = dataclasses.replace(
+        diffusion_request(out), kimg=0.08, batch_size=8, dtype="float32", resume=True
+    )
+    recipe = small_diffusion(timesteps="uniform")
+    diffusion.train(asked, recipe)
+    record = read(out)
+    first, second = (event["text"] for event in record["events"][:2])
+    assert first == (
+        "continues with another recipe than it had: timesteps is log-normal there and uniform here"
+    )
+    assert second.startswith(
+        "continues with other options than it had: batch_size is 4 there and 8 here"
+    )
+    assert (record["autoencoder"]["images"], record["latents"]) == (
+        read(whole_diffusion)["autoencoder"]["images"],
+        80,
+    )
 
 
 def test_a_diffusion_model_of_an_earlier_version_is_refused_by_name(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +86,44 @@ def test_going_on_by_another_recipe_is_said(
     assert said.strip() == (
         "toy: continues with another recipe than it had: lr is 0.1 there and 0.2 here"
     )
+
+
+def test_going_on_by_other_options_is_said_and_recorded(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also where nothing is shown; and it stays where the training goes back to a checkpoint."""
+    make(tmp_path, dtype="float32")[0].save()
+    asked: dict[str, Any] = {"batch_size": 64, "processes": 2, "dtype": "bfloat16"}
+    said = (
+        "continues with other options than it had: batch_size is 32 there and 64 here; "
+        "processes is 1 there and 2 here; dtype is float32 there and bfloat16 here"
+    )
+    make(tmp_path, resume=True, dtype="float32")
+    assert capsys.readouterr().err == ""
+    make(tmp_path, resume=True, quiet=False, **asked)
+    assert capsys.readouterr().err.strip() == f"toy: {said}"
+    loop, _, step = make(tmp_path, resume=True, kimg=0.03, **asked)
+    assert capsys.readouterr().err == ""
+
+    def broken_once() -> tuple[int, dict[str, float]]:
+        shown, losses = step()
+        return shown, {"loss": math.nan} if not loop.progress.rollbacks else losses
+
+    loop.run(broken_once)
+    texts = [event["text"] for event in loop.record()["events"]]
+    assert texts[0] == said
+    assert [text.partition(" (")[0] for text in texts[1:]] == ["not finite"]
+    again, _, _ = make(tmp_path, resume=True, kimg=0.03, **asked)
+    assert [
+        event["text"] for event in again.events
+    ] == texts  # the same options as at the last start
+
+
+def test_checkpoints_of_earlier_versions_do_not_say_their_options(tmp_path: Path) -> None:
+    loop, _, _ = make(tmp_path)
+    del loop.progress.commands[0]["options"]
+    loop.save()
+    assert make(tmp_path, resume=True, batch_size=64)[0].events == []
 
 
 def test_the_bar_shows_losses_that_the_last_step_had(tmp_path: Path) -> None:

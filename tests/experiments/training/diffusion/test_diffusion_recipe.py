@@ -9,7 +9,7 @@ import diffusers
 import pytest
 import torch
 
-from gandiff.common.errors import SettingError
+from gandiff.common.errors import RequestError, SettingError
 from gandiff.experiments.training.diffusion.noise import STEPS, Noising, build_scheduler
 from gandiff.experiments.training.diffusion.recipe import (
     RECIPES,
@@ -18,7 +18,7 @@ from gandiff.experiments.training.diffusion.recipe import (
     fits,
     settled,
 )
-from gandiff.experiments.training.recipes import recipe_of
+from gandiff.experiments.training.recipes import changed, recipe_of
 from gandiff.models.diffusion.networks import build_unet
 from gandiff.models.text import parameter_count
 
@@ -61,10 +61,8 @@ def test_what_goes_together() -> None:
         ({"prediction": "flow"}, "flow does not go with schedule=cosine"),
         ({"schedule": "straight"}, "v does not go with schedule=straight"),
         ({**RECIPES["flow"], "solver": "ddim"}, "solver=ddim does not go with prediction=flow"),
-        (
-            {"timesteps": "uniform", "log_noise_std": 2.0},
-            "log_noise_std does nothing with timesteps=",
-        ),
+        ({"log_noise_mean": 100.0}, "log_noise_mean: must be between -3 and 3, got 100.0"),
+        ({"log_noise_std": 1e-4}, "log_noise_std: must be between 0.25 and 4, got 0.0001"),
         ({"factor": 3}, "factor must be a power of two, got 3"),
         ({"factor": 0}, "factor: must be at least 1, got 0"),
         ({"channels": (8, 12)}, "channels must be multiples of 8, got 8,12"),
@@ -78,6 +76,46 @@ def test_what_does_not_go_together_is_said_in_a_line(changes: dict[str, Any], sa
         DiffusionRecipe(**changes)
     assert says in str(refused.value)
     assert "\n" not in str(refused.value)
+
+
+IDLE = [
+    ("flow", {"log_noise_mean": 1.25}, "log_noise_mean does nothing with timesteps=logit-normal"),
+    ("default", {"timesteps": "uniform", "log_noise_std": 2.0}, "nothing with timesteps=uniform"),
+    ("epsilon", {"log_noise_std": 1.1}, "log_noise_std does nothing with timesteps=uniform"),
+    *(
+        ("pixel", {name: value}, f"{name} does nothing with space=pixel, which has no autoencoder")
+        for name, value in {
+            "factor": 4,
+            "latent_channels": 9,
+            "autoencoder_share": 0.5,
+            "autoencoder_lr": 1.0,
+            "autoencoder_lr_end": 0.1,
+            "kl": 1.0,
+            "absolute": 0.1,
+        }.items()
+    ),
+    ("default", {"space": "pixel", "kl": 1.0}, "kl does nothing with space=pixel"),
+]
+
+
+@pytest.mark.parametrize(("name", "changes", "says"), IDLE)
+def test_what_does_nothing_is_refused_where_it_is_set(
+    name: str, changes: dict[str, Any], says: str
+) -> None:
+    with pytest.raises(RequestError) as refused:
+        recipe_of(DiffusionRecipe, name, **changes)
+    assert says in str(refused.value)
+    assert str(refused.value).endswith("; leave it out")
+
+
+def test_what_does_nothing_may_stand_in_a_recipe() -> None:
+    """Those with a name hold values that others use; and changes may make them idle."""
+    for name in RECIPES:
+        idle = recipe_of(DiffusionRecipe, name, timesteps="uniform", space="pixel").idle()
+        assert {"log_noise_std", "kl"} < idle.keys()
+    own = recipe_of(DiffusionRecipe, log_noise_mean=1.7)
+    assert changed(own, {"timesteps": "uniform"}).log_noise_mean == 1.7  # a trial of a sweep
+    assert recipe_of(DiffusionRecipe, log_noise_mean=1.7, kl=1e-4).idle() == {}
 
 
 @pytest.mark.parametrize(
@@ -191,6 +229,20 @@ def test_every_schedule_can_be_trained_at_all_its_levels(
         steps = noising.draw(256, torch.Generator().manual_seed(0), coarse)
         assert 0 <= int(steps.min()) < int(steps.max()) < STEPS
         assert len(steps.unique()) > 20
+
+
+@pytest.mark.parametrize("asked", POSSIBLE, ids=lambda asked: "-".join(asked.values()))
+@pytest.mark.parametrize(("mean", "std"), [*itertools.product((-3.0, 3.0), (0.25, 4.0))])
+def test_the_narrowest_and_farthest_densities_train_more_than_one_level(
+    asked: dict[str, Any], mean: float, std: float
+) -> None:
+    noising = Noising(DiffusionRecipe(**asked, log_noise_mean=mean, log_noise_std=std))
+    normal = (noising.density - 0.1 / STEPS) / 0.9
+    assert torch.isfinite(noising.density).all()
+    assert float(noising.density.sum()) == pytest.approx(1)
+    assert float(normal.max()) < 0.5
+    drawn = noising.draw(4096, torch.Generator().manual_seed(0))
+    assert len(drawn.unique()) > 100  # a tenth is drawn from all of them
 
 
 @pytest.mark.parametrize(("mean", "std"), [(0.0, 1.0), (1.0, 0.5), (-0.5, 0.7)])

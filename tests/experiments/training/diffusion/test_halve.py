@@ -14,20 +14,41 @@ from gandiff.experiments.training.diffusion.halve import halve, main
 from gandiff.models.weights import PRETRAINED
 
 SHIPPED = PRETRAINED / "diffusion-scenes"
-WEIGHTS = Path("unet", "diffusion_pytorch_model.safetensors")
+FILE = "diffusion_pytorch_model.safetensors"
+WEIGHTS = Path("unet", FILE)
+
+
+@pytest.fixture
+def whole(tmp_path: Path) -> Path:
+    """A pipeline with weights in float32, as it is trained, that float16 does not hold exactly."""
+    folder = tmp_path / "whole"
+    shutil.copytree(SHIPPED, folder)
+    for part in ("unet", "vae"):
+        path = folder / part / FILE
+        weights = {name: value.float() * 1.0001 for name, value in load_file(path).items()}
+        save_file(weights, path, metadata={"format": "pt"})
+    return folder
 
 
 def test_it_is_the_same_model_up_to_rounding(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     import diffusers
 
     out = tmp_path / "half"
-    main([str(SHIPPED), str(out)])
+    main([str(whole), str(out)])
     assert capsys.readouterr().out == f"{out}\n"
-    assert {value.dtype for value in load_file(out / WEIGHTS).values()} == {torch.float16}
+    for part in ("unet", "vae"):
+        before, after = (load_file(folder / part / FILE) for folder in (whole, out))
+        assert before.keys() == after.keys()
+        assert {value.dtype for value in before.values()} == {torch.float32}
+        assert {value.dtype for value in after.values()} == {torch.float16}
+        assert all(torch.equal(after[name], value.half()) for name, value in before.items())
+        assert any((after[name].float() != value).any() for name, value in before.items())
+        sizes = [(folder / part / FILE).stat().st_size for folder in (whole, out)]
+        assert sizes[1] < 0.55 * sizes[0]
     pictures = []
-    for folder in (SHIPPED, out):
+    for folder in (whole, out):
         pipe = diffusers.StableDiffusionPipeline.from_pretrained(folder)
         assert {pipe.unet.dtype, pipe.vae.dtype, pipe.text_encoder.dtype} == {torch.float32}
         pipe.set_progress_bar_config(disable=True)
@@ -49,4 +70,25 @@ def test_what_cannot_be_halved_is_said(tmp_path: Path) -> None:
     save_file(weights, folder / WEIGHTS)
     with pytest.raises(RequestError, match=r"conv_in\.bias has numbers that float16 cannot hold"):
         halve(folder, tmp_path / "half")
+    assert not (tmp_path / "half").exists()
+
+
+@pytest.mark.parametrize("part", ["unet/config.json", str(WEIGHTS), f"vae/{FILE}"])
+def test_a_pipeline_that_lacks_a_part_is_refused_in_a_line(
+    tmp_path: Path, whole: Path, capsys: pytest.CaptureFixture[str], part: str
+) -> None:
+    out = tmp_path / "half"
+    (whole / part).unlink()
+    with pytest.raises(SystemExit) as ended:
+        main([str(whole), str(out)])
+    assert ended.value.code == 2
+    said = capsys.readouterr().err.splitlines()[-1]
+    assert f"error: {whole / part} is missing, so {whole} is no whole diffusion model" in said
+    assert not out.exists()
+
+
+def test_weights_that_are_cut_off_are_refused(tmp_path: Path, whole: Path) -> None:
+    (whole / WEIGHTS).write_bytes((whole / WEIGHTS).read_bytes()[:1000])
+    with pytest.raises(RequestError, match=r"safetensors cannot be read \(.*\); copy it again"):
+        halve(whole, tmp_path / "half")
     assert not (tmp_path / "half").exists()

@@ -25,10 +25,11 @@ from gandiff.experiments.training.recipes import changed
 @pytest.mark.parametrize("recipe", RECIPES)
 @pytest.mark.parametrize("name", ["gamma", "lr", "d_warmup_lr", "energy"])
 def test_the_end_of_a_schedule_moves_with_its_start(name: str, recipe: str) -> None:
-    named, end = recipe_of(recipe), f"{name}_end"
+    needed = {"d_warmup": 0.05} if name == "d_warmup_lr" else {}  # or it does nothing
+    named, end = recipe_of(recipe, **needed), f"{name}_end"
     for factor in (0.25, 3.0):
         start = factor * (getattr(named, name) or 1.0)
-        found = recipe_of(recipe, **{name: start})
+        found = recipe_of(recipe, **{name: start, **needed})
         assert getattr(found, name) == start
         if getattr(named, name):
             assert getattr(found, end) == pytest.approx(factor * getattr(named, end))
@@ -36,9 +37,9 @@ def test_the_end_of_a_schedule_moves_with_its_start(name: str, recipe: str) -> N
             assert getattr(found, end) == start
         others = {key: getattr(named, key) for key in vars(named).keys() - {name, end}}
         assert {key: getattr(found, key) for key in others} == others
-    both = recipe_of(recipe, **{name: 0.5, end: 0.125})
+    both = recipe_of(recipe, **{name: 0.5, end: 0.125, **needed})
     assert (getattr(both, name), getattr(both, end)) == (0.5, 0.125)
-    assert recipe_of(recipe, **{name: getattr(named, name)}) == named
+    assert recipe_of(recipe, **{name: getattr(named, name), **needed}) == named
 
 
 def test_an_end_that_is_given_or_fixed_stays() -> None:
@@ -81,6 +82,11 @@ def test_a_loss_that_there_is_not_is_refused_by_the_recipe_itself() -> None:
         ({"betas": (0.0, 1.0)}, "betas.1: must be at least 0 and below 1"),
         ({"loss": "hinge"}, "loss: must be one of relativistic, non-saturating, got 'hinge'"),
         ({"gama": 1.0}, "a recipe has no field 'gama'; did you mean 'gamma'?"),
+        ({"guidance_weight": 0.4}, "guidance_weight does nothing without guidance; leave it out"),
+        (
+            {"d_warmup": 0.0, "d_warmup_lr_end": 1e-3},
+            "d_warmup_lr_end does nothing with d_warmup=0",
+        ),
         ({"reading": 0.1}, "reading is now d_warmup"),
         ({"silent": 0.0}, "silent is now caption_dropout"),
     ],
