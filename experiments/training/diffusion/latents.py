@@ -139,7 +139,7 @@ def _make_sure(
     request: TrainingRequest,
 ) -> None:
     """Make those that are missing, behind those that are there."""
-    there = None if _differs(path, key, request) else safetensors.torch.load_file(path)
+    there = None if _differs(path, key, request) else safetensors.torch.load(path.read_bytes())
     known = 0 if data.count is not None else _first_of(request)
     before = 0 if there is None else len(there["values"])
     n = max(count(recipe, data, request), known)
