@@ -32,7 +32,8 @@ CONFIG = GanConfig(
     d_features=16,
 )
 # Steps are small: what rounding leaves of a gradient, Adam makes as large as any other.
-SMALL_STEPS = {"lr": 1e-4, "lr_end": 1e-5, "d_warmup_lr": 1e-4, "d_warmup_lr_end": 1e-4}
+SMALL_LR = {"lr": 1e-4, "lr_end": 1e-5}  # all that there is without a warm-up
+SMALL_STEPS = {**SMALL_LR, "d_warmup_lr": 1e-4, "d_warmup_lr_end": 1e-4}
 RECIPE = GanRecipe(penalty_interval=2, d_warmup=0.0, g_warmup=0.0, num_mismatched=2, **SMALL_STEPS)
 
 

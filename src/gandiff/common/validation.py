@@ -40,11 +40,8 @@ _KINDS = {
     "finite": "a finite number",
     "string": "text",
     "bool": "true or false",
-    "tuple": "a list",
-    "list": "a list",
-    "dict": "a mapping of names to values",
-    "mapping": "a mapping of names to values",
-    "dataclass": "a mapping of names to values",
+    **dict.fromkeys(("tuple", "list"), "a list"),
+    **dict.fromkeys(("dict", "mapping", "dataclass"), "a mapping of names to values"),
     "none": "nothing (null)",
 }
 _BOUNDS = {"ge": "at least", "gt": "above", "le": "at most", "lt": "below"}

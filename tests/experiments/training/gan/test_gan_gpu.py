@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from gan_helpers import RECIPE, SMALL_STEPS, run, states, trainer
+from gan_helpers import RECIPE, SMALL_LR, SMALL_STEPS, run, states, trainer
 
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.generators import saving
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.gpu
 
 TRIED = {
     "default": GanRecipe(penalty_interval=2, d_warmup=0.2, g_warmup=0.2, **SMALL_STEPS),
-    "non-saturating": recipe_of("non-saturating", penalty_interval=2, **SMALL_STEPS),
+    "non-saturating": recipe_of("non-saturating", penalty_interval=2, **SMALL_LR),
     "augmented": GanRecipe(
         penalty_interval=2, d_warmup=0.0, g_warmup=0.2, augment=True, **SMALL_STEPS
     ),

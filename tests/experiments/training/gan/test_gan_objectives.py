@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 import toys
-from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
+from gan_helpers import CONFIG, RECIPE, SMALL_LR, encoder, run, states, trainer
 from training_helpers import request
 
 from gandiff.experiments.data.captioned import FileImages
@@ -27,7 +27,7 @@ def prepared(out: Path, recipe: GanRecipe = RECIPE) -> tuple[GanTrainer, Part, t
 
 @pytest.mark.parametrize("name", ["relativistic", "non-saturating"])
 def test_penalties_are_scaled_up_by_how_seldom_they_are_taken(tmp_path: Path, name: str) -> None:
-    recipe = recipe_of(name, penalty_interval=4, minibatch_std=False, **SMALL_STEPS)
+    recipe = recipe_of(name, penalty_interval=4, minibatch_std=False, **SMALL_LR)
     one, part, made = prepared(tmp_path, recipe)
     fake = made[: len(part.real)]
     plain, _, _ = one.losses.discriminator(part, fake, 4, None)
@@ -113,7 +113,7 @@ def test_a_training_on_a_folder_goes_on_exactly(tmp_path: Path) -> None:
 
 
 def test_an_energy_score_may_come_in_later(tmp_path: Path) -> None:
-    late = recipe_of(energy=0.0, energy_end=1.0, d_warmup=0.0, g_warmup=0.0, **SMALL_STEPS)
+    late = recipe_of(energy=0.0, energy_end=1.0, d_warmup=0.0, g_warmup=0.0, **SMALL_LR)
     one = trainer(tmp_path, late)
     usual, weights = one.losses.generator, []
 

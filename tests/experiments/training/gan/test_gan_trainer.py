@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from gan_helpers import CONFIG, RECIPE, SMALL_STEPS, encoder, run, states, trainer
+from gan_helpers import CONFIG, RECIPE, SMALL_LR, SMALL_STEPS, encoder, run, states, trainer
 from training_helpers import request
 
 from gandiff.common.errors import RequestError
@@ -73,13 +73,11 @@ RECIPES_TRIED = {
         penalty_interval=2, d_warmup=0.4, g_warmup=0.0, num_mismatched=2, **SMALL_STEPS
     ),
     "g_warmup": GanRecipe(penalty_interval=2, d_warmup=0.2, g_warmup=0.3, **SMALL_STEPS),
-    "non-saturating": recipe_of("non-saturating", penalty_interval=2, **SMALL_STEPS),
+    "non-saturating": recipe_of("non-saturating", penalty_interval=2, **SMALL_LR),
     "augmented": GanRecipe(
         penalty_interval=2, d_warmup=0.0, g_warmup=0.3, augment=True, **SMALL_STEPS
     ),
-    "no energy": recipe_of(
-        penalty_interval=2, d_warmup=0.0, g_warmup=0.0, energy=0.0, **SMALL_STEPS
-    ),
+    "no energy": recipe_of(penalty_interval=2, d_warmup=0.0, g_warmup=0.0, energy=0.0, **SMALL_LR),
     "no mismatched": GanRecipe(
         penalty_interval=2, d_warmup=0.2, g_warmup=0.0, num_mismatched=0, **SMALL_STEPS
     ),
