@@ -22,6 +22,7 @@ from gandiff.experiments.training.checks import (
 )
 from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.diffusion import latents
+from gandiff.experiments.training.diffusion.alarms import weak_autoencoder
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.publish import restore_text
@@ -97,6 +98,9 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
     own = dataclasses.replace(request, resume=resume)
     trainer = DiffusionTrainer(own, recipe, Parts(vae, cached, encoder, facts), data, ranks)
     trainer.loop.progress.seconds += spent  # a part of what is trained, and of its budget
+    weak = weak_autoencoder(facts.get("reconstruction", {}), recipe.autoencoder_share)
+    if weak is not None and ranks.first and not resume:
+        trainer.loop.note(f"{weak.name}: {weak.text}")
     trainer.loop.run(trainer.step, no_tick if monitor is None else Ticks(trainer, monitor))
     if monitor is not None:
         trainer.finish(monitor)
