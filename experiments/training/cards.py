@@ -222,7 +222,7 @@ def generator_card(
     scenes, given = record["data"] == "scenes", (record.get("text") or {}).get("source")
     licence = _LICENCE if scenes and given is None else ""
     scale = (record.get("recipe") or {}).get("train_text")
-    how = f"then trained along at {scale:g} times the learning rate" if scale else "as it was"
+    how = f"then fine-tuned jointly at {scale:g} times the learning rate" if scale else "as it was"
     reader = f"- Text encoder: that of `{given}`, {how}\n" if given is not None else ""
     unseen = " The held-out (shape, colour) pairs were never shown to it." if scenes else ""
     return (

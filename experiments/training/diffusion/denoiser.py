@@ -115,6 +115,8 @@ class DenoiserUpdates:
         recipe, vae = self.recipe, self.vae
         networks |= {"prediction": recipe.prediction, "train_text": bool(recipe.train_text)}
         networks["autoencoder"] = weights.digest(vae)
+        if networks["side"] >> (len(recipe.widths) - 1) > recipe.attention:
+            networks["last_level"] = "attention"  # which it lacked in earlier versions
         if recipe.optimizer != "adamw":  # which earlier versions did not record
             networks["optimizer"] = recipe.optimizer
         if self.data.count is None:  # files may change between two starts, which is said

@@ -1,4 +1,4 @@
-"""Training of the diffusion model: text encoder, autoencoder, then the U-Net among its latents."""
+"""Training of the diffusion model: text encoder, autoencoder, then the U-Net in latent space."""
 
 from __future__ import annotations
 

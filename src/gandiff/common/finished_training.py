@@ -148,7 +148,7 @@ def ceiling(record: Mapping[str, Any]) -> str | None:
             f"; of scenes their judge sees {seen['same']:.1%} exactly as before, and "
             f"{seen['all']:.1%} with every stated fact right"
         )
-    return f"{text}. What is drawn among its latents passes through it, too."
+    return f"{text}. What the model draws passes through its decoder, too."
 
 
 def neighbours(record: Mapping[str, Any]) -> str | None:

@@ -73,7 +73,8 @@ _ALL = (
     Measurement("mse", "mse", _LOSS, "bar",
                 "diffusion: squared error of what the denoiser predicts, not weighted", "falls"),
     Measurement("psnr_db", "PSNR (dB)", None, "bar",
-                "diffusion: how near the autoencoder's reconstructions are, in dB", "rises"),
+                "autoencoder: peak signal-to-noise ratio of reconstructed training pictures, in dB",
+                "rises"),
     Measurement("reconstruction_all", "all facts right in reconstructions", None, "once",
                 "diffusion, scenes: share of them with every stated fact right once they have "
                 "passed through the autoencoder (`autoencoder.reconstruction.all`)", "above 0.97",
