@@ -12,7 +12,7 @@ import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,7 @@ from gandiff.experiments.training.monitors.base import SEED, Monitor
 from gandiff.experiments.training.monitors.choice import open_monitor
 from gandiff.experiments.training.records import RECORD, read_record, write_json
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
+from gandiff.models.weights import combined_sha256
 
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
 STEPS = (1, 2, 5, 10, 20, 50)
@@ -66,16 +67,17 @@ def operating_points(
 
 def measure_points(sample: Sample, monitor: Monitor, points: Iterable[Point]) -> dict[str, Any]:
     """The rows of ``points``, and that of as many real pictures, as fields of the record."""
-    rows = [
-        {
-            "solver": point.solver,
-            "num_inference_steps": point.steps,
-            "guidance_scale": round(point.guidance, 4),
-            **monitor.at_setting(sample(monitor.captions, SEED, point)),
-        }
-        for point in points
-    ]
+    rows = [_row(sample, monitor, point) for point in points]
     return {"operating_points": rows, REAL: monitor.real_against_real()}
+
+
+def _row(sample: Sample, monitor: Monitor, point: Point) -> dict[str, Any]:
+    return {
+        "solver": point.solver,
+        "num_inference_steps": point.steps,
+        "guidance_scale": round(point.guidance, 4),
+        **monitor.at_setting(sample(monitor.captions, SEED, point)),
+    }
 
 
 def points_of(
@@ -118,7 +120,8 @@ def inspect_finished(
     """Measure a trained pipeline at all points, as its training did at its end; renew the record
     and the card beside it. Returns the record's path.
 
-    ``pictures`` of each point are drawn, all that there are validation captions for if omitted.
+    What was measured when it was stopped is not measured again. ``pictures`` of each point are
+    drawn, all that there are validation captions for if omitted.
     ``data`` is where its pictures lie, where its record says if omitted. Raises ``RequestError``
     before anything is measured if that cannot work, ``GeneratorError`` for weights that are not
     whole.
@@ -134,14 +137,38 @@ def inspect_finished(
         return sample_at(pipe, base.recipe, captions, seed, point, chunks(request, len(captions)))
 
     points = points_of(base.recipe, solvers_of(base.recipe), with_plain=True)
-    rows = measure_points(sample, few, tqdm(points, desc="measuring", unit="point"))
+    kept = _Kept(base.folder, request, len(few.captions))
+    for point in tqdm(points, desc="measuring", unit="point"):
+        kept.ensure(point, lambda at: _row(sample, few, at))
     path = base.folder / RECORD
-    record = read_record(path) | rows
+    measured = {"operating_points": [kept.rows[point] for point in points]}
+    record = read_record(path) | measured | {REAL: few.real_against_real()}
     write_json(path, record)
+    kept.path.unlink(missing_ok=True)
     card = base.folder / CARD
     if card.is_file():
         write_card(base.folder, with_settings(card.read_text(encoding="utf-8"), record))
     return path
+
+
+class _Kept:
+    """Rows that are measured already, in a file beside the record until all are there."""
+
+    def __init__(self, folder: Path, request: TrainingRequest, pictures: int) -> None:
+        self.path = folder / "operating_points.json"
+        # Of other weights, pictures or encoders they are other rows.
+        self._asked = {"weights": combined_sha256(folder), "pictures": pictures}
+        self._asked |= {"data": request.data, "monitor": request.monitor}
+        before = read_record(self.path)
+        rows = before["rows"] if before.get("asked") == self._asked else []
+        names = ("solver", "num_inference_steps", "guidance_scale")
+        self.rows = {Point(*(row[name] for name in names)): row for row in rows}
+
+    def ensure(self, point: Point, measure: Callable[[Point], dict[str, Any]]) -> None:
+        """Measure the row of a point unless it is there."""
+        if point not in self.rows:
+            self.rows[point] = measure(point)
+            write_json(self.path, {"asked": self._asked, "rows": [*self.rows.values()]})
 
 
 def _as_trained(

@@ -12,6 +12,7 @@ from training_helpers import read
 
 from gandiff.experiments.training.cards import generator_card, pipeline_use, with_settings
 from gandiff.experiments.training.diffusion import inspect
+from gandiff.experiments.training.diffusion.sampling import Point, sample_at
 from gandiff.experiments.training.monitors import files
 
 BEFORE = {
@@ -66,6 +67,49 @@ def test_record_and_card_have_the_new_rows(
     assert with_settings(card, record) == card
     assert inspect.main([str(pipeline)]) == 0
     assert read(pipeline) == record  # the same noise, the same numbers
+
+
+def test_what_was_measured_before_it_was_stopped_is_kept(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    inspect.inspect_finished(str(pipeline))
+    whole, before = read(pipeline), len(read(pipeline)["operating_points"])
+    drawn: list[Point] = []
+
+    def stop(
+        pipe: Any, recipe: Any, captions: list[str], seed: int, point: Point, parts: Any
+    ) -> Any:
+        if len(drawn) == 3:
+            raise KeyboardInterrupt
+        drawn.append(point)
+        return sample_at(pipe, recipe, captions, seed, point, parts)
+
+    monkeypatch.setattr(inspect, "sample_at", stop)
+    with pytest.raises(KeyboardInterrupt):
+        inspect.inspect_finished(str(pipeline))
+    assert read(pipeline) == whole
+    assert len(read(pipeline, "operating_points.json")["rows"]) == 3
+    first, again = list(drawn), list[Point]()
+
+    def count(
+        pipe: Any, recipe: Any, captions: list[str], seed: int, point: Point, parts: Any
+    ) -> Any:
+        again.append(point)
+        return sample_at(pipe, recipe, captions, seed, point, parts)
+
+    monkeypatch.setattr(inspect, "sample_at", count)
+    inspect.inspect_finished(str(pipeline))
+    assert read(pipeline) == whole
+    assert not set(first) & set(again)
+    assert len(first) + len(again) == before
+    assert not (pipeline / "operating_points.json").exists()
+
+
+def test_rows_of_fewer_pictures_are_not_taken_for_these(pipeline: Path) -> None:
+    kept = {"asked": {"pictures": 32}, "rows": [{"solver": "ddim"}]}
+    (pipeline / "operating_points.json").write_text(json.dumps(kept), encoding="utf-8")
+    inspect.inspect_finished(str(pipeline), 40)
+    assert {row["pictures"] for row in read(pipeline)["operating_points"]} == {40}
 
 
 @pytest.mark.parametrize(
