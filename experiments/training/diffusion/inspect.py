@@ -38,7 +38,8 @@ from gandiff.models.weights import combined_sha256
 
 GUIDANCE = (1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 7.0)
 STEPS = (1, 2, 5, 10, 20, 50)
-PLAIN = ("ddim", 20)  # what comparisons sample by, over guidance as well where there is time
+# What comparisons sample by, over guidance as well where there is time.
+PLAIN: tuple[Solver, int] = ("ddim", 20)
 _FEWEST = 8  # prompts
 _SHARE = 0.05  # of the time that the training took
 

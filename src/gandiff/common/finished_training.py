@@ -127,7 +127,8 @@ def phases(record: Mapping[str, Any]) -> dict[str, Phase]:
     before = record.get("autoencoder")
     if not isinstance(before, Mapping):
         return {}
-    first, both = ([one.get(name) for name in Phase._fields] for one in (before, record))
+    first: list[Any] = [before.get(name) for name in Phase._fields]
+    both: list[Any] = [record.get(name) for name in Phase._fields]
     if not all(isinstance(value, int | float) for value in (*first, *both)):
         return {}
     rest = [whole - part for whole, part in zip(both, first, strict=True)]
