@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from gandiff.experiments.training.recipes import Recipe
 
 ROOT = Path(__file__).parents[1]
-_LOGGED = ("loss", "share of pairs", "penalty, gradient norm")  # the rest is measured at ticks
+_LOGGED = ("loss", "share of pairs", "penalty, gradient norm")
 _NESTED = ("suite", "reference", "timing", "report")
 
 
@@ -214,18 +214,15 @@ def measurement_tables() -> dict[str, str]:
     """What a generator's training logs and measures at ticks, and the alarms."""
     from gandiff.common.measurements import MEASUREMENTS
 
-    def rows(at_ticks: bool) -> list[tuple[str, ...]]:
-        return [
-            (code(one.name), one.meaning, one.healthy, ", ".join(one.alarms))
-            for one in MEASUREMENTS.values()
-            if (one.panel in _LOGGED) is not at_ticks
-        ]
-
+    kinds: dict[str, list[tuple[str, ...]]] = {"logged": [], "measured": [], "measured-once": []}
+    for one in MEASUREMENTS.values():
+        places = one.places.split()
+        # What the bar shows is of training batches.
+        logged = "logged" if one.panel in _LOGGED or "bar" in places else "measured"
+        rows = kinds["measured-once" if "once" in places else logged]
+        rows.append((code(one.name), one.meaning, one.healthy, ", ".join(one.alarms)))
     head = ("measured", "says", "healthy", "alarm")
-    return {
-        "logged": table(head, rows(at_ticks=False)),
-        "measured": table(head, rows(at_ticks=True)),
-    }
+    return {name: table(head, rows) for name, rows in kinds.items()}
 
 
 def _parameters(metric: Callable[..., Any]) -> str:

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from gandiff.common.finished_training import phases
 from gandiff.common.run_record import COMPARISON_FILE
 from gandiff.evaluate.result import split_metric
 from gandiff.reports.curves import training_curves
@@ -41,7 +42,7 @@ def training_rows(run: RunData) -> list[tuple[str, Pairs]]:
                 "Parameters": _maybe(show_count, facts.parameters),
                 "Resolution": _maybe(lambda px: f"{px} px", facts.info.get("resolution")),
                 "Text read by": facts.info.get("conditioning"),
-                "Images seen in training": _maybe(show_count, facts.info.get("training_images")),
+                "Images seen in training": _images(facts, record),
                 "Training time": _maybe(show_duration, facts.training_seconds),
                 "Trained on": facts.training_device,
                 "Training seed": record.get("seed"),
@@ -53,6 +54,12 @@ def training_rows(run: RunData) -> list[tuple[str, Pairs]]:
         )
         rows.append((curve.title, pairs))
     return rows
+
+
+def _images(facts: GeneratorFacts, record: Mapping[str, Any]) -> str | None:
+    """How many, for each network where they are several."""
+    each = [f"{show_count(one.images)} by the {name}" for name, one in phases(record).items()]
+    return ", ".join(each) or _maybe(show_count, facts.info.get("training_images"))
 
 
 def _commands(record: Mapping[str, Any]) -> str | None:

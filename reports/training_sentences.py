@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Sequence
 
+from gandiff.common.finished_training import phases
 from gandiff.reports.comparing import LEVEL
 from gandiff.reports.cost_sentences import known_cost
 from gandiff.reports.run_data import GeneratorFacts
@@ -12,13 +13,14 @@ from gandiff.reports.sentence import Index, Sentence, listed
 from gandiff.reports.values import show_count, show_duration, show_ratio
 
 TRAINING = "training_seconds"
-_UNEQUAL = 1.5  # times the training of another model, from which on two families are not compared
+_UNEQUAL = 1.2  # times the training of another model, from which on two families are not compared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainingCost:
     """What is known of a model's training; ``units`` are threads or, on an accelerator, processes
-    that ran side by side, and None means not known.
+    that ran side by side, ``images`` those that the network which generates was shown, and None
+    means not known.
     """
 
     name: str
@@ -36,10 +38,11 @@ class TrainingCost:
         processes = _count(record.get("processes")) or 1
         on_cpu = fact.training_device in (None, "cpu")
         threads = _count(record.get("threads")) if on_cpu else 1
+        generating = phases(record).get("denoiser")
         return cls(
             name=fact.name,
             seconds=row.value if row is not None else fact.training_seconds,
-            images=_count(fact.info.get("training_images")),
+            images=generating.images if generating else _count(fact.info.get("training_images")),
             device=fact.training_device,
             units=threads and threads * processes,
             weights_sha256=fact.weights_sha256,
@@ -65,7 +68,7 @@ def _count(value: object) -> int | None:
 
 
 def premise(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence | None:
-    """The line above the verdict where one of two models was trained on more than 1.5 times the
+    """The line above the verdict where one of two models was trained on more than 1.2 times the
     images or device-minutes of the other. Device-minutes are the budget: where they can be compared
     and are alike, images are no matter, since a step of one family costs more than one of another.
     """
@@ -114,7 +117,7 @@ class _More:
         theirs: int | float | None,
         show: Callable[[int | float], str],
     ) -> _More | None:
-        """None where it is not known of both, or not more than 1.5 times."""
+        """None where it is not known of both, or not more than 1.2 times."""
         if not ours or not theirs or max(ours, theirs) <= _UNEQUAL * min(ours, theirs):
             return None
         large, small = max(ours, theirs), min(ours, theirs)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,8 @@ import pytest
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.config.load import comparison_from_dict, load_comparison
 from gandiff.experiments.config.types import comparison_to_dict
-from gandiff.experiments.training.cards import with_scores
+from gandiff.experiments.training.cards import with_scores, with_settings
+from gandiff.experiments.training.records import read_record
 from gandiff.models.weights import PRETRAINED, combined_sha256
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -35,6 +37,17 @@ def test_scores_are_of_these_weights(name: str) -> None:
 def test_cards_show_these_scores(name: str) -> None:
     card = (PRETRAINED / name / "README.md").read_text(encoding="utf-8")
     assert with_scores(card, scores(name)) == card
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_cards_show_what_the_trainings_measured(name: str) -> None:
+    """Ceiling, copies, truncation or steps and guidance, as the record has them now."""
+    card = (PRETRAINED / name / "README.md").read_text(encoding="utf-8")
+    assert with_settings(card, read_record(PRETRAINED / name / "training.json")) == card
+    assert re.search(
+        r"^## (Truncation|Steps and guidance), on [\d,]+ pictures$", card, re.MULTILINE
+    )
+    assert "\n## Copies\n" in card
 
 
 @pytest.mark.parametrize("name", SHIPPED)

@@ -188,13 +188,13 @@ def diffusion(
     space: Annotated[
         str | None,
         typer.Option(
-            help="What is denoised: latent, the cells of an autoencoder that is trained first, or "
-            "pixel (default: what the recipe says)."
+            help="What is denoised: the latents of an autoencoder that is trained first (latent), "
+            "or pixel (default: what the recipe says)."
         ),
     ] = None,
     as_json: Json = False,
 ) -> None:
-    """Train the diffusion model: its autoencoder first, then the U-Net among its latents."""
+    """Train the diffusion model: its autoencoder first, then the U-Net in latent space."""
     chosen = _chosen(DiffusionRecipe, recipe, numbers, {"space": space})
     _generator(given, chosen, sweep, as_json)
 

@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from gandiff.common.files import write_atomically
-from gandiff.common.finished_training import ceiling, neighbours, settings_table
+from gandiff.common.finished_training import (
+    VARIED,
+    ceiling,
+    neighbours,
+    phases,
+    real_row,
+    settings_table,
+)
 from gandiff.common.measurements import shown_in
 from gandiff.common.words import counted
 from gandiff.experiments.training.claim import CARD
@@ -27,7 +35,9 @@ picture = gan("a caption", seeds=[1], truncation_psi=0.7)[0]
 In a comparison file it is `{type: gan, weights: path/to/this/folder}`.
 
 """
-_SCORES = "## Scores\n\n"
+_SCORES, _USE = "## Scores\n\n", "\n## Use\n"
+_MEASURED = "|".join(["Ceiling", "Copies", *(about.capitalize() for about, _ in VARIED.values())])
+_SECTION = re.compile(rf"\n## (?:{_MEASURED})\b.*?(?=\n## )", re.DOTALL)
 _FOLLOWS = {"control_iou": "foreground where asked (IoU)", "all": "all facts right"}
 
 
@@ -90,11 +100,21 @@ def _at_settings(record: Mapping[str, Any]) -> str:
     if settings is not None:
         lines = [settings.head, ["--:"] * len(settings.head), *settings.rows]
         rows = "\n".join("| " + " | ".join(line) + " |" for line in lines)
+        real = (
+            " The last row is of other real pictures, measured as its own are."
+            if real_row(record)
+            else ""
+        )
         parts.append(
-            f"\n## {settings.about.capitalize()}\n\nOn validation captions, at the end of the "
-            f"training:\n\n{rows}\n"
+            f"\n## {settings.about.capitalize()}\n\nOf the finished model, on validation "
+            f"captions.{real}\n\n{rows}\n"
         )
     return "".join(parts)
+
+
+def with_settings(card: str, record: Mapping[str, Any]) -> str:
+    """A card with the sections of what was measured of the finished model as a record has them."""
+    return _SECTION.sub("", card).replace(_USE, _at_settings(record) + _USE, 1)
 
 
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:
@@ -146,6 +166,18 @@ def _cost(record: Mapping[str, Any]) -> str:
         f"{_commands(record)}"
         f"- Seed: {record['seed']}\n"
         f"- Cost: {minutes:.1f} minutes of wall time on {record['device']} ({machine}){resumed}\n"
+        f"{_shown(record)}"
+    )
+
+
+def _shown(record: Mapping[str, Any]) -> str:
+    """How many images each network was shown: steps of one are none of the other."""
+    lines = [
+        f"- Images shown to the {name}: {phase.images:,} in {phase.steps:,} steps, batch "
+        f"{round(phase.images / phase.steps)}, in {phase.seconds / 60:.1f} minutes\n"
+        for name, phase in phases(record).items()
+    ]
+    return "".join(lines) or (
         f"- Images shown: {record['images']:,} in {record['steps']:,} steps, "
         f"batch {record['batch_size']}\n"
     )
@@ -190,7 +222,7 @@ def generator_card(
     scenes, given = record["data"] == "scenes", (record.get("text") or {}).get("source")
     licence = _LICENCE if scenes and given is None else ""
     scale = (record.get("recipe") or {}).get("train_text")
-    how = f"then trained along at {scale:g} times the learning rate" if scale else "as it was"
+    how = f"then fine-tuned jointly at {scale:g} times the learning rate" if scale else "as it was"
     reader = f"- Text encoder: that of `{given}`, {how}\n" if given is not None else ""
     unseen = " The held-out (shape, colour) pairs were never shown to it." if scenes else ""
     return (

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from gandiff.common.errors import RequestError
+from gandiff.common.finished_training import phases
 from gandiff.experiments.training.over_seeds import read_finished, refuse_different
 from gandiff.experiments.training.recipes import recipe_of
 
@@ -37,8 +38,9 @@ _TURNS = 20
 def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
     """A row for each training: what it differs in from the default, its cost, what it reached.
 
-    ``minutes`` are those of all processes, and on a CPU of all their threads, together,
-    ``ms_per_image`` what one image takes of them, ``kimg`` thousands of images shown;
+    ``minutes`` are those of all processes, and on a CPU of all their threads, together, of which an
+    autoencoder took ``autoencoder_minutes``. ``kimg`` are thousands of images shown to the network
+    that generates, ``ms_per_image`` what one of them takes of the minutes that are its own;
     ``all_half_way`` is the share of pictures with all stated facts right after half of them.
     Raises ``RequestError`` for folders without the record of a finished training, and for trainings
     of different data or budgets.
@@ -57,12 +59,17 @@ def _row(record: Mapping[str, Any]) -> dict[str, object]:
     ticks, tick = record["ticks"], record["ticks"][-1]
     half = min(ticks, key=lambda one: abs(one["kimg"] - tick["kimg"] / 2))
     threads = record.get("threads") or 1 if record["device"] == "cpu" else 1
-    spent = record["seconds"] * record["processes"] * threads
+    at_once = record["processes"] * threads
+    parts = phases(record)
+    images, seconds = record["images"], record["seconds"]
+    if "denoiser" in parts:
+        seconds, images, _ = parts["denoiser"]
     cost = {
         "recipe": differences(record),
-        "minutes": round(spent / 60, 1),
-        "kimg": round(record["images"] / 1000, 1),
-        "ms_per_image": round(1000 * spent / record["images"], 2),
+        "minutes": round(record["seconds"] * at_once / 60, 1),
+        "autoencoder_minutes": round((record["seconds"] - seconds) * at_once / 60, 1),
+        "kimg": round(images / 1000, 1),
+        "ms_per_image": round(1000 * seconds * at_once / images, 2),
     }
     reached = {"all_half_way": half.get("all", float("nan"))}
     return cost | reached | {name: tick.get(name, float("nan")) for name in _REACHED}

@@ -56,14 +56,15 @@ def build_unet(
     attention: int = 8,
     attention_layers: int = 1,
 ) -> Any:
-    """A fresh denoiser of ``depth`` numbers in each of side x side cells.
+    """A fresh denoiser of ``depth`` x side x side.
 
-    Levels of at most ``attention`` cells a side look at themselves and at the caption's tokens,
-    ``attention_layers`` times in each block, and so does the middle. What the caption says as a
-    whole also goes into the embedding of the noise level, which scales and shifts the features of
-    every block.
+    Levels whose side is at most ``attention``, the last level whatever its side, and the middle
+    have self-attention and cross-attention to the caption's tokens, ``attention_layers``
+    transformer layers in each block. What the caption says as a whole also goes into the embedding
+    of the noise level, which scales and shifts the features of every block.
     """
-    looks = [side >> level <= attention for level in range(len(widths))]
+    last = len(widths) - 1  # with none but in the middle, captions of large pictures are lost
+    attends = [side >> level <= attention or level == last for level in range(len(widths))]
     return _diffusers().UNet2DConditionModel(
         sample_size=side,
         in_channels=depth,
@@ -74,8 +75,8 @@ def build_unet(
         cross_attention_dim=text_width,
         transformer_layers_per_block=attention_layers,
         attention_head_dim=_HEADS,  # diffusers reads this as the number of heads
-        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in looks),
-        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in looks[::-1]),
+        down_block_types=tuple("CrossAttnDownBlock2D" if a else "DownBlock2D" for a in attends),
+        up_block_types=tuple("CrossAttnUpBlock2D" if a else "UpBlock2D" for a in attends[::-1]),
         resnet_time_scale_shift="scale_shift",
         addition_embed_type="text",
         addition_embed_type_num_heads=_HEADS,

@@ -8,7 +8,13 @@ from typing import get_args
 
 import pytest
 
-from gandiff.common.measurements import MEASUREMENTS, bound, in_panel, shown_in
+from gandiff.common.measurements import (
+    MEASUREMENTS,
+    WEAK_AUTOENCODER,
+    bound,
+    in_panel,
+    shown_in,
+)
 from gandiff.common.renamed import (
     ABILITIES,
     ALARMS,
@@ -18,6 +24,7 @@ from gandiff.common.renamed import (
     current_networks,
 )
 from gandiff.common.renamed import MEASUREMENTS as RENAMED
+from gandiff.experiments.training.diffusion.alarms import _CHECKS as _DIFFUSION
 from gandiff.experiments.training.gan.alarms import _CHECKS
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.models.generator import Ability
@@ -71,7 +78,8 @@ def test_every_new_name_is_one_that_is_used() -> None:
 
 
 def test_every_alarm_belongs_to_a_measurement_with_a_bound() -> None:
-    assert {alarm for one in MEASUREMENTS.values() for alarm in one.alarms} == set(_CHECKS)
+    named = {alarm for one in MEASUREMENTS.values() for alarm in one.alarms}
+    assert named == {*_CHECKS, *_DIFFUSION, WEAK_AUTOENCODER}
     for name, one in MEASUREMENTS.items():
         assert bool(one.alarms) != (one.low is one.high is None), name
         assert one.meaning
@@ -79,7 +87,7 @@ def test_every_alarm_belongs_to_a_measurement_with_a_bound() -> None:
 
 
 def test_places_and_panels_show_what_is_known() -> None:
-    places = ("bar", "tick", "card", "sweep", "truncation", "curve")
+    places = ("bar", "tick", "card", "sweep", "truncation", "curve", "once")
     assert {p for one in MEASUREMENTS.values() for p in one.places.split()} == set(places)
     assert all(shown_in(place) for place in places)
     assert list(in_panel("its own")) == ["caption_gain", "fd", "reverse_kl"]

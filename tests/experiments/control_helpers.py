@@ -12,10 +12,11 @@ from gan_helpers import encoder
 from training_helpers import request
 
 from gandiff.experiments.data.captioned import SceneImages
-from gandiff.experiments.training.control.base import find_base, open_base
+from gandiff.experiments.training.control.base import open_base
 from gandiff.experiments.training.control.conditions import Targets
 from gandiff.experiments.training.control.recipe import ControlRecipe
 from gandiff.experiments.training.control.trainer import ControlTrainer
+from gandiff.experiments.training.diffusion.finished import find_base
 from gandiff.experiments.training.diffusion.noise import build_scheduler
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
 from gandiff.experiments.training.records import write_json

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -22,6 +23,7 @@ from gandiff.models.diffusion.networks import (
 )
 from gandiff.models.diffusion.pixel import IdentityAutoencoder
 from gandiff.models.text import TextEncoder
+from gandiff.models.weights import PRETRAINED
 
 
 @pytest.fixture
@@ -78,6 +80,31 @@ def test_the_denoiser_looks_at_captions_where_it_is_small_enough() -> None:
     looks = ["DownBlock2D", "DownBlock2D", "CrossAttnDownBlock2D", "CrossAttnDownBlock2D"]
     assert list(unet.config.down_block_types) == looks
     assert [kind.replace("Up", "Down") for kind in unet.config.up_block_types] == looks[::-1]
+
+
+@pytest.mark.parametrize("side", [4, 16, 64, 256])
+@pytest.mark.parametrize("widths", [(8,), (8, 8, 8)])
+def test_the_last_level_reads_captions_whatever_its_side(
+    side: int, widths: tuple[int, ...]
+) -> None:
+    unet = build_unet(side, text_width=16, widths=widths)
+    small = [side >> level <= 8 for level in range(len(widths))]
+    down = [kind == "CrossAttnDownBlock2D" for kind in unet.config.down_block_types]
+    assert down == [*small[:-1], True]
+    assert [kind == "CrossAttnUpBlock2D" for kind in unet.config.up_block_types] == down[::-1]
+
+
+def test_the_shipped_denoiser_is_built_as_it_was() -> None:
+    config = json.loads((PRETRAINED / "diffusion-scenes/unet/config.json").read_text("utf-8"))
+    width, layers = config["cross_attention_dim"], config["transformer_layers_per_block"]
+    built = build_unet(
+        config["sample_size"],
+        width,
+        widths=config["block_out_channels"],
+        attention_layers=layers,
+    ).config
+    for name in ("down_block_types", "up_block_types", "block_out_channels"):
+        assert list(built[name]) == config[name]
 
 
 @pytest.mark.parametrize("attention", [1, 16])

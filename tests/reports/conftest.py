@@ -211,7 +211,7 @@ def _results(shape: Shape) -> list[dict[str, Any]]:
             _row(name, "peak_memory_bytes", 3.1e8 if gan else 6.2e8, None, direction="lower"),
             _row(name, "parameters", 1.31e6 if gan else 3.62e6, None, direction="none"),
             _row(name, "nfe", facts["nfe"], None, direction="lower"),
-            _row(name, "training_seconds", 1740 if gan else 2110, None, direction="lower"),
+            _row(name, "training_seconds", 1740 if gan else 2070, None, direction="lower"),
         ]
     return rows
 
@@ -231,7 +231,7 @@ def _differences(shape: Shape) -> list[dict[str, Any]]:
 
 def _info(name: str) -> dict[str, Any]:
     gan = GENERATORS[name]["family"] == "gan"
-    seconds = np.linspace(30, 1740 if gan else 2110, 40)
+    seconds = np.linspace(30, 1740 if gan else 2070, 40)
     falls = ("generator_loss", "discriminator_loss") if gan else ("vae_loss", "denoising_loss")
     curve = [
         {"seconds": s, "kimg": s / 5, falls[0]: 0.5 / (1 + s / 90), falls[1]: 0.9 / (1 + s / 400)}

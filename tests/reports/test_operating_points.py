@@ -29,12 +29,12 @@ def row(solver, steps, guidance, **measured):
 
 def points():
     over_steps = [
-        row(name, n, 2.0, all=1 - 1 / (n + k), fd=100 / n, pictures=64)
+        row(name, n, 2.0, all=1 - 1 / (n + k), fd=100 / n, pictures=400)
         for k, name in enumerate(SOLVERS, 1)
         for n in (1, 2, 5, 10, 20, 50)
     ]
     over_guidance = [
-        row("dpmsolver++", 10, g, all=0.5, fd=9 + g, pictures=64) for g in (1, 1.5, 3, 5)
+        row("dpmsolver++", 10, g, all=0.5, fd=9 + g, pictures=400) for g in (1, 1.5, 3, 5)
     ]
     return over_steps + over_guidance
 
@@ -66,8 +66,63 @@ def test_the_order_of_the_rows_does_not_matter():
 def test_the_caption_says_what_is_held_fixed():
     assert OperatingPoints.of({"operating_points": points()}).caption == (
         "Steps at guidance 2; guidance in 10 steps of dpmsolver++. On validation captions, at the "
-        "end of its training."
+        "end of its training, 400 pictures each."
     )
+    ddim = [row("ddim", 20, g, all=0.5, pictures=400) for g in (1, 3)]
+    both = {"operating_points": points() + ddim, "real_against_real": {"fd": 3.0, "pictures": 400}}
+    assert OperatingPoints.of(both).caption == (
+        "Steps at guidance 2; guidance in 20 steps of ddim and 10 steps of dpmsolver++. On "
+        "validation captions, at the end of its training, 400 pictures each. The dotted line is "
+        "what real pictures get against others."
+    )
+
+
+def test_a_solver_has_one_line_in_each_panel_that_looks_the_same(panels):
+    ddim = [row("ddim", 20, g, all=0.5, fd=8.0 + g) for g in (1, 3)]
+    drawn = panels(draw_operating_points, OperatingPoints.of({"operating_points": points() + ddim}))
+    for axes in drawn[2:]:
+        found = {line.get_label(): line for line in axes.get_lines()}
+        assert list(found) == ["ddim", "dpmsolver++"]
+        for line in drawn[0].get_lines():
+            if line.get_label() in found:
+                same = found[line.get_label()]
+                assert (line.get_color(), line.get_linestyle()) == (
+                    same.get_color(),
+                    same.get_linestyle(),
+                )
+
+
+def test_real_pictures_are_a_line_and_the_last_row(panels):
+    record = {
+        "operating_points": points(),
+        "real_against_real": {"all": 1.0, "fd": 2.5, "pictures": 400, "references": 400},
+    }
+    drawn = panels(draw_operating_points, OperatingPoints.of(record))
+    levels = [line.get_ydata()[0] for axes in drawn for line in axes.get_lines()[-1:]]
+    assert levels == [1.0, 2.5] * 2
+    assert settings_table(record, show_number).rows[-1] == ["real pictures", "", "", "1.00", "2.50"]
+    assert len(settings_table(record, show_number).rows) == len(points()) + 1
+
+
+@pytest.mark.parametrize(
+    ("counts", "has_fd"),
+    [
+        ({}, True),  # of the GAN's truncation, which had 1,000
+        ({"pictures": 80}, False),
+        ({"pictures": 192}, True),
+        ({"pictures": 96, "dimensions": 96}, True),
+        ({"pictures": 95, "dimensions": 96}, False),
+        ({"pictures": 400, "references": 95, "dimensions": 96}, False),
+    ],
+)
+def test_no_distance_of_fewer_pictures_than_features_have_dimensions(counts, has_fd):
+    rows = [row("ddim", n, 2.0, all=0.5, fd=9.0) | counts for n in (1, 2, 5)]
+    record = {"operating_points": rows, "real_against_real": {"all": 1.0, "fd": 2.0, **counts}}
+    table, found = settings_table(record, show_number), OperatingPoints.of(record)
+    assert ("Fréchet distance" in table.head) == has_fd
+    assert {len(cells) for cells in table.rows} == {len(table.head)}
+    assert (("fd", "num_inference_steps") in found.panels) == has_fd
+    assert ("fd" in found.real) == has_fd
 
 
 def test_the_table_names_the_solver_where_records_do():

@@ -10,11 +10,12 @@ from gandiff.experiments.training.averaging import keep_freed_memory
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.checks import check_request, judged
 from gandiff.experiments.training.claim import claim
-from gandiff.experiments.training.control.base import BaseRecord, find_base, open_base
+from gandiff.experiments.training.control.base import open_base
 from gandiff.experiments.training.control.conditions import Targets
 from gandiff.experiments.training.control.monitor import ControlMonitor
 from gandiff.experiments.training.control.recipe import ControlRecipe
 from gandiff.experiments.training.control.trainer import ControlTrainer
+from gandiff.experiments.training.diffusion.finished import BaseRecord, find_base
 from gandiff.experiments.training.generators.ticks import Ticks, no_tick
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.request import TrainingRequest

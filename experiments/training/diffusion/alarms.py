@@ -34,9 +34,38 @@ def _captions_ignored(logged: Logged) -> str | None:
     if logged.fraction < EARLY or not gains or max(gains) >= bound("caption_gain", "low"):
         return None
     return (
-        f"with captions of other pictures its error grows by {max(gains):.1%} at most, so it does "
-        "not read them: check that captions describe the pictures; --set train_text=0.5 trains the "
-        "text encoder along, and --set attention=16 lets larger levels look at it"
+        f"their own captions save {max(gains):.1%} at most of the error that unseen pictures have "
+        "with captions of others, so it does not read them: check that captions describe the "
+        "pictures; --set train_text=0.5 trains the text encoder jointly, and --set attention=16 "
+        "gives larger levels cross-attention"
+    )
+
+
+def _memorising(logged: Logged) -> str | None:
+    recent = logged.tick("mse_spared")[-3:]
+    if len(recent) < 3 or min(recent) < bound("mse_spared", "high"):
+        return None
+    return (
+        f"its error for pictures of the training is {recent[-1]:.0%} below that for unseen ones: "
+        "the data are too few for this long a run; stop earlier (best/ has the best model), use "
+        "more pictures, or a smaller U-Net (--set channels=...) in another --out"
+    )
+
+
+def weak_autoencoder(reconstruction: Mapping[str, float], share: float) -> Alarm | None:
+    """What is wrong with an autoencoder, once it is trained; None where scenes survive it.
+
+    ``reconstruction`` is what was measured of it (``all`` of scenes only), ``share`` its share of
+    the budget.
+    """
+    survives, least = reconstruction.get("all"), bound("reconstruction_all", "low")
+    if survives is None or survives >= least:
+        return None
+    return Alarm(
+        measurements.WEAK_AUTOENCODER,
+        f"in {survives:.1%} of reconstructed scenes the judge sees every stated fact, and no "
+        f"denoiser can draw more ({least:.0%} is well): start again with more --minutes, or with "
+        f"--set autoencoder_share={min(2 * share, (1 + share) / 2):.2g} instead of {share:g}",
     )
 
 
@@ -46,5 +75,6 @@ _CHECKS: Mapping[str, Check] = {
         "guidance narrows them, so look at samples/guidance.png first; a lower one is "
         "--set guidance=2"
     ),
+    measurements.MEMORISING: _memorising,
     measurements.GETTING_WORSE: getting_worse,
 }

@@ -1,4 +1,4 @@
-"""The first phase of a latent diffusion model: the autoencoder whose cells are denoised later."""
+"""The first phase of a latent diffusion model: the autoencoder whose latents are denoised later."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def trained(recipe: DiffusionRecipe) -> dict[str, int]:
 
 
 class AutoencoderTrainer:
-    """Squared and absolute error, and a faint pull of the latents to the unit Gaussian."""
+    """Squared error and L1 loss of reconstructions, and a small KL divergence of the latents."""
 
     def __init__(
         self, request: TrainingRequest, recipe: DiffusionRecipe, data: CaptionedImages, ranks: Ranks
@@ -91,13 +91,13 @@ class AutoencoderTrainer:
         apart = (y - x).flatten(1)
         squared = apart.square().mean(1).sum()
         absolute = apart.abs().mean(1).sum()
-        pull = posterior.kl().sum()
-        return squared + self.recipe.absolute * absolute + self.recipe.kl * pull, squared
+        divergence = posterior.kl().sum()
+        return squared + self.recipe.absolute * absolute + self.recipe.kl * divergence, squared
 
 
 @torch.inference_mode()
 def check(vae: Any, data: CaptionedImages, request: TrainingRequest, n: int = _CHECKED) -> Any:
-    """How much of pictures survives the autoencoder, which no denoiser among its cells exceeds.
+    """How much of pictures survives the autoencoder, which no denoiser in its latent space exceeds.
 
     PSNR in dB of held-out pictures, rounded as they are shown, or of training ones where there are
     none. Of scenes also, by their judge: ``all`` and the others are the shares of stated facts that

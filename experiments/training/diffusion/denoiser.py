@@ -68,11 +68,14 @@ def trained(recipe: DiffusionRecipe, resolution: int) -> dict[str, Any]:
     """What a checkpoint of the denoiser must be of: its network, what that predicts, and whose
     states an optimiser holds.
     """
-    return unet_shape(recipe, resolution) | {
+    networks = unet_shape(recipe, resolution) | {
         "prediction": recipe.prediction,
         "train_text": bool(recipe.train_text),
         "optimizer": recipe.optimizer,
     }
+    if networks["side"] >> (len(recipe.widths) - 1) > recipe.attention:
+        networks["last_level"] = "attention"  # which it lacked in earlier versions
+    return networks
 
 
 class DenoiserUpdates:

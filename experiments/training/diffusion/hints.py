@@ -1,4 +1,4 @@
-"""Where each cell is, as the U-Net is given it in the first part of its training.
+"""Coordinates as extra input of the U-Net, in the first part of its training.
 
 A U-Net knows the place of a cell only from the padding of its convolutions. That is enough to draw
 "left of" and "right of", but not to learn them: for how a colour that the caption puts on the left

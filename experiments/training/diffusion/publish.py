@@ -17,8 +17,8 @@ _INDEX, _MADE, _TEXT = "model_index.json", ".pipeline-", TEXT_PARTS[0]
 def publish(folder: Path, pipe: Any, *, replace_text: bool = False) -> None:
     """Write a pipeline; while its parts are exchanged there is no index that would load them.
 
-    The text encoder that is there stays, unless it is trained along: then it is kept in ``state/``,
-    from where a new training begins with it (``restore_text``).
+    The text encoder that is there stays, unless it is fine-tuned jointly: then it is kept in
+    ``state/``, from where a new training begins with it (``restore_text``).
     """
     folder.mkdir(parents=True, exist_ok=True)
     for left in folder.glob(f"{_MADE}*"):  # by a process that was killed meanwhile
@@ -38,7 +38,7 @@ def publish(folder: Path, pipe: Any, *, replace_text: bool = False) -> None:
 
 
 def restore_text(folder: Path) -> None:
-    """Put the text encoder back as it was before it was trained along."""
+    """Put the text encoder back as it was before it was fine-tuned."""
     if (folder / KEPT_TEXT).is_dir():
         shutil.rmtree(folder / _TEXT, ignore_errors=True)
         (folder / KEPT_TEXT).rename(folder / _TEXT)

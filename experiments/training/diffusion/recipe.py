@@ -23,7 +23,7 @@ Timesteps = Literal["uniform", "logit-normal", "log-normal"]
 Optimizer = Literal["muon", "adamw"]
 
 _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
-    # Widest where cells look at captions first: it is there that a shape gets its colour.
+    # Widest at the first level with cross-attention: it is there that a shape gets its colour.
     "latent": (32, 80, 64),
     # One level more, so that attention is at 8 and 4 px, too; as many parameters as the other.
     "pixel": (24, 32, 80, 64),
@@ -74,7 +74,7 @@ class DiffusionRecipe(recipes.Recipe):
     """How autoencoder and denoiser are trained; raises ``SettingError`` for what cannot work.
 
     The autoencoder gets ``autoencoder_share`` of the budget. Then the pictures are encoded once and
-    the denoiser learns among their latents; in pixel space it learns among the pictures themselves.
+    the denoiser learns in latent space; in pixel space it learns from the pictures themselves.
     """
 
     family: ClassVar[str] = "diffusion"
@@ -94,11 +94,11 @@ class DiffusionRecipe(recipes.Recipe):
     )
 
     space: Space = "latent"
-    """What is denoised: `latent`, the cells of an autoencoder, or `pixel`; `--space` sets it."""
+    """What is denoised: the latents of an autoencoder (`latent`), or `pixel`; `--space` sets it."""
     factor: Annotated[int, Ge(1)] = 2
-    """Side of a latent cell in px: a power of two that divides the resolution."""
+    """Downsampling factor of the autoencoder: a power of two that divides the resolution."""
     latent_channels: Annotated[int, Ge(1)] = 4
-    """Numbers in a latent cell."""
+    """Latent channels of the autoencoder."""
     autoencoder_share: Annotated[float, Gt(0), Lt(1)] = 0.15
     """Fraction of the budget that the autoencoder gets; nothing in pixel space."""
     autoencoder_lr: Positive = 2e-3
@@ -106,9 +106,9 @@ class DiffusionRecipe(recipes.Recipe):
     autoencoder_lr_end: Positive = 5e-5
     """... and at the end; a cosine lies between."""
     kl: Weight = 1e-5
-    """Weight of the pull of latents to the unit Gaussian."""
+    """Weight of the KL divergence of latents from the unit Gaussian."""
     absolute: Weight = 0.5
-    """Weight of the absolute error of reconstructions beside the squared one."""
+    """Weight of the L1 loss of reconstructions, beside the squared error."""
     cached_images: Annotated[int, Ge(1)] = 60_000
     """Pictures of endless data that are encoded once and learned from, at most. Of these and of a
     folder alike they are no more than the budget can show: 2,000 a minute, or those of `--kimg`.
@@ -118,9 +118,11 @@ class DiffusionRecipe(recipes.Recipe):
     before: 32,80,64 if omitted, or 24,32,80,64 in pixel space, which is as many parameters.
     """
     attention: Annotated[int, Ge(1)] = 8
-    """Levels whose side is at most so many cells look at the caption and at themselves."""
+    """Levels of the U-Net whose side is at most this have cross-attention to the caption and
+    self-attention; the last level and the middle block always have.
+    """
     attention_layers: Annotated[int, Ge(1)] = 2
-    """Times that they look in each of their blocks."""
+    """Transformer layers per block, where there is attention."""
     prediction: Prediction = "v"
     """What the U-Net predicts: the noise (`epsilon`), the velocity of the angle between picture
     and noise (`v`, Salimans & Ho 2022), or that of straight lines (`flow`, Lipman et al. 2023).
@@ -144,12 +146,13 @@ class DiffusionRecipe(recipes.Recipe):
     log_noise_std: Annotated[float, Interval(ge=0.25, le=4)] = 1.1
     """... and its standard deviation."""
     coarse_first: Fraction = 0.25
-    """Fraction of the training that begins with levels at which next to nothing but noise is seen,
-    and comes by and by to the density above: what stands where must be known there.
+    """Curriculum over noise levels: for this fraction of the training, from the highest ones, at
+    which the layout is decided, gradually to the density above.
     """
     position_hints: Fraction = 0.5
-    """Fraction of the training in which the U-Net is given the coordinates of its cells, weaker and
-    weaker until they are gone; without both of these "left of" and "right of" stay a coin toss.
+    """Coordinates as extra input (as in CoordConv, Liu et al. 2018): for this fraction of the
+    training they are added to the U-Net's first features, fading to nothing; without this and the
+    curriculum "left of" and "right of" stay a coin toss.
     """
     optimizer: Optimizer = "muon"
     """What trains the denoiser: `muon` makes the updates of its matrices orthogonal (Jordan et al.
@@ -168,9 +171,9 @@ class DiffusionRecipe(recipes.Recipe):
     ema_halflife_images: Positive = 8000.0
     """After so many images a weight counts half in the average that is measured and saved."""
     train_text: Weight | None = None
-    """The text encoder is trained along at this times `lr`; 0 leaves it as it is. If omitted, 0.05
+    """The text encoder is fine-tuned jointly, at this times `lr`; 0 freezes it. If omitted, 0.05
     for the small one that is trained on the captions (0.5 with `optimizer=adamw`), and 0 for one
-    that `--text-encoder` names. Much of it undoes what the encoder has learned to read.
+    that `--text-encoder` names. A large value undoes what the encoder has learned to read.
     """
     solver: Solver = "dpmsolver++"
     """What samples at ticks, and with the saved pipeline."""
@@ -222,12 +225,12 @@ class DiffusionRecipe(recipes.Recipe):
 
     @property
     def cell(self) -> int:
-        """Side of what is denoised, in px to a cell."""
+        """Downsampling factor of what is denoised: 1 in pixel space."""
         return 1 if self.space == "pixel" else self.factor
 
     @property
     def depth(self) -> int:
-        """Numbers in a cell of what is denoised."""
+        """Channels of what is denoised."""
         return 3 if self.space == "pixel" else self.latent_channels
 
 

@@ -1,4 +1,4 @@
-"""Training of the diffusion model: text encoder, autoencoder, then the U-Net among its latents."""
+"""Training of the diffusion model: text encoder, autoencoder, then the U-Net in latent space."""
 
 from __future__ import annotations
 
@@ -28,6 +28,7 @@ from gandiff.experiments.training.checks import (
 )
 from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.diffusion import autoencoder, denoiser, latents
+from gandiff.experiments.training.diffusion.alarms import weak_autoencoder
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.publish import restore_text
@@ -148,6 +149,9 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
     own = dataclasses.replace(request, resume=resume)
     trainer = DiffusionTrainer(own, recipe, Parts(vae, cached, encoder, facts), data, ranks)
     trainer.loop.progress.seconds += spent  # a part of what is trained, and of its budget
+    weak = weak_autoencoder(facts.get("reconstruction", {}), recipe.autoencoder_share)
+    if weak is not None and ranks.first and not resume:
+        trainer.loop.note(f"{weak.name}: {weak.text}")
     trainer.loop.run(trainer.step, no_tick if monitor is None else Ticks(trainer, monitor))
     if monitor is not None:
         trainer.finish(monitor)

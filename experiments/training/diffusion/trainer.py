@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,17 +9,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from gandiff.common.grids import write_png
 from gandiff.experiments.training.cards import pipeline_use
 from gandiff.experiments.training.checkpoints import SAMPLES
 from gandiff.experiments.training.diffusion.alarms import alarms
 from gandiff.experiments.training.diffusion.denoiser import DenoiserUpdates
-from gandiff.experiments.training.diffusion.inspect import Point, guidance_grid, operating_points
+from gandiff.experiments.training.diffusion.inspect import guidance_grid, operating_points
 from gandiff.experiments.training.diffusion.latents import encode
 from gandiff.experiments.training.diffusion.noise import STEPS, build_scheduler
 from gandiff.experiments.training.diffusion.publish import publish
+from gandiff.experiments.training.diffusion.sampling import Point, sample_at
 from gandiff.experiments.training.generators.alarms import Alarm
 from gandiff.experiments.training.generators.neighbours import nearest_neighbours
 from gandiff.experiments.training.generators.sampling import chunks
@@ -33,6 +34,7 @@ from gandiff.models.text import TextEncoder, parameter_count
 
 LEVELS = ("low", "middle", "high")  # thirds of the steps, by the noise in them
 _UNSEEN, _FEW = 256, 4  # held-out pictures whose noise is predicted, at most; least
+_ENOUGH = 16  # of each kind, below which seen and unseen ones differ by chance
 
 
 class DiffusionTrainer(DenoiserUpdates):
@@ -65,45 +67,42 @@ class DiffusionTrainer(DenoiserUpdates):
         By the recipe's solver, in the recipe's steps and with its guidance unless ``point`` says
         otherwise.
         """
-        solver, steps, guidance = point or Point.of(self.recipe)
-        self.pipeline.scheduler = build_scheduler(dataclasses.replace(self.recipe, solver=solver))
-        shape = self.latents.values.shape[1:]
-        draw = torch.Generator().manual_seed(seed)
-        noise = torch.randn(len(captions), *shape, generator=draw).to(self.request.device)
-        parts = []
-        for chosen in chunks(self.request, len(captions)):
-            made = self.pipeline(
-                captions[chosen],
-                latents=noise[chosen],
-                num_inference_steps=steps,
-                guidance_scale=guidance,
-                output_type="np",
-            ).images
-            parts.append((made * 255).round().astype(np.uint8))
-        return np.concatenate(parts)
+        point = point or Point.of(self.recipe)
+        parts = chunks(self.request, len(captions))
+        return sample_at(self.pipeline, self.recipe, captions, seed, point, parts)
 
     def tick_facts(self) -> dict[str, float]:
         """Squared errors of predictions for held-out pictures, by how much noise is in them.
 
-        ``caption_gain`` is by how much of itself the error grows with captions of other pictures: 0
-        where the denoiser does not read them.
+        ``caption_gain`` is which share of the error with captions of other pictures their own save:
+        0 where the denoiser does not read them. ``mse_spared`` is which share of the error pictures
+        of the training are spared, denoised by the same network from the same noise at the same
+        steps: the logged ``mse`` is another mean, over other steps, of weights that are not
+        averaged.
         """
         unseen = self.data.held_out(_UNSEEN)
-        n = len(unseen.images)
+        n, device = len(unseen.images), self.request.device
         if n < _FEW:
             return {}
+        x = encode(self.vae, unseen.images, device).to(device) * self.vae.config.scaling_factor
         others = [*unseen.captions[1:], unseen.captions[0]]
-        right, wrong = (self._unseen_errors(unseen.images, c) for c in (unseen.captions, others))
+        right, wrong = (self._averaged_errors(x, c) for c in (unseen.captions, others))
         names = [f"mse_{level}" for level in LEVELS]
         facts = {name: float(part.mean()) for name, part in zip(names, right.chunk(3), strict=True)}
-        return facts | {"caption_gain": 1 - float(right.mean() / wrong.mean())}
+        facts["caption_gain"] = 1 - float(right.mean() / wrong.mean())
+        trained = self.latents.captions
+        if min(n, len(trained)) >= _ENOUGH:
+            which = torch.arange(n) % len(trained)
+            captions = [trained[i][0] for i in which.tolist()]
+            errors = self._averaged_errors(self.latents.at(which).to(device), captions)
+            facts["mse_spared"] = 1 - float(errors.mean() / right.mean())
+        return facts
 
     @torch.inference_mode()
-    def _unseen_errors(
-        self, images: UInt8[np.ndarray, "n h w 3"], captions: list[str]
-    ) -> torch.Tensor:
-        n, device = len(images), self.request.device
-        x = encode(self.vae, images, device).to(device) * self.vae.config.scaling_factor
+    def _averaged_errors(
+        self, x: Float[Tensor, "n c h w"], captions: list[str]
+    ) -> Float[Tensor, " n"]:
+        n, device = len(x), self.request.device
         noise = torch.randn(x.shape, generator=torch.Generator().manual_seed(SEED)).to(device)
         t = ((torch.arange(n) + 0.5) * STEPS / n).long().to(device)
         parts = []
@@ -163,8 +162,8 @@ class DiffusionTrainer(DenoiserUpdates):
             folder / "guidance.png", guidance_grid(self.sample, self.recipe, monitor.prompts[:GRID])
         )
         spent = self.loop.progress.seconds
-        points = operating_points(self.sample, monitor, self.recipe, spent)
-        self.save(self.request.out, neighbours=near, operating_points=points)
+        measured = operating_points(self.sample, monitor, self.recipe, spent)
+        self.save(self.request.out, neighbours=near, **measured)
 
 
 # diffusers imports no module just because a pipeline's index names it.

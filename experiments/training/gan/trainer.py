@@ -120,4 +120,4 @@ class GanTrainer(GanUpdates):
         write_png(folder / "neighbours.png", picture)
         write_png(folder / "truncation.png", truncation_grid(at_psi, monitor.prompts[:GRID]))
         sweep = truncation_sweep(at_psi, monitor)
-        self.save(self.request.out, truncation=sweep, neighbours=near)
+        self.save(self.request.out, neighbours=near, **sweep)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
 
+from gandiff.common.finished_training import REAL
 from gandiff.common.grids import tile
 from gandiff.experiments.training.monitors.base import Monitor
 
@@ -16,13 +18,14 @@ PSIS = (0.0, 0.25, 0.5, 0.7, 1.0)
 AtPsi = Callable[[list[str], float], UInt8[np.ndarray, "n h w 3"]]
 
 
-def truncation_sweep(sample: AtPsi, monitor: Monitor) -> list[dict[str, float]]:
-    """What the monitor measures at several psi, on validation captions."""
-    rows = []
-    for psi in PSIS:
-        score, measured = monitor.measure(sample(monitor.captions, psi))
-        rows.append({"truncation_psi": psi, "score": score, **measured})
-    return [{name: round(value, 4) for name, value in row.items()} for row in rows]
+def truncation_sweep(sample: AtPsi, monitor: Monitor) -> dict[str, Any]:
+    """What the monitor measures at several psi, on validation captions, and of real pictures; as
+    fields of the training record.
+    """
+    rows = [
+        {"truncation_psi": psi, **monitor.at_setting(sample(monitor.captions, psi))} for psi in PSIS
+    ]
+    return {"truncation": rows, REAL: monitor.real_against_real()}
 
 
 def truncation_grid(sample: AtPsi, prompts: list[str]) -> UInt8[np.ndarray, "h w 3"]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import abc
 import copy
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -33,6 +33,8 @@ class Monitor(abc.ABC):
 
     captions: list[str]  # one for each picture; those of one prompt stand together
     per_prompt: int
+    dimensions: int  # of the features that the Fréchet distance is computed from
+    references: int  # real pictures that it is a distance from
 
     @property
     def prompts(self) -> list[str]:
@@ -48,6 +50,24 @@ class Monitor(abc.ABC):
     @abc.abstractmethod
     def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         """A score, higher is better, and what it was computed from."""
+
+    def at_setting(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> dict[str, Any]:
+        """What a finished model gives at one of several settings, as a row of its record.
+
+        ``pictures``, ``references`` and ``dimensions`` say how far its Fréchet distance is to be
+        trusted: of few pictures it is mostly bias.
+        """
+        score, measured = self.measure(pictures)
+        counts = {name: getattr(self, name) for name in ("references", "dimensions")}
+        numbers = {"score": score, "pictures": len(pictures), **counts, **measured}
+        return {name: round(value, 4) for name, value in numbers.items()}
+
+    def real_against_real(self) -> dict[str, Any]:
+        """The same of as many other real pictures: what a perfect model would get.
+
+        Empty where there are no others.
+        """
+        return {}
 
     def __call__(self, sampler: Sampler) -> tuple[float, dict[str, float]]:
         """Generate pictures and measure them, and the training by its own measurements."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float, UInt8
 
@@ -29,7 +31,9 @@ class FileMonitor(Monitor):
     def __init__(self, data: CaptionedImages, encoder: str | None, device: str = "cpu") -> None:
         self._encoder = open_extractor(check_encoder(encoder), {}, device) if encoder else None
         held = data.held_out(_REAL)
-        if len(held.images) < _ENOUGH:
+        # Those of training, beside which the held-out ones are others.
+        self._others = data if len(held.images) >= _ENOUGH else None
+        if self._others is None:
             held = data.batch(0, min(_REAL, data.count or _REAL))
         if len(held.images) < 2:
             raise RequestError(f"{data.name} has one image, but measuring needs two")
@@ -37,6 +41,7 @@ class FileMonitor(Monitor):
         prompts = list(dict.fromkeys(held.captions))[: max(1, _REAL // _PER_PROMPT)]
         self.captions = [prompt for prompt in prompts for _ in range(_PER_PROMPT)]
         self._real = self._features(held.images)
+        self.references, self.dimensions = self._real.shape
         self._spread = spread(self._real, len(self._real))
         self._rounding = 1e-5 * float(np.abs(self._real).max())
         self._stats = GaussianStats.of(self._real)
@@ -52,6 +57,13 @@ class FileMonitor(Monitor):
             precision, recall, _, covered = manifold_values(features, self._real, _NEAREST)
             measured |= {"precision": precision, "recall": recall, "coverage": covered}
         return -fd, measured
+
+    def real_against_real(self) -> dict[str, Any]:
+        """What pictures of training get: their distribution, since they are of other prompts."""
+        if self._others is None:
+            return {}
+        row = self.at_setting(self._others.batch(0, len(self.captions)).images)
+        return {name: value for name, value in row.items() if name not in ("score", "variation")}
 
     def _features(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:
         if self._encoder is not None:

@@ -38,15 +38,19 @@ class SceneMonitor(Monitor):
         self.expected: list[Mapping[str, Any]] = [one["expected"] for one in suite]
         self.captions = [one["text"] for one in suite for _ in range(per_prompt)]
         self._judge = load_classifier("a")
-        real = np.concatenate(
-            [
-                render(matching_scenes(expected, per_prompt, seed), 32)
-                for seed, expected in enumerate(self.expected)
-            ]
-        )
+        real = self._real_scenes(0)
         self._real = self._judge.predict(real)
         self._features = self._judge.features(real)
+        self.references, self.dimensions = self._features.shape
         self._spread = spread(self._features, per_prompt)
+
+    def _real_scenes(self, first: int) -> UInt8[np.ndarray, "n 32 32 3"]:
+        """Scenes of the prompts, drawn from seeds that begin with the first."""
+        drawn = [
+            render(matching_scenes(expected, self.per_prompt, first + i), 32)
+            for i, expected in enumerate(self.expected)
+        ]
+        return np.concatenate(drawn)
 
     def first(self, prompts: int) -> SceneMonitor:
         """The same measurements on the first prompts, and on the real pictures of these."""
@@ -54,8 +58,13 @@ class SceneMonitor(Monitor):
         fewer.captions = self.captions[:rows]
         fewer.expected = self.expected[:prompts]
         fewer._real, fewer._features = self._real[:rows], self._features[:rows]
+        fewer.references = len(fewer._features)
         fewer._spread = spread(fewer._features, self.per_prompt)
         return fewer
+
+    def real_against_real(self) -> dict[str, Any]:
+        """What other scenes of the same prompts get."""
+        return self.at_setting(self._real_scenes(_PROMPTS))
 
     def measure(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> tuple[float, dict[str, float]]:
         """Everything that the report shows against kimg."""

@@ -21,7 +21,7 @@ _OWN: Panel = "its own"
 TOO_STRONG, AT_CHANCE = "discriminator too strong", "discriminator at chance"
 CAPTIONS_IGNORED, PENALTY_SPIKE = "captions ignored", "gradient penalty spike"
 COLLAPSE, MEMORISING = "mode collapse within prompts", "memorising"
-GETTING_WORSE = "getting worse"
+GETTING_WORSE, WEAK_AUTOENCODER = "getting worse", "weak autoencoder"
 
 
 class Measurement(NamedTuple):
@@ -30,7 +30,7 @@ class Measurement(NamedTuple):
     ``panel`` is the figure of the report that shows it (the first three over training time, the
     others over images shown), ``places`` where else it appears: the progress ``bar``, the message
     at a ``tick``, the model ``card``, the tables of a ``sweep`` and of a ``truncation`` sweep,
-    and the ``curve`` over steps and guidance.
+    and the ``curve`` over steps and guidance; what is measured ``once`` is in the record alone.
     ``healthy`` says where it should be; beyond ``low`` or ``high`` its ``alarms`` may be raised.
     """
 
@@ -73,7 +73,12 @@ _ALL = (
     Measurement("mse", "mse", _LOSS, "bar",
                 "diffusion: squared error of what the denoiser predicts, not weighted", "falls"),
     Measurement("psnr_db", "PSNR (dB)", None, "bar",
-                "diffusion: how near the autoencoder's reconstructions are, in dB", "rises"),
+                "autoencoder: peak signal-to-noise ratio of reconstructed training pictures, in dB",
+                "rises"),
+    Measurement("reconstruction_all", "all facts right in reconstructions", None, "once",
+                "diffusion, scenes: share of them with every stated fact right once they have "
+                "passed through the autoencoder (`autoencoder.reconstruction.all`)", "above 0.97",
+                alarms=(WEAK_AUTOENCODER,), low=0.97),
     Measurement("mse_low", "little noise", _ERROR, "",
                 "diffusion: error for unseen pictures in the third of steps with the least noise",
                 "falls"),
@@ -84,6 +89,10 @@ _ALL = (
     Measurement("caption_gain", "error saved by the caption", _OWN, "tick",
                 "diffusion: share of the error for unseen pictures with captions of others that "
                 "their own save", "above 0.005; rises", alarms=(CAPTIONS_IGNORED,), low=0.005),
+    Measurement("mse_spared", "error spared for seen pictures", _RATIO, "tick",
+                "diffusion: share of the error for unseen pictures that pictures of the training "
+                "are spared: 0 where both are denoised alike, 1 where only those of the training "
+                "are", "near 0; below 0.5", alarms=(MEMORISING,), high=0.5),
     Measurement("r1", "R1", _SLOPE, "",
                 "gradient penalty on real pictures", "below 10 times its median",
                 alarms=(PENALTY_SPIKE,), high=10.0),

@@ -55,6 +55,17 @@ def test_a_row_says_what_differs_and_what_it_cost(tmp_path: Path) -> None:
     assert table["all_half_way"].tolist() == [0.52] * 3
 
 
+def test_what_an_autoencoder_took_is_no_cost_of_a_denoiser_s_image(tmp_path: Path) -> None:
+    before = {"seconds": 200.0, "images": 20_000, "steps": 625, "curve": []}
+    latent = write(tmp_path, "latent", {"autoencoder": before, "steps": 3125})
+    pixel = write(tmp_path, "pixel", {"autoencoder": {}, "steps": 3125})
+    table = over_recipes([latent, pixel])
+    assert table["minutes"].tolist() == [40.0, 40.0]
+    assert table["autoencoder_minutes"].tolist() == [6.7, 0.0]
+    assert table["kimg"].tolist() == [80.0, 100.0]
+    assert table["ms_per_image"].tolist() == [25.0, 24.0]  # 2 x 1,000 s for 80,000
+
+
 def test_what_follows_from_another_number_is_no_difference_and_what_was_set_is(
     tmp_path: Path,
 ) -> None:

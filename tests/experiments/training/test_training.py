@@ -127,6 +127,8 @@ def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) 
     assert facts["finished"]
     assert vae["reconstruction"].keys() >= {"psnr_db", "psnr_db_worst", "same", "all", "shape"}
     assert vae["reconstruction"]["images"] == 40
+    (alarm,) = (e for e in facts["events"] if e["text"].startswith("weak autoencoder: "))
+    assert f"in {vae['reconstruction']['all']:.1%} of reconstructed scenes" in alarm["text"]
     assert facts["ticks"][-1].keys() >= {
         "score",
         "all",

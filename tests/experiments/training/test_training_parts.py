@@ -132,6 +132,21 @@ def test_cards_tell_the_record() -> None:
     assert "A summary." in generator_card("a-gan", "A summary.", RECORD)
 
 
+def test_a_card_counts_images_and_steps_of_each_network() -> None:
+    before = {"seconds": 30.0, "images": 4_000, "steps": 125}
+    record = {**RECORD, "batch_size": 64, "steps": 250, "autoencoder": before}
+    card = generator_card("a-model", "A summary.", record)
+    assert (
+        "- Images shown to the autoencoder: 4,000 in 125 steps, batch 32, in 0.5 minutes\n"
+        "- Images shown to the denoiser: 8,000 in 125 steps, batch 64, in 1.0 minutes\n"
+    ) in card
+    assert "Images shown:" not in card
+    for none in ({}, None, {"seconds": 1.0}, {"seconds": 1.0, "images": 12_000, "steps": 250}):
+        assert "12,000 in 375 steps, batch 32" in generator_card(
+            "a-model", "A summary.", {**RECORD, "autoencoder": none}
+        )
+
+
 def test_a_card_names_the_machine() -> None:
     given = {**RECORD, "device": "cuda", "gpu": "a card"}
     assert "on cpu (2 threads, a processor)" in generator_card("a-gan", "A summary.", RECORD)

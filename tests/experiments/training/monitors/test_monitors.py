@@ -43,6 +43,17 @@ def test_real_scenes_are_as_good_as_can_be(scenes: SceneMonitor) -> None:
     assert score == pytest.approx(found["all"] * min(1, found["unstated_coverage"]))
 
 
+def test_real_against_real_is_what_other_scenes_of_the_prompts_get(
+    scenes: SceneMonitor,
+) -> None:
+    whole, few = scenes.real_against_real(), scenes.first(20).real_against_real()
+    assert (whole["pictures"], whole["references"]) == (240, 240)
+    assert (few["pictures"], few["references"], few["dimensions"]) == (80, 80, 96)
+    assert min(whole["all"], few["all"]) >= 0.99
+    assert 0 < whole["fd"] < few["fd"] / 2  # most of it is bias, which fewer pictures have more of
+    assert scenes.real_against_real() == whole
+
+
 def test_one_picture_for_each_prompt_is_found_out(scenes: SceneMonitor) -> None:
     pictures = right(scenes)
     repeated = np.repeat(pictures[:: scenes.per_prompt], scenes.per_prompt, 0)
@@ -73,6 +84,19 @@ def test_real_pictures_of_a_folder_are_at_no_distance(tmp_path: Path) -> None:
     worse, other = monitor.measure(alike)
     assert other["variation"] == pytest.approx(0, abs=1e-3)
     assert worse < score
+
+
+@pytest.mark.parametrize(("count", "there"), [(32, False), (1000, True)])
+def test_real_against_real_of_a_folder_needs_others_than_those_of_training(
+    tmp_path: Path, count: int, there: bool
+) -> None:
+    monitor = FileMonitor(captioned_folder(tmp_path / "photos", count), None)
+    row = monitor.real_against_real()
+    assert bool(row) == there
+    if there:  # one in twenty is held out
+        assert (row["pictures"], row["references"], row["dimensions"]) == (200, 50, 192)
+        assert row["fd"] > 0
+        assert "variation" not in row
 
 
 def test_pictures_that_are_all_the_same_have_no_variation_to_compare_with(tmp_path: Path) -> None:
