@@ -102,7 +102,8 @@ def write_report(run_folder: Path, papers: ForPapers = NO_PAPERS) -> ReportPaths
         (folder / "categories.csv").unlink(missing_ok=True)
     if papers.latex is not None:
         shown = drawings if papers.pdf_figures else []
-        _write(papers.latex, latex_text(run, sentences, shown).encode("utf-8"))
+        text = latex_text(run, sentences, shown, papers.latex.parent)
+        _write(papers.latex, text.encode("utf-8"))
     _write(paths.markdown, markdown_text(run, sentences, drawings).encode("utf-8"))
     _write(paths.html, html_text(run, sentences, drawings).encode("utf-8"))
     return paths

@@ -43,14 +43,20 @@ _ESTIMATES = {
 _NAMES = {"gandiff", "torch", "diffusers", "transformers", "numpy"}
 _HASH = 12  # letters of a sha256 that a sentence shows
 _LATENCY = "latency_seconds"
+MADE_BY, THEN = "Made by:", "; then "
 
 
 def protocol_paragraph(run: RunData) -> str:
-    """What was compared on what, how each number came about, and where; what is not known of a run
-    of an earlier version is left out or said to be unknown.
-    """
+    """What was compared on what, how each number came about, where, and by which commands."""
     if not run.generators:
         return ""
+    return f"{protocol_prose(run)} {MADE_BY} {THEN.join(map(visible, making_commands(run)))}."
+
+
+def protocol_prose(run: RunData) -> str:
+    """The paragraph without the commands; what is not known of a run of an earlier version is left
+    out or said to be unknown.
+    """
     parts = (_prompts, _generators, _training, _making, _metrics, _speed, _differences, _software)
     return visible(" ".join(sentence for part in parts for sentence in part(run)))
 
@@ -240,4 +246,3 @@ def _software(run: RunData) -> Iterator[str]:
     dirty = " with uncommitted changes" if commit and git.get("dirty") else ""
     if packages or python:
         yield f"Software: {listed([*packages, *python])}{commit}{dirty}."
-    yield f"Made by: {'; then '.join(making_commands(run))}."
