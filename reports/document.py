@@ -34,6 +34,7 @@ from gandiff.reports.gallery import build_gallery
 from gandiff.reports.health import training_health
 from gandiff.reports.latex import latex_text
 from gandiff.reports.markdown import markdown_text
+from gandiff.reports.origins import Origins
 from gandiff.reports.page import TEMPLATES, page_environment
 from gandiff.reports.palette import FAMILY_COLOURS, looks
 from gandiff.reports.plotting import Drawing, as_pdf, inline_svg
@@ -177,6 +178,8 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
     styles = looks(run.generators)
     return {
         "run": run,
+        "origins": Origins.of(run),
+        "headline_origins": Origins.of(run, run.headline),
         "sentences": sentences,
         "cards": key_cards(run, sentences),
         "looks": styles,
