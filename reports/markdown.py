@@ -26,7 +26,6 @@ from gandiff.reports.sentence import Sentence
 from gandiff.reports.table import WideTable, wide_tables
 from gandiff.reports.values import visible
 
-_PAIRED = 8  # generators whose pairs are all listed
 _SPECIAL = re.compile(r"([\\`*_\[\]|#])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -129,12 +128,12 @@ def _meanings(table: WideTable) -> str:
 
 
 def _other_differences(run: RunData) -> Iterator[str]:
-    """Those of all pairs, folded up; where they would fill many screens, where they are."""
-    if len(run.generators) > _PAIRED:
-        yield "The differences of the other pairs are in report.html."
-    elif len(run.generators) > 2 and (pairs := difference_table(run)) is not None:
-        table = _table(pairs.head, pairs.rows)
-        yield f"<details>\n<summary>Differences of all pairs</summary>\n\n{table}\n\n</details>"
+    """Those of the other pairs, as many as a page shows, folded up."""
+    if len(run.generators) > 2 and (pairs := difference_table(run)) is not None:
+        summary = "Differences of more pairs" if pairs.left_out else "Differences of all pairs"
+        parts = [f"<details>\n<summary>{summary}</summary>", plain(pairs.left_out)]
+        parts += [_table(pairs.head, pairs.rows), "</details>"]
+        yield "\n\n".join(filter(None, parts))
 
 
 def _health(one: Health) -> str:
