@@ -42,10 +42,9 @@ from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import Sentence, in_terminal
 from gandiff.reports.strips import denoising, without_steps
 from gandiff.reports.table import csv_text, wide_tables
-from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
 if TYPE_CHECKING:
@@ -94,7 +93,7 @@ def write_report(run_folder: Path, papers: ForPapers = NO_PAPERS) -> ReportPaths
         markdown=folder / "report.md",
         csv=folder / "results.csv",
         figures=figures,
-        verdict=tuple(visible(s.text) for s in sentences),
+        verdict=tuple(map(in_terminal, sentences)),
     )
     _write(paths.csv, csv_text(run).encode("utf-8"))
     if run.categories:

@@ -15,7 +15,7 @@ from gandiff.reports.latex_tables import HELPERS, Caption, Column, floats, numbe
 from gandiff.reports.plotting import Drawing
 from gandiff.reports.protocol_paragraph import MADE_BY, THEN, protocol_prose
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import UNEQUAL, Sentence
 from gandiff.reports.table import WideTable, wide_tables
 from gandiff.reports.tex import code, graphic, tex
 from gandiff.reports.values import visible
@@ -51,7 +51,7 @@ def latex_text(
         "XeLaTeX or LuaLaTeX."
         + ("\n% Figures: \\graphicspath{{FOLDER/}} if the main file is elsewhere." * bool(drawings))
         + f"\n{HELPERS}",
-        *(f"\\paragraph{{Read first.}} {text}" for text in premise),
+        *(f"\\paragraph{{{UNEQUAL}.}} {text}" for text in premise),
         *_in_groups(
             *(one for table in wide_tables(run) for one in _results(run, table, premise)),
             *_categories(run),
