@@ -1,33 +1,50 @@
-"""The table of paired differences: every pair of generators on the same prompts."""
+"""The table of paired differences of generators on the same prompts."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
+from gandiff.reports.comparing import goodness
 from gandiff.reports.cost_sentences import two_digits
 from gandiff.reports.run_data import DifferenceRow, RunData
 from gandiff.reports.sentence import distinct_labels
 from gandiff.reports.values import distinguish, scale_of_differences, show_number, show_p
 
 DISAGREES = "\u2021"  # where p shows what the interval does not
+_ALL = 8  # generators whose pairs are all listed: 40 have 780, for each metric
+_LEFT_OUT = (
+    "{:,} of {:,} differences: those of the two that the verdict is about, and of each generator "
+    "with the best of a metric. All are in differences.parquet in the run folder."
+)
 
 
 @dataclasses.dataclass(frozen=True)
 class DifferenceTable:
-    """Headings, then rows of as many cells; the first ``words`` columns are no numbers."""
+    """Headings, then rows of as many cells; the first ``words`` columns are no numbers.
+
+    ``left_out`` says which pairs are not there, and where they are; empty if none are missing.
+    """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: int = 3
+    left_out: str = ""
 
 
 def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable | None:
-    """Return the differences of all generators, or those among ``only`` some; None without any."""
-    kept = [d for d in run.differences if not only or {d.a, d.b} <= set(only)]
+    """Return the differences among ``only`` some generators, else those of all pairs; of more than
+    8 generators those of the headline and of each with the best of a metric. None without any.
+    """
+    among = set(only or run.generators)
+    kept = every = [d for d in run.differences if {d.a, d.b} <= among]
+    if len(among) > _ALL:
+        kept = _of_many(run, every)
     if not kept:
         return None
+    left_out = _LEFT_OUT.format(len(kept), len(every)) if len(kept) < len(every) else ""
     targets = any(row.farther is not None for row in kept)
     head = ["Metric", "a", "b", "a \u2212 b", "95 % interval"]
     head += ["Farther from the target"] if targets else []
@@ -39,7 +56,22 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
         like = results.get(row.metric)
         like = like or MetricResult(metric=row.metric, value=None, about=run.about(row.metric))
         rows.append((labels[row.metric], *_row(run, row, like, targets)))
-    return DifferenceTable((*head, "Visible from"), tuple(rows))
+    return DifferenceTable((*head, "Visible from"), tuple(rows), left_out=left_out)
+
+
+def _of_many(run: RunData, differences: Sequence[DifferenceRow]) -> list[DifferenceRow]:
+    """Those of the headline, and of each generator with the one that has the best value."""
+    best: dict[str, tuple[float, str]] = {}
+    for row in run.results:
+        metric, good = row.result.metric, goodness(row.result)
+        if good is not None and good > best.get(metric, (-math.inf, ""))[0]:
+            best[metric] = good, row.generator
+    default = -math.inf, run.headline[0]
+    return [
+        d
+        for d in differences
+        if {d.a, d.b} == set(run.headline) or best.get(d.metric, default)[1] in (d.a, d.b)
+    ]
 
 
 def _row(run: RunData, row: DifferenceRow, like: MetricResult, targets: bool) -> tuple[str, ...]:

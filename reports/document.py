@@ -34,6 +34,7 @@ from gandiff.reports.gallery import build_gallery
 from gandiff.reports.health import training_health
 from gandiff.reports.latex import latex_text
 from gandiff.reports.markdown import markdown_text
+from gandiff.reports.origins import Origins
 from gandiff.reports.page import TEMPLATES, page_environment
 from gandiff.reports.palette import FAMILY_COLOURS, looks
 from gandiff.reports.plotting import Drawing, as_pdf, inline_svg
@@ -41,10 +42,9 @@ from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.ranking import ranking
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import Sentence, in_terminal
 from gandiff.reports.strips import denoising, without_steps
 from gandiff.reports.table import csv_text, wide_tables
-from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def write_report(run_folder: Path, papers: ForPapers = NO_PAPERS) -> ReportPaths
         markdown=folder / "report.md",
         csv=folder / "results.csv",
         figures=figures,
-        verdict=tuple(visible(s.text) for s in sentences),
+        verdict=tuple(map(in_terminal, sentences)),
     )
     _write(paths.csv, csv_text(run).encode("utf-8"))
     if run.categories:
@@ -102,7 +102,8 @@ def write_report(run_folder: Path, papers: ForPapers = NO_PAPERS) -> ReportPaths
         (folder / "categories.csv").unlink(missing_ok=True)
     if papers.latex is not None:
         shown = drawings if papers.pdf_figures else []
-        _write(papers.latex, latex_text(run, sentences, shown).encode("utf-8"))
+        text = latex_text(run, sentences, shown, papers.latex.parent)
+        _write(papers.latex, text.encode("utf-8"))
     _write(paths.markdown, markdown_text(run, sentences, drawings).encode("utf-8"))
     _write(paths.html, html_text(run, sentences, drawings).encode("utf-8"))
     return paths
@@ -176,6 +177,8 @@ def _context(run: RunData, sentences: list[Sentence]) -> dict[str, Any]:
     styles = looks(run.generators)
     return {
         "run": run,
+        "origins": Origins.of(run),
+        "headline_origins": Origins.of(run, run.headline),
         "sentences": sentences,
         "cards": key_cards(run, sentences),
         "looks": styles,

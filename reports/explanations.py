@@ -15,6 +15,7 @@ RESULTS = (
     "The 95 % interval beside a value says how far other prompts and seeds may move it: in 95 of "
     "100 such runs it would hold the true value. An arrow says which way is better."
 )
+NOTHING = "Nothing has been measured yet."
 BEST = (
     "only where the paired difference to every other generator leaves out 0 or, without one, where "
     "its interval overlaps no other; costs go by the ratio in the same rounds. Never by fewer than "

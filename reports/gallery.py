@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from gandiff.reports.origins import takes_seeds
 from gandiff.reports.real_pictures import RealPictures
 from gandiff.reports.run_data import ImageLine, RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
@@ -21,7 +22,8 @@ BUDGET = 9_000_000  # bytes of PNG; base64 makes them a third longer
 
 @dataclasses.dataclass(frozen=True)
 class Picture:
-    """One place of the gallery; without an image ``uri`` is None and ``reason`` says why.
+    """One place of the gallery; without an image ``uri`` is None and ``reason`` says why. ``seed``
+    is None where it means nothing, of images that were made elsewhere.
 
     ``wrong`` are the facts that the prompt states and the image does not show.
     """
@@ -155,7 +157,9 @@ def picture_of(
     """What became of an image, with the picture inlined where there is one, and its bytes."""
     if place is None:
         return Picture(sample, reason="not made"), 0
-    seed, path = place.seed, str(place.path or "")
+    facts = run.generators.get(place.generator)
+    seed = place.seed if facts is None or takes_seeds(facts) else None
+    path = str(place.path or "")
     if not place.is_ok:
         reason = f"{place.status}: {place.reason or 'no reason given'}"
         return Picture(sample, seed, reason=reason), 0

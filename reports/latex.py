@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
+import os.path
 import re
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from pathlib import Path
 
-from gandiff.reports.category_table import category_tables
+from gandiff.common.run_record import OFF_NATIVE
+from gandiff.reports.category_table import CategoryTable, category_tables
+from gandiff.reports.facts import making_commands
+from gandiff.reports.latex_tables import HELPERS, Caption, Column, floats, number, words
 from gandiff.reports.plotting import Drawing
-from gandiff.reports.protocol_paragraph import protocol_paragraph
+from gandiff.reports.protocol_paragraph import MADE_BY, THEN, protocol_prose
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import UNEQUAL, Sentence
 from gandiff.reports.table import WideTable, wide_tables
-from gandiff.reports.values import NO_VALUE, visible
+from gandiff.reports.tex import code, graphic, tex
+from gandiff.reports.values import visible
 
 FIRST_LINE = "% Written by gandiff report"
-_WIDEST = 4  # columns of numbers side by side in a column of text
-_COMMANDS = {
-    "\\": r"\textbackslash{}",
-    "^": r"\textasciicircum{}",
-    "~": r"\textasciitilde{}",
-    "<": r"\textless{}",
-    ">": r"\textgreater{}",
-    "|": r"\textbar{}",
-    '"': "''",
-    "\u00a0": "~",
-    "\u2191": r"$\uparrow$",
-    "\u2193": r"$\downarrow$",
-    "\u2192": r"$\rightarrow$",
-    "\u2212": "$-$",
-    "\u00d7": r"$\times$",
-    "\u00b5": r"$\mu$",
-    "\u03c4": r"$\tau$",
-    "\u221e": r"$\infty$",
-    "\u2020": r"\dag{}",
-    "\u2021": r"\ddag{}",
-    "\u2011": "-",
-    **{special: f"\\{special}" for special in "#$%&_{}"},
-}
-_SPECIAL = re.compile("|".join(map(re.escape, _COMMANDS)))
-
-
-def tex(text: object) -> str:
-    """Text that LaTeX sets as it is."""
-    return _SPECIAL.sub(lambda match: _COMMANDS[match[0]], visible(str(text)))
+_MARKS = 3  # generators whose settings a caption explains
+_FLOATS = 12  # between which LaTeX has to set all that wait: it holds 18 at least
+_SIZE = "width=\\linewidth,height=.8\\textheight,keepaspectratio"
+_INTERVALS = "95\\,\\% intervals in brackets"
 
 
 def is_ours(path: Path) -> bool:
@@ -53,102 +34,97 @@ def is_ours(path: Path) -> bool:
 
 
 def latex_text(
-    run: RunData, sentences: Sequence[Sentence], drawings: Sequence[Drawing] = ()
+    run: RunData,
+    sentences: Sequence[Sentence],
+    drawings: Sequence[Drawing] = (),
+    folder: Path = Path(),
 ) -> str:
     """A file to be read by ``\\input``: the tables of the report, those by category, the figures
     that are given (as ``figures/NAME.pdf`` of the report), and the protocol.
+
+    Paths of figures are relative to ``folder``, where the file will lie.
     """
-    premise = [tex(s.text) for s in sentences if s.topic == "premise"]
+    premise = [f"\\textbf{{{tex(s.text)}}}" for s in sentences if s.topic == "premise"]
     parts = [
         f"{FIRST_LINE} from the run {visible(run.name)}; \\input it.\n"
-        "% It needs \\usepackage{booktabs}"
-        + (" and \\usepackage{graphicx}" if drawings else "")
-        + "; names in other scripts need XeLaTeX or LuaLaTeX.",
-        *(_results(run, table, premise) for table in wide_tables(run)),
-        *_categories(run),
-        *(_figure(run, drawing) for drawing in drawings),
+        "% It needs \\usepackage{booktabs} and \\usepackage{graphicx}; names in other scripts need "
+        "XeLaTeX or LuaLaTeX."
+        + ("\n% Figures: \\graphicspath{{FOLDER/}} if the main file is elsewhere." * bool(drawings))
+        + f"\n{HELPERS}",
+        *(f"\\paragraph{{{UNEQUAL}.}} {text}" for text in premise),
+        *_in_groups(
+            *(one for table in wide_tables(run) for one in _results(run, table, premise)),
+            *_categories(run),
+            *_figures(run, drawings, folder),
+        ),
     ]
-    paragraph = protocol_paragraph(run)
-    if paragraph:
-        parts.append(f"\\paragraph{{Protocol.}} {' '.join([*premise, tex(paragraph)])}")
+    if run.generators:
+        parts.append(_protocol(run, premise))
     return "\n\n".join(parts) + "\n"
 
 
-def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> str:
-    note = "95\\,\\% intervals in brackets; bold: better than all others by more than chance."
-    marks = map(tex, run.marks)
+def _protocol(run: RunData, premise: Sequence[str]) -> str:
+    made_by = f"{MADE_BY} {THEN.join(map(code, making_commands(run)))}."
+    said = [*premise, tex(protocol_prose(run)), made_by]
+    if len(run.marks) > _MARKS:
+        said += map(tex, run.marks)
+    return f"{{\\emergencystretch=4em\\paragraph{{Protocol.}} {' '.join(said)}\\par}}"
+
+
+def _in_groups(*bodies: str) -> Iterator[str]:
+    for k, body in enumerate(bodies, 1):
+        yield body
+        if k % _FLOATS == 0 and k < len(bodies):
+            yield "\\clearpage"
+
+
+def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> Iterator[str]:
+    note = f"{_INTERVALS}; bold: better than all others by more than chance."
+    marks = run.marks
+    if len(marks) > _MARKS:
+        marks = [f"{OFF_NATIVE} runs off its native point, which the protocol names."]
     biased = [(c.label, one) for c in table.columns for one in c.remarks if "N < d" in one]
     gaps = [(c.label, one) for c in table.columns for one in c.gaps]
     said = [f"{label}: {one}" for label, one in (*biased, *gaps)]
-    caption = " ".join([f"{tex(table.title)}.", note, *premise, *map(tex, table.notes), *marks])
-    blocks = []
-    for start in range(0, len(table.columns), _WIDEST):
-        columns = table.columns[start : start + _WIDEST]
-        head = ["Generator", *(f"{tex(c.label)} {tex(c.arrow)}".strip() for c in columns)]
-        rows = [
-            [
-                tex(run.marked(name)),
-                *(_cell(c.cells[i].value, c.cells[i].interval, c.cells[i].best) for c in columns),
-            ]
-            for i, name in enumerate(table.generators)
-        ]
-        blocks.append(_tabular(head, rows))
-    if said:
-        blocks.append(f"{{\\scriptsize {' '.join(map(tex, said))}}}")
-    return _float("\n\\par\\medskip\n".join(blocks), caption, f"tab:gandiff-{_slug(table.title)}")
-
-
-def _cell(value: str, interval: str, best: bool = False) -> str:
-    if value in ("", *NO_VALUE):
-        return "--"
-    shown = f"\\textbf{{{_numbers(value)}}}" if best else _numbers(value)
-    return f"{shown} {{\\scriptsize [{_numbers(interval)}]}}" if interval else shown
-
-
-def _numbers(text: str) -> str:
-    """Text with the minus signs of numbers set as such, which is no hyphen."""
-    return re.sub(r"(?<!\S)-(?=\d)", "$-$", tex(text))
+    text = " ".join([note, *premise, *map(tex, table.notes), *map(tex, marks)])
+    columns = [
+        Column(
+            f"{column.label}\u00a0{column.arrow}".strip(),
+            [number(cell.value, cell.interval, cell.best) for cell in column.cells],
+        )
+        for column in table.columns
+    ]
+    caption = Caption(tex(table.title), text, f"tab:gandiff-{_slug(table.title)}")
+    return floats(caption, "Generator", [*map(run.marked, table.generators)], columns, said)
 
 
 def _categories(run: RunData) -> Iterator[str]:
-    for number, table in enumerate(category_tables(run), 1):
-        head = ["Category", "Prompts", *map(tex, table.generators)]
-        rows = [
-            [tex(row.category), row.prompts, *(_cell(*cell) for cell in row.cells)]
-            for row in table.rows
-        ]
-        caption = f"{tex(table.label)} by category of prompts. 95\\,\\% intervals in brackets."
-        yield _float(_tabular(head, rows), caption, f"tab:gandiff-category-{number}")
+    by_metric = groupby(category_tables(run), key=lambda table: table.metric)
+    for place, (metric, found) in enumerate(by_metric, 1):
+        tables = list(found)
+        rows = tables[0].rows
+        title = f"{tex(tables[0].label)} ({code(metric)}) by category of prompts"
+        caption = Caption(title, f"{_INTERVALS}.", f"tab:gandiff-category-{place}")
+        prompts = Column("Prompts", [words(row.prompts) for row in rows])
+        columns = [prompts, *(column for table in tables for column in _of_category(run, table))]
+        yield from floats(caption, "Category", [row.category for row in rows], columns)
 
 
-def _tabular(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [
-        f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}",
-        "\\toprule",
-        f"{' & '.join(head)} \\\\",
-        "\\midrule",
-        *(f"{' & '.join(row)} \\\\" for row in rows),
-        "\\bottomrule",
-        "\\end{tabular}",
-    ]
-    return "\n".join(lines)
+def _of_category(run: RunData, table: CategoryTable) -> Iterator[Column]:
+    for k, name in enumerate(table.generators):
+        yield Column(run.marked(name), [number(*row.cells[k]) for row in table.rows])
 
 
-def _float(body: str, caption: str, label: str) -> str:
-    return (
-        f"\\begin{{table*}}\n\\centering\\footnotesize\n\\caption{{{caption}}}\n"
-        f"\\label{{{label}}}\n{body}\n\\end{{table*}}"
-    )
-
-
-def _figure(run: RunData, drawing: Drawing) -> str:
-    path = (run.folder / "report" / "figures" / f"{drawing.name}.pdf").absolute().as_posix()
-    return (
-        "\\begin{figure}\n\\centering\n"
-        f"\\includegraphics[width=\\linewidth]{{\\detokenize{{{path}}}}}\n"
-        f"\\caption{{{tex(drawing.title)}. {tex(drawing.caption)}}}\n"
-        f"\\label{{fig:gandiff-{_slug(drawing.name)}}}\n\\end{{figure}}"
-    )
+def _figures(run: RunData, drawings: Sequence[Drawing], folder: Path) -> Iterator[str]:
+    for drawing in drawings:
+        path = run.folder / "report" / "figures" / f"{drawing.name}.pdf"
+        relative = Path(os.path.relpath(path.resolve(), folder.resolve()))
+        yield (
+            "\\begin{figure}\n\\centering\n"
+            f"{graphic(relative, _SIZE)}\n"
+            f"\\caption{{{tex(drawing.title)}. {tex(drawing.caption)}}}\n"
+            f"\\label{{fig:gandiff-{_slug(drawing.name)}}}\n\\end{{figure}}"
+        )
 
 
 def _slug(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 
+from gandiff.common.words import counted
 from gandiff.reports import explanations
 from gandiff.reports.category_table import category_tables
 from gandiff.reports.difference_table import difference_table
@@ -13,6 +14,8 @@ from gandiff.reports.facts import (
     environment_rows,
     failure_reasons,
     family_name,
+    package_rows,
+    protocols,
     settings_text,
     suite_rows,
     training_rows,
@@ -22,11 +25,11 @@ from gandiff.reports.plotting import Drawing
 from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.ranking import Ranking, ranking
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import UNEQUAL, Sentence, listed
+from gandiff.reports.strips import denoising, without_steps
 from gandiff.reports.table import WideTable, wide_tables
 from gandiff.reports.values import visible
 
-_PAIRED = 8  # generators whose pairs are all listed
 _SPECIAL = re.compile(r"([\\`*_\[\]|#])")
 _ENTITIES = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;"})
 
@@ -40,7 +43,7 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
     """Return the report as Markdown; figures are linked beside it."""
     parts = [
         f"# {plain(' against '.join(run.headline) or run.name)}",
-        *(plain(sentence.text) for sentence in sentences if sentence.topic == "premise"),
+        *(f"> **{UNEQUAL}: {plain(s.text)}**" for s in sentences if s.topic == "premise"),
         "\n".join(f"- {plain(s.text)}" for s in sentences if s.topic != "premise"),
     ]
     if run.record.status != "done":
@@ -61,23 +64,58 @@ def markdown_text(run: RunData, sentences: Sequence[Sentence], drawings: Sequenc
         ]
     if paragraph := protocol_paragraph(run):
         parts.append(f"## Protocol\n\n{plain(paragraph)}")
-    parts.append(f"## How the models were trained\n\n{plain(explanations.TRAINING)}")
-    parts += [
-        f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
-        for title, rows in training_rows(run)
+    parts += [*_protocols(run), *_steps(run), *_training(run), *_environment(run)]
+    parts.append(_reproduce(run))
+    parts.append(f"## Images and warnings\n\n{plain(explanations.TROUBLE)}\n\n{_counts(run)}")
+    return "\n\n".join(parts) + "\n"
+
+
+def _protocols(run: RunData) -> Iterator[str]:
+    """What each number depends on, folded up."""
+    lines = [
+        f"- {plain(label)} ({plain(metric)})"
+        + (f", {plain(listed(group.generators))}" if len(groups) > 1 else "")
+        + f": {plain('; '.join(f'{key}: {value}' for key, value in group.fields))}"
+        for metric, label, groups in protocols(run)
+        for group in groups
     ]
-    parts += [_health(one) for one in training_health(run)]
+    if lines:
+        yield _folded("Protocols: what each number depends on", "\n".join(lines))
+
+
+def _steps(run: RunData) -> Iterator[str]:
+    """Why no way from noise to image was kept; the ways themselves are pictures of the page."""
+    reasons = [
+        f"- {plain(name)}: no steps are shown, because {plain(reason)}."
+        for name, reason in without_steps(run, denoising(run))
+    ]
+    if reasons:
+        yield "\n\n".join(["## From noise to image", "\n".join(reasons)])
+
+
+def _training(run: RunData) -> Iterator[str]:
+    yield f"## How the models were trained\n\n{plain(explanations.TRAINING)}"
+    for title, rows in training_rows(run):
+        yield f"### {plain(title)}\n\n{_table(('fact', 'value'), rows)}"
+    yield from map(_health, training_health(run))
     settings = [
         (run.marked(n), family_name(f), settings_text(f)) for n, f in run.generators.items()
     ]
     header = ("generator", "family", "settings")
-    parts.append(f"### Settings of the generators\n\n{_table(header, settings)}")
-    parts.append(
-        "## Environment\n\n" + _table(("fact", "value"), [*environment_rows(run), *suite_rows(run)])
-    )
-    parts.append(_reproduce(run))
-    parts.append(f"## Images and warnings\n\n{plain(explanations.TROUBLE)}\n\n{_counts(run)}")
-    return "\n\n".join(parts) + "\n"
+    yield f"### Settings of the generators\n\n{_table(header, settings)}"
+
+
+def _environment(run: RunData) -> Iterator[str]:
+    rows = [*environment_rows(run), *suite_rows(run)]
+    yield f"## Environment\n\n{_table(('fact', 'value'), rows)}"
+    if packages := package_rows(run):
+        text = _table(("package", "version"), packages)
+        yield _folded(counted(len(packages), "package"), text)
+
+
+def _folded(summary: str, *parts: str) -> str:
+    """What stands in a page folded up."""
+    return "\n\n".join([f"<details>\n<summary>{summary}</summary>", *parts, "</details>"])
 
 
 def _categories(run: RunData) -> list[str]:
@@ -89,14 +127,17 @@ def _categories(run: RunData) -> list[str]:
             for row in table.rows
         ]
         text = _table(("category", "prompts", *map(run.marked, table.generators)), rows)
-        tables.append(f"### {plain(table.label)}, by category of prompts\n\n{text}")
+        name = f"{plain(table.label)} ({plain(table.metric)})"
+        tables.append(f"### {name}, by category of prompts\n\n{text}")
     return [*tables, plain(explanations.CATEGORIES)] if tables else []
 
 
 def _measurements(run: RunData) -> Iterator[str]:
     """The tables of results with what stands beside them, the orders and the differences."""
-    yield f"## Results\n\n{plain(explanations.RESULTS)} A value is bold {plain(explanations.BEST)}"
-    for table in wide_tables(run):
+    tables = wide_tables(run)
+    lead = f"{explanations.RESULTS} A value is bold {explanations.BEST}"
+    yield f"## Results\n\n{plain(lead if tables else explanations.NOTHING)}"
+    for table in tables:
         yield f"### {plain(table.title)}"
         yield from map(plain, table.notes)
         yield _results(run, table)
@@ -124,17 +165,15 @@ def _meanings(table: WideTable) -> str:
         f"- {plain(c.label)} ({plain(c.metric)}): {plain(' '.join([c.meaning, *c.remarks]))}"
         for c in table.columns
     ]
-    summary = "<summary>What the columns mean</summary>"
-    return "\n\n".join([f"<details>\n{summary}", "\n".join(lines), "</details>"])
+    return _folded("What the columns mean", "\n".join(lines))
 
 
 def _other_differences(run: RunData) -> Iterator[str]:
-    """Those of all pairs, folded up; where they would fill many screens, where they are."""
-    if len(run.generators) > _PAIRED:
-        yield "The differences of the other pairs are in report.html."
-    elif len(run.generators) > 2 and (pairs := difference_table(run)) is not None:
-        table = _table(pairs.head, pairs.rows)
-        yield f"<details>\n<summary>Differences of all pairs</summary>\n\n{table}\n\n</details>"
+    """Those of the other pairs, as many as a page shows, folded up."""
+    if len(run.generators) > 2 and (pairs := difference_table(run)) is not None:
+        summary = "Differences of more pairs" if pairs.left_out else "Differences of all pairs"
+        left_out = [plain(pairs.left_out)] if pairs.left_out else []
+        yield _folded(summary, *left_out, _table(pairs.head, pairs.rows))
 
 
 def _health(one: Health) -> str:

@@ -18,7 +18,7 @@ from gandiff.reports.page import TEMPLATES, page_environment
 from gandiff.reports.palette import FAMILY_COLOURS, Look, looks
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import RunData
-from gandiff.reports.sentence import Sentence
+from gandiff.reports.sentence import Sentence, in_terminal
 from gandiff.reports.table import Cell, Column, wide_tables
 from gandiff.reports.values import visible
 from gandiff.reports.verdict import verdict
@@ -105,6 +105,7 @@ def write_overview(
 
 
 def _lines(parts: Sequence[TaskPart]) -> Iterator[str]:
+    yield from dict.fromkeys(in_terminal(s) for part in parts for s in part.premise[:1])
     for part in parts:
         if part.run is None:
             yield visible(f"{part.name}: not run: {part.problem}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from gandiff.common.words import counted
 from gandiff.reports.values import show_count, visible
 
 if TYPE_CHECKING:
@@ -30,4 +31,5 @@ def page_environment(templates: Path = TEMPLATES) -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["amount"] = show_count
+    environment.filters["counted"] = counted
     return environment

@@ -9,6 +9,7 @@ from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult, split_metric
 from gandiff.reports.comparing import lookup
 from gandiff.reports.facts import family_name, making_commands, timing_shared, timing_threads
+from gandiff.reports.origins import Origins, is_made_elsewhere
 from gandiff.reports.run_data import GeneratorFacts, RunData
 from gandiff.reports.sentence import listed
 from gandiff.reports.training_sentences import TrainingCost
@@ -43,14 +44,20 @@ _ESTIMATES = {
 _NAMES = {"gandiff", "torch", "diffusers", "transformers", "numpy"}
 _HASH = 12  # letters of a sha256 that a sentence shows
 _LATENCY = "latency_seconds"
+MADE_BY, THEN = "Made by:", "; then "
 
 
 def protocol_paragraph(run: RunData) -> str:
-    """What was compared on what, how each number came about, and where; what is not known of a run
-    of an earlier version is left out or said to be unknown.
-    """
+    """What was compared on what, how each number came about, where, and by which commands."""
     if not run.generators:
         return ""
+    return f"{protocol_prose(run)} {MADE_BY} {THEN.join(map(visible, making_commands(run)))}."
+
+
+def protocol_prose(run: RunData) -> str:
+    """The paragraph without the commands; what is not known of a run of an earlier version is left
+    out or said to be unknown.
+    """
     parts = (_prompts, _generators, _training, _making, _metrics, _speed, _differences, _software)
     return visible(" ".join(sentence for part in parts for sentence in part(run)))
 
@@ -88,8 +95,9 @@ def _generators(run: RunData) -> Iterator[str]:
         traits += _settings(facts)
         if facts.weights_sha256:
             traits.append(f"weights sha256 {facts.weights_sha256[:_HASH]}")
-        made = f" made {facts.ok:,} of {counted(facts.planned, 'image')}" if facts.planned else ""
-        yield f"{name} ({', '.join(traits)}){made or ' has images'}."
+        did = "has" if is_made_elsewhere(facts) else "made"
+        of = f" {did} {facts.ok:,} of {counted(facts.planned, 'image')}" if facts.planned else ""
+        yield f"{name} ({', '.join(traits)}){of or ' has images'}."
 
 
 def _settings(facts: GeneratorFacts) -> Iterator[str]:
@@ -111,12 +119,17 @@ def _given(settings: Mapping[str, Any]) -> dict[str, Any]:
 
 def _making(run: RunData) -> Iterator[str]:
     machine, comparison = run.record.environment, run.record.comparison
-    seed = comparison.get("seed")
-    if seed is not None:
+    origins, seed = Origins.of(run), comparison.get("seed")
+    if origins.elsewhere:
+        yield f"The images of {listed(origins.elsewhere)} were made elsewhere."
+    if seed is not None and origins.seeded:
         yield (
             f"The seed of an image follows from the run seed {seed}, its prompt and its sample "
             "number, so it is the same for all generators that take seeds."
         )
+    if not origins.made:
+        return
+    of = f" of {listed(origins.made)}" if origins.elsewhere else ""
     device = machine.device_name or machine.cpu
     where = f"{machine.device or 'an unknown device'}{f' ({device})' if device else ''}"
     driver = f", driver {machine.driver}" if machine.driver else ""
@@ -124,7 +137,7 @@ def _making(run: RunData) -> Iterator[str]:
     number = f" in {dtype}" if dtype else ""
     size = comparison.get("batch_size")
     batch = f", in batches of {size}" if size else ""
-    yield f"Images were generated on {where}{driver}{number}{batch}."
+    yield f"Images{of} were generated on {where}{driver}{number}{batch}."
 
 
 def _training(run: RunData) -> Iterator[str]:
@@ -240,4 +253,3 @@ def _software(run: RunData) -> Iterator[str]:
     dirty = " with uncommitted changes" if commit and git.get("dirty") else ""
     if packages or python:
         yield f"Software: {listed([*packages, *python])}{commit}{dirty}."
-    yield f"Made by: {'; then '.join(making_commands(run))}."

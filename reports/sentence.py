@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from gandiff.evaluate.result import MetricResult, split_metric
+from gandiff.reports.values import visible
 
 Topic = Literal[
     "premise",
@@ -22,6 +23,7 @@ Topic = Literal[
     "coverage",
 ]
 Outcome = Literal["better", "undecided", "tie", "not measured", "single", "note"]
+UNEQUAL = "Unequal training"  # stands before a premise where no frame sets it apart
 Index = Mapping[tuple[str, str], MetricResult]  # by generator and metric
 
 
@@ -36,6 +38,12 @@ class Sentence:
 
     def __str__(self) -> str:
         return self.text
+
+
+def in_terminal(sentence: Sentence) -> str:
+    """A sentence as it stands among others where there is no bold type."""
+    premise = f"{UNEQUAL.upper()}: " if sentence.topic == "premise" else ""
+    return f"{premise}{visible(sentence.text)}"
 
 
 def reason(note: str) -> str:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from gandiff.evaluate.result import About, MetricResult
 from gandiff.reports.axes import axis_metric
 from gandiff.reports.comparing import lookup
+from gandiff.reports.explanations import not_as_in_papers
 from gandiff.reports.labels import name_points
 from gandiff.reports.palette import looks
 from gandiff.reports.planes import Plane, draw_lines, draw_marks, name_axis
@@ -75,10 +76,11 @@ def _draw(plane: Plane, axis: str) -> Drawing:
     name_axis(axes.xaxis, plane.result(_STEPS), beside="(log scale)")
     name_axis(axes.yaxis, result)
     name_points(figure, axes, points)
+    caveat = f"{said} " if (said := not_as_in_papers([result])) else ""
     return finish(
         figure,
         f"steps_{axis}",
         f"{axis.capitalize()} against steps",
         "A GAN makes an image in one step; each step of a diffusion model is at least one call of "
-        f"its network. {joins}{anchored}{plane.left_out()}Whiskers are 95 % intervals.",
+        f"its network. {joins}{anchored}{plane.left_out()}{caveat}Whiskers are 95 % intervals.",
     )

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from gandiff.reports.gallery import Picture, picture_of
+from gandiff.reports.origins import is_made_elsewhere
 from gandiff.reports.run_data import RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
 
@@ -79,7 +80,7 @@ def _gans(run: RunData, prompt_id: str) -> Iterator[tuple[str, Picture]]:
     """The first sample of a prompt, which is the one that is traced, by each GAN."""
     images = {i.generator: i for i in run.images if i.prompt_id == prompt_id and i.sample == 0}
     for name, facts in run.generators.items():
-        if facts.family == "gan":
+        if facts.family == "gan" and not is_made_elsewhere(facts):
             yield name, picture_of(run, images.get(name), 0)[0]
 
 

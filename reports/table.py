@@ -6,6 +6,7 @@ import csv
 import dataclasses
 import io
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.evaluate.result import AXES, About, MetricResult
@@ -40,6 +41,7 @@ LONG_COLUMNS = (
     "note",
     "off_native",
 )
+_NUMBERED = re.compile(r"(.*[^\W\d].*): (-?[\d.,]+)")  # a note that is a number and what it is
 
 
 @dataclasses.dataclass(frozen=True)
@@ -174,12 +176,26 @@ def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Itera
 
 
 def _remarks(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:
-    """The notes of values, with whose they are where not all have them."""
+    """The notes of values, with whose they are where not all have them; numbers that differ stand
+    behind what they are.
+    """
     notes: dict[str, list[str]] = {}
+    numbers: dict[str, dict[str, list[str]]] = {}
     measured = [(n, r) for n, r in zip(names, results, strict=True) if r and r.value is not None]
     for name, result in measured:
-        if result.note:
-            notes.setdefault(result.note.rstrip("."), []).append(name)
+        parts = (result.note or "").rstrip(".").split("; ")
+        found = [match for part in parts if (match := _NUMBERED.fullmatch(part))]
+        for match in found:
+            numbers.setdefault(match[1], {}).setdefault(match[2], []).append(name)
+        said = "; ".join(part for part in parts if not _NUMBERED.fullmatch(part))
+        if said:
+            notes.setdefault(said, []).append(name)
+    for what, values in numbers.items():
+        shown = [
+            value if len(whose) == len(measured) else f"{value} ({listed(whose)})"
+            for value, whose in values.items()
+        ]
+        yield f"{what[:1].upper()}{what[1:]}: {', '.join(shown)}."
     for note, whose in notes.items():
         said = note[:1].upper() + note[1:]
         yield f"{said}." if len(whose) == len(measured) else f"{listed(whose)}: {note}."

@@ -219,6 +219,9 @@ def _check_prefix(prefix: str) -> None:
 
 def _clip_note(cosines: Float[np.ndarray, " n"], found: PromptTexts) -> str:
     scaled = 2.5 * float(np.mean(np.maximum(cosines, 0)))
-    note = f"times 100: {100 * float(np.mean(cosines)):.3f}; 2.5 max(cos, 0): {scaled:.4f}"
+    note = (
+        f"100 times the cosine: {100 * float(np.mean(cosines)):.3f}; "
+        f"CLIPScore as its paper scales it, 2.5 max(cos, 0): {scaled:.4f}"
+    )
     lost = found.remark()
     return f"{note}; {lost}" if lost else note

@@ -13,11 +13,12 @@ from gandiff.common.run_record import RunRecord
 from gandiff.evaluate.result import About, MetricResult
 from gandiff.reports.document import ForPapers, write_report
 from gandiff.reports.facts import commands, environment_rows
-from gandiff.reports.latex import is_ours, latex_text, tex
+from gandiff.reports.latex import is_ours, latex_text
 from gandiff.reports.papers import named_as_in_papers
 from gandiff.reports.protocol_paragraph import protocol_paragraph
 from gandiff.reports.reading import load_run
 from gandiff.reports.table import wide_tables
+from gandiff.reports.tex import tex
 from gandiff.reports.verdict import verdict
 
 PUBLISHED = {"encoder": "inception", "weights": "fid-2015-12-05", "crop": "none"}
@@ -105,7 +106,8 @@ def test_files_for_papers_are_written_and_old_ones_go(make_run, tmp_path):
     assert all(path.read_bytes().startswith(b"%PDF-") for path in pdfs)
     assert is_ours(file)
     for path in pdfs:
-        assert path.as_posix() in file.read_text(encoding="utf-8")
+        relative = path.relative_to(tmp_path).as_posix()
+        assert f"{{{relative}}}" in file.read_text(encoding="utf-8")
     first = file.read_bytes(), pdfs[0].read_bytes()
     write_report(folder, ForPapers(latex=file, pdf_figures=True))
     assert (file.read_bytes(), pdfs[0].read_bytes()) == first

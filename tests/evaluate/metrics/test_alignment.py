@@ -32,7 +32,8 @@ def test_clip_score_is_the_cosine_whatever_the_lengths(make_input: Make) -> None
     assert (row.unit, row.direction, row.images) == ("cosine", "higher", 4)
     assert row.protocol["encoder"] == "clip:scenes"
     # 2.5 max(cos, 0) clamps each image, not the mean
-    assert row.note == f"times 100: 17.678; 2.5 max(cos, 0): {2.5 * (1 + np.sqrt(0.5)) / 4:.4f}"
+    scaled = f"2.5 max(cos, 0): {2.5 * (1 + np.sqrt(0.5)) / 4:.4f}"
+    assert row.note == f"100 times the cosine: 17.678; CLIPScore as its paper scales it, {scaled}"
 
 
 def test_matching_texts_score_higher_than_shuffled_ones(make_input: Make) -> None:
