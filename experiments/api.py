@@ -167,29 +167,32 @@ def _do(
         makes_images="generate" in stages,
         keep_changed=not drop_changed,
     ) as opened:
-        for remark in remarks:
-            opened.warn(remark)
         if "generate" in stages:
             with findings_kept():  # samples of a prompt have their pictures in common
                 generate_images(opened, quiet=quiet, retry=retry)
             make_traces(opened, quiet=quiet)
         else:
             note_oddities(opened)
-        if stages[0] in ("time", "report"):  # the images are still those of the scores
-            for warning in opened.record.scoring_warnings:
-                opened.warn(warning)
+        # Where it begins with one of these the images are still those of the scores.
+        known = opened.record.scoring_warnings if stages[0] in ("time", "report") else ()
+        for warning in (*remarks, *known):
+            opened.warn(warning)
         if "time" in stages:
             time_run(opened, quiet=quiet)
         if stages == ("time",):
-            for name in opened.batches:
-                if reason := why_not_timed(opened, name):
-                    opened.warn(f"{name} is not timed: {reason}")
+            _say_who_is_not_timed(opened)
         if "score" in stages:
             score_run(opened, quiet=quiet)
         if "report" in stages:
             opened.update(status="done", finished=now())  # which the report says, and it is last
             sentences = report_run(opened, again=stages[0] == "report", papers=papers)
         return _summary(opened, sentences, stages)
+
+
+def _say_who_is_not_timed(opened: Run) -> None:
+    for name in opened.batches:
+        if reason := why_not_timed(opened, name):
+            opened.warn(f"{name} is not timed: {reason}")
 
 
 def _summary(opened: Run, sentences: list[str], stages: Sequence[Stage]) -> RunSummary:

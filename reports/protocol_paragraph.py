@@ -181,6 +181,10 @@ def _basis(results: Sequence[MetricResult]) -> str:
         parts.append(f"features of {encoder}{model}{_in_brackets(protocol, _FEATURES)}")
     elif judge := protocol.get("judge"):
         parts.append(f"judge {judge}{_in_brackets(protocol, _FEATURES)}")
+        if other := protocol.get("other_judge"):
+            sha = protocol.get("other_sha256")
+            weights = f" (weights sha256 {str(sha)[:_HASH]})" if sha else ""
+            parts.append(f"beside it judge {other}{weights}")
     return ", ".join(filter(None, parts))
 
 
@@ -238,7 +242,7 @@ def _differences(run: RunData) -> Iterator[str]:
     if paired:
         yield (
             "Generators are compared on the same prompts by the 95 % interval of the paired "
-            "difference, which of means reaches to 0 where a sign-flip test has p of 0.05 or more; "
+            "difference, for means widened to 0 unless a sign-flip test has p below 0.05; "
             "p values, and not intervals, are corrected for the number of pairs by "
             "Holm's method."
         )
