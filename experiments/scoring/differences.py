@@ -129,6 +129,7 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
 def _whole_sets(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:
     """The pairs on metrics of whole sets: a difference and its interval, and nothing by prompt."""
     for a, b in itertools.combinations(sides, 2):
+        cluster_of = tie_groups([*a.images, *b.images])
         for metric in (metric for metric in a.replicates if metric in b.replicates):
             ours, theirs = a.replicates[metric], b.replicates[metric]
             found = ours.minus(theirs)
@@ -137,7 +138,8 @@ def _whole_sets(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:
             row: dict[str, Any] = dict.fromkeys(COLUMNS[DIFFERENCES])
             row |= {"a": a.generator, "b": b.generator, "metric": metric}
             row |= {"difference": found.value, "low": found.low, "high": found.high}
-            yield row | {"prompts": len(ours.part_of)}
+            clusters = {cluster_of.get(prompt, prompt) for prompt in ours.part_of}
+            yield row | {"prompts": len(ours.part_of), "clusters": len(clusters)}
 
 
 def speed_differences(results: Mapping[str, Sequence[MetricResult]]) -> Iterator[dict[str, Any]]:

@@ -32,7 +32,7 @@ def why_not_timed(run: Run, name: str) -> str | None:
     if name in run.mending.changed:
         return "it has changed since its images were made"
     if config.timing == "off" or (config.timing is None and not timing.enabled):
-        return "timing is off for it"
+        return "timing is off for it" if timing.enabled else "timing is off"
     if config.timing is None and run.record.generators.get(name, {}).get("cost") == "request":
         return f"each call may cost something; generators.{name}.timing=on has it timed"
     if run.is_gone(name):

@@ -25,7 +25,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, toy_pipeline: Path, toy_g
     folder = tmp_path_factory.mktemp("workshop")
     (folder / "toy-pipeline").symlink_to(toy_pipeline)
     (folder / "toy-gan").symlink_to(toy_gan)
-    prompts = toys.PROMPTS[:5]  # the fewest that give an interval
+    prompts = toys.PROMPTS[:6]  # the fewest that give a difference its interval
     (folder / "prompts.txt").write_text("\n".join(prompts), encoding="utf-8")
     toys.save_toy_images(
         folder / "midjourney", [f"{i:05d}_{k}.png" for i in range(1, 6) for k in (0, 1)]

@@ -44,7 +44,7 @@ def test_where_no_picture_repeats_the_clusters_are_the_prompts() -> None:
     assert tie_groups([("a", ""), ("b", ""), ("c", None)]) == {"a": "a", "b": "b", "c": "c"}
 
 
-@given(st.lists(st.floats(-1e3, 1e3), min_size=5, max_size=30), st.integers(2, 4))
+@given(st.lists(st.floats(-1e3, 1e3), min_size=6, max_size=30), st.integers(2, 4))
 def test_copies_of_prompts_leave_means_and_intervals(values: list[float], times: int) -> None:
     prompts = [f"p{i}" for i in range(len(values))]
     copied = [f"{prompt}-{k}" for k in range(times) for prompt in prompts]

@@ -195,7 +195,7 @@ def test_sign_flip_p_is_exact_for_few_prompts() -> None:
     assert paired_difference(a, names(23, 1), np.zeros(23), names(23, 1)).p_value == 1.0
 
 
-@given(st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.5, 1.0]), min_size=5, max_size=40))
+@given(st.lists(st.sampled_from([-1.0, 0.0, 0.0, 0.5, 1.0]), min_size=6, max_size=40))
 def test_an_interval_of_few_that_differ_holds_0_where_signs_do_not_deny_it(differences) -> None:
     a, groups = np.array(differences), names(len(differences), 1)
     found = paired_difference(a, groups, np.zeros(len(a)), groups, resamples=200)

@@ -112,7 +112,7 @@ def test_parts_of_an_older_training_are_not_taken_for_parts_of_a_new_one(
         raise KeyboardInterrupt
 
     for name in later:
-        save(tmp_path / "out", 1000, name=name)
+        save(tmp_path / "out", 1000, "autoencoder", name)
     monkeypatch.setattr(kind, first, interrupted)
     monkeypatch.setattr("gandiff.experiments.training.text.train.ensure", lambda *_: encoder())
     for resume in (True, False):
