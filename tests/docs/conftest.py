@@ -28,7 +28,7 @@ def workshop(tmp_path_factory: pytest.TempPathFactory, toy_pipeline: Path, toy_g
     prompts = toys.PROMPTS[:6]  # the fewest that give a difference its interval
     (folder / "prompts.txt").write_text("\n".join(prompts), encoding="utf-8")
     toys.save_toy_images(
-        folder / "midjourney", [f"{i:05d}_{k}.png" for i in range(1, 6) for k in (0, 1)]
+        folder / "midjourney", [f"{i:05d}_{k}.png" for i in range(1, 7) for k in (0, 1)]
     )
     toys.save_toy_images(folder / "my-images", [f"{i}.png" for i in range(3)])
     toys.save_toy_images(folder / "photos", [f"{i}.jpg" for i in range(4)])

@@ -70,7 +70,7 @@ def test_comparing(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert "the same: runs/mine/images/sd15/00001_0.png" in said.out
     # Two runs, a report for a paper, then a run's stages alone.
-    assert said.out.count("(images: 30 ok)") == 7
+    assert said.out.count("(images: 36 ok)") == 7
     assert "diversity(encoder=scenes)" in said.out
     for name in ("mine", "mine-guidance-5", "from-python"):
         assert (here / "runs" / name / "report" / "report.html").is_file()
