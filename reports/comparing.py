@@ -115,7 +115,8 @@ def separated(
     ``ground`` may speak against it.
     """
     good, bad = goodness(better), goodness(other)
-    if good is None or bad is None or good <= bad:
+    least = _ROUNDING * max(abs(better.value or 0.0), abs(better.target or 0.0))
+    if good is None or bad is None or good - bad <= least:
         return False
     if better.described.is_exact:
         return True
@@ -129,7 +130,7 @@ def separated(
     if gain is not None:
         return gain.low > 0
     mine, theirs = goodness_interval(better), goodness_interval(other)
-    return mine is not None and theirs is not None and mine[0] > theirs[1]
+    return mine is not None and theirs is not None and mine[0] - theirs[1] > least
 
 
 def _reads_as_1(one: MetricResult, two: MetricResult) -> bool:

@@ -11,6 +11,8 @@ from verdict_helpers import ALIGNMENT, DIVERSITY, FD, pair, row, rows_of, say
 
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.runs.describe import about_metric
+from gandiff.reports.axes import axis_sentence
+from gandiff.reports.comparing import lookup
 from gandiff.reports.difference_table import DISAGREES, difference_table
 from gandiff.reports.ground import Ground
 from gandiff.reports.papers import named_as_in_papers
@@ -72,6 +74,17 @@ def test_where_p_alone_finds_a_difference_the_sentence_says_that_the_interval_de
     difference = dataclasses.replace(pair(ALIGNMENT, -0.10, half), p_value=p)
     assert words in say(rows, [difference])[0].text
     assert words in say(rows, [difference.flipped()])[0].text
+
+
+def test_equal_distances_from_a_target_do_not_differ_by_their_rounding():
+    near, far = 0.0009000000000000001, 0.0011
+    assert abs(near - 0.001) < abs(far - 0.001)
+    rows = [
+        row(name, DIVERSITY, value, 0.0, direction="target", target=0.001)
+        for name, value in (("gan", near), ("ddim", far))
+    ]
+    said = axis_sentence("diversity", lookup(rows), [], "gan", "ddim")
+    assert (said.winner, said.outcome) == (None, "undecided")
 
 
 def test_p_of_a_raw_difference_is_not_set_against_the_distance_from_a_target():
