@@ -59,7 +59,7 @@ def _planes(run: RunData) -> Iterator[Drawing]:
                 yield _against_time(plane, axis)
     alignment, diversity = metrics["alignment"], metrics["diversity"]
     if alignment is not None and diversity is not None:
-        plane = Plane(diversity, alignment, index, styles, lines, run.ground.marks(alignment))
+        plane = Plane(diversity, alignment, index, styles, lines)
         if plane.points():
             yield _diversity_alignment(plane)
 
@@ -133,7 +133,6 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     joins = draw_lines(axes, plane, points)
     draw_points(axes, points)
     axes.margins(0.16, 0.18)
-    anchored = draw_marks(axes, plane.marks, points)
     keep_to_shares(axes.xaxis, x.described.scale, x.unit)
     keep_to_shares(axes.yaxis, y.described.scale, y.unit)
     if x.direction == "target" and x.target is not None:
@@ -142,14 +141,12 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     name_axis(axes.yaxis, y)
     name_points(figure, axes, points)
     best = "bottom" if y.direction == "lower" else "top"
-    target = ", at the upright dotted line: the diversity of real images"
-    target = target if x.target is not None else ""
+    target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
     return finish(
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
-        f"Best is the {best}{target}. {joins}{anchored}{plane.left_out()}"
-        "Whiskers are 95 % intervals.",
+        f"Best is the {best}{target}. {joins}{plane.left_out()}Whiskers are 95 % intervals.",
     )
 
 

@@ -13,10 +13,8 @@ from gandiff.reports.values import NO_VALUE
 HELPERS = r"""\providecommand\gandiffhead[2][r]{\begin{tabular}[b]{@{}#1@{}}#2\end{tabular}}
 \providecommand\gandifffit[1]{\sbox2{#1}\ifdim\wd2>\linewidth\resizebox{\linewidth}{!}{\usebox2}%
   \else\usebox2\fi}"""
-_WIDTH, _HEIGHT = (
-    490.0,
-    530.0,
-)  # of a page in points, a bit less than in most classes
+# Of a page in points, a bit less than in most classes.
+_WIDTH, _HEIGHT = 490.0, 530.0
 _LOWEST = 120.0  # height that a table has at least, however long its caption
 _GAP = 12.0  # between columns
 _LINE, _RULES, _SPACE = 9.6, 12.0, 10.0  # heights: a row, the rules of a table, between tables

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
-from gandiff.evaluate.result import About, MetricResult
+from gandiff.evaluate.result import About, MetricResult, reaching_0
 from gandiff.reports.ground import Anchor, Ground
 from gandiff.reports.values import is_significant
 
@@ -92,13 +92,13 @@ class DifferenceRow:
         them by now: older versions left out 0 where few prompts differed. Distances from a target
         have the p value of the values where both lie on one side of it.
         """
-        if self.p_value is None or is_significant(self.p_value):
+        if self.p_value is None:
             return self
+        low, high = reaching_0(self.low, self.high, self.p_value)
         farther = self.farther_low, self.farther_high
         if self.farther is not None and self.difference is not None:
             one_side = math.isclose(abs(self.farther), abs(self.difference), abs_tol=1e-12)
-            farther = _with_0(*farther) if one_side else farther
-        low, high = _with_0(self.low, self.high)
+            farther = reaching_0(*farther, self.p_value) if one_side else farther
         return dataclasses.replace(
             self, low=low, high=high, farther_low=farther[0], farther_high=farther[1]
         )
@@ -129,10 +129,6 @@ class DifferenceRow:
             ratio_low=inverted(self.ratio_high),
             ratio_high=inverted(self.ratio_low),
         )
-
-
-def _with_0(low: float | None, high: float | None) -> tuple[float | None, float | None]:
-    return (low, high) if low is None or high is None else (min(low, 0.0), max(high, 0.0))
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

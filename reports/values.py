@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Sequence
 
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import SURE, MetricResult
 
 _SHARES = ("", "fraction", "share", "ratio", "1")
 _UNWRITTEN = ("", "ratio", "1", "x", "cosine")  # units of pure numbers
@@ -16,7 +16,6 @@ _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
 _FACTORS = {"thousands": 1e3, "thousandths": 1e-3}  # which the label of the metric says
-_SURE = 0.05  # p values below this are called significant
 _LEAST = 1e-4  # smaller p values are all written alike
 MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
 _DECLARED = ("parameters", "training_seconds")  # what a model says of itself
@@ -215,12 +214,12 @@ def show_p(p: float) -> str:
     """Write a p value with three significant digits, or as many as it takes to differ from 0.05."""
     if p < _LEAST:
         return f"below {_LEAST:g}"
-    return distinguish(scale_for("plain", "", p), (p, _SURE))(p)
+    return distinguish(scale_for("plain", "", p), (p, SURE))(p)
 
 
 def is_significant(p: float) -> bool:
     """Whether a p value is below 0.05."""
-    return p < _SURE
+    return p < SURE
 
 
 def visible(text: str) -> str:

@@ -21,9 +21,8 @@ from gandiff.evaluate.numerics.statistics import (
     percentile_interval,
     resampled_sums,
 )
-from gandiff.evaluate.result import Interval
+from gandiff.evaluate.result import Interval, reaching_0
 
-SURE = 0.05  # p values below show a difference
 MIN_PAIRS = 6  # of five prompts that agree, p is 2 / 32: no fewer show a difference
 _ALL_SIGNS = 13  # numbers that differ up to which all 2^13 patterns of signs are gone through
 
@@ -173,14 +172,7 @@ def _group_means(values: Float[np.ndarray, " n"], groups: Sequence[str]) -> dict
 
 
 def _reaching_0(interval: Interval, p_value: float) -> Interval:
-    """The interval, widened to hold 0 where turning signs does not show that 0 is wrong.
-
-    A bootstrap of few prompts that differ leaves out 0 too easily: of four that differ, all the
-    same way, it misses all in 2 % of its draws, while chance alone has them agree in 1 of 8 cases.
-    """
-    if interval.low is None or interval.high is None or p_value < SURE:
-        return interval
-    low, high = min(interval.low, 0.0), max(interval.high, 0.0)
+    low, high = reaching_0(interval.low, interval.high, p_value)
     return dataclasses.replace(interval, low=low, high=high)
 
 

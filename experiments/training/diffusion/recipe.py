@@ -165,7 +165,7 @@ class DiffusionRecipe(recipes.Recipe):
     betas: tuple[Fraction, Fraction] = (0.9, 0.999)
     """Of AdamW, for both networks."""
     weight_decay: Weight = 1e-3
-    """For the denoiser, and for the text encoder where that is trained along."""
+    """For the denoiser, and for the text encoder where that is fine-tuned jointly."""
     caption_dropout: Fraction = 0.1
     """Fraction of captions that are emptied, for classifier-free guidance (Ho & Salimans 2022)."""
     ema_halflife_images: Positive = 8000.0
