@@ -105,30 +105,31 @@ class DifferenceRow:
 
     def flipped(self) -> DifferenceRow:
         """Return the same comparison seen from b."""
-
-        def negated(x: float | None) -> float | None:
-            return None if x is None else -x
-
-        def inverted(x: float | None) -> float | None:
-            return 1 / x if x else None
-
         rate = None if self.win_rate is None else 1 - self.win_rate
         return dataclasses.replace(
             self,
             a=self.b,
             b=self.a,
-            difference=negated(self.difference),
-            low=negated(self.high),
-            high=negated(self.low),
+            difference=_negated(self.difference),
+            low=_negated(self.high),
+            high=_negated(self.low),
             win_rate=rate,
-            effect_size=negated(self.effect_size),
-            farther=negated(self.farther),
-            farther_low=negated(self.farther_high),
-            farther_high=negated(self.farther_low),
-            ratio=inverted(self.ratio),
-            ratio_low=inverted(self.ratio_high),
-            ratio_high=inverted(self.ratio_low),
+            effect_size=_negated(self.effect_size),
+            farther=_negated(self.farther),
+            farther_low=_negated(self.farther_high),
+            farther_high=_negated(self.farther_low),
+            ratio=_inverted(self.ratio),
+            ratio_low=_inverted(self.ratio_high),
+            ratio_high=_inverted(self.ratio_low),
         )
+
+
+def _negated(x: float | None) -> float | None:
+    return None if x is None else -x
+
+
+def _inverted(x: float | None) -> float | None:
+    return 1 / x if x else None
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

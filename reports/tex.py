@@ -78,13 +78,14 @@ def code(text: str) -> str:
 
 
 def _set(text: str, special: re.Pattern[str], commands: dict[str, str]) -> str:
-    def escaped(piece: str) -> str:
-        return special.sub(lambda match: commands.get(match[0]) or f"{match[0]}{{}}", piece)
-
     parts = _LONG.split(visible(text))  # short and long ones in turn
+    pieces = [_PIECES.findall(part) if k % 2 else [part] for k, part in enumerate(parts)]
     return "".join(
-        r"\allowbreak{}".join(map(escaped, _PIECES.findall(part))) if k % 2 else escaped(part)
-        for k, part in enumerate(parts)
+        r"\allowbreak{}".join(
+            special.sub(lambda match: commands.get(match[0]) or f"{match[0]}{{}}", piece)
+            for piece in some
+        )
+        for some in pieces
     )
 
 

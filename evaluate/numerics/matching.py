@@ -36,14 +36,8 @@ def match_objects(
     """For each object of the prompt its place among the picture's (None: no counterpart), so that
     most stated facts come out right.
     """
-
-    def rightness(places: Sequence[int | None]) -> tuple[int, ...]:
-        facts = _facts(expected, predicted, places)
-        # Ties go to the assignment with more shapes right, then colours, ...: no order of objects
-        # matters.
-        return (_right(facts.values()), *map(sum, facts.values()))
-
-    return max(_assignments(len(expected["objects"]), len(predicted["objects"])), key=rightness)
+    ways = _assignments(len(expected["objects"]), len(predicted["objects"]))
+    return max(ways, key=lambda places: _rightness(_facts(expected, predicted, places)))
 
 
 def open_values(
@@ -119,5 +113,9 @@ def _relation(seen: str | None, places: Sequence[int | None]) -> str | None:
     return seen if first < second else INVERSE.get(seen)
 
 
-def _right(kinds: Any) -> int:
-    return sum(sum(found) for found in kinds)
+def _rightness(facts: Mapping[str, Sequence[bool]]) -> tuple[int, ...]:
+    """How many facts are right; of as many, the more shapes, then colours, ... the better, so that
+    no order of objects matters.
+    """
+    right = [sum(found) for found in facts.values()]
+    return (sum(right), *right)

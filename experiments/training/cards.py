@@ -38,6 +38,7 @@ In a comparison file it is `{type: gan, weights: path/to/this/folder}`.
 _SCORES, _USE = "## Scores\n\n", "\n## Use\n"
 _MEASURED = "|".join(["Ceiling", "Copies", *(about.capitalize() for about, _ in VARIED.values())])
 _SECTION = re.compile(rf"\n## (?:{_MEASURED})\b.*?(?=\n## )", re.DOTALL)
+_GUIDANCE = re.compile(r"\b(guidance_scale(?:=|: ))[\d.]+")
 _FOLLOWS = {"control_iou": "foreground where asked (IoU)", "all": "all facts right"}
 
 
@@ -115,6 +116,11 @@ def _at_settings(record: Mapping[str, Any]) -> str:
 def with_settings(card: str, record: Mapping[str, Any]) -> str:
     """A card with the sections of what was measured of the finished model as a record has them."""
     return _SECTION.sub("", card).replace(_USE, _at_settings(record) + _USE, 1)
+
+
+def with_guidance(card: str, guidance: float) -> str:
+    """A card of a pipeline whose example and widget sample with ``guidance``."""
+    return _GUIDANCE.sub(rf"\g<1>{guidance:g}", card)
 
 
 def with_scores(card: str, scores: Mapping[str, Any]) -> str:

@@ -3,7 +3,8 @@
     python -m gandiff.experiments.training.diffusion.inspect runs/my-diffusion --pictures 1000
 
 measures a finished pipeline again on more pictures than its training had time for, and with DDIM
-over guidance, too; it renews ``operating_points`` in its record, and its card.
+over guidance, too; it renews ``operating_points`` in its record, and its card. ``--guidance 2``
+measures all steps at that guidance instead of the recipe's, and is what the card then advises.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import GandiffError, RequestError
 from gandiff.common.finished_training import REAL
 from gandiff.common.grids import tile
-from gandiff.experiments.training.cards import with_settings, write_card
+from gandiff.experiments.training.cards import with_guidance, with_settings, write_card
 from gandiff.experiments.training.checks import check_monitor, open_recorded
 from gandiff.experiments.training.claim import CARD
 from gandiff.experiments.training.diffusion.finished import BaseRecord, find_base, open_pipeline
@@ -32,6 +33,7 @@ from gandiff.experiments.training.diffusion.sampling import Point, Sample, sampl
 from gandiff.experiments.training.generators.sampling import chunks
 from gandiff.experiments.training.monitors.base import SEED, Monitor
 from gandiff.experiments.training.monitors.choice import open_monitor
+from gandiff.experiments.training.recipes import changed
 from gandiff.experiments.training.records import RECORD, read_record, write_json
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 from gandiff.models.weights import combined_sha256
@@ -114,6 +116,7 @@ def inspect_finished(
     pipeline: str,
     pictures: int | None = None,
     *,
+    guidance: float | None = None,
     data: str | None = None,
     monitor: str | None = None,
     device: str = "cpu",
@@ -122,7 +125,8 @@ def inspect_finished(
     and the card beside it. Returns the record's path.
 
     What was measured when it was stopped is not measured again. ``pictures`` of each point are
-    drawn, all that there are validation captions for if omitted.
+    drawn, all that there are validation captions for if omitted. ``guidance`` is what the steps
+    are measured at, the recipe's if omitted; if given the card advises it from now on.
     ``data`` is where its pictures lie, where its record says if omitted. Raises ``RequestError``
     before anything is measured if that cannot work, ``GeneratorError`` for weights that are not
     whole.
@@ -130,14 +134,15 @@ def inspect_finished(
     from tqdm import tqdm
 
     base = find_base(pipeline, "PIPELINE")
+    recipe = changed(base.recipe, {"guidance": guidance})
     request = _as_trained(base, data, monitor, device)
     few = _first(open_monitor(request, open_recorded(request)), pictures)
     pipe = open_pipeline(base, request.device)
 
     def sample(captions: list[str], seed: int, point: Point) -> UInt8[np.ndarray, "n h w 3"]:
-        return sample_at(pipe, base.recipe, captions, seed, point, chunks(request, len(captions)))
+        return sample_at(pipe, recipe, captions, seed, point, chunks(request, len(captions)))
 
-    points = points_of(base.recipe, solvers_of(base.recipe), with_plain=True)
+    points = points_of(recipe, solvers_of(recipe), with_plain=True)
     kept = _Kept(base.folder, request, len(few.captions))
     for point in tqdm(points, desc="measuring", unit="point"):
         kept.ensure(point, lambda at: _row(sample, few, at))
@@ -148,7 +153,8 @@ def inspect_finished(
     kept.path.unlink(missing_ok=True)
     card = base.folder / CARD
     if card.is_file():
-        write_card(base.folder, with_settings(card.read_text(encoding="utf-8"), record))
+        text = with_settings(card.read_text(encoding="utf-8"), record)
+        write_card(base.folder, text if guidance is None else with_guidance(text, guidance))
     return path
 
 
@@ -216,6 +222,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("pipeline", help="a folder that was trained, or a shipped name")
     parser.add_argument("--pictures", type=int, help="of each point (default: as many as can be)")
+    parser.add_argument(
+        "--guidance",
+        type=float,
+        help="of the steps, and what the card advises (default: the recipe's)",
+    )
     parser.add_argument("--data", help="where its pictures lie now, if not where they were")
     parser.add_argument("--monitor", help="the encoder that its training was measured with")
     parser.add_argument("--device", default="cpu")

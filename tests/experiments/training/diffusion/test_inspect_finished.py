@@ -112,9 +112,22 @@ def test_rows_of_fewer_pictures_are_not_taken_for_these(pipeline: Path) -> None:
     assert {row["pictures"] for row in read(pipeline)["operating_points"]} == {40}
 
 
+def test_steps_at_another_guidance_are_what_the_card_advises(pipeline: Path) -> None:
+    trained = read(pipeline)["recipe"]
+    assert inspect.main([str(pipeline), "--guidance", "1.5"]) == 0
+    record, card = read(pipeline), (pipeline / "README.md").read_text(encoding="utf-8")
+    assert record["recipe"] == trained
+    steps = {(r["num_inference_steps"], r["guidance_scale"]) for r in record["operating_points"]}
+    assert {(1, 1.5), (2, 1.5)} <= steps
+    assert "guidance_scale=1.5" in card
+    assert "guidance_scale=2" not in card
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
+        (["{}", "--guidance", "-1"], "guidance: must be at least 0, got -1.0"),
+        (["{}", "--guidance", "nan"], "guidance: must be a finite number, got nan"),
         (["nowhere"], "PIPELINE nowhere: there is no such folder"),
         (["{}", "--pictures", "201"], "--pictures must be from 32 to 200"),
         (["{}", "--pictures", "0"], "--pictures must be from 32 to 200"),
