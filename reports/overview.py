@@ -92,7 +92,7 @@ def write_overview(
         .render(
             name=name,
             parts=parts,
-            premise=next((s.text for part in parts for s in part.premise), ""),
+            premises=[*dict.fromkeys(s.text for part in parts for s in part.premise)],
             families=families,
             family_colours=FAMILY_COLOURS,
             style=Markup("\n".join(styles)),

@@ -32,4 +32,5 @@ def page_environment(templates: Path = TEMPLATES) -> Environment:
     )
     environment.filters["amount"] = show_count
     environment.filters["counted"] = counted
+    environment.filters["unbroken"] = lambda text: text.replace(" %", "\u00a0%")
     return environment

@@ -78,7 +78,7 @@ def premise(index: Index, facts: Sequence[GeneratorFacts]) -> Sentence | None:
     a, b = costs
     unequal = [_More.of(a, b, "on", "images", a.images, b.images, show_count)]
     minutes = (a.device_minutes, b.device_minutes)
-    if a.device == b.device and all(minutes):
+    if a.device and a.device == b.device and all(minutes):
         longer = _More.of(a, b, "for", "device-minutes", *minutes, _minutes)
         if longer is None:
             return None

@@ -81,6 +81,13 @@ def test_an_unequal_race_stands_out_in_every_format(make_run):
     assert rf"\paragraph{{Unequal training.}} \textbf{{{UNEQUAL}}}" in latex
 
 
+def test_no_line_ends_between_a_number_and_its_per_cent(report):
+    page = report.html.read_text(encoding="utf-8").partition('class="verdict')[2]
+    shown = page.partition("</ul>")[0]
+    assert re.search(r"\d\u00a0%", shown)
+    assert " %" not in shown
+
+
 def test_every_distance_that_is_no_fid_says_so_in_figures(report, run_folder):
     distances = [r.result for r in load_run(run_folder).results if r.result.described.is_distance]
     said = not_as_in_papers(distances[:1])
