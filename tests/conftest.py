@@ -1,4 +1,6 @@
-"""What holds for every test: no network, no window, no more threads than cores."""
+"""What holds for every test: no network, no window, no more threads than cores; shapes of arrays
+are checked at every call.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +11,22 @@ from pathlib import Path
 
 import hypothesis
 import pytest
+from jaxtyping import install_import_hook
 
 # How long an example takes says how busy the machine is.
 hypothesis.settings.register_profile("any machine", deadline=None)
 hypothesis.settings.load_profile("any machine")
+
+# Modules whose annotations have shapes; those of the others are checked by mypy, and to check them
+# at run time, too, would double the time of many tests.
+_SOURCES = Path(__file__).parents[1] / "src"
+_WITH_SHAPES = [
+    ".".join(path.relative_to(_SOURCES).with_suffix("").parts)
+    for folder in (_SOURCES / "gandiff").iterdir()
+    for path in folder.rglob("*.py")
+    if "jaxtyping" in path.read_text(encoding="utf-8")
+]
+install_import_hook(_WITH_SHAPES, "beartype.beartype")
 
 # Toy generators for all tests, as a plugin and as ``import toys``. Appended, so that no folder of
 # tests hides a package of the same name.
