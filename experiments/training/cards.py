@@ -168,6 +168,9 @@ def _cost(record: Mapping[str, Any]) -> str:
     several = f"{processes} processes of {each}" if processes > 1 else each
     processor = f"{several}, {record.get('cpu', 'unknown processor')}"
     machine = record.get("gpu", processor)
+    measuring = record.get("measuring_seconds", 0) / 60
+    if measuring >= 0.05:
+        resumed = f", {measuring:.1f} of them to measure at ticks{resumed}"
     return (
         f"{_commands(record)}"
         f"- Seed: {record['seed']}\n"

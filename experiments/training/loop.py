@@ -37,6 +37,7 @@ from gandiff.experiments.training.request import TrainingRequest
 
 _CHECKPOINT_SECONDS = 120.0
 _ROLLBACKS = 3  # in a row, without a checkpoint in between
+_BETWEEN = 4.0  # times as long as measuring took is trained, before it is measured again
 
 
 class NonFiniteError(Exception):
@@ -75,6 +76,7 @@ class Loop:
         self._in_a_row = 0
         self._size, self._share = size or request.batch_size, share
         self._asked = self._stop = self._midway = self._slow = False
+        self._until = 0.0  # seconds of the training before which nothing is measured
         check_options(request)
         self.log = TrainingLog(
             request.out,
@@ -116,9 +118,9 @@ class Loop:
 
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the loop returns to the last checkpoint and passes over
-        the batch. ``tick`` is called by the first process at even distances, unless it takes longer
-        than those; it returns a score (higher is better) and what to log. Raises ``Diverged`` if
-        going back does not help.
+        the batch. ``tick`` is called by the first process at even distances, less often where it
+        would take more than a fifth of a budget in time; it returns a score (higher is better) and
+        what to log. Raises ``Diverged`` if going back does not help.
         """
         self._asked = self._stop = False
         with on_interrupt(self._ask_to_stop):
@@ -129,7 +131,7 @@ class Loop:
                 saved = self.progress.seconds
                 while self.fraction < 1.0 and not self._stop:
                     self._one(step)
-                    if tick is not None and self._ticks_so_far() > self.progress.ticks:
+                    if tick is not None and self._due():
                         self._tick(tick)
                         saved = self.progress.seconds
                     elif self.progress.seconds - saved >= _CHECKPOINT_SECONDS:
@@ -174,6 +176,20 @@ class Loop:
         """How many the spent part of the budget holds."""
         return math.floor(self.fraction * self.request.ticks + 1e-9)
 
+    def _due(self) -> bool:
+        """Whether to measure now; the last time is never passed over."""
+        if self._ticks_so_far() <= self.progress.ticks:
+            return False
+        if self.progress.seconds >= self._until or self.fraction >= 1.0:
+            return True
+        if not self._slow:
+            self._slow = True
+            self.log.say(
+                "measuring takes more than a fifth of the time between two ticks, so some are "
+                f"passed over; --ticks below {self.request.ticks} spaces them evenly"
+            )
+        return False
+
     def _tick(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
         start = time.perf_counter()
         self.progress.ticks = self._ticks_so_far()
@@ -184,25 +200,16 @@ class Loop:
             self.log.write(self.progress.seconds, self.progress.images, self.fraction, measured)
         (score,) = self.ranks.broadcast(score)
         self.progress.best = max(self.progress.best, score)
-        spent = self.progress.seconds + time.perf_counter() - start
-        (self.progress.seconds,) = self.ranks.broadcast(spent)
-        self._pass_over_ticks()
+        (took,) = self.ranks.broadcast(time.perf_counter() - start)
+        self.progress.seconds += took
+        self.progress.measuring += took
+        if self.request.kimg is None:  # else it takes nothing from training
+            self._until = self.progress.seconds + _BETWEEN * took
         if best:  # first, so that a checkpoint never speaks of a best one that is not there
             self._write(self.request.out / BEST)
         self.save()
         if self.ranks.first:
             keep_latest(self.request.out, self.request.keep, self.progress.images)
-
-    def _pass_over_ticks(self) -> None:
-        """Where measuring takes longer than the time between ticks, train before the next one."""
-        missed = self._ticks_so_far() - self.progress.ticks
-        self.progress.ticks += missed
-        if missed and not self._slow:
-            self._slow = True
-            self.log.say(
-                "measuring takes longer than the time between two ticks, so some are passed over; "
-                f"--ticks below {self.request.ticks} leaves more of the budget to training"
-            )
 
     def note(self, text: str) -> None:
         """Say something that the reader of the record should know, now and there."""
@@ -232,7 +239,7 @@ class Loop:
         self._restore(read_checkpoint(path), path)
         self.progress.skipped = now.position - self.progress.images + self._size
         (self.progress.seconds,) = self.ranks.broadcast(now.seconds + seconds)
-        self.progress.rollbacks = now.rollbacks + 1
+        self.progress.rollbacks, self.progress.measuring = now.rollbacks + 1, now.measuring
         self.progress.commands, self.progress.resumed = now.commands, now.resumed
         self.events = events  # with what was noted since
         self.note(f"not finite ({why}); went back to {self.progress.images / 1000:.1f} kimg")

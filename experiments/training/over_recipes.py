@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import functools
 import itertools
+import math
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -40,7 +41,7 @@ def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
 
     ``minutes`` are those of all processes, and on a CPU of all their threads, together, of which an
     autoencoder took ``autoencoder_minutes``. ``kimg`` are thousands of images shown to the network
-    that generates, ``ms_per_image`` what one of them takes of the minutes that are its own;
+    that generates, ``ms_per_image`` what one of them takes to train on, without measuring;
     ``all_half_way`` is the share of pictures with all stated facts right after half of them.
     Raises ``RequestError`` for folders without the record of a finished training, and for trainings
     of different data or budgets.
@@ -69,16 +70,28 @@ def _row(record: Mapping[str, Any]) -> dict[str, object]:
         "minutes": round(record["seconds"] * at_once / 60, 1),
         "autoencoder_minutes": round((record["seconds"] - seconds) * at_once / 60, 1),
         "kimg": round(images / 1000, 1),
-        "ms_per_image": round(1000 * seconds * at_once / images, 2),
+        "ms_per_image": round(_ms_per_image(record["curve"], ticks) * at_once, 2),
     }
     reached = {"all_half_way": half.get("all", float("nan"))}
     return cost | reached | {name: tick.get(name, float("nan")) for name in _REACHED}
 
 
+def _ms_per_image(
+    curve: Sequence[Mapping[str, float]], ticks: Sequence[Mapping[str, float]]
+) -> float:
+    """Milliseconds of training for an image, between points of the curve without a tick."""
+    seconds = kimg = 0.0
+    for before, after in itertools.pairwise(curve):
+        if not any(before["kimg"] <= tick["kimg"] < after["kimg"] for tick in ticks):
+            seconds += after["seconds"] - before["seconds"]
+            kimg += after["kimg"] - before["kimg"]
+    return seconds / kimg if kimg else math.nan
+
+
 def differences(record: Mapping[str, Any]) -> str:
     """What a recorded recipe has other than the default of its family, as ``--set`` takes it."""
     given = record["recipe"]
-    usual = _usual(record["family"], given)
+    usual = _usual(record["family"], given, record.get("text_source"))
     changed = [
         f"{name}={_written(given[name])}"
         for name, value in usual.items()
@@ -87,8 +100,10 @@ def differences(record: Mapping[str, Any]) -> str:
     return " ".join(changed) or "default"
 
 
-def _usual(family: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The default recipe, with what follows from the numbers that are given."""
+def _usual(family: str, given: Mapping[str, Any], text_source: str | None) -> dict[str, Any]:
+    """The default recipe, with what follows from the numbers that are given, and from a text
+    encoder that was named.
+    """
     if family != "diffusion":
         from gandiff.experiments.training.gan.recipe import GanRecipe
 
@@ -97,7 +112,7 @@ def _usual(family: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
     default = recipe_of(DiffusionRecipe)
     by = dataclasses.replace(default, optimizer=given.get("optimizer", default.optimizer))
-    return dict(vars(default)) | {"train_text": settled(by, None).train_text}
+    return dict(vars(default)) | {"train_text": settled(by, text_source).train_text}
 
 
 def _written(value: object) -> str:

@@ -3,7 +3,8 @@
     python -m gandiff.experiments.training.over_seeds runs/seed-1 runs/seed-2 runs/seed-3
 
 The numbers are those of the last tick, which every training measures on the same validation
-captions. The deviation is that of the sample (n - 1).
+captions, and ``reconstruction_all``, the share of scenes that survive a diffusion model's
+autoencoder. The deviation is that of the sample (n - 1).
 """
 
 from __future__ import annotations
@@ -48,10 +49,19 @@ def over_seeds(folders: Sequence[Path]) -> pd.DataFrame:
     seeds = [record["seed"] for record in records.values()]
     if len(set(seeds)) < len(seeds):
         raise RequestError(f"two of these trainings have the same seed: {seeds}")
-    columns = {f"seed {record['seed']}": record["ticks"][-1] for record in records.values()}
+    columns = {
+        f"seed {record['seed']}": record["ticks"][-1] | _survives(record)
+        for record in records.values()
+    }
     table = pd.DataFrame(columns)
     mean, deviation = table.mean(axis=1), table.std(axis=1, ddof=1)
     return table.assign(mean=mean, sd=deviation)
+
+
+def _survives(record: Mapping[str, Any]) -> dict[str, float]:
+    """What the autoencoder of a diffusion model lets through, where it was measured."""
+    found = (record.get("autoencoder") or {}).get("reconstruction") or {}
+    return {"reconstruction_all": found["all"]} if "all" in found else {}
 
 
 def refuse_different(
@@ -77,6 +87,10 @@ def last_alarms(folders: Sequence[Path]) -> dict[Path, list[str]]:
         losses = [row for row in logged if "score" not in row] or record["curve"]
         family = import_module(f"gandiff.experiments.training.{record['family']}.alarms")
         names[folder] = [one.name for one in family.alarms(ticks, losses, 1.0)]
+        if found := _survives(record):
+            share = record["recipe"]["autoencoder_share"]
+            weak = family.weak_autoencoder({"all": found["reconstruction_all"]}, share)
+            names[folder] += [] if weak is None else [weak.name]
     return names
 
 

@@ -39,10 +39,12 @@ class TrainingProgress:
 
     ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
     batch that broke the training is not met again. ``commands`` has the command line of each start,
-    with the images and seconds that were behind it.
+    with the images and seconds that were behind it. ``measuring`` is the part of the seconds that
+    went to measurements at ticks.
     """
 
     seconds: float = 0.0
+    measuring: float = 0.0
     images: int = 0
     steps: int = 0
     skipped: int = 0
@@ -79,6 +81,7 @@ def training_record(
         "data": request.data,
         "seed": request.seed,
         "seconds": round(progress.seconds, 1),
+        "measuring_seconds": round(progress.measuring, 1),
         "images": progress.images,
         "steps": progress.steps,
         "resumed": progress.resumed,

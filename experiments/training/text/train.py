@@ -12,8 +12,9 @@ from __future__ import annotations
 import dataclasses
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,6 +36,7 @@ from gandiff.experiments.training.records import TEXT_LABEL, TEXT_RECORD, write_
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import (
     ALL,
+    Difference,
     captions_digest,
     clear,
     cut_facts,
@@ -156,7 +158,7 @@ def _make_sure(request: TrainingRequest, data: CaptionedImages) -> None:
     record = request.out / RECORD
     if record.is_file():
         facts = json.loads(record.read_text(encoding="utf-8"))
-        differs = difference(facts, request, data)
+        differs = difference(facts, request, data) or _other_budget(facts, request)
         if differs is None:
             keep_data(request, data)
             cut = cut_facts(TextEncoder.from_pretrained(request.out), data)
@@ -186,15 +188,37 @@ def _train_part(request: TrainingRequest, data: CaptionedImages) -> None:
                 "trained with is unknown; copy that file back, or start in another --out"
             )
         resume = True
-    budget = {"minutes": min(MINUTES, request.minutes * 0.1)}
-    if request.kimg is not None:
-        budget = {"kimg": min(KCAPTIONS, request.kimg)}
-    alone = dataclasses.replace(request, processes=1, accumulate=1, resume=resume, **budget)  # type: ignore[arg-type]
+    alone = dataclasses.replace(
+        request,
+        processes=1,
+        accumulate=1,
+        resume=resume,
+        **_budget(request),  # type: ignore[arg-type]
+    )
     clear(request.out)
     check_request(alone, CHECKPOINT)
     _train_alone(alone, data)  # whoever trains the generator has claimed the folder
     checkpoint.unlink(missing_ok=True)
     (request.out / LOG).unlink(missing_ok=True)
+
+
+def _budget(request: TrainingRequest) -> dict[str, float]:
+    """The part of a generator's budget that its text encoder gets on top."""
+    if request.kimg is not None:
+        return {"kimg": min(KCAPTIONS, request.kimg)}
+    return {"minutes": min(MINUTES, request.minutes * 0.1)}
+
+
+def _other_budget(facts: Mapping[str, Any], request: TrainingRequest) -> Difference | None:
+    """Whether a generator of another budget, such as a short trial, had it made. One that was
+    trained alone is kept, as is that of a resumed training.
+    """
+    before, now = facts.get("budget"), _budget(request)
+    alone = request.text_encoder is not None or "train text" in facts.get("command", "")
+    if request.resume or alone or before in (None, now):
+        return None
+    had, gets = (" and ".join(f"{n:g} {unit}" for unit, n in b.items()) for b in (before, now))
+    return Difference(f"was trained for {had}, and is to have {gets}", "")
 
 
 def _copy_given(request: TrainingRequest, data: CaptionedImages) -> None:

@@ -60,8 +60,33 @@ def test_a_slow_tick_takes_its_share_once(
     assert 2 <= len(steps) <= 3
     assert all(b > a for a, b in itertools.pairwise(steps))
     said = capsys.readouterr().err
-    assert said.count("measuring takes longer than the time between two ticks") == 1
-    assert "--ticks below 20 leaves more of the budget to training" in said
+    assert said.count("measuring takes more than a fifth of the time between two ticks") == 1
+    assert "--ticks below 20 spaces them evenly" in said
+
+
+@pytest.mark.parametrize("slow", [0, 2, 5, 20, 60])
+@pytest.mark.parametrize("ticks", [1, 4, 24, 200])
+def test_measuring_takes_a_fifth_of_the_time_and_the_last_tick(
+    tmp_path: Path, slow: int, ticks: int
+) -> None:
+    loop, _, step = make(tmp_path, minutes=0.01, ticks=ticks)  # 600 of the clock's milliseconds
+    at: list[int] = []
+
+    def tick() -> tuple[float, dict[str, float]]:
+        at.append(loop.progress.steps)
+        for _ in range(slow):
+            loops.time.perf_counter()
+        return 0.0, {"score": 0.0}
+
+    loop.run(step, tick)
+    took = (slow + 1) / 1000
+    progress = loop.progress
+    assert progress.measuring == pytest.approx(len(at) * took, abs=0.003 * len(at))
+    assert loop.record()["measuring_seconds"] == round(progress.measuring, 1)
+    assert progress.measuring <= progress.seconds / 5 + 2 * (took + 0.003)
+    assert at[-1] == progress.steps  # nothing was trained since
+    if 5 * took * ticks < 0.4:  # then all fit
+        assert len(at) == ticks
 
 
 def test_the_best_is_there_before_a_checkpoint_speaks_of_it(

@@ -117,6 +117,26 @@ def test_another_seed_gets_another(made: Made, capsys: pytest.CaptureFixture[str
     assert "--seed 0 and is asked for with --seed 1" in capsys.readouterr().err
 
 
+def test_one_of_a_short_trial_is_not_taken_for_that_of_a_longer_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, stars = tmp_path / "out", pictures(tmp_path / "stars")
+    short = ensure(out, stars, kimg=0.3)
+    assert ensure(out, stars, kimg=1.0, resume=True) == short
+    longer = ensure(out, stars, kimg=1.0)
+    assert longer == ensure(tmp_path / "new", stars, kimg=1.0) != short
+    said = capsys.readouterr().err
+    assert "was trained for 0.3 kimg, and is to have 1 kimg; it is made again" in said
+
+
+def test_one_that_was_trained_alone_is_kept(tmp_path: Path) -> None:
+    stars = pictures(tmp_path / "stars")
+    asked = request(tmp_path / "out", data=stars, resolution=8, command="gandiff train text")
+    text.train(asked)
+    assert ensure(tmp_path / "out", stars, kimg=0.6) == weights(tmp_path / "out")
+    assert read(tmp_path / "out", "text_training.json")["command"] == "gandiff train text"
+
+
 def test_a_given_one_takes_the_place_of_a_trained_one_and_back(
     made: Made, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
