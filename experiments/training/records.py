@@ -59,6 +59,14 @@ class TrainingProgress:
         """Where in the data the next batch starts."""
         return self.images + self.skipped
 
+    def follow(self, record: Mapping[str, Any]) -> None:
+        """Continue the record of an earlier part of the same training, of which this start was the
+        last: its starts, and how often it was resumed and went back.
+        """
+        self.commands[:0] = record.get("commands", [])[:-1]
+        self.resumed += record.get("resumed", 0)
+        self.rollbacks += record.get("rollbacks", 0)
+
 
 def training_record(
     request: TrainingRequest,

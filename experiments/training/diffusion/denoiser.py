@@ -32,6 +32,7 @@ from gandiff.models.text import TextEncoder
 
 LABEL = "denoiser"
 _WARMUP = 100  # steps
+_MOST_SPENT = 0.99  # of a budget before the denoiser: that of a resumed training may be smaller
 _EDGES = ("conv_in", "conv_out")  # layers of the U-Net that touch what is denoised
 
 
@@ -143,8 +144,19 @@ class DenoiserUpdates:
             networks=networks,
             recipe=dataclasses.asdict(recipe),
             captions_sha256=captions_digest(self.data),
-            share=1.0 if recipe.space == "pixel" else 1 - recipe.autoencoder_share,
+            share=1 - self._spent(),
         )
+
+    def _spent(self) -> float:
+        """How much of the budget went to the autoencoder, which of a larger one, given when a
+        training is resumed, is less than its share.
+        """
+        if self.recipe.space == "pixel" or not self.autoencoder:
+            return 0.0
+        spent = self.autoencoder["seconds"] / (60 * self.request.minutes)
+        if self.request.kimg is not None:
+            spent = self.autoencoder["images"] / (1000 * self.request.kimg)
+        return min(float(spent), _MOST_SPENT)
 
     def step(self) -> tuple[int, dict[str, float]]:
         """One update: images shown over all processes, and what was measured."""

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import psutil
 import safetensors.torch
 import torch
 from safetensors import SafetensorError, safe_open
@@ -31,8 +32,10 @@ from gandiff.experiments.training.text.record import captions_digest
 from gandiff.models.diffusion.networks import centre_latents
 
 FILE = "latents.safetensors"
-_AT_ONCE = 64  # pictures
-_A_MINUTE = 2000  # pictures that a training of a minute can make use of
+_AT_ONCE, _MANY = 64, 1024  # pictures
+# Pictures that a training of a minute can make use of.
+_A_MINUTE, _A_MINUTE_ON_GPU = 2_000, 100_000
+_BYTES = 8  # for a number of a latent while they are made: in float32, in half, in the file
 _FIRST = "first"  # in the file: how many pictures mean and scale are of
 
 
@@ -118,9 +121,33 @@ def _differs(path: Path, key: Mapping[str, str], request: TrainingRequest) -> bo
 
 def count(recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest) -> int:
     """How many pictures are encoded: no more than there are, nor than the budget can show."""
-    shown = _A_MINUTE * request.minutes if request.kimg is None else 1000 * request.kimg
-    most = recipe.cached_images if data.count is None else data.count
-    return max(min(most, round(shown)), min(request.batch_size, most))
+    a_minute = _A_MINUTE if request.device == "cpu" else _A_MINUTE_ON_GPU
+    shown = a_minute * request.minutes if request.kimg is None else 1000 * request.kimg
+    there = recipe.cached_images if data.count is None else data.count
+    most = min(there, recipe.cached_images)
+    return max(min(most, round(shown)), min(request.batch_size, there))
+
+
+def check_room(recipe: DiffusionRecipe, data: CaptionedImages, request: TrainingRequest) -> None:
+    """Say how many pictures of a folder are learned from if not all; raise ``RequestError`` before
+    anything is trained if memory cannot hold as many latents while they are made.
+    """
+    n = count(recipe, data, request)
+    if data.count is not None and n < data.count and not request.quiet:
+        why = "cached_images" if n == recipe.cached_images else "the budget"
+        print(
+            f"{n:,} of the {data.count:,} pictures are learned from, as many as {why} allows",
+            file=sys.stderr,
+        )
+    side = request.resolution // recipe.cell
+    each = recipe.depth * side**2 * (_BYTES if recipe.space == "latent" else 2)
+    free = psutil.virtual_memory().available
+    if n * each > free:
+        raise RequestError(
+            f"the latents of {n:,} pictures take {n * each / 2**30:,.1f} GiB of memory while they "
+            f"are made, and {free / 2**30:,.1f} GiB are free; --set cached_images="
+            f"{max(1, int(0.8 * free / each))} would fit"
+        )
 
 
 def _first_of(request: TrainingRequest) -> int:
@@ -151,7 +178,8 @@ def _make_sure(
     moments = _moments(path, key)
     if recipe.space == "latent":
         moments = moments or _moments_of(values[: known or n])
-        values = ((values - moments.mean[None, :, None, None]) / moments.std).half()
+        # In place: there are many.
+        values = values.sub_(moments.mean[None, :, None, None]).div_(moments.std).half()
     moments = moments or _Moments(torch.zeros(values.shape[1]), torch.ones(1), known or n)
     if there is not None:
         values = torch.cat([there["values"], values])
@@ -176,7 +204,7 @@ def _encoded(
     """
     from tqdm import tqdm
 
-    parts, captions = [], list[list[str]]()
+    values, captions = None, list[list[str]]()
     starts = range(which.start - which.start % _AT_ONCE, which.stop, _AT_ONCE)
     for start in tqdm(starts, desc="encoding", disable=request.quiet, unit="batch"):
         size = _AT_ONCE if data.count is None else min(_AT_ONCE, data.count - start)
@@ -187,8 +215,12 @@ def _encoded(
             encoded = torch.from_numpy(batch.images).permute(0, 3, 1, 2).contiguous()
         else:
             encoded = encode(vae, batch.images, request.device)
-        parts.append(encoded[chosen])
-    return torch.cat(parts), captions
+        made = encoded[chosen]
+        if values is None:
+            values = torch.empty(len(which), *made.shape[1:], dtype=made.dtype)
+        values[len(captions) - len(made) : len(captions)] = made
+    assert values is not None
+    return values, captions
 
 
 class _Moments(NamedTuple):
@@ -202,7 +234,11 @@ class _Moments(NamedTuple):
 def _moments_of(values: Tensor) -> _Moments:
     """Those of n c h w."""
     mean = values.mean((0, 2, 3))
-    std = (values - mean[None, :, None, None]).std().view(1).clamp(min=1e-6)
+    # The standard deviation around each channel's mean, without a copy of all.
+    squares = sum(
+        (part - mean[None, :, None, None]).double().square().sum() for part in values.split(_MANY)
+    )
+    std = (squares / max(1, values.numel() - 1)).sqrt().float().view(1).clamp(min=1e-6)  # type: ignore[union-attr]
     return _Moments(mean, std, len(values))
 
 

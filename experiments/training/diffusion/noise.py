@@ -39,6 +39,9 @@ _SOLVERS = {
 _LEAST = -5.1
 _COARSE = (4.0, 0.7)  # mean and deviation of log(noise / signal): where no more than blurs are seen
 _FAINTEST = 1e-4  # of the signal, where a schedule ends in none: log(noise / signal) stays finite
+# Of signal to noise, as a weight: about the last of Stable Diffusion's schedule. Schedules that end
+# in no signal would never learn the level at which solvers begin.
+_LEAST_RATIO = 0.004
 _EVERYWHERE = 0.1  # of what a log-normal density draws is uniform
 
 
@@ -135,8 +138,9 @@ def importance(
         return torch.ones_like(noise)
     ratio = (signal / noise).square()
     # What the squared error of the picture is, in squared errors of the prediction.
-    factor = 1 / ratio if recipe.prediction == "epsilon" else noise.square()
-    return ratio.clamp(max=recipe.min_snr) * factor
+    if recipe.prediction == "epsilon":
+        return ratio.clamp(max=recipe.min_snr) / ratio
+    return ratio.clamp(_LEAST_RATIO, max(_LEAST_RATIO, recipe.min_snr)) * noise.square()
 
 
 def build_scheduler(recipe: DiffusionRecipe) -> Any:

@@ -31,7 +31,7 @@ _CHANNELS: Final[dict[Space, tuple[int, ...]]] = {
 _TRAIN_TEXT: Final[dict[Optimizer, float]] = {"muon": 0.05, "adamw": 0.5}  # of ``lr``
 _GROUP = 8  # channels are normalised in so many groups
 _LOG_NORMAL = ("log_noise_mean", "log_noise_std")  # what they do nothing without
-_AUTOENCODER = (
+AUTOENCODER_FIELDS = (
     *("factor", "latent_channels", "autoencoder_share", "autoencoder_lr", "autoencoder_lr_end"),
     *("kl", "absolute"),
 )
@@ -110,8 +110,8 @@ class DiffusionRecipe(recipes.Recipe):
     absolute: Weight = 0.5
     """Weight of the L1 loss of reconstructions, beside the squared error."""
     cached_images: Annotated[int, Ge(1)] = 60_000
-    """Pictures of endless data that are encoded once and learned from, at most. Of these and of a
-    folder alike they are no more than the budget can show: 2,000 a minute, or those of `--kimg`.
+    """Pictures that are encoded once and learned from, at most, and no more than the budget can
+    show: 2,000 a minute on a CPU, 100,000 on a GPU, or those of `--kimg`.
     """
     channels: tuple[Channels, ...] | None = None
     """Channels of the U-Net's levels, multiples of 8, each level at half the side of the one
@@ -134,7 +134,8 @@ class DiffusionRecipe(recipes.Recipe):
     """
     min_snr: Weight = 0.0
     """The error in the picture is weighted by the signal-to-noise ratio, by this at most (min-SNR,
-    Hang et al. 2023); 0 leaves errors of the prediction as they are.
+    Hang et al. 2023), and by 0.004 at least, since solvers begin where there is no signal; 0 leaves
+    errors of the prediction as they are.
     """
     timesteps: Timesteps = "log-normal"
     """Density of the noise levels that are trained: `uniform`; `logit-normal` (Esser et al. 2024),
@@ -179,7 +180,7 @@ class DiffusionRecipe(recipes.Recipe):
     """What samples at ticks, and with the saved pipeline."""
     sampling_steps: Annotated[int, Interval(ge=1, le=1000)] = 10
     """Steps of the solver at ticks."""
-    guidance: Weight = 4.0
+    guidance: Annotated[float, Ge(1)] = 4.0
     """Guidance scale at ticks; 1 is none."""
 
     def __post_init__(self) -> None:
@@ -215,7 +216,7 @@ class DiffusionRecipe(recipes.Recipe):
         if self.timesteps != "log-normal":
             idle |= dict.fromkeys(_LOG_NORMAL, f"with timesteps={self.timesteps}")
         if self.space == "pixel":
-            idle |= dict.fromkeys(_AUTOENCODER, "with space=pixel, which has no autoencoder")
+            idle |= dict.fromkeys(AUTOENCODER_FIELDS, "with space=pixel, which has no autoencoder")
         return idle
 
     @property

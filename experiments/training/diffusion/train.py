@@ -32,7 +32,12 @@ from gandiff.experiments.training.diffusion.alarms import weak_autoencoder
 from gandiff.experiments.training.diffusion.autoencoder import AutoencoderTrainer, check
 from gandiff.experiments.training.diffusion.denoiser import Parts
 from gandiff.experiments.training.diffusion.publish import restore_text
-from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, fits, settled
+from gandiff.experiments.training.diffusion.recipe import (
+    AUTOENCODER_FIELDS,
+    DiffusionRecipe,
+    fits,
+    settled,
+)
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.generators.ticks import Ticks, no_tick
 from gandiff.experiments.training.identity import data_identity
@@ -97,12 +102,13 @@ def _refuse_changes(
     asked = data_identity(request, captions_digest(data))
     phases = (
         (AUTOENCODER, autoencoder.LABEL, autoencoder.trained(recipe), ("space",)),
-        # The solver that is saved goes by the schedule, and so does every noise level learned.
+        # The solver that is saved goes by the schedule, and so does every noise level learned; the
+        # autoencoder is not trained any more.
         (
             "",
             denoiser.LABEL,
             denoiser.trained(recipe, request.resolution),
-            ("space", "schedule"),
+            ("space", "schedule", *AUTOENCODER_FIELDS),
         ),
     )
     for folder, label, networks, fixed in phases:
@@ -132,6 +138,7 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
         rank_zero_first(ranks, lambda: _refuse_changes(request, recipe, data))
     elif ranks.first:
         restore_text(request.out)
+    latents.check_room(recipe, data, request)
     encoder = text.ensure(request, data, ranks).to(request.device, torch.float32)
     # The first process looks before it writes a checkpoint.
     (there,) = ranks.broadcast(float((request.out / CHECKPOINT).is_file()))
@@ -141,7 +148,7 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
         (request.out / WORK / latents.FILE).unlink(missing_ok=True)  # of a smaller budget, maybe
         for phase in (AUTOENCODER, *_BEFORE):  # it would be taken for that of this training, too
             clear_training(request.out / phase)
-    vae, facts = _autoencoder(request, recipe, data, ranks, denoised=resume)
+    vae, facts, earlier = _autoencoder(request, recipe, data, ranks, denoised=resume)
     start = time.perf_counter()
     cached = latents.ensure(vae, recipe, data, request, ranks)
     (spent,) = ranks.broadcast(time.perf_counter() - start)
@@ -149,6 +156,9 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
     own = dataclasses.replace(request, resume=resume)
     trainer = DiffusionTrainer(own, recipe, Parts(vae, cached, encoder, facts), data, ranks)
     trainer.loop.progress.seconds += spent  # a part of what is trained, and of its budget
+    if not resume:
+        trainer.loop.progress.follow(earlier)
+        trainer.loop.events[:0] = earlier.get("events", [])
     weak = weak_autoencoder(facts.get("reconstruction", {}), recipe.autoencoder_share)
     if weak is not None and ranks.first and not resume:
         trainer.loop.note(f"{weak.name}: {weak.text}")
@@ -164,13 +174,14 @@ def _autoencoder(
     ranks: Ranks,
     *,
     denoised: bool,
-) -> tuple[Any, dict[str, Any]]:
-    """The averaged autoencoder, frozen, and what its training cost and reached; nothing of pixels.
+) -> tuple[Any, dict[str, Any], dict[str, Any]]:
+    """The averaged autoencoder, frozen, what its training cost and reached, and its whole record;
+    nothing of pixels.
 
     Once there is a denoiser it is not trained any more: its latents must stay what they were.
     """
     if recipe.space == "pixel":
-        return IdentityAutoencoder(request.resolution).to(request.device).eval(), {}
+        return IdentityAutoencoder(request.resolution).to(request.device).eval(), {}, {}
     out = request.out / AUTOENCODER
     (there,) = ranks.broadcast(float((out / CHECKPOINT).is_file()))
     if denoised and not there:
@@ -190,4 +201,4 @@ def _autoencoder(
     vae = trainer.ema.module
     record = trainer.loop.record(reconstruction=check(vae, data, request) if ranks.first else {})
     names = ("seconds", "images", "steps", "reconstruction", "curve")
-    return vae, {name: record[name] for name in names}
+    return vae, {name: record[name] for name in names}, record

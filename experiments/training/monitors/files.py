@@ -62,7 +62,8 @@ class FileMonitor(Monitor):
         """What pictures of training get: their distribution, since they are of other prompts."""
         if self._others is None:
             return {}
-        row = self.at_setting(self._others.batch(0, len(self.captions)).images)
+        most = self._others.count or len(self.captions)  # a folder may have shrunk
+        row = self.at_setting(self._others.batch(0, min(len(self.captions), most)).images)
         return {name: value for name, value in row.items() if name not in ("score", "variation")}
 
     def _features(self, pictures: UInt8[np.ndarray, "n h w 3"]) -> Float[np.ndarray, "n d"]:

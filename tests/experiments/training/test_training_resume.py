@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -62,7 +63,9 @@ def test_a_diffusion_model_goes_on_exactly(
         both = (load_file(out / f"{name}.safetensors") for out in (tmp_path, whole_diffusion))
         assert_equal(*both, name)
     record = read(tmp_path)
-    assert record["resumed"] == (label == "denoiser")
+    # The text encoder has a record of its own.
+    assert record["resumed"] == (label != "text encoder")
+    assert len(record["commands"]) == 1 + (label != "text encoder")
     assert record["images"] == read(whole_diffusion)["images"]
 
 
@@ -75,7 +78,27 @@ def test_a_finished_autoencoder_stays_as_it_is(whole_diffusion: Path, tmp_path: 
     diffusion.train(larger, small_diffusion())
     record, before = read(out), read(whole_diffusion)
     assert record["autoencoder"]["images"] == before["autoencoder"]["images"]
-    assert record["images"] > before["images"]
+    assert before["images"] < 80 <= record["images"]  # what it did not get is not lost
+
+
+def test_what_was_noted_of_an_autoencoder_is_in_the_record(tmp_path: Path) -> None:
+    asked = dataclasses.replace(diffusion_request(tmp_path), command="first")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "autoencoder", after=1)
+        with pytest.raises(KeyboardInterrupt):
+            diffusion.train(asked, small_diffusion(kl=0.5))
+    asked = dataclasses.replace(asked, command="second", resume=True)
+    diffusion.train(asked, small_diffusion())
+    record = read(tmp_path)
+    assert [start["command"] for start in record["commands"]] == ["first", "second"]
+    assert "kl is 0.5 there and 1e-05 here" in record["events"][0]["text"]
+    card = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert "- Command: `first`" in card
+    assert "images on: `second`" in card
+    diffusion.train(dataclasses.replace(asked, command="third", kimg=0.08), small_diffusion())
+    again = read(tmp_path)
+    assert [start["command"] for start in again["commands"]] == ["first", "second", "third"]
+    assert again["events"][0] == record["events"][0]
 
 
 def test_an_autoencoder_that_is_gone_is_not_made_again(
@@ -91,6 +114,8 @@ def test_an_autoencoder_that_is_gone_is_not_made_again(
 CHANGES = {
     "resolution 32": "is of a training with --resolution 16, not 32; give what it was started with",
     "space pixel": "is of a training with space=latent, not pixel; give what it was started with",
+    "kl 0.5": "is of a training with kl=1e-05, not 0.5; give what it was started with",
+    "autoencoder_share 0.5": "is of a training with autoencoder_share=0.15, not 0.5; give what",
     "schedule linear": "is of a training with schedule=cosine, not linear; give what it was",
     "optimizer adamw": "holds another denoiser than is asked for: optimizer is muon there and",
     "attention_layers 1": "attention_layers is 2 there and 1 here; use the options that it was",
@@ -101,7 +126,7 @@ CHANGES = {
 def changed(asked: TrainingRequest, change: str) -> tuple[TrainingRequest, DiffusionRecipe]:
     """A request and the small recipe with another value of one of their fields."""
     name, value = change.split()
-    plain: Any = int(value) if value.isdigit() else value
+    plain: Any = json.loads(value) if value[0].isdigit() else value
     if name == "resolution":
         return dataclasses.replace(asked, resolution=plain), small_diffusion()
     return asked, small_diffusion(**{name: plain})

@@ -277,6 +277,13 @@ def test_min_snr_is_that_of_the_paper() -> None:
         torch.testing.assert_close(ratio, ratio[:1].expand(STEPS), rtol=1e-4, atol=0)
 
 
+@pytest.mark.parametrize("schedule", ["cosine", "zero_terminal"])
+def test_min_snr_trains_the_level_at_which_solvers_begin(schedule: Any) -> None:
+    """Where there is no signal the weight of the paper is 0, and pictures would begin untrained."""
+    noising = Noising(DiffusionRecipe(schedule=schedule, min_snr=5.0, timesteps="uniform"))
+    assert float(noising.weights[-1] / noising.weights.max()) > 0.004
+
+
 @pytest.mark.parametrize("timesteps", ["uniform", "logit-normal", "log-normal"])
 def test_steps_are_drawn_by_their_density(timesteps: str) -> None:
     noising = Noising(DiffusionRecipe(timesteps=timesteps))  # type: ignore[arg-type]

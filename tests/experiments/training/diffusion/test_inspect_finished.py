@@ -126,7 +126,7 @@ def test_steps_at_another_guidance_are_what_the_card_advises(pipeline: Path) -> 
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["{}", "--guidance", "-1"], "guidance: must be at least 0, got -1.0"),
+        (["{}", "--guidance", "-1"], "guidance: must be at least 1, got -1.0"),
         (["{}", "--guidance", "nan"], "guidance: must be a finite number, got nan"),
         (["nowhere"], "PIPELINE nowhere: there is no such folder"),
         (["{}", "--pictures", "201"], "--pictures must be from 32 to 200"),

@@ -14,10 +14,11 @@ import toys
 from diffusion_helpers import RECIPE, trainer
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from training_helpers import request
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.data.captioned import FileImages
-from gandiff.experiments.training.diffusion.latents import FILE, Latents
+from gandiff.experiments.data.captioned import FileImages, SceneImages
+from gandiff.experiments.training.diffusion.latents import FILE, Latents, check_room
 
 COUNT = 6
 RECIPES = {"latent": RECIPE, "pixel": dataclasses.replace(RECIPE, space="pixel")}
@@ -144,3 +145,24 @@ def test_what_a_denoiser_learned_from_is_not_overwritten(tmp_path: Path) -> None
     file.unlink()  # the old one is read from still
     file.write_bytes(before[:100])  # of no use to anybody
     assert same(trainer(tmp_path, resume=True).latents, first, 32)
+
+
+def test_a_folder_is_cut_by_cached_images_which_is_said(
+    tmp_path: Path, photos: FileImages, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recipe = dataclasses.replace(RECIPE, cached_images=4)
+    one = trainer(tmp_path / "out", recipe, data=photos)
+    assert len(one.latents.values) == 4
+    asked = dataclasses.replace(one.request, quiet=False)
+    check_room(recipe, photos, asked)
+    said = capsys.readouterr().err
+    assert said == f"4 of the {COUNT} pictures are learned from, as many as cached_images allows\n"
+    check_room(RECIPE, photos, asked)
+    assert capsys.readouterr().err == ""
+
+
+def test_latents_that_memory_cannot_hold_are_refused(tmp_path: Path) -> None:
+    recipe = dataclasses.replace(RECIPE, cached_images=10**12)
+    asked = request(tmp_path, kimg=1e9, resolution=64)
+    with pytest.raises(RequestError, match=r"GiB are free; --set cached_images=\d+ would fit"):
+        check_room(recipe, SceneImages(64), asked)
