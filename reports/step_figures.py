@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
-from collections.abc import Iterator, Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 
 from gandiff.evaluate.result import About, MetricResult
 from gandiff.reports.axes import axis_metric
@@ -14,6 +17,7 @@ from gandiff.reports.palette import looks
 from gandiff.reports.planes import Plane, draw_lines, draw_marks, name_axis
 from gandiff.reports.plotting import (
     Drawing,
+    Point,
     canvas,
     draw_points,
     finish,
@@ -23,6 +27,14 @@ from gandiff.reports.plotting import (
 from gandiff.reports.run_data import GeneratorFacts, RunData
 
 _STEPS, _SETTING = "steps", "num_inference_steps"
+_FOLLOW = (
+    _SETTING,
+    "resolved",
+    "solver_steps",
+    "first_timestep",
+)  # the steps, and what they decide
+_APART = 0.04  # of the axis: how far apart points of equally many steps stand
+_MOST = 0.4  # of the way to the next number of steps: how much of it they may take together
 _ABOUT = About(label="steps", meaning="Steps that an image takes.", scale="whole", is_exact=True)
 
 
@@ -56,15 +68,35 @@ def _lines(generators: Mapping[str, GeneratorFacts], steps: Mapping[str, int]) -
     alike: dict[str, list[str]] = {}
     for name in sorted(steps, key=lambda name: steps[name]):
         facts = generators[name]
-        settings = {**(facts.info.get("settings") or {}), _SETTING: None, "resolved": None}
+        settings = {**(facts.info.get("settings") or {}), **dict.fromkeys(_FOLLOW)}
         key = json.dumps([facts.weights_sha256 or name, settings], sort_keys=True, default=str)
         alike.setdefault(key, []).append(name)
-    return list(alike.values())
+    return [line for line in alike.values() if len({steps[name] for name in line}) > 1]
+
+
+def side_by_side(points: Sequence[Point]) -> list[Point]:
+    """The points with those at one x > 0 moved apart a little, in their order, evenly around it on
+    a logarithmic axis: their intervals would cover each other.
+    """
+    places = sorted({point.x for point in points})
+    ways = [math.log(after / before) for before, after in pairwise(places)]
+    moved = []
+    for point in points:
+        level = [other.name for other in points if other.x == point.x]
+        here = places.index(point.x)
+        near = ways[max(0, here - 1) : here + 1]
+        if len(level) > 1 and near:
+            step = min(_APART * sum(ways), _MOST * min(near) / (len(level) - 1))
+            shift = step * (level.index(point.name) - (len(level) - 1) / 2)
+            point = dataclasses.replace(point, x=point.x * math.exp(shift), x_interval=None)
+        moved.append(point)
+    return moved
 
 
 def _draw(plane: Plane, axis: str) -> Drawing:
     figure, axes = canvas()
-    points, result = plane.points(), plane.result(plane.y)
+    at, result = plane.points(), plane.result(plane.y)
+    points = side_by_side(at)
     axes.set_xscale("log")
     joins = "Lines join generators that differ in their steps alone. "
     joins = joins if draw_lines(axes, plane, points) else ""
@@ -76,11 +108,13 @@ def _draw(plane: Plane, axis: str) -> Drawing:
     name_axis(axes.xaxis, plane.result(_STEPS), beside="(log scale)")
     name_axis(axes.yaxis, result)
     name_points(figure, axes, points)
+    beside = "" if points == at else "Generators of equally many steps stand side by side. "
     caveat = f"{said} " if (said := not_as_in_papers([result])) else ""
     return finish(
         figure,
         f"steps_{axis}",
         f"{axis.capitalize()} against steps",
         "A GAN makes an image in one step; each step of a diffusion model is at least one call of "
-        f"its network. {joins}{anchored}{plane.left_out()}{caveat}Whiskers are 95 % intervals.",
+        f"its network. {joins}{beside}{anchored}{plane.left_out()}{caveat}"
+        "Whiskers are 95 % intervals.",
     )
