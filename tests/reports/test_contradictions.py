@@ -58,6 +58,8 @@ def check(run: RunData) -> None:
     measured = {}
     for card in key_cards(run, sentences):
         check_card(run, card, columns[card.metric], notes)
+        if card.metric == RATE:
+            check_throughput(run, card, best[RATE], sentences)
         said = next((s for s in sentences if s.topic == card.title.lower()), None)
         if said is None or said.topic not in ("alignment", "distribution", "diversity"):
             continue
@@ -85,6 +87,11 @@ def check_card(run: RunData, card: Any, column: Any, notes: str) -> None:
         )
     for mark in card.marks:
         assert f"{column.label} {mark.value}" in notes
+    (first, *_) = (cell.result for cell in cells.values() if cell.result is not None)
+    assert (card.target is None) == (first.target is None)
+    places = [n for line in card.lines for n in (line.at, line.start, line.end)]
+    places += [mark.at for mark in (*card.marks, card.target) if mark is not None]
+    assert all(0 <= place <= 100 for place in places if place is not None)
 
 
 def check_column(run: RunData, metric: str, column: Any, best: list[str]) -> None:
@@ -233,6 +240,22 @@ def check_speed(run: RunData, said: Any, best: list[str]) -> None:
     for text in NUMBER.findall(said.text):
         known = is_one_of(text, times, digits=2) or is_one_of(text, ratios, digits=2)
         assert known, f"{text} in {said.text!r} was not measured"
+
+
+def check_throughput(run: RunData, card: Any, best: list[str], sentences: list[Any]) -> None:
+    """The card on throughput decides as the table does, and the sentence on speed agrees."""
+    both = all(lookup(run.results)[name, RATE].value is not None for name in run.headline)
+    assert (card.outcome == "not measured") == (not both)
+    assert (card.outcome == "") == (card.winner is not None)
+    if not both:
+        return
+    assert not set(run.headline) & set(best) or card.winner in best
+    if len(run.generators) == 2:
+        assert best == ([card.winner] if card.winner else [])
+    said = next(s.text for s in sentences if s.topic == "speed").partition("images a second")[2]
+    if "of the ratio" in said:
+        doubtful = "contains 1" in said or "points another way" in said
+        assert (card.winner is None) == doubtful, said
 
 
 def is_one_of(text: str, known: list[Any], digits: int | None = None) -> bool:
