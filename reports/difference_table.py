@@ -14,6 +14,7 @@ from gandiff.reports.sentence import distinct_labels
 from gandiff.reports.values import distinguish, scale_of_differences, show_number, show_p
 
 DISAGREES = "\u2021"  # where p shows what the interval does not
+_FARTHER = "Farther from the target"
 _ALL = 8  # generators whose pairs are all listed: 40 have 780, for each metric
 _LEFT_OUT = (
     "{:,} of {:,} differences: those of the two that the verdict is about, and of each generator "
@@ -26,12 +27,16 @@ class DifferenceTable:
     """Headings, then rows of as many cells; the first ``words`` columns are no numbers.
 
     ``left_out`` says which pairs are not there, and where they are; empty if none are missing.
+    ``rest`` are the places of rows of other pairs than the headline's, as far as that has rows.
+    ``farther`` is the column of distances from a target, with their intervals.
     """
 
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     words: int = 3
     left_out: str = ""
+    rest: frozenset[int] = frozenset()
+    farther: int | None = None
 
 
 def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable | None:
@@ -47,7 +52,7 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
     left_out = _LEFT_OUT.format(len(kept), len(every)) if len(kept) < len(every) else ""
     targets = any(row.farther is not None for row in kept)
     head = ["Metric", "a", "b", "a \u2212 b", "95 % interval"]
-    head += ["Farther from the target"] if targets else []
+    head += [_FARTHER] if targets else []
     head += ["Effect size", "a larger on", "p", "p after Holm", "Prompts", "Prompts needed"]
     results = {row.result.metric: row.result for row in run.results}
     labels = distinct_labels({row.metric: run.about(row.metric).label for row in run.differences})
@@ -56,7 +61,14 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
         like = results.get(row.metric)
         like = like or MetricResult(metric=row.metric, value=None, about=run.about(row.metric))
         rows.append((labels[row.metric], *_row(run, row, like, targets)))
-    return DifferenceTable((*head, "Visible from"), tuple(rows), left_out=left_out)
+    rest = {place for place, row in enumerate(kept) if {row.a, row.b} != set(run.headline)}
+    return DifferenceTable(
+        (*head, "Visible from"),
+        tuple(rows),
+        left_out=left_out,
+        rest=frozenset(rest if len(rest) < len(kept) else ()),
+        farther=head.index(_FARTHER) if targets else None,
+    )
 
 
 def _of_many(run: RunData, differences: Sequence[DifferenceRow]) -> list[DifferenceRow]:

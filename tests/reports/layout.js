@@ -110,6 +110,23 @@ const offCanvas = () =>
     }).map((node) => `${svg.closest("figure").id} ${node.id}`);
   });
 
+// Numbers and parts of names that go over lines within themselves.
+const broken = () =>
+  [...document.querySelectorAll(".plain :is(td.number, td.whole, .name), .turned td b")].flatMap((cell) => {
+    const walker = document.createTreeWalker(cell, NodeFilter.SHOW_TEXT), found = [];
+    while (walker.nextNode()) {
+      const node = walker.currentNode;
+      if (!shown(node.parentElement)) continue;
+      for (const part of node.data.matchAll(/(?<![^\s(])-?[^\s-]+|[^\s-]+/g)) {
+        const range = document.createRange();
+        range.setStart(node, part.index);
+        range.setEnd(node, part.index + part[0].length);
+        if (new Set([...range.getClientRects()].map((box) => Math.round(box.top))).size > 1) found.push(part[0]);
+      }
+    }
+    return found;
+  });
+
 const all = lines(), figures = drawn();
 return {
   figures: figures.map((texts) => texts.length),
@@ -119,5 +136,6 @@ return {
   overlaps: overlaps(all),
   faint: faint(all),
   cut: cut(),
+  broken: print ? broken() : [],
   width: document.documentElement.scrollWidth,
 };

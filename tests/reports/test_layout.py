@@ -96,6 +96,7 @@ def test_no_text_overlaps_or_is_faint_and_nothing_is_cut(
     assert page["overlaps"] == []
     assert page["faint"] == []
     assert page["cut"] == []
+    assert page["broken"] == []
     assert page["width"] <= VIEWS[view][0]
 
 
@@ -142,6 +143,37 @@ def test_every_metric_of_many_generators_is_on_paper(browser: Any, crowded: Path
     assert len(set(names)) > 20
     assert [name for name in set(names) if "".join(name.split()) not in text] == []
     assert "withoutanetwork" in text  # why a metric was not measured
+
+
+def test_paper_has_what_is_drawn_as_a_background(browser: Any, report: ReportPaths) -> None:
+    looked_at(browser, report.html, "paper")
+    adjusted = (
+        "return [...document.querySelectorAll(arguments[0])]"
+        ".map(e => getComputedStyle(e, arguments[1]).printColorAdjust)"
+    )
+    for element, part in (
+        ("h1 .dot", None),
+        (".card :is(.at, .range, .mark)", None),
+        (".scale", "::before"),
+        (".verdict li", "::before"),
+    ):
+        assert set(browser.execute_script(adjusted, element, part)) == {"exact"}, element
+
+
+def test_paper_has_the_differences_of_the_headline_pair(
+    browser: Any, report: ReportPaths, run_folder: Path
+) -> None:
+    rows = (
+        "return [...document.querySelectorAll('td.whole:nth-child(2)')]"
+        ".filter(e => e.checkVisibility()).map(e => e.textContent + e.nextSibling.textContent)"
+    )
+    note = "return document.querySelector('.paper').checkVisibility()"
+    looked_at(browser, report.html, "laptop")
+    assert len(browser.execute_script(rows)) == len(load_run(run_folder).differences)
+    assert not browser.execute_script(note)
+    looked_at(browser, report.html, "paper")
+    assert set(browser.execute_script(rows)) == {"ganddim-20"}
+    assert browser.execute_script(note)
 
 
 def test_every_prompt_of_the_gallery_is_on_paper(browser: Any, report: ReportPaths) -> None:
