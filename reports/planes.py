@@ -102,7 +102,7 @@ def draw_marks(axes: Axes, marks: Sequence[tuple[str, float]], points: Sequence[
                 xycoords=axes.get_yaxis_transform(),
                 xytext=(0, 2),
                 textcoords="offset points",
-                fontsize=7,
+                fontsize=8,
             )
             drawn.append(name)
     return f"Dotted lines: what {listed(drawn)} get. " if drawn else ""

@@ -85,7 +85,7 @@ const faint = (all) => {
 
 // Frames with more in them than they show: on paper none, elsewhere only with a shadow as a hint.
 const cut = () =>
-  [...document.querySelectorAll(".scroll")]
+  [...document.querySelectorAll(".scroll, .drawing")]
     .filter((frame) => frame.checkVisibility() && frame.scrollWidth > frame.clientWidth + 1)
     .filter((frame) => print || !getComputedStyle(frame).backgroundImage.includes("radial-gradient"))
     .map((frame) => frame.getAttribute("aria-label") || frame.getAttribute("aria-labelledby"));
@@ -100,6 +100,17 @@ const drawn = () =>
       return { node, text: `${svg.closest("figure").id} ${node.id}`, ...shrunk };
     });
   });
+
+// How large what is written in figures is, in px: glyphs are drawn at 100 units, then scaled.
+const written = () =>
+  [...document.querySelectorAll(".drawing svg")].filter((svg) => svg.checkVisibility()).map((svg) => {
+    const scale = svg.getBoundingClientRect().width / svg.viewBox.baseVal.width;
+    const glyphs = [...svg.querySelectorAll('g[id*="text_"] g[transform*="scale("]')];
+    return Math.min(...glyphs.map((g) => 100 * scale * g.getAttribute("transform").match(/scale\(([\d.]+)/)[1]));
+  });
+const scrolled = () =>
+  [...document.querySelectorAll(".drawing")].filter((frame) => frame.scrollWidth > frame.clientWidth)
+    .map((frame) => frame.closest("figure").id);
 
 const offCanvas = () =>
   [...document.querySelectorAll(".drawing svg")].filter((svg) => svg.checkVisibility()).flatMap((svg) => {
@@ -132,6 +143,8 @@ return {
   figures: figures.map((texts) => texts.length),
   drawn: figures.flatMap(overlaps),
   offCanvas: offCanvas(),
+  written: written(),
+  scrolled: scrolled(),
   lines: all.length,
   overlaps: overlaps(all),
   faint: faint(all),

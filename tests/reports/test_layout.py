@@ -203,6 +203,19 @@ def test_no_texts_of_a_figure_overlap(
     assert page["offCanvas"] == []
 
 
+@pytest.mark.parametrize("view", ["laptop", "phone"])
+def test_figures_are_whole_and_can_be_read(browser: Any, report: ReportPaths, view: str) -> None:
+    page = looked_at(browser, report.html, view)
+    assert page["scrolled"] == []
+    assert len(page["written"]) >= 9
+    assert min(page["written"]) > 7.5  # px
+    size(browser, 320)
+    narrow = browser.execute_script(LAYOUT)
+    assert narrow["scrolled"]
+    assert narrow["cut"] == []  # for a shadow says that there is more
+    assert min(narrow["written"]) > 7
+
+
 def printed(browser: Any) -> str:
     """The text of the page as a PDF, without spaces: names may go over several lines."""
     from pypdf import PdfReader
