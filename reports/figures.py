@@ -135,19 +135,29 @@ def _diversity_alignment(plane: Plane) -> Drawing:
     axes.margins(0.16, 0.18)
     keep_to_shares(axes.xaxis, x.described.scale, x.unit)
     keep_to_shares(axes.yaxis, y.described.scale, y.unit)
-    if x.direction == "target" and x.target is not None:
-        axes.axvline(x.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
+    for result, draw in ((x, axes.axvline), (y, axes.axhline)):
+        if result.direction == "target" and result.target is not None:
+            draw(result.target, color=FAINT, linewidth=1.0, linestyle=":", zorder=1)
     name_axis(axes.xaxis, x)
     name_axis(axes.yaxis, y)
     name_points(figure, axes, points)
-    best = "bottom" if y.direction == "lower" else "top"
-    target = ", at the dotted line: the diversity of real images" if x.target is not None else ""
     return finish(
         figure,
         "diversity_against_alignment",
         "Diversity against alignment",
-        f"Best is the {best}{target}. {joins}{plane.left_out()}Whiskers are 95 % intervals.",
+        f"{_advice(x, y)}{joins}{plane.left_out()}Whiskers are 95 % intervals.",
     )
+
+
+def _advice(x: MetricResult, y: MetricResult) -> str:
+    """Where in a plane the best is, by the directions of both axes."""
+    upright, level = {"higher": "top", "lower": "bottom"}, {"higher": "right", "lower": "left"}
+    corner = f"{upright.get(y.direction, '')} {level.get(x.direction, '')}".strip()
+    aims = [r for r in (x, y) if r.direction == "target" and r.target is not None]
+    near = f"nearest to the dotted line{'s' if len(aims) > 1 else ''}" if aims else ""
+    best = ", ".join(filter(None, (f"the {corner}" if corner else "", near)))
+    real = ": the diversity of real images" if x in aims and len(aims) == 1 else ""
+    return f"Best is {best}{real}. " if best else ""
 
 
 def _categories(run: RunData) -> Iterator[Drawing]:
@@ -160,7 +170,7 @@ def _categories(run: RunData) -> Iterator[Drawing]:
     scores = [score for score in run.categories if score.metric == metric]
     scored = {score.generator for score in scores}
     styles = {n: look for n, look in looks(run.generators).items() if n in scored}
-    if not styles:
+    if not styles or not any(score.category for score in scores):
         return
     categories = list(dict.fromkeys(c.category for c in scores))
     figure, axes = canvas(

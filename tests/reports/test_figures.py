@@ -55,6 +55,45 @@ def test_a_run_without_numbers_has_no_figures(make_run):
     assert draw_figures(dataclasses.replace(run, results=[], categories=[], generators=bare)) == []
 
 
+@pytest.mark.parametrize(
+    ("x", "y", "said"),
+    [
+        ("target", "higher", "the top, nearest to the dotted line: the diversity of real images"),
+        ("higher", "higher", "the top right"),
+        ("higher", "lower", "the bottom right"),
+        ("lower", "higher", "the top left"),
+        ("none", "higher", "the top"),
+        ("higher", "target", "the right, nearest to the dotted line"),
+        ("target", "target", "nearest to the dotted lines"),
+        ("none", "none", None),
+    ],
+)
+def test_where_the_best_is_follows_from_both_directions(run_folder, x, y, said):
+    run = load_run(run_folder)
+    directions = {"diversity(encoder=scenes)": x, "scene_accuracy/all": y}
+    rows = [
+        dataclasses.replace(
+            row,
+            result=dataclasses.replace(
+                row.result, direction=way, target=1.0 if way == "target" else None
+            ),
+        )
+        for row in run.results
+        if (way := directions.get(row.result.metric))
+    ]
+    bare = dataclasses.replace(run, results=rows, categories=[])
+    caption = {d.name: d.caption for d in draw_figures(bare)}["diversity_against_alignment"]
+    assert caption.partition("Whiskers")[0] == (f"Best is {said}. " if said else "")
+
+
+def test_prompts_without_categories_have_no_figure_of_them(run_folder):
+    run = load_run(run_folder)
+    scores = [dataclasses.replace(score, category="") for score in run.categories]
+    names = [d.name for d in draw_figures(dataclasses.replace(run, categories=scores))]
+    assert "scores_by_category" not in names
+    assert "alignment_against_time" in names
+
+
 @pytest.mark.parametrize("seconds", [0.005, 0.5, 4.74, 900.0])
 def test_a_single_time_without_an_interval_stands_inside_its_axis(seconds, run_folder, recwarn):
     """Margins of a logarithmic axis make no room around one place."""
