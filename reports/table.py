@@ -41,7 +41,9 @@ LONG_COLUMNS = (
     "note",
     "off_native",
 )
-_NUMBERED = re.compile(r"(.*[^\W\d].*): (-?[\d.,]+)")  # a note that is a number and what it is
+# Of a part of a note: what it counts before the number, the number, and what follows it.
+_NUMBERED = re.compile(r"(.*[^\W\d].*: )(-?[\d.,]+)()")
+_COUNTED = re.compile(r"(.*?)(?<![\w.,-])(\d+(?:,\d{3})*)(?![\w%]|[.,]\d)(.*)", re.DOTALL)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -176,29 +178,28 @@ def _gaps(names: Sequence[str], results: Sequence[MetricResult | None]) -> Itera
 
 
 def _remarks(names: Sequence[str], results: Sequence[MetricResult | None]) -> Iterator[str]:
-    """The notes of values, with whose they are where not all have them; numbers that differ stand
-    behind what they are.
+    """What the notes of values say, each part of them once, with whose it is where not all have it;
+    where only a number differs the numbers stand in one sentence.
     """
-    notes: dict[str, list[str]] = {}
-    numbers: dict[str, dict[str, list[str]]] = {}
     measured = [(n, r) for n, r in zip(names, results, strict=True) if r and r.value is not None]
+    said: dict[tuple[str, str], dict[str, list[str]]] = {}
     for name, result in measured:
-        parts = (result.note or "").rstrip(".").split("; ")
-        found = [match for part in parts if (match := _NUMBERED.fullmatch(part))]
-        for match in found:
-            numbers.setdefault(match[1], {}).setdefault(match[2], []).append(name)
-        said = "; ".join(part for part in parts if not _NUMBERED.fullmatch(part))
-        if said:
-            notes.setdefault(said, []).append(name)
-    for what, values in numbers.items():
-        shown = [
-            value if len(whose) == len(measured) else f"{value} ({listed(whose)})"
-            for value, whose in values.items()
-        ]
-        yield f"{what[:1].upper()}{what[1:]}: {', '.join(shown)}."
-    for note, whose in notes.items():
-        said = note[:1].upper() + note[1:]
-        yield f"{said}." if len(whose) == len(measured) else f"{listed(whose)}: {note}."
+        for part in dict.fromkeys(filter(None, (result.note or "").rstrip(".").split("; "))):
+            found = _NUMBERED.fullmatch(part) or _COUNTED.fullmatch(part)
+            before, number, after = found.groups() if found else (part, "", "")
+            said.setdefault((before, after), {}).setdefault(number, []).append(name)
+    for (before, after), numbers in said.items():
+        text = f"{before}{_with_whose(numbers, len(measured), after)}"
+        yield f"{text[:1].upper()}{text[1:]}."
+
+
+def _with_whose(numbers: Mapping[str, Sequence[str]], every: int, after: str) -> str:
+    """Numbers and what follows them, each with its generators, unless it is that of all."""
+    (first, whose), *others = numbers.items()
+    if not others:
+        return f"{first}{after}" if len(whose) == every else f"{first}{after} ({listed(whose)})"
+    shown = [f"{number} ({listed(names)})" for number, names in numbers.items()]
+    return f"{listed(shown)}{after}" if after else ", ".join(shown)
 
 
 def _best(

@@ -126,3 +126,27 @@ def test_numbers_in_notes_stand_once_behind_what_they_are(run_folder):
         "2.5 max(cos, 0): 1.3.",
         "2 prompts were cut.",
     )
+
+
+def test_parts_of_notes_that_are_shared_are_said_once(run_folder):
+    """Of six generators with 5 to 132 values that were not read, six times the whole note stood."""
+    run = load_run(run_folder)
+    metric, alike = "unstated/coverage", "0: alike, 1: they vary as real ones do"
+    notes = {
+        "gan": f"{alike}; over 128 prompts; 5 of 1220 values not read: no object",
+        "gan-psi-0.7": f"{alike}; over 128 prompts; one kind is left out.",
+        "ddim-20": f"{alike}; over 126 prompts; 13 of 1220 values not read: no object",
+        "dpm-4": f"{alike}; over 128 prompts; 0.5 of 3 were cut",
+    }
+    rows = [ResultRow(n, MetricResult(metric=metric, value=0.5, note=v)) for n, v in notes.items()]
+    rows.append(ResultRow("dpm-10", MetricResult(metric=metric, value=None, note="too few values")))
+    tables = wide_tables(dataclasses.replace(run, results=rows))
+    (column,) = (column for table in tables for column in table.columns)
+    assert column.remarks == (
+        "0: alike, 1: they vary as real ones do.",
+        "Over 128 (gan, gan-psi-0.7 and dpm-4) and 126 (ddim-20) prompts.",
+        "5 (gan) and 13 (ddim-20) of 1220 values not read: no object.",
+        "One kind is left out (gan-psi-0.7).",
+        "0.5 of 3 were cut (dpm-4).",
+    )
+    assert column.gaps == ("Not measured for dpm-10: too few values.",)
