@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 _SHARES = in_panel("share or ratio")  # values between 0 and about 1, in one panel
 _ERRORS = in_panel("squared error")  # of a denoiser, by how much noise there is
 _APART = in_panel("its own")  # each has a scale and a panel of its own
+_UPRIGHT = 18  # letters of a label that stand beside such a panel
 
 
 @dataclasses.dataclass(frozen=True)
@@ -102,7 +104,7 @@ def draw_health(axes: Sequence[Axes], health: Health, look: Look) -> None:
             one.axvline(kimg, color=FAINT, linewidth=0.8, linestyle=":")
         if names.keys() <= _APART.keys():
             ((name, label),) = names.items()
-            one.set_ylabel(label)
+            one.set_ylabel("\n".join(textwrap.wrap(label, _UPRIGHT)))
             log_if_wide(one, [value for _, value in health.line(name)], 10.0)
         else:
             one.set_ylabel("squared error" if names.keys() <= _ERRORS.keys() else "share or ratio")

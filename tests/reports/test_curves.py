@@ -6,11 +6,14 @@ import dataclasses
 import json
 
 import pytest
+from matplotlib import pyplot as plt
 
 from gandiff.models.weights import PRETRAINED
 from gandiff.reports.curves import draw_curves, training_curves
 from gandiff.reports.facts import training_rows
 from gandiff.reports.health import draw_health, training_health
+from gandiff.reports.palette import FAMILY_COLOURS, Look
+from gandiff.reports.plotting import STYLE, settle, stacked
 from gandiff.reports.reading import load_run
 from gandiff.reports.run_data import GeneratorFacts
 
@@ -142,6 +145,20 @@ def test_reverse_kl_is_drawn_over_images_shown(panels, health_of):
     assert line.get_xdata().tolist() == [10.0, 20.0, 30.0]
     assert line.get_ydata().tolist() == pytest.approx([0.9, 0.45, 0.3])
     assert kl.get_xlabel() == "thousand images shown"
+
+
+def test_long_labels_stand_beside_their_own_panels(health_of):
+    measured = health_of(ticks(caption_gain=0.4, fd=3.0, reverse_kl=0.9))
+    with plt.rc_context(STYLE):
+        figure, panels = stacked([1.4] * 3)
+        draw_health(panels, measured, Look(FAMILY_COLOURS["gan"], "o", "gan"))
+        settle(figure)
+        labels = [one.yaxis.label.get_window_extent() for one in panels]
+        frames = [one.get_window_extent() for one in panels]
+    plt.close(figure)
+    assert "saved by the" in panels[0].get_ylabel()
+    for label, frame in zip(labels, frames, strict=True):
+        assert frame.y0 - 4 < label.y0 < label.y1 < frame.y1 + 4
 
 
 def test_what_ticks_do_not_measure_has_no_panel(panels, health_of):

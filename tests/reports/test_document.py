@@ -61,7 +61,7 @@ def test_anchors_are_marks_of_the_key_numbers_and_lines_of_figures(make_run):
     pd.DataFrame(rows).to_parquet(folder / "anchors.parquet", index=False)
     report = write_report(folder)
     page = report.html.read_text(encoding="utf-8")
-    assert "real images 15.5 · uniform noise 9,000" in page
+    assert "tick: real images 15.5 · off the scale: uniform noise 9,000" in page
     assert "uniform noise 4.0 %" in page
     assert page.count('<i class="mark"') == 2  # the distance of noise is too far away to be drawn
     assert "128 real images get 15.5" in page
