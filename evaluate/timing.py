@@ -49,11 +49,6 @@ class Rounds:
         return [timing.p50 for timing in self.timings]
 
     @property
-    def calls(self) -> int:
-        """How many calls were timed in all."""
-        return sum(len(timing.seconds) for timing in self.timings)
-
-    @property
     def every(self) -> Timing:
         """All calls together."""
         return Timing(seconds=tuple(s for timing in self.timings for s in timing.seconds))

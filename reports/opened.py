@@ -67,7 +67,7 @@ class OpenRun:
         return self._table(ANCHORS)
 
     def timing(self) -> pd.DataFrame:
-        """A row for each timed call."""
+        """A row for each timed call; ``warmups`` is how many calls went before in its process."""
         return self._table(TIMING)
 
     def images(self) -> pd.DataFrame:

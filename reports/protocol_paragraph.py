@@ -218,23 +218,31 @@ def _range(noun: str, counts: Sequence[int | None]) -> str:
 
 
 def _speed(run: RunData) -> Iterator[str]:
-    timed = [r.result for r in run.results if r.result.metric == _LATENCY and r.result.value]
+    timed = [r for r in run.results if r.result.metric == _LATENCY and r.result.value]
     if not timed:
         return
-    said = [result.protocol for result in timed]
+    said = [row.result.protocol for row in timed]
     rounds = _range("round", [len(one.get("rounds") or ()) for one in said])
-    calls = _range("timed call", [one.get("calls") or one.get("repeats") for one in said])
     own = all(one.get("own_process") for one in said)
     turns = f" in {rounds}{' of fresh processes' if own else ''}" if rounds else ""
-    times = f", {calls} of each" if calls else ""
     middle = "geometric mean of the rounds' medians" if rounds else "median"
     yield (
-        f"Time per image is the {middle} at batch size {said[0].get('batch_size', 1)}{turns}{times}"
+        f"Time per image is the {middle} at batch size {said[0].get('batch_size', 1)}{turns}"
         "; images per second are at the fastest batch size."
     )
+    calls = [(row.generator, _calls(row.result.protocol)) for row in timed]
+    if counts := [f"{name} {count}" for name, count in calls if count]:
+        yield f"Timed calls at that batch size: {'; '.join(counts)}."
     threads = timing_threads(run) or "not recorded"
     shared = timing_shared(run) or "not recorded"
     yield f"CPU threads: {threads}. Cores shared with other work: {shared}."
+
+
+def _calls(protocol: Mapping[str, Any]) -> str:
+    """How often a generator was called in all rounds; earlier versions noted no warm-up."""
+    timed, warm = protocol.get("calls") or protocol.get("repeats"), protocol.get("warmup_calls")
+    warmed = f" after {warm:,} to warm up" if warm else ""
+    return f"{timed:,}{warmed}" if timed else ""
 
 
 def _differences(run: RunData) -> Iterator[str]:

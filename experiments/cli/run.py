@@ -135,7 +135,7 @@ def generate(
 def time(stage: Given, target: Target, *, as_json: Json = False) -> None:
     """Measure the speed and memory of a run's generators.
 
-    Each is loaded once, in a process of its own; what was measured already is kept.
+    Each round loads each in a process of its own; what was measured already is kept.
     """
     run_stage(target, "time", as_json, **stage)
 

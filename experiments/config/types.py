@@ -82,9 +82,13 @@ class TimingConfig:
     enabled: bool = True
     """Whether it is measured; `timing: off` stands for `timing: {enabled: false}`."""
     warmup: Annotated[int, Ge(0)] = 1
-    """Calls that are thrown away first."""
+    """Calls that are thrown away first, in each round; of fast generators more (`min_seconds`)."""
     repeats: Count = 10
-    """Calls that are measured, for each batch size, dealt out to the rounds."""
+    """Calls that are measured at least, for each batch size, dealt out to the rounds."""
+    min_seconds: Annotated[float, Ge(0), Le(60)] = 0.3
+    """Fast generators are called for so long in each round and batch size, and a third of it to
+    warm up, each at most 50 times; not where calls may cost money.
+    """
     rounds: Count | None = None
     """Rounds of processes: 3 if omitted, or 1 where there are fewer than 64 prompts."""
     batch_sizes: Annotated[tuple[Count, ...], MinLen(1)] = (1, 8, 32)

@@ -123,8 +123,8 @@ def _timed_rows(
     medians = {size: timed.median for size, timed in timings.items()}
     best = max(medians, key=lambda size: size / max(medians[size].value, 1e-9))
     one, fastest = timings[1], medians[best]
-    latency = {"batch_size": 1, "p90": one.every.p90, "calls": one.calls}
-    rate = {"batch_size": best, "calls": timings[best].calls}
+    latency = {"p90": one.every.p90, **_calls(cost, rounds, 1)}
+    rate = _calls(cost, rounds, best)
     memory = {"counts": "tensors" if run.device.startswith("cuda") else "the process"}
     note = None if own else "of the whole process, which held other things too"
     load = Rounds(timings=tuple(Timing(seconds=(one["load_seconds"],)) for one in rounds))
@@ -144,6 +144,23 @@ def _timed_rows(
         _row("load_seconds", load.median, protocol=protocol),
         _row("peak_memory_bytes", peak, protocol=protocol | memory, note=note),
     ]
+
+
+def _calls(
+    cost: Mapping[str, Any], rounds: Sequence[Mapping[str, Any]], size: int
+) -> dict[str, int]:
+    """How many calls of a batch size were timed, and how many went before to warm up."""
+    phases = [phase for one in rounds for phase in one["phases"] if phase["batch_size"] == size]
+    return {
+        "batch_size": size,
+        "calls": sum(len(phase["seconds"]) for phase in phases),
+        "warmup_calls": sum(warmups_of(phase, cost) for phase in phases),
+    }
+
+
+def warmups_of(phase: Mapping[str, Any], cost: Mapping[str, Any]) -> int:
+    """The calls to warm up before those of a phase; earlier versions made as many as was asked."""
+    return int(phase.get("warmups", cost["mark"]["timing"]["warmup"]))
 
 
 def _conditions(rounds: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

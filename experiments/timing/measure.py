@@ -32,6 +32,8 @@ from gandiff.models.tasks import PICTURES
 
 # A batch size gets fewer repeats, two at least in all rounds, once it has taken this long.
 PATIENCE_SECONDS = 4.0
+_MOST_CALLS = 50  # of a batch size in a round, unless more repeats are asked for
+_WARM_UP = 1 / 3  # of the time that the timed calls take at least
 
 
 def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str, Any]:
@@ -51,8 +53,9 @@ def measure_generator(generator: Generator, job: Mapping[str, Any]) -> dict[str,
     watch, phases = CoreWatch(), []
     for size in sorted({1, *job["batch_sizes"]}):
         requests = _requests(job["prompts"], size, edits)
-        timing = _patient(_unseen(generator, requests), job, device)
-        phases.append({"batch_size": size, "seconds": list(timing.seconds)})
+        warmups, timing = _patient(_unseen(generator, requests), job, device)
+        seconds = list(timing.seconds)
+        phases.append({"batch_size": size, "warmups": warmups, "seconds": seconds})
     measured = {
         "load_seconds": load,
         "phases": phases,
@@ -85,17 +88,39 @@ def _unseen(generator: Generator, requests: Sequence[GenerationRequest]) -> Call
     return call
 
 
-def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) -> Timing:
-    """Time a call, one repeat after another until there are enough or patience ends."""
-    seconds: list[float] = []
-    warmup = job["warmup"]
+def _patient(call: Callable[[], object], job: Mapping[str, Any], device: str) -> tuple[int, Timing]:
+    """Time a call: how often it was called to warm up, and the repeats.
+
+    There are more of both than asked for until ``min_seconds`` have passed (to warm up a third of
+    that; not at all where no warm-up is asked for), and fewer repeats where patience ends before.
+    """
+    at_least = job["min_seconds"]
+
+    def is_warm(seconds: Sequence[float]) -> bool:
+        return not job["warmup"] or _is_done(seconds, job["warmup"], at_least * _WARM_UP)
+
+    def is_enough(seconds: Sequence[float]) -> bool:
+        gives_up = sum(seconds) > job["patience_seconds"] and len(seconds) >= job["fewest_repeats"]
+        return gives_up or _is_done(seconds, job["repeats"], at_least)
+
     with no_collection():
-        while len(seconds) < job["repeats"]:
-            seconds += time_callable(call, warmup=warmup, repeats=1, device=device).seconds
-            warmup = 0
-            if sum(seconds) > job["patience_seconds"] and len(seconds) >= job["fewest_repeats"]:
-                break
-    return Timing(seconds=tuple(seconds))
+        warmups = _timed_until(is_warm, call, device)
+        return len(warmups), Timing(seconds=tuple(_timed_until(is_enough, call, device)))
+
+
+def _is_done(seconds: Sequence[float], calls: int, at_least: float) -> bool:
+    """Whether there were so many calls, and so much time has passed or there were very many."""
+    passed = sum(seconds) >= at_least or len(seconds) >= _MOST_CALLS
+    return len(seconds) >= calls and passed
+
+
+def _timed_until(
+    is_done: Callable[[Sequence[float]], bool], call: Callable[[], object], device: str
+) -> list[float]:
+    seconds: list[float] = []
+    while not is_done(seconds):
+        seconds += time_callable(call, warmup=0, repeats=1, device=device).seconds
+    return seconds
 
 
 def _requests(

@@ -18,7 +18,7 @@ from gandiff.experiments.runs import provenance
 from gandiff.experiments.runs.fence import fenced
 from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import parquet
-from gandiff.experiments.timing.costs import rounds_of, why_not_timed
+from gandiff.experiments.timing.costs import rounds_of, warmups_of, why_not_timed
 from gandiff.experiments.timing.measure import PATIENCE_SECONDS, measure_generator
 from gandiff.experiments.timing.processes import LIMIT, Processes
 
@@ -117,10 +117,14 @@ def _patience(limit: int | None) -> float:
 
 
 def _is_enough(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
-    """Whether it was timed under this protocol, for as long as this or longer."""
+    """Whether it was timed under this protocol, for as long as this or longer.
+
+    What was timed before there was a least time stands, until another than the default is set.
+    """
     if before is None or before.get("patience_seconds", 0.0) < now["patience_seconds"]:
         return False
-    return {**before, "patience_seconds": now["patience_seconds"]} == now
+    timing = {"min_seconds": TimingConfig().min_seconds, **before.get("timing", {})}
+    return {**before, "timing": timing, "patience_seconds": now["patience_seconds"]} == now
 
 
 def _protocol(timing: TimingConfig) -> dict[str, Any]:
@@ -152,6 +156,8 @@ def _measurements(run: Run, names: Sequence[str], processes: Processes) -> Itera
 
 def _job(run: Run, name: str) -> dict[str, Any]:
     config, timing = run.comparison.generators[name], run.comparison.timing
+    patience = _patience(run.comparison.suite.limit) / _rounds(run)
+    is_free = run.record.generators.get(name, {}).get("cost") == "compute"
     task, strength = run.comparison.task, run.comparison.strength
     prompts = run.suite.prompts[: max(timing.batch_sizes)]
     edits = [{"task": task, "strength": strength_of(one, task, strength)} for one in prompts]
@@ -170,7 +176,8 @@ def _job(run: Run, name: str) -> dict[str, Any]:
         "repeats": math.ceil(timing.repeats / _rounds(run)),
         "fewest_repeats": math.ceil(2 / _rounds(run)),
         "batch_sizes": list(timing.batch_sizes),
-        "patience_seconds": _patience(run.comparison.suite.limit) / _rounds(run),
+        "min_seconds": min(timing.min_seconds, patience) if is_free else 0.0,
+        "patience_seconds": patience,
     }
 
 
@@ -178,11 +185,12 @@ def _write_timing(run: Run) -> None:
     rows: list[tuple[Any, ...]] = []
     for name, cost in run.record.costs.items():
         for number, measured in enumerate(rounds_of(cost)):
-            rows.append((name, number, "load", 0, 0, measured["load_seconds"]))
+            rows.append((name, number, "load", 0, 0, 0, measured["load_seconds"]))
             for phase in measured["phases"]:
                 kind = "latency" if phase["batch_size"] == 1 else "throughput"
+                warmups = warmups_of(phase, cost)
                 rows += [
-                    (name, number, kind, phase["batch_size"], i, seconds)
+                    (name, number, kind, phase["batch_size"], warmups, i, seconds)
                     for i, seconds in enumerate(phase["seconds"])
                 ]
     write_atomically(run.folder / TIMING, parquet(rows, COLUMNS[TIMING]))

@@ -33,7 +33,7 @@ REPORT = "report/report.html"
 TASKS = "tasks.json"  # in a folder of runs, one of each task of a comparison: their names
 
 COLUMNS = {
-    TIMING: ("generator", "round", "phase", "batch_size", "repeat", "seconds"),
+    TIMING: ("generator", "round", "phase", "batch_size", "warmups", "repeat", "seconds"),
     SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
     RESULTS: (
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),

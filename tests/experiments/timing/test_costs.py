@@ -10,6 +10,8 @@ from typing import Any
 import pandas as pd
 import pytest
 import toys
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from run_helpers import TOY, besides_domain, record, write_comparison
 from scene_toys import noise, score
 
@@ -23,7 +25,7 @@ from gandiff.models.generator import (
     GeneratorInfo,
 )
 
-TIMING = {"warmup": 1, "repeats": 3, "batch_sizes": [2]}
+TIMING = {"warmup": 1, "repeats": 3, "batch_sizes": [2], "min_seconds": 0.0}
 BUSY = Path(__file__).parents[1] / "scene_toys.py"
 
 
@@ -64,6 +66,7 @@ def test_each_repeat_is_a_row(measured: tuple[Path, api.RunSummary]) -> None:
     }
     assert found == {("load", 0): 1, ("latency", 1): 3, ("throughput", 2): 3}
     assert (table.seconds >= 0).all()
+    assert (table.warmups == (table.phase != "load")).all()
     assert set(table.generator) == {"toy"}
 
 
@@ -84,6 +87,7 @@ def test_costs_are_rows_of_the_results(measured: tuple[Path, api.RunSummary]) ->
     protocol = json.loads(mine.protocol["latency_seconds"])
     assert protocol["own_process"] is True
     assert protocol["calls"] == protocol["repeats"] == 3
+    assert protocol["warmup_calls"] == 1
 
 
 def test_the_memory_is_that_of_a_process_of_its_own(
@@ -253,40 +257,116 @@ def test_python_objects_are_timed_where_they_live(tmp_path: Path) -> None:
 
 
 class Slow(Memory):
-    """Needs half a second of a clock that is wound by hand."""
+    """Takes so many seconds for an image, of a clock that is wound by hand."""
 
-    def __init__(self, clock: list[float]) -> None:
+    def __init__(self, clock: list[float], seconds: float) -> None:
         super().__init__()
-        self.clock = clock
+        self.clock, self.seconds = clock, seconds
 
     def generate(self, requests: Any) -> list[Generation]:
-        self.clock[0] += 1.5 * len(requests)
+        self.clock[0] += self.seconds * len(requests)
         return super().generate(requests)
 
 
-def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+JOB = {
+    "device": "cpu",
+    "dtype": "float32",
+    "prompts": ["a", "b"],
+    "warmup": 1,
+    "repeats": 10,
+    "batch_sizes": [4],
+    "min_seconds": 0.3,
+    "patience_seconds": measure.PATIENCE_SECONDS,
+    "fewest_repeats": 2,
+}
+
+
+def phases(monkeypatch: pytest.MonkeyPatch, seconds: float, **job: Any) -> list[dict[str, Any]]:
+    """What is measured of a generator that takes so long for an image, by a clock of its own."""
     clock = [0.0]
     monkeypatch.setattr("time.perf_counter", lambda: clock[0])
-    job = {
-        "device": "cpu",
-        "dtype": "float32",
-        "prompts": ["a", "b"],
-        "warmup": 1,
-        "repeats": 10,
-        "batch_sizes": [4],
-        "patience_seconds": measure.PATIENCE_SECONDS,
-        "fewest_repeats": 2,
-    }
-    found = measure.measure_generator(Slow(clock), job)
+    slow = Slow(clock, seconds)
+    found: list[dict[str, Any]] = measure.measure_generator(slow, {**JOB, **job})["phases"]
+    made = sum(p["batch_size"] * (p["warmups"] + len(p["seconds"])) for p in found)
+    assert clock[0] == pytest.approx(seconds * made)
+    return found
+
+
+def test_patience_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = phases(monkeypatch, 1.5)
     # 4 s are used up after three calls of 1.5 s, and by the first of 6 s, which gets a second one.
-    assert [(p["batch_size"], p["seconds"]) for p in found["phases"]] == [
-        (1, [1.5] * 3),
-        (4, [6.0] * 2),
+    assert [(p["batch_size"], p["warmups"], p["seconds"]) for p in found] == [
+        (1, 1, [1.5] * 3),
+        (4, 1, [6.0] * 2),
     ]
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    seconds=st.one_of(st.just(0.0), st.floats(1e-4, 3.0)),
+    warmup=st.integers(0, 4),
+    repeats=st.integers(1, 70),
+    least=st.sampled_from([0.0, 0.1, 0.3, 1.0]),
+)
+def test_fast_calls_are_timed_until_enough_time_has_passed(
+    seconds: float, warmup: int, repeats: int, least: float
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        job = {"warmup": warmup, "repeats": repeats, "min_seconds": least, "batch_sizes": [1]}
+        found = phases(patch, seconds, **job, patience_seconds=4.0)
+    (phase,) = found
+    calls, spent = len(phase["seconds"]), sum(phase["seconds"])
+    before = spent - phase["seconds"][-1]
+    patient = spent <= 4.0 + 1e-9
+    assert calls >= (repeats if patient else min(2, repeats))
+    assert spent >= least or calls >= 50
+    assert calls <= max(repeats, 50)
+    if calls > repeats:  # not one more than it takes
+        assert before < least
+    assert phase["warmups"] >= warmup
+    if warmup == 0 or least == 0:
+        assert phase["warmups"] == warmup
+    else:
+        assert phase["warmups"] * seconds >= least / 3 - 1e-9 or phase["warmups"] >= 50
+        assert phase["warmups"] <= max(warmup, 50)
+    if least == 0 and patient:
+        assert calls == repeats
+
+
+def test_the_calls_that_were_made_are_in_table_protocol_and_report(tmp_path: Path) -> None:
+    timing = {"warmup": 1, "repeats": 2, "rounds": 2, "batch_sizes": [1], "min_seconds": 0.05}
+    log = tmp_path / "toy.log"
+    generators = {"toy": {"type": TOY, "log": str(log)}, "slow": {"type": TOY, "delay": 0.06}}
+    file = write_comparison(tmp_path, 2, generators=generators, timing=timing)
+    summary = api.run(file, out=tmp_path / "run", quiet=True)
+    table = timed(summary)
+    rows = summary.to_frame()
+    rows = rows[rows.metric == "latency_seconds"].set_index("generator")
+    report = (tmp_path / "run/report/report.md").read_text(encoding="utf-8")
+    for name in generators:
+        mine = table[(table.generator == name) & (table.phase == "latency")]
+        warmups = int(mine.groupby("round").warmups.first().sum())
+        protocol = json.loads(rows.protocol[name])
+        assert (protocol["calls"], protocol["warmup_calls"]) == (len(mine), warmups)
+        assert f"{name} {len(mine):,} after {warmups:,} to warm up" in report
+    assert len(table[(table.generator == "slow") & (table.phase == "latency")]) == 2
+    toy = table[(table.generator == "toy") & (table.phase == "latency")]
+    assert len(toy) > 10
+    begun = sum(line == "begin None_0" for line in processes(log))
+    assert begun == json.loads(rows.protocol["toy"])["warmup_calls"] + len(toy)
+
+
+def test_what_was_timed_before_there_was_a_least_time_stands() -> None:
+    now = {"patience_seconds": 4.0, "timing": {"repeats": 5, "min_seconds": 0.3}}
+    before = {"patience_seconds": 4.0, "timing": {"repeats": 5}}
+    assert time._is_enough(before, now)
+    for other in ({"repeats": 5, "min_seconds": 0.4}, {"repeats": 6, "min_seconds": 0.3}):
+        assert not time._is_enough(before, {**now, "timing": other})
+
+
 def test_a_first_look_is_timed_for_a_shorter_time_and_a_long_timing_counts_for_it() -> None:
-    long: dict[str, Any] = {"identity": 1, "patience_seconds": 4.0}
+    timing = {"repeats": 5, "min_seconds": 0.3}
+    long: dict[str, Any] = {"identity": 1, "patience_seconds": 4.0, "timing": timing}
     short = {**long, "patience_seconds": 0.5}
     assert time._is_enough(long, short)
     assert time._is_enough(long, long)

@@ -26,6 +26,7 @@ JOB: dict[str, Any] = {
     "warmup": 1,
     "repeats": 3,
     "batch_sizes": [2],
+    "min_seconds": 0.0,
     "patience_seconds": 1.0,
     "fewest_repeats": 2,
 }

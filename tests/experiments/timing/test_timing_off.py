@@ -81,7 +81,9 @@ def test_a_function_is_asked_for_the_images_that_are_wanted(tmp_path: Path) -> N
 @pytest.mark.parametrize("cost", [None, "compute"])
 def test_timing_that_is_asked_for_is_done(tmp_path: Path, cost: str | None) -> None:
     function = Counting()
-    timing = {} if cost else {"timing": {"warmup": 0, "repeats": 2, "batch_sizes": [1, 4]}}
+    # However fast it is: where a call may cost something, no more than asked for.
+    few = {"min_seconds": 0.0} if cost else {"warmup": 0, "repeats": 2, "batch_sizes": [1, 4]}
+    timing = {"timing": few}
     if cost:
         function.cost = cost  # type: ignore[attr-defined]
     rows = compare(tmp_path, function, **timing)
@@ -102,7 +104,7 @@ def test_timing_is_off_for_all_or_for_one(tmp_path: Path, off: Any) -> None:
     assert "costs" not in record(folder)
     rows = pd.read_parquet(folder / "results.parquet")
     assert set(rows[rows.metric == "latency_seconds"].note) == {"not timed: timing is off"}
-    quick = ["--set", "timing={warmup: 0, repeats: 1, batch_sizes: [1]}"]
+    quick = ["--set", "timing={warmup: 0, repeats: 1, batch_sizes: [1], min_seconds: 0}"]
     one_off = ["--set", f"generators.one.timing={str(off).lower()}"]
     assert main(["run", str(file), "--out", str(folder), "--quiet", *quick, *one_off]) == 0
     assert [len(calls(tmp_path / f"{n}.log")) for n in generators] == [1, 2]
@@ -181,6 +183,7 @@ def test_the_setting_is_written_and_read_back() -> None:
     assert plain["timing"] == {
         "warmup": 2,
         "repeats": 10,
+        "min_seconds": 0.3,
         "rounds": None,
         "batch_sizes": [1, 8, 32],
     }
