@@ -1,4 +1,4 @@
-"""The results as LaTeX: tables for a paper (booktabs) and the protocol as a paragraph."""
+"""The results as LaTeX: the verdict and the protocol as paragraphs, tables (booktabs) between."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from itertools import groupby
 from pathlib import Path
 
 from gandiff.common.run_record import OFF_NATIVE
+from gandiff.reports import explanations
 from gandiff.reports.category_table import CategoryTable, category_tables
+from gandiff.reports.difference_table import DifferenceTable, difference_table
 from gandiff.reports.facts import making_commands
-from gandiff.reports.latex_tables import HELPERS, Caption, Column, floats, number, words
+from gandiff.reports.latex_tables import HELPERS, Caption, Cell, Column, floats, number, words
 from gandiff.reports.plotting import Drawing
 from gandiff.reports.protocol_paragraph import MADE_BY, THEN, protocol_prose
 from gandiff.reports.run_data import RunData
@@ -23,6 +25,9 @@ from gandiff.reports.values import visible
 FIRST_LINE = "% Written by gandiff report"
 _MARKS = 3  # generators whose settings a caption explains
 _FLOATS = 12  # between which LaTeX has to set all that wait: it holds 18 at least
+_PAIRED = "Paired differences over the same prompts"
+# What decides stands side by side in the first of the tables that a page needs.
+_TESTS = ("a", "b", "a \u2212 b", "95 % interval", "p", "p after Holm", "Prompts")
 _SIZE = "width=\\linewidth,height=.8\\textheight,keepaspectratio"
 _INTERVALS = "95\\,\\% intervals in brackets"
 
@@ -39,8 +44,9 @@ def latex_text(
     drawings: Sequence[Drawing] = (),
     folder: Path = Path(),
 ) -> str:
-    """A file to be read by ``\\input``: the tables of the report, those by category, the figures
-    that are given (as ``figures/NAME.pdf`` of the report), and the protocol.
+    """A file to be read by ``\\input``: the verdict, the tables of the report, the differences of
+    the two that the verdict is about, scores by category, the figures that are given (as
+    ``figures/NAME.pdf`` of the report), and the protocol.
 
     Paths of figures are relative to ``folder``, where the file will lie.
     """
@@ -52,8 +58,10 @@ def latex_text(
         + ("\n% Figures: \\graphicspath{{FOLDER/}} if the main file is elsewhere." * bool(drawings))
         + f"\n{HELPERS}",
         *(f"\\paragraph{{{UNEQUAL}.}} {text}" for text in premise),
+        *_verdict(sentences),
         *_in_groups(
             *(one for table in wide_tables(run) for one in _results(run, table, premise)),
+            *_differences(run),
             *_categories(run),
             *_figures(run, drawings, folder),
         ),
@@ -68,7 +76,17 @@ def _protocol(run: RunData, premise: Sequence[str]) -> str:
     said = [*premise, tex(protocol_prose(run)), made_by]
     if len(run.marks) > _MARKS:
         said += map(tex, run.marks)
-    return f"{{\\emergencystretch=4em\\paragraph{{Protocol.}} {' '.join(said)}\\par}}"
+    return _paragraph("Protocol", said)
+
+
+def _verdict(sentences: Sequence[Sentence]) -> Iterator[str]:
+    """All but the premise, which stands before."""
+    if said := [tex(s.text) for s in sentences if s.topic != "premise"]:
+        yield _paragraph("Verdict", said)
+
+
+def _paragraph(title: str, said: Sequence[str]) -> str:
+    return f"{{\\emergencystretch=4em\\paragraph{{{title}.}} {' '.join(said)}\\par}}"
 
 
 def _in_groups(*bodies: str) -> Iterator[str]:
@@ -96,6 +114,41 @@ def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> Iterator
     ]
     caption = Caption(tex(table.title), text, f"tab:gandiff-{_slug(table.title)}")
     return floats(caption, "Generator", [*map(run.marked, table.generators)], columns, said)
+
+
+def _differences(run: RunData) -> Iterator[str]:
+    """Those of the two that the verdict is about; where there are no two, all that a page has."""
+    two = tuple(map(run.marked, run.headline)) if len(run.headline) == 2 else ()
+    table = difference_table(run, run.headline if two else ())
+    if table is None:
+        return
+    names = [row[0] if not two or row[1:3] == two else _other_way(*row[:3]) for row in table.rows]
+    order = sorted(range(1, len(table.head)), key=lambda k: table.head[k] not in _TESTS)
+    columns = [
+        Column(table.head[k], [_cell(row[k], k < table.words) for row in table.rows])
+        for k in order
+        if not two or k >= table.words
+    ]
+    caption = Caption(_PAIRED, _which(run, table, two), f"tab:gandiff-{_slug(_PAIRED)}")
+    yield from floats(caption, table.head[0], names, columns, [explanations.DIFFERENCES])
+
+
+def _other_way(metric: str, a: str, b: str) -> str:
+    """A cost, of which the larger stands first, whichever the verdict names first."""
+    return f"{metric} (a: {a}, b: {b})"
+
+
+def _cell(text: str, is_word: bool) -> Cell:
+    return words(text) if is_word else number(text, "")
+
+
+def _which(run: RunData, table: DifferenceTable, two: Sequence[str]) -> str:
+    """Which pairs a table has."""
+    if not two:
+        return tex(table.left_out)
+    a, b = map(tex, two)
+    more = f" All pairs are in {code('differences.parquet')}." if len(run.generators) > 2 else ""
+    return f"Where no others are named, a is {a} and b is {b}.{more}"
 
 
 def _categories(run: RunData) -> Iterator[str]:

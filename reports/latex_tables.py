@@ -82,7 +82,7 @@ def number(value: str, interval: str, best: bool = False) -> Cell:
 
 def _signed(text: str) -> str:
     """Text with the minus signs of numbers set as such, which is no hyphen."""
-    return re.sub(r"(?<!\S)-(?=\d)", "$-$", tex(text))
+    return re.sub(r"(?<![^\s(])-(?=\d)", "$-$", tex(text))
 
 
 def words(text: str) -> Cell:

@@ -153,7 +153,7 @@ def report(
     target: Target,
     latex: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Write tables and protocol as LaTeX, too."),
+        typer.Option(metavar="FILE", help="Write verdict, tables and protocol as LaTeX, too."),
     ] = None,
     pdf_figures: Annotated[
         bool, typer.Option("--pdf-figures", help="Write the figures as PDF, too.")

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from gandiff.reports import explanations
+from gandiff.reports.difference_table import difference_table
 from gandiff.reports.document import ForPapers, write_report
 from gandiff.reports.latex import latex_text
 from gandiff.reports.latex_tables import Caption, Column, floats, number
@@ -60,7 +62,12 @@ def of_strangers(run: RunData, count: int, letters: int) -> RunData:
             for score in run.categories
             if score.generator == o
         ],
-        differences=[],
+        differences=[
+            dataclasses.replace(row, a=a, b=b)
+            for a, b in itertools.pairwise(names)
+            for row in run.differences
+            if (row.a, row.b) == (old[0], old[1])
+        ],
     )
 
 
@@ -102,6 +109,47 @@ def test_columns_are_as_many_as_their_widths_allow():
     assert (max(shown) + 2) * columns[0].width + width("c" * 30) > PAGE  # none is left empty
     (alone,) = floats(caption, "Generator", ["M" * 400], columns[:1])
     assert alone.count(r"\gandifffit") == 1
+
+
+def test_the_verdict_and_the_tests_behind_it_are_there(make_run):
+    run = load_run(make_run(prompts=40, generators=("gan", "ddim-20")))
+    sentences = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
+    text = latex_text(run, sentences)
+    assert text.index(r"\paragraph{Verdict.}") < text.index(r"\begin{table*}")
+    assert all(tex(sentence.text) in text for sentence in sentences)
+    table = difference_table(run, run.headline)
+    assert table is not None
+    bodies = re.findall(r"\\begin\{table\*\}.*?\\end\{table\*\}", text, re.S)
+    mine = "\n".join(body for body in bodies if "Paired differences" in body)
+    for head in table.head[table.words :]:
+        assert tex(head) in mine
+    for row in table.rows:
+        for cell in row[table.words :]:
+            assert number(cell, "").text in mine
+    assert tex(explanations.DIFFERENCES) in mine
+    first = mine.split(r"\bottomrule")[0]  # what decides stands side by side
+    assert all(head in first for head in ("95 \\% interval", "p after Holm"))
+
+
+def test_a_cost_of_the_other_way_round_names_both(make_run):
+    run = load_run(make_run(prompts=40, generators=("gan", "ddim-20")))
+    ratio = {"a": "gan", "b": "ddim-20", "ratio": 0.02, "ratio_low": 0.01, "ratio_high": 0.03}
+    row = dataclasses.replace(run.differences[0], metric="latency_seconds", **ratio)
+    run = dataclasses.replace(run, differences=[row])
+    text = re.sub(r"\s+", " ", latex_text(run, []).replace(r" \\ ", " "))
+    assert "(a: ddim-20, b: gan)" in text
+    assert "50 times" in text
+
+
+@pytest.mark.parametrize("generators", [("gan",), ("gan", "ddim-20", "dpm-10")])
+def test_one_or_three_have_the_differences_of_the_two_that_the_verdict_is_about(
+    make_run, generators
+):
+    run = load_run(make_run(prompts=40, generators=generators))
+    text = text_of(run, [], Path())
+    assert r"\paragraph{Verdict.}" in text
+    assert ("Paired differences" in text) == (len(generators) > 1)
+    assert ("All pairs are in" in text) == (len(generators) > 2)
 
 
 def test_commands_can_be_copied_and_names_stay_what_they_are():

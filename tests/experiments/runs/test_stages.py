@@ -17,7 +17,7 @@ from gandiff.experiments.cli import main
 
 STAGES = ("run", "generate", "time", "score", "report")
 METRIC = "vendi(encoder=scenes)"
-TIMING = {"warmup": 0, "repeats": 1, "batch_sizes": [1]}
+TIMING = {"warmup": 0, "repeats": 1, "batch_sizes": [1], "min_seconds": 0}
 
 
 def comparison(folder: Path, prompts: int = 4, **changes: Any) -> Path:
