@@ -21,6 +21,10 @@ DIRECTIONS, AXES, SCALES = get_args(Direction), get_args(Axis), get_args(Scale)
 
 _CALL = re.compile(r"^\s*(?P<name>[A-Za-z]\w*(?::\w+)?)\s*(?:\((?P<body>.*)\))?\s*$", re.DOTALL)
 _ROW = re.compile(r"^(?P<base>[^(/]+)(?P<params>\(.*\))?(?:/(?P<part>.*))?$", re.DOTALL)
+OWN_METRIC = (
+    "a metric of your own is named by its entry point in an installed package (group "
+    "gandiff.metrics), not as module:factory"
+)
 _SHORT = {
     "fid": ("fd", {"encoder": "inception"}),
     "fid_inf": ("fd_inf", {"encoder": "inception"}),
@@ -48,7 +52,10 @@ class MetricSpec:
         """Read ``name`` or ``name(key=value,...)``; values are numbers, booleans or bare words."""
         match = _CALL.match(text)
         if match is None:
-            raise MetricError(f"cannot read the metric {text!r}; write name or name(key=value,...)")
+            hint = f" ({OWN_METRIC})" if ":" in text.partition("(")[0] else ""
+            raise MetricError(
+                f"cannot read the metric {text!r}; write name or name(key=value,...){hint}"
+            )
         params: dict[str, Value] = {}
         for part in filter(None, (p.strip() for p in (match["body"] or "").split(","))):
             key, equals, value = (p.strip() for p in part.partition("="))

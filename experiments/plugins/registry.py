@@ -27,7 +27,7 @@ from gandiff.common.errors import (
 )
 from gandiff.common.names import did_you_mean
 from gandiff.common.validation import validate
-from gandiff.evaluate.result import MetricSpec
+from gandiff.evaluate.result import OWN_METRIC, MetricSpec
 from gandiff.experiments.plugins.factories import check_factory, load_target, wants
 from gandiff.experiments.plugins.shipped import METRICS as METRICS
 from gandiff.experiments.plugins.shipped import SUITES
@@ -165,7 +165,8 @@ def metric_class(spec: MetricSpec) -> Callable[..., Metric]:
     for point in _installed("metric"):
         if point.name == spec.name:
             return _load_entry(point)  # type: ignore[no-any-return]
-    raise RequestError(f"no metric is named {spec.name!r}{did_you_mean(spec.name, metric_names())}")
+    hint = f" ({OWN_METRIC})" if ":" in spec.name else did_you_mean(spec.name, metric_names())
+    raise RequestError(f"no metric is named {spec.name!r}{hint}")
 
 
 def with_encoder(text: str, *, scenes: bool) -> str:

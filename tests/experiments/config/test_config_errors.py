@@ -74,6 +74,16 @@ BAD = {
         GOOD.replace("vendi", "vendy"),
         "c.yaml:9: metrics.0: no metric is named 'vendy'; did you mean 'vendi'?",
     ),
+    "metric by its module": (
+        GOOD.replace("vendi(encoder=scenes)", "myplug:Bright"),
+        "c.yaml:9: metrics.0: no metric is named 'myplug:Bright' (a metric of your own is named by "
+        "its entry point in an installed package (group gandiff.metrics), not as module:factory)",
+    ),
+    "metric by its file": (
+        GOOD.replace("vendi(encoder=scenes)", "plugs/mine.py:Bright(level=3)"),
+        "c.yaml:9: metrics.0: cannot read the metric 'plugs/mine.py:Bright(level=3)'; write name "
+        "or name(key=value,...) (a metric of your own is named by its entry point",
+    ),
     "unknown parameter": (
         GOOD.replace("encoder=scenes", "encodr=scenes"),
         "c.yaml:9: metrics.0: vendi(encodr=scenes): ",

@@ -294,6 +294,7 @@ def test_the_folder_of_another_comparison_is_left_alone(
         ("score many --metrics vendi --weights scenes=nowhere", "no weights for the encoder"),
         ("score many --metrics vendi --weights scens=many", "did you mean 'scenes'"),
         ("score many --metrics ,", "no metric is named"),
+        ("score many --metrics mine:Bright", "named by its entry point in an installed package"),
     ],
 )
 def test_bad_folders_are_one_line_and_write_nothing(
