@@ -12,11 +12,12 @@ from gandiff.reports.comparing import (
     NO_GROUND,
     doubt,
     find_difference,
-    paired_gain,
+    is_level,
     separated,
 )
 from gandiff.reports.deciding import Side, lead, why_undecided
 from gandiff.reports.ground import Ground
+from gandiff.reports.other_judge import other_judge
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.sentence import Index, Sentence, distinct_labels, listed, reason
 from gandiff.reports.values import (
@@ -27,7 +28,6 @@ from gandiff.reports.values import (
     show_value,
 )
 
-_JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
 
 
@@ -105,14 +105,13 @@ def axis_sentence(
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, (a, b), ground)
     pair = find_difference(differences, a, b, metric)
-    before = _before_compositing(index, metric, a, b)
-    beside = ground.beside(first, second) + _other_judge(index, metric, a, b) + before
-    said = _compared(axis, (a, first), (b, second), pair, ground, beside)
-    if said.winner is None:
-        return said
-    sides = (said.winner, b if said.winner == a else a)
-    against = _opposite(axis, index, metric, sides, differences, ground)
-    return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{against}.")
+    said = _compared(axis, (a, first), (b, second), pair, ground)
+    more = other_judge(index, metric, (a, b), differences, ground, said)
+    more += ground.beside(first, second) + _before_compositing(index, metric, a, b)
+    if said.winner is not None:
+        sides = (said.winner, b if said.winner == a else a)
+        more += _opposite(axis, index, metric, sides, differences, ground)
+    return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{more}.")
 
 
 def _opposite(
@@ -170,41 +169,25 @@ def _half_measured(
 
 
 def _compared(
-    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground, beside: str
+    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground
 ) -> Sentence:
     (a, one), (b, two) = first, second
     if separated(one, two, pair, ground):
-        return _better(axis, first, second, pair, beside)
+        return _better(axis, first, second, pair)
     turned = None if pair is None else pair.flipped()
     if separated(two, one, turned, ground):
-        return _better(axis, second, first, turned, beside)
+        return _better(axis, second, first, turned)
     label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
-    gain = paired_gain(one, pair)
-    if one.value == two.value and (gain is None or gain.low == gain.high == 0):
-        text = (
-            f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both{beside}."
-        )
+    if is_level(one, two, pair):
+        text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
     against = doubt(ground, one, two, pair)
     why = f"and {against}" if against else why_undecided(first, second, pair)
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
-        f"{_plain(two, scale)}, {why}{beside}."
+        f"{_plain(two, scale)}, {why}."
     )
     return Sentence(axis, text, "undecided")
-
-
-def _other_judge(index: Index, metric: str, a: str, b: str) -> str:
-    """What another judge says of both, where the metric is by one, and how far the two agree."""
-    base = metric.rpartition("/")[0]
-    rows = [index.get((n, f"{base}/{part}")) for part in _JUDGES for n in (a, b)]
-    if not base or any(row is None or row.value is None for row in rows):
-        return ""
-    one, two, same_one, same_two = (show_value(row) for row in rows if row is not None)
-    return (
-        f"; the other judge gives {a} {one} and {b} {two}, and agrees on {same_one} and {same_two} "
-        "of their images"
-    )
 
 
 def _before_compositing(index: Index, metric: str, a: str, b: str) -> str:
@@ -225,13 +208,11 @@ def _plain(result: MetricResult, scale: Scale) -> str:
     return "unknown" if result.value is None else scale(result.value)
 
 
-def _better(
-    axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None, beside: str
-) -> Sentence:
+def _better(axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None) -> Sentence:
     (best, good), (rest, bad) = winner, loser
     scale, by_how_much = lead(good, bad, pair)
     text = (
         f"On {axis}, {best} is better: {good.described.label}{_target(good)} "
-        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, {by_how_much}{beside}."
+        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, {by_how_much}."
     )
     return Sentence(axis, text, "better", best)

@@ -132,11 +132,11 @@ def adding_up(
     scale: Scale, apart: Scale, numbers: tuple[float, float], difference: float
 ) -> tuple[Scale, Scale] | None:
     """The scales of two numbers and of their difference with as many decimals more as it takes for
-    a reader who subtracts to get the difference, up to the coarser rounding of the two; None if 6
+    a reader who subtracts to get the difference, up to the coarser rounding of the two; None if 9
     more are not enough.
     """
     fewest = min(scale.decimals, apart.decimals)
-    for decimals in range(fewest, fewest + 7):
+    for decimals in range(fewest, fewest + 10):
         values, beside = (
             dataclasses.replace(one, decimals=max(one.decimals, decimals)) for one in (scale, apart)
         )

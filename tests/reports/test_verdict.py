@@ -298,17 +298,3 @@ def test_two_gans_and_unknown_headline_names():
 def test_the_verdict_depends_on_the_rows_alone():
     rows = GOOD + BETTER
     assert say(rows) == say([dataclasses.replace(r) for r in reversed(rows)][::-1])
-
-
-def test_the_other_judge_stands_beside_the_first():
-    rows = [
-        row(name, f"scene_accuracy/{part}", value, 0.02)
-        for part, values in (("other_judge", (0.79, 0.91)), ("agreement", (0.985, 0.9)))
-        for name, value in zip(("gan", "ddim"), values, strict=True)
-    ]
-    said = say(GOOD + BETTER + rows)[0]
-    assert said.text.endswith(
-        "; the other judge gives gan 79.0 % and ddim 91.0 %, and agrees on 98.5 % and 90.0 % of "
-        "their images."
-    )
-    assert "the other judge" not in say(GOOD + BETTER + rows[:3])[0].text
