@@ -68,8 +68,8 @@ class Ground:
                 f"call one better: it takes {FEWEST}"
             )
         noise = self.anchors.get((NOISE, one.metric))
-        if noise is None or one.described.axis == "diversity":  # nothing varies as much as noise
-            return None
+        if noise is None or (one.described.axis == "diversity" and one.direction != "target"):
+            return None  # where more variety is always better, nothing has as much as noise
         if not _no_better(one, noise) or not _no_better(two, noise):
             return None
         return f"neither is better than uniform noise, which gets {show_beside(noise.value, one)}"
