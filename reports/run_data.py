@@ -199,7 +199,8 @@ class RunData:
     @functools.cached_property
     def ground(self) -> Ground:
         """What comparisons of its generators stand on."""
-        return Ground.of(self.anchors, len(self.prompts) or None)
+        results = (row.result for row in self.results)
+        return Ground.of(self.anchors, len(self.prompts) or None, results)
 
     @property
     def name(self) -> str:

@@ -155,8 +155,8 @@ def _anchors(run: RunData, columns: Sequence[Column]) -> Iterator[str]:
         like = next((cell.result for cell in column.cells if cell.result is not None), None)
         if like is None:
             continue
-        for name, value in run.ground.marks(column.metric):
-            shown = f"{column.label} {show_beside(value, like)}"
+        for name, anchor in run.ground.named(column.metric):
+            shown = f"{column.label} {show_beside(anchor.value, like)}"
             found.setdefault(name, []).append(shown)
     for name, values in found.items():
         yield f"For scale, {name}: {', '.join(values)}."

@@ -159,3 +159,26 @@ def test_less_variety_than_noise_has_is_said():
     said = sentence(rows, anchors=[noise(DIVERSITY, 0.336)], axis=2)
     assert said.outcome == "undecided"
     assert "and neither is better than uniform noise, which gets 0.336." in said.text
+
+
+@pytest.mark.parametrize("images", [64, 512, None])
+def test_an_anchor_of_another_number_of_images_says_it_and_decides_on_no_set(images):
+    rows = [dataclasses.replace(one, result=dataclasses.replace(one.result, images=512))
+            for one in BOTH]  # fmt: skip
+    anchor = dataclasses.replace(noise(FD, 200.0), images=images)
+    ground = Ground.of([anchor], 128, [one.result for one in rows])
+    said = verdict(rows, [], both(), ("gan", "ddim"), ground)[1]
+    assert said.winner == ("ddim" if images == 64 else None)
+    assert ground.marks(FD) == ([] if images == 64 else [("uniform noise", 200.0)])
+    name = "uniform noise (n = 64)" if images == 64 else "uniform noise"
+    assert ground.named(FD) == [(name, anchor)]
+
+
+def test_what_is_measured_image_by_image_is_compared_at_any_number():
+    rows = [row(name, ALIGNMENT, value, 0.001, direction="higher", images=512)
+            for name, value in (("gan", 0.02), ("ddim", 0.04))]  # fmt: skip
+    anchor = dataclasses.replace(noise(ALIGNMENT, 0.041), images=152)
+    ground = Ground.of([anchor], 128, [one.result for one in rows])
+    said = verdict(rows, [], both(), ("gan", "ddim"), ground)[0]
+    assert "uniform noise, which gets 4.1 % (n = 152)" in said.text
+    assert ground.marks(ALIGNMENT) == [("uniform noise (n = 152)", 0.041)]

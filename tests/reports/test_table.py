@@ -50,7 +50,7 @@ def test_what_anchors_get_stands_below_the_table_in_every_format(run_folder):
     run = dataclasses.replace(load_run(run_folder), anchors=anchors)
     tables = {table.title: table for table in wide_tables(run)}
     *_, real, noise = tables["Distribution"].notes
-    assert real == "For scale, real images: Fréchet distance 24.9."
+    assert real == "For scale, real images (n = 512): Fréchet distance 24.9."  # the run has fewer
     assert noise.startswith("For scale, uniform noise: Fréchet distance 31")
     plain = "For scale, plain grounds: scene accuracy 12.5 %."
     assert tables["Alignment"].notes[-1] == plain
