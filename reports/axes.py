@@ -177,7 +177,8 @@ def _compared(
     turned = None if pair is None else pair.flipped()
     if separated(two, one, turned, ground):
         return _better(axis, second, first, turned)
-    label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
+    label = f"{one.described.label}{_target(one)}"
+    scale = distinguish(scale_of(one, two), (one.value or 0.0, two.value or 0.0))
     if is_level(one, two, pair):
         text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
