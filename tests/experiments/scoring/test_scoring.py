@@ -370,6 +370,15 @@ def test_sets_are_compared_at_equal_numbers() -> None:
         "compare the 2 that all of them have"
     ]
     assert equal_sets({"whole": images["whole"]}) == ({"whole": images["whole"]}, [])
+    half, rest = records("half", full[:3]), records("rest", full[1:])
+    assert equal_sets({"half": half, "rest": rest})[1] == [
+        "the generators have images of different prompts or samples (half 3, rest 3); metrics of "
+        "whole sets compare the 2 that all of them have"
+    ]
+    assert equal_sets({"half": half[:2], "rest": rest[1:]})[1] == [
+        "the generators have images of different prompts or samples (half 2, rest 2); metrics of "
+        "whole sets are not measured, as no prompt and sample has an image of every generator"
+    ]
 
 
 def test_categories_and_words_of_the_metrics_are_kept(run: RunSummary) -> None:
