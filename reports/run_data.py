@@ -34,6 +34,11 @@ class GeneratorFacts(ImageCounts):
         return self.unmade.partition(":")[0].rstrip(".")
 
     @property
+    def yardstick(self) -> str:
+        """What it shows where it is not a model, empty of models."""
+        return str(self.info.get("yardstick") or "").rstrip(".")
+
+    @property
     def off_native(self) -> str:
         """Which settings are far from what it was made for, empty if none are."""
         return "; ".join(self.info.get("off_native") or ())
@@ -217,12 +222,27 @@ class RunData:
         return f"{name} {OFF_NATIVE}" if facts is not None and facts.off_native else name
 
     @property
-    def marks(self) -> list[str]:
+    def yardsticks(self) -> list[str]:
+        """What each generator shows that is not a model, a sentence each."""
+        shown = {name: facts.yardstick for name, facts in self.generators.items()}
+        return [
+            f"{name} is a yardstick, not a model: {what}. The best is chosen among the others."
+            for name, what in shown.items()
+            if what
+        ]
+
+    @property
+    def off_native(self) -> list[str]:
         """What the mark means for each generator that has it, a sentence each."""
         off = {name: facts.off_native for name, facts in self.generators.items()}
         return [
             f"{OFF_NATIVE} {name} runs off its native point: {o}." for name, o in off.items() if o
         ]
+
+    @property
+    def marks(self) -> list[str]:
+        """What a reader of its tables must know of single generators, a sentence each."""
+        return [*self.yardsticks, *self.off_native]
 
     @property
     def headline(self) -> tuple[str, ...]:

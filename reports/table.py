@@ -207,8 +207,14 @@ def _best(
     names: Sequence[str],
     run: RunData,
 ) -> int | None:
+    """The place of the one that is better than all others by more than chance, if there is one;
+    what is only a yardstick is none of them.
+    """
     known = [
-        (g, i, r) for i, r in enumerate(results) if r is not None and (g := goodness(r)) is not None
+        (g, i, r)
+        for i, r in enumerate(results)
+        if r is not None and (g := goodness(r)) is not None
+        if not run.generators[names[i]].yardstick
     ]
     if len(known) < 2:
         return None

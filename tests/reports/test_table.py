@@ -86,6 +86,23 @@ def test_a_best_value_is_marked_only_where_it_is_apart(run_folder):
     assert marked(small, "parameters") == []  # neither way is better
 
 
+def test_a_yardstick_is_explained_everywhere_and_takes_no_best_away(run_folder):
+    run = load_run(run_folder)
+    three = {n: f for n, f in run.generators.items() if n in ("gan", "ddim-20", "dpm-10")}
+    results = [r for r in run.results if r.generator in three]
+    run = dataclasses.replace(run, generators=three, results=results)
+    assert marked(run, "scene_accuracy/all") == []  # the two diffusion models are too close
+    said = "dpm-10 is a yardstick, not a model: real photos. The best is chosen among the others."
+    info = {**three["dpm-10"].info, "yardstick": "real photos."}
+    three = {**three, "dpm-10": dataclasses.replace(three["dpm-10"], info=info)}
+    run = dataclasses.replace(run, generators=three)
+    assert marked(run, "scene_accuracy/all") == ["ddim-20"]
+    assert (run.yardsticks, run.marks) == ([said], [said])
+    assert said in latex_text(run, [])
+    three = {n: dataclasses.replace(facts, info=info) for n, facts in three.items()}
+    assert marked(dataclasses.replace(run, generators=three), "scene_accuracy/all") == []
+
+
 def test_intervals_that_touch_are_not_apart():
     def at(value, half):
         return MetricResult(
