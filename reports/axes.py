@@ -28,6 +28,7 @@ from gandiff.reports.values import (
     show_value,
 )
 
+_NO_REFERENCE = "there are no reference images; give --reference, or reference in a comparison file"
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
 
 
@@ -83,9 +84,11 @@ def alone_sentence(
     why, who = (listed(others), name) if others else (f"Only {name} was run", "it")
     text = f"{why}, so nothing is compared"
     text += f"; {who} reaches {listed(reached)}." if reached else "."
-    if missing := [axis for axis, metric in metrics.items() if metric is None]:
-        was = "was" if len(missing) == 1 else "were"
-        text += f" {listed(missing).capitalize()} {was} not measured."
+    missing = {a: _why(a, index, [name], ground) for a, metric in metrics.items() if metric is None}
+    for why in dict.fromkeys(missing.values()):
+        axes = [axis for axis, its in missing.items() if its == why]
+        was = "was" if len(axes) == 1 else "were"
+        text += f" {listed(axes).capitalize()} {was} not measured{why}."
     return Sentence("summary", text, "single")
 
 
@@ -100,7 +103,8 @@ def axis_sentence(
     """Say whether a or b is better on one axis, by how much and with what interval."""
     metric = axis_metric(index, (a, b), axis)
     if metric is None:
-        return _unmeasured(axis, index, a, b)
+        why = _why(axis, index, (a, b), ground)
+        return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
     first, second = index.get((a, metric)), index.get((b, metric))
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, (a, b), ground)
@@ -144,14 +148,14 @@ def _opposite(
     return f"; {listed(parts)} {says} the opposite" if parts else ""
 
 
-def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
-    notes = [
-        result.note
-        for (name, _), result in index.items()
-        if name in (a, b) and _priority(result, axis) is not None and result.note
-    ]
-    why = f" ({reason(notes[0])})" if notes else ""
-    return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
+def _why(axis: Axis, index: Index, names: Sequence[str], ground: Ground) -> str:
+    """Why nothing was measured on an axis, in brackets; empty where nothing is known of it."""
+    rows = [r for (n, _), r in index.items() if n in names and _priority(r, axis) is not None]
+    if rows or ground.reference is None:
+        return next((f" ({reason(row.note)})" for row in rows if row.note), "")
+    if axis == "distribution" and not ground.reference:
+        return f" ({_NO_REFERENCE})"
+    return " (no metric of it was asked for)"
 
 
 def _half_measured(

@@ -30,21 +30,26 @@ class Anchor:
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """The anchors of a run by (anchor, metric), how many prompts it has (None: not known), and of
-    each metric the result of most images.
+    """The anchors of a run by (anchor, metric), how many prompts it has (None: not known), of each
+    metric the result of most images, and whether there are reference images (None: not known).
     """
 
     anchors: Mapping[tuple[str, str], Anchor] = dataclasses.field(default_factory=dict)
     prompts: int | None = None
     results: Mapping[str, MetricResult] = dataclasses.field(default_factory=dict)
+    reference: bool | None = None
 
     @classmethod
     def of(
-        cls, anchors: Sequence[Anchor], prompts: int | None, results: Iterable[MetricResult] = ()
+        cls,
+        anchors: Sequence[Anchor],
+        prompts: int | None,
+        results: Iterable[MetricResult] = (),
+        reference: bool | None = None,
     ) -> Ground:
         """From what a run holds."""
         most = {one.metric: one for one in sorted(results, key=lambda one: one.images or 0)}
-        return cls({(one.anchor, one.metric): one for one in anchors}, prompts, most)
+        return cls({(one.anchor, one.metric): one for one in anchors}, prompts, most, reference)
 
     def doubt(
         self,

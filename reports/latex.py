@@ -68,6 +68,7 @@ def _protocol(run: RunData, premise: Sequence[str]) -> str:
     said = [*premise, tex(protocol_prose(run)), made_by]
     if len(run.off_native) > _MARKS:
         said += map(tex, run.off_native)
+    said += map(tex, run.unmeasured)
     return f"{{\\emergencystretch=4em\\paragraph{{Protocol.}} {' '.join(said)}\\par}}"
 
 

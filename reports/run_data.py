@@ -12,6 +12,7 @@ from typing import Any
 from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult, reaching_0
 from gandiff.reports.ground import Anchor, Ground
+from gandiff.reports.sentence import reason
 from gandiff.reports.values import is_significant
 
 
@@ -205,7 +206,9 @@ class RunData:
     def ground(self) -> Ground:
         """What comparisons of its generators stand on."""
         results = (row.result for row in self.results)
-        return Ground.of(self.anchors, len(self.prompts) or None, results)
+        asked = self.record.comparison
+        reference = bool(asked.get("reference")) if asked else None
+        return Ground.of(self.anchors, len(self.prompts) or None, results, reference)
 
     @property
     def name(self) -> str:
@@ -241,8 +244,21 @@ class RunData:
 
     @property
     def marks(self) -> list[str]:
-        """What a reader of its tables must know of single generators, a sentence each."""
-        return [*self.yardsticks, *self.off_native]
+        """What stands below the tables: of single generators, and what has no table."""
+        return [*self.yardsticks, *self.off_native, *self.unmeasured]
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Why nothing of a group of metrics was measured, a sentence for each of these groups."""
+        groups: dict[str, list[MetricResult]] = {}
+        for row in self.results:
+            groups.setdefault(row.result.described.group, []).append(row.result)
+        said = []
+        for group, rows in groups.items():
+            if all(row.value is None for row in rows):
+                why = "; ".join(dict.fromkeys(reason(row.note) for row in rows if row.note))
+                said.append(f"Not measured: {group} ({why})." if why else f"Not measured: {group}.")
+        return said
 
     @property
     def headline(self) -> tuple[str, ...]:

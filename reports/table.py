@@ -110,13 +110,16 @@ def csv_text(run: RunData) -> str:
 
 
 def wide_tables(run: RunData) -> list[WideTable]:
-    """Return the results as a table for each thing that is measured, as far as it was."""
+    """Return the results as a table for each thing that was measured, at least in part."""
     groups: dict[str, dict[str, About]] = {}
     for row in run.results:
         about = row.result.described
         groups.setdefault(about.group, {})[row.result.metric] = about
     tables = []
+    measured = {r.result.described.group for r in run.results if r.result.value is not None}
     for title in sorted(groups, key=lambda title: _place(groups[title])):
+        if title not in measured:
+            continue  # ``RunData.unmeasured`` says why
         metrics = groups[title]
         if all(about.axis == "cost" for about in metrics.values()):
             metrics = dict(sorted(metrics.items(), key=lambda item: item[1].priority or 0))

@@ -128,8 +128,26 @@ def test_csv_is_long_and_complete(run_folder):
 
 def test_a_missing_value_keeps_its_place(make_run):
     run = load_run(make_run(prompts=3, generators=("gan", "ddim-20")))
-    extra = MetricResult(metric="clip_score(model=x)", value=None, note="no weights")
+    metric = "clip_score(model=x)"
+    extra = MetricResult(metric=metric, value=None, note="no weights", about=about_metric(metric))
     run = dataclasses.replace(run, results=[*run.results, ResultRow("gan", extra)])
     cells = column(run, "clip_score(model=x)").cells
     assert (cells[0].value, cells[1].value) == ("not measured", "")
     assert "no weights" in csv_text(run)
+
+
+def test_of_what_was_not_measured_at_all_there_is_a_line_and_no_table(run_folder):
+    run = load_run(run_folder)
+    costs = {"latency_seconds": "not timed: its images were made elsewhere"}
+    rows = [r for r in run.results if r.result.described.group != "Cost"]
+    rows += [
+        ResultRow(name, MetricResult(metric=m, value=None, note=why, about=about_metric(m)))
+        for name in run.generators
+        for m, why in costs.items()
+    ]
+    run = dataclasses.replace(run, results=rows)
+    said = "Not measured: Cost (not timed: its images were made elsewhere)."
+    assert "Cost" not in [table.title for table in wide_tables(run)]
+    assert run.unmeasured == [said]
+    assert said in run.marks  # below the tables of page and Markdown
+    assert said in latex_text(run, [])

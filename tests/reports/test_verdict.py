@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 from verdict_helpers import ALIGNMENT, DIVERSITY, FD, both, facts, pair, row, rows_of, say
 
+from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.verdict import verdict
 
@@ -134,6 +135,25 @@ def test_not_measured_says_why():
     *_, speed, _training = say([*rows, *off])
     assert speed.text == "Speed was not measured (not timed: timing is off)."
     assert {s.outcome for s in (alignment, distribution, diversity, speed)} == {"not measured"}
+
+
+@pytest.mark.parametrize("headline", [("gan", "ddim"), ("gan",)])
+def test_what_nobody_asked_for_says_whether_real_images_are_missing(headline):
+    rows = [row(name, ALIGNMENT, 0.8, 0.02, direction="higher") for name in headline]
+    texts = {
+        reference: " ".join(
+            s.text for s in verdict(rows, [], both(), headline, Ground(reference=reference))
+        )
+        for reference in (False, True)
+    }
+    missing = (
+        "Distribution was not measured (there are no reference images; give --reference, or "
+        "reference in a comparison file)."
+    )
+    assert missing in texts[False]
+    assert "Diversity was not measured (no metric of it was asked for)." in texts[False]
+    assert "not measured (no metric of it was asked for)." in texts[True]
+    assert "reference images" not in texts[True]
 
 
 def test_clip_score_stands_in_for_scene_accuracy_and_vendi_for_diversity():
