@@ -4,6 +4,7 @@ contradict each other, and every number of a sentence is one that was measured.
 
 from __future__ import annotations
 
+import collections
 import re
 from typing import Any
 
@@ -52,8 +53,9 @@ def check(run: RunData) -> None:
     tables = wide_tables(run)
     columns = {c.metric: c for table in tables for c in table.columns}
     notes = " ".join(note for table in tables for note in table.notes)
-    best = {m: [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
-            for m, column in columns.items()}  # fmt: skip
+    best: dict[str, list[str]] = collections.defaultdict(list)  # no table of what none measured
+    for m, column in columns.items():
+        best[m] = [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
     for metric, column in columns.items():
         check_column(run, metric, column, best[metric])
     measured = {}
