@@ -89,7 +89,8 @@ class GeneratorInfo:
     are not filled up, nothing is timed or traced unless that is asked for); ``lookup`` is a file
     that was made elsewhere, whose speed says nothing. ``abilities`` are the tasks that it can do,
     known before it is loaded (a run asks it for nothing else), and ``trace`` if it can show its
-    steps, which may be known only then.
+    steps, which may be known only then. ``yardstick`` says of what is not a model, such as real
+    images, what it shows: tables explain it and choose the best among the others.
     """
 
     name: str
@@ -109,6 +110,7 @@ class GeneratorInfo:
     remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
     off_native: tuple[str, ...] = ()  # settings far from what it was made for; marked in tables
     cost: Cost = "compute"
+    yardstick: str = ""  # such as "real photos: what a perfect model would get"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -12,11 +12,12 @@ from gandiff.reports.comparing import (
     NO_GROUND,
     doubt,
     find_difference,
-    paired_gain,
+    is_level,
     separated,
 )
 from gandiff.reports.deciding import Side, lead, why_undecided
 from gandiff.reports.ground import Ground
+from gandiff.reports.other_judge import other_judge
 from gandiff.reports.run_data import DifferenceRow
 from gandiff.reports.sentence import Index, Sentence, distinct_labels, listed, reason
 from gandiff.reports.values import (
@@ -27,7 +28,7 @@ from gandiff.reports.values import (
     show_value,
 )
 
-_JUDGES = ("other_judge", "agreement")  # rows of a metric that a judge measures
+_NO_REFERENCE = "there are no reference images; give --reference, or reference in a comparison file"
 AXES: tuple[Axis, ...] = ("alignment", "distribution", "diversity")
 
 
@@ -83,9 +84,11 @@ def alone_sentence(
     why, who = (listed(others), name) if others else (f"Only {name} was run", "it")
     text = f"{why}, so nothing is compared"
     text += f"; {who} reaches {listed(reached)}." if reached else "."
-    if missing := [axis for axis, metric in metrics.items() if metric is None]:
-        was = "was" if len(missing) == 1 else "were"
-        text += f" {listed(missing).capitalize()} {was} not measured."
+    missing = {a: _why(a, index, [name], ground) for a, metric in metrics.items() if metric is None}
+    for why in dict.fromkeys(missing.values()):
+        axes = [axis for axis, its in missing.items() if its == why]
+        was = "was" if len(axes) == 1 else "were"
+        text += f" {listed(axes).capitalize()} {was} not measured{why}."
     return Sentence("summary", text, "single")
 
 
@@ -100,19 +103,19 @@ def axis_sentence(
     """Say whether a or b is better on one axis, by how much and with what interval."""
     metric = axis_metric(index, (a, b), axis)
     if metric is None:
-        return _unmeasured(axis, index, a, b)
+        why = _why(axis, index, (a, b), ground)
+        return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
     first, second = index.get((a, metric)), index.get((b, metric))
     if first is None or first.value is None or second is None or second.value is None:
         return _half_measured(axis, index, metric, (a, b), ground)
     pair = find_difference(differences, a, b, metric)
-    before = _before_compositing(index, metric, a, b)
-    beside = ground.beside(first, second) + _other_judge(index, metric, a, b) + before
-    said = _compared(axis, (a, first), (b, second), pair, ground, beside)
-    if said.winner is None:
-        return said
-    sides = (said.winner, b if said.winner == a else a)
-    against = _opposite(axis, index, metric, sides, differences, ground)
-    return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{against}.")
+    said = _compared(axis, (a, first), (b, second), pair, ground)
+    more = other_judge(index, metric, (a, b), differences, ground, said)
+    more += ground.beside(first, second) + _before_compositing(index, metric, a, b)
+    if said.winner is not None:
+        sides = (said.winner, b if said.winner == a else a)
+        more += _opposite(axis, index, metric, sides, differences, ground)
+    return dataclasses.replace(said, text=f"{said.text.removesuffix('.')}{more}.")
 
 
 def _opposite(
@@ -145,14 +148,14 @@ def _opposite(
     return f"; {listed(parts)} {says} the opposite" if parts else ""
 
 
-def _unmeasured(axis: Axis, index: Index, a: str, b: str) -> Sentence:
-    notes = [
-        result.note
-        for (name, _), result in index.items()
-        if name in (a, b) and _priority(result, axis) is not None and result.note
-    ]
-    why = f" ({reason(notes[0])})" if notes else ""
-    return Sentence(axis, f"{axis.capitalize()} was not measured{why}.", "not measured")
+def _why(axis: Axis, index: Index, names: Sequence[str], ground: Ground) -> str:
+    """Why nothing was measured on an axis, in brackets; empty where nothing is known of it."""
+    rows = [r for (n, _), r in index.items() if n in names and _priority(r, axis) is not None]
+    if rows or ground.reference is None:
+        return next((f" ({reason(row.note)})" for row in rows if row.note), "")
+    if axis == "distribution" and not ground.reference:
+        return f" ({_NO_REFERENCE})"
+    return " (no metric of it was asked for)"
 
 
 def _half_measured(
@@ -170,41 +173,26 @@ def _half_measured(
 
 
 def _compared(
-    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground, beside: str
+    axis: Axis, first: Side, second: Side, pair: DifferenceRow | None, ground: Ground
 ) -> Sentence:
     (a, one), (b, two) = first, second
     if separated(one, two, pair, ground):
-        return _better(axis, first, second, pair, beside)
+        return _better(axis, first, second, pair)
     turned = None if pair is None else pair.flipped()
     if separated(two, one, turned, ground):
-        return _better(axis, second, first, turned, beside)
-    label, scale = f"{one.described.label}{_target(one)}", scale_of(one, two)
-    gain = paired_gain(one, pair)
-    if one.value == two.value and (gain is None or gain.low == gain.high == 0):
-        text = (
-            f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both{beside}."
-        )
+        return _better(axis, second, first, turned)
+    label = f"{one.described.label}{_target(one)}"
+    scale = distinguish(scale_of(one, two), (one.value or 0.0, two.value or 0.0))
+    if is_level(one, two, pair):
+        text = f"On {axis}, {a} and {b} are level: {label} is {_plain(one, scale)} for both."
         return Sentence(axis, text, "tie")
     against = doubt(ground, one, two, pair)
     why = f"and {against}" if against else why_undecided(first, second, pair)
     text = (
         f"On {axis}, {a} against {b} is undecided: {label} is {_plain(one, scale)} against "
-        f"{_plain(two, scale)}, {why}{beside}."
+        f"{_plain(two, scale)}, {why}."
     )
     return Sentence(axis, text, "undecided")
-
-
-def _other_judge(index: Index, metric: str, a: str, b: str) -> str:
-    """What another judge says of both, where the metric is by one, and how far the two agree."""
-    base = metric.rpartition("/")[0]
-    rows = [index.get((n, f"{base}/{part}")) for part in _JUDGES for n in (a, b)]
-    if not base or any(row is None or row.value is None for row in rows):
-        return ""
-    one, two, same_one, same_two = (show_value(row) for row in rows if row is not None)
-    return (
-        f"; the other judge gives {a} {one} and {b} {two}, and agrees on {same_one} and {same_two} "
-        "of their images"
-    )
 
 
 def _before_compositing(index: Index, metric: str, a: str, b: str) -> str:
@@ -225,13 +213,11 @@ def _plain(result: MetricResult, scale: Scale) -> str:
     return "unknown" if result.value is None else scale(result.value)
 
 
-def _better(
-    axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None, beside: str
-) -> Sentence:
+def _better(axis: Axis, winner: Side, loser: Side, pair: DifferenceRow | None) -> Sentence:
     (best, good), (rest, bad) = winner, loser
     scale, by_how_much = lead(good, bad, pair)
     text = (
         f"On {axis}, {best} is better: {good.described.label}{_target(good)} "
-        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, {by_how_much}{beside}."
+        f"{_plain(good, scale)} against {_plain(bad, scale)} for {rest}, {by_how_much}."
     )
     return Sentence(axis, text, "better", best)

@@ -133,6 +133,12 @@ def separated(
     return mine is not None and theirs is not None and mine[0] - theirs[1] > least
 
 
+def is_level(one: MetricResult, two: MetricResult, difference: DifferenceRow | None) -> bool:
+    """Whether two results are equal, and so is what is behind them as far as that was compared."""
+    gain = paired_gain(one, difference)
+    return one.value == two.value and (gain is None or gain.low == gain.high == 0)
+
+
 def _reads_as_1(one: MetricResult, two: MetricResult) -> bool:
     """Whether two costs are so near to each other that one is said to be 1.00 times the other."""
     small, large = sorted((abs(one.value or 0.0), abs(two.value or 0.0)))

@@ -105,7 +105,8 @@ def _rates(index: Index, names: Sequence[str], differences: Sequence[DifferenceR
     turned = len(found) == 2 and (found[0][1].value or 0.0) < (found[1][1].value or 0.0)
     ordered = found[::-1] if turned else found
     numbers = [scale_of(r).number(r.value or 0.0) for _, r in ordered]
-    ratio = _ratio_of_rates([name for name, _ in ordered], differences)
+    apart = (ordered[0][1].value or 0.0) / (ordered[-1][1].value or 1.0)
+    ratio = _ratio_of_rates([name for name, _ in ordered], differences, apart)
     if turned:
         (more, _), (less, _) = ordered
         return (
@@ -115,9 +116,12 @@ def _rates(index: Index, names: Sequence[str], differences: Sequence[DifferenceR
     return f", and {' against '.join(numbers)} images a second at the best batch size{ratio}"
 
 
-def _ratio_of_rates(names: Sequence[str], differences: Sequence[DifferenceRow]) -> str:
+def _ratio_of_rates(
+    names: Sequence[str], differences: Sequence[DifferenceRow], apart: float
+) -> str:
     """How many times the rate of the second of two the first has, in brackets; empty where that
-    was not measured in the same rounds, or in too few for an interval.
+    was not measured in the same rounds, or in too few for an interval. ``apart`` is the ratio of
+    the two rates themselves.
     """
     turns = find_difference(differences, names[0], names[1], THROUGHPUT) if len(names) > 1 else None
     ends = None if turns is None else _ratio_in_turns(turns)
@@ -125,6 +129,8 @@ def _ratio_of_rates(names: Sequence[str], differences: Sequence[DifferenceRow]) 
         return ""
     low, high = map(two_digits, ends)
     said = f"95 % interval of the ratio {low} to {high}{_unsure(ends)}"
+    if ends[0] > 1 and apart < LEVEL:
+        said += ", but the two rates are level"
     return f" ({two_digits(turns.ratio)} times, {said})"
 
 

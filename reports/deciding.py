@@ -34,7 +34,7 @@ def lead(good: MetricResult, bad: MetricResult, pair: DifferenceRow | None) -> t
     alone = f"{written[1](ahead)} {how}"
     gain = paired_gain(good, pair)
     if pair is None or gain is None or good.described.is_exact:
-        intervals = _two_intervals(good, bad)
+        intervals = two_intervals(good, bad)
         by = f" ({intervals}, do not overlap)" if intervals else " (both are exact)"
         return written[0], f"{alone}{by}"
     apart = scale_of_differences(good, gain.value, gain.low, gain.high)
@@ -90,7 +90,7 @@ def why_undecided(first: Side, second: Side, pair: DifferenceRow | None) -> str:
     if mine is None or theirs is None:
         return "measured without the intervals that would decide it"
     overlap = mine[0] <= theirs[1] and theirs[0] <= mine[1]
-    return f"and {_two_intervals(one, two)}, {'overlap' if overlap else 'do not decide it'}"
+    return f"and {two_intervals(one, two)}, {'overlap' if overlap else 'do not decide it'}"
 
 
 def _against(one: MetricResult, two: MetricResult) -> str:
@@ -100,7 +100,7 @@ def _against(one: MetricResult, two: MetricResult) -> str:
     return "points another way than the values"
 
 
-def _two_intervals(one: MetricResult, two: MetricResult) -> str:
+def two_intervals(one: MetricResult, two: MetricResult) -> str:
     """Both intervals, of the distance from the target where there is one; empty without both.
 
     Ends that face each other are written apart if they are.

@@ -72,11 +72,13 @@ def difference_table(run: RunData, only: Sequence[str] = ()) -> DifferenceTable 
 
 
 def _of_many(run: RunData, differences: Sequence[DifferenceRow]) -> list[DifferenceRow]:
-    """Those of the headline, and of each generator with the one that has the best value."""
+    """Those of the headline, and of each generator with the model that has the best value."""
     best: dict[str, tuple[float, str]] = {}
     for row in run.results:
         metric, good = row.result.metric, goodness(row.result)
-        if good is not None and good > best.get(metric, (-math.inf, ""))[0]:
+        if run.generators[row.generator].yardstick or good is None:
+            continue
+        if good > best.get(metric, (-math.inf, ""))[0]:
             best[metric] = good, row.generator
     default = -math.inf, run.headline[0]
     return [

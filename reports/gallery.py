@@ -8,11 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import zip_longest
 from typing import Any
 
+from gandiff.evaluate.result import MetricResult
 from gandiff.reports.origins import takes_seeds
 from gandiff.reports.real_pictures import RealPictures
 from gandiff.reports.run_data import ImageLine, RunData
 from gandiff.reports.thumbnails import data_uri, thumbnail
-from gandiff.reports.values import visible
+from gandiff.reports.values import Scale, scale_of_differences, visible
 from gandiff.reports.wrong_facts import WrongFacts
 
 DEFAULT_PROMPTS = 64
@@ -214,7 +215,14 @@ def _described(run: RunData, metrics: Sequence[str], with_facts: str) -> Iterato
             else None,
             "yesno": values[metric] <= {0.0, 1.0},
             "facts": metric == with_facts,
+            "ahead": _written(result, max(values[metric]) - min(values[metric])),
         }
+
+
+def _written(result: MetricResult | None, largest: float) -> dict[str, Any]:
+    """How differences up to ``largest`` are written, as in tables and verdict."""
+    scale = Scale(1.0, 2, "") if result is None else scale_of_differences(result, largest)
+    return {"factor": scale.factor, "decimals": max(0, scale.decimals), "unit": scale.unit}
 
 
 def script_json(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from gandiff.common.words import counted
 from gandiff.evaluate.result import MetricResult, split_metric
@@ -30,15 +30,26 @@ class Anchor:
 
 @dataclasses.dataclass(frozen=True)
 class Ground:
-    """The anchors of a run by (anchor, metric), and how many prompts it has (None: not known)."""
+    """The anchors of a run by (anchor, metric), how many prompts it has (None: not known), of each
+    metric the result of most images, and whether there are reference images (None: not known).
+    """
 
     anchors: Mapping[tuple[str, str], Anchor] = dataclasses.field(default_factory=dict)
     prompts: int | None = None
+    results: Mapping[str, MetricResult] = dataclasses.field(default_factory=dict)
+    reference: bool | None = None
 
     @classmethod
-    def of(cls, anchors: Sequence[Anchor], prompts: int | None) -> Ground:
+    def of(
+        cls,
+        anchors: Sequence[Anchor],
+        prompts: int | None,
+        results: Iterable[MetricResult] = (),
+        reference: bool | None = None,
+    ) -> Ground:
         """From what a run holds."""
-        return cls({(one.anchor, one.metric): one for one in anchors}, prompts)
+        most = {one.metric: one for one in sorted(results, key=lambda one: one.images or 0)}
+        return cls({(one.anchor, one.metric): one for one in anchors}, prompts, most, reference)
 
     def doubt(
         self,
@@ -68,16 +79,27 @@ class Ground:
                 f"call one better: it takes {FEWEST}"
             )
         noise = self.anchors.get((NOISE, one.metric))
-        if noise is None or one.described.axis == "diversity":  # nothing varies as much as noise
+        if noise is None or (one.described.axis == "diversity" and one.direction != "target"):
+            return None  # where more variety is always better, nothing has as much as noise
+        if not (_is_comparable(noise, one) and _is_comparable(noise, two)):
             return None
         if not _no_better(one, noise) or not _no_better(two, noise):
             return None
-        return f"neither is better than uniform noise, which gets {show_beside(noise.value, one)}"
+        gets = f"which gets {show_beside(noise.value, one)}{_number(noise, one)}"
+        return f"neither is better than uniform noise, {gets}"
+
+    def named(self, metric: str) -> list[tuple[str, Anchor]]:
+        """The anchors of a metric by their names, which say the number of images if it is another
+        one than that of the results.
+        """
+        like = self.results.get(metric)
+        found = ((name, self.anchors.get((key, metric))) for key, name in NAMES.items())
+        return [(f"{name}{_number(one, like)}", one) for name, one in found if one is not None]
 
     def marks(self, metric: str) -> list[tuple[str, float]]:
-        """Names and values of the anchors of a metric."""
-        found = ((name, self.anchors.get((key, metric))) for key, name in NAMES.items())
-        return [(name, one.value) for name, one in found if one is not None]
+        """Names and values of the anchors that can stand on one scale with a metric's results."""
+        like = self.results.get(metric)
+        return [(name, one.value) for name, one in self.named(metric) if _is_comparable(one, like)]
 
     def beside(self, result: MetricResult, *others: MetricResult) -> str:
         """What stands beside distances: what as many real images get, whether any is biased, and
@@ -96,6 +118,28 @@ class Ground:
         if named and "encoder" in result.protocol and named not in result.described.label:
             parts.append(f"not comparable with {named} in papers")
         return "".join(f"; {part}" for part in parts)
+
+
+def _has_other_number(anchor: Anchor, result: MetricResult | None) -> bool:
+    """Whether an anchor is of fewer or more images than a result, as far as both are known."""
+    if anchor.images is None or result is None or result.images is None:
+        return False
+    return anchor.images != result.images
+
+
+def _is_comparable(anchor: Anchor, result: MetricResult | None) -> bool:
+    """Whether an anchor and a result can be compared: what is measured on images as a set depends
+    on their number.
+    """
+    of_a_set = result is not None and (
+        result.described.is_distance or result.described.axis == "distribution"
+    )
+    return not of_a_set or not _has_other_number(anchor, result)
+
+
+def _number(anchor: Anchor, result: MetricResult | None) -> str:
+    """The number of an anchor's images, to follow it, where a result has another one."""
+    return f" (n = {anchor.images:,})" if _has_other_number(anchor, result) else ""
 
 
 def leaves_room(mark: float, numbers: Sequence[float]) -> bool:

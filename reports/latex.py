@@ -74,8 +74,9 @@ def latex_text(
 def _protocol(run: RunData, premise: Sequence[str]) -> str:
     made_by = f"{MADE_BY} {THEN.join(map(code, making_commands(run)))}."
     said = [*premise, tex(protocol_prose(run)), made_by]
-    if len(run.marks) > _MARKS:
-        said += map(tex, run.marks)
+    if len(run.off_native) > _MARKS:
+        said += map(tex, run.off_native)
+    said += map(tex, run.unmeasured)
     return _paragraph("Protocol", said)
 
 
@@ -98,9 +99,10 @@ def _in_groups(*bodies: str) -> Iterator[str]:
 
 def _results(run: RunData, table: WideTable, premise: Sequence[str]) -> Iterator[str]:
     note = f"{_INTERVALS}; bold: better than all others by more than chance."
-    marks = run.marks
+    marks = run.off_native
     if len(marks) > _MARKS:
         marks = [f"{OFF_NATIVE} runs off its native point, which the protocol names."]
+    marks = [*run.yardsticks, *marks]
     biased = [(c.label, one) for c in table.columns for one in c.remarks if "N < d" in one]
     gaps = [(c.label, one) for c in table.columns for one in c.gaps]
     said = [f"{label}: {one}" for label, one in (*biased, *gaps)]

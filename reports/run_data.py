@@ -12,6 +12,7 @@ from typing import Any
 from gandiff.common.run_record import OFF_NATIVE, ImageCounts, RunRecord
 from gandiff.evaluate.result import About, MetricResult, reaching_0
 from gandiff.reports.ground import Anchor, Ground
+from gandiff.reports.sentence import reason
 from gandiff.reports.values import is_significant
 
 
@@ -32,6 +33,11 @@ class GeneratorFacts(ImageCounts):
     def absence(self) -> str:
         """Why it made no image, in short, such as "cannot paint"; empty where nothing is known."""
         return self.unmade.partition(":")[0].rstrip(".")
+
+    @property
+    def yardstick(self) -> str:
+        """What it shows where it is not a model, empty of models."""
+        return str(self.info.get("yardstick") or "").rstrip(".")
 
     @property
     def off_native(self) -> str:
@@ -199,7 +205,10 @@ class RunData:
     @functools.cached_property
     def ground(self) -> Ground:
         """What comparisons of its generators stand on."""
-        return Ground.of(self.anchors, len(self.prompts) or None)
+        results = (row.result for row in self.results)
+        asked = self.record.comparison
+        reference = bool(asked.get("reference")) if asked else None
+        return Ground.of(self.anchors, len(self.prompts) or None, results, reference)
 
     @property
     def name(self) -> str:
@@ -216,12 +225,40 @@ class RunData:
         return f"{name} {OFF_NATIVE}" if facts is not None and facts.off_native else name
 
     @property
-    def marks(self) -> list[str]:
+    def yardsticks(self) -> list[str]:
+        """What each generator shows that is not a model, a sentence each."""
+        shown = {name: facts.yardstick for name, facts in self.generators.items()}
+        return [
+            f"{name} is a yardstick, not a model: {what}. The best is chosen among the others."
+            for name, what in shown.items()
+            if what
+        ]
+
+    @property
+    def off_native(self) -> list[str]:
         """What the mark means for each generator that has it, a sentence each."""
         off = {name: facts.off_native for name, facts in self.generators.items()}
         return [
             f"{OFF_NATIVE} {name} runs off its native point: {o}." for name, o in off.items() if o
         ]
+
+    @property
+    def marks(self) -> list[str]:
+        """What stands below the tables: of single generators, and what has no table."""
+        return [*self.yardsticks, *self.off_native, *self.unmeasured]
+
+    @property
+    def unmeasured(self) -> list[str]:
+        """Why nothing of a group of metrics was measured, a sentence for each of these groups."""
+        groups: dict[str, list[MetricResult]] = {}
+        for row in self.results:
+            groups.setdefault(row.result.described.group, []).append(row.result)
+        said = []
+        for group, rows in groups.items():
+            if all(row.value is None for row in rows):
+                why = "; ".join(dict.fromkeys(reason(row.note) for row in rows if row.note))
+                said.append(f"Not measured: {group} ({why})." if why else f"Not measured: {group}.")
+        return said
 
     @property
     def headline(self) -> tuple[str, ...]:

@@ -110,13 +110,16 @@ def csv_text(run: RunData) -> str:
 
 
 def wide_tables(run: RunData) -> list[WideTable]:
-    """Return the results as a table for each thing that is measured, as far as it was."""
+    """Return the results as a table for each thing that was measured, at least in part."""
     groups: dict[str, dict[str, About]] = {}
     for row in run.results:
         about = row.result.described
         groups.setdefault(about.group, {})[row.result.metric] = about
     tables = []
+    measured = {r.result.described.group for r in run.results if r.result.value is not None}
     for title in sorted(groups, key=lambda title: _place(groups[title])):
+        if title not in measured:
+            continue  # ``RunData.unmeasured`` says why
         metrics = groups[title]
         if all(about.axis == "cost" for about in metrics.values()):
             metrics = dict(sorted(metrics.items(), key=lambda item: item[1].priority or 0))
@@ -155,8 +158,8 @@ def _anchors(run: RunData, columns: Sequence[Column]) -> Iterator[str]:
         like = next((cell.result for cell in column.cells if cell.result is not None), None)
         if like is None:
             continue
-        for name, value in run.ground.marks(column.metric):
-            shown = f"{column.label} {show_beside(value, like)}"
+        for name, anchor in run.ground.named(column.metric):
+            shown = f"{column.label} {show_beside(anchor.value, like)}"
             found.setdefault(name, []).append(shown)
     for name, values in found.items():
         yield f"For scale, {name}: {', '.join(values)}."
@@ -207,8 +210,14 @@ def _best(
     names: Sequence[str],
     run: RunData,
 ) -> int | None:
+    """The place of the one that is better than all others by more than chance, if there is one;
+    what is only a yardstick is none of them.
+    """
     known = [
-        (g, i, r) for i, r in enumerate(results) if r is not None and (g := goodness(r)) is not None
+        (g, i, r)
+        for i, r in enumerate(results)
+        if r is not None and (g := goodness(r)) is not None
+        if not run.generators[names[i]].yardstick
     ]
     if len(known) < 2:
         return None

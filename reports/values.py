@@ -16,6 +16,7 @@ _TIMES = [(3600.0, "h"), (60.0, "min"), (1.0, "s"), (1e-3, "ms"), (1e-6, "\u00b5
 _BYTES = [(2.0**30, "GiB"), (2.0**20, "MiB"), (2.0**10, "KiB"), (1.0, "B")]
 _COUNTS = [(1e9, "G"), (1e6, "M"), (1e3, "k"), (1.0, "")]
 _FACTORS = {"thousands": 1e3, "thousandths": 1e-3}  # which the label of the metric says
+_ROUNDING = 1e-9  # of a value: a narrower interval is that of floating point
 _LEAST = 1e-4  # smaller p values are all written alike
 MISSING, UNKNOWN = NO_VALUE = ("not measured", "not known")
 _DECLARED = ("parameters", "training_seconds")  # what a model says of itself
@@ -94,9 +95,18 @@ def scale_for(kind: str, unit: str, magnitude: float, *, difference: bool = Fals
 
 
 def scale_of(*results: MetricResult) -> Scale:
-    """Choose one way to write the values and intervals of some results of one metric."""
+    """Choose one way to write the values and intervals of some results of one metric: with three
+    significant digits, or as many as show the narrowest interval as two units wide or wider.
+    """
     unit = next((r.unit for r in results if r.unit), "")
-    return _clocked(results[0], scale_for(results[0].described.scale, unit, _largest(results)))
+    largest = _largest(results)
+    scale = _clocked(results[0], scale_for(results[0].described.scale, unit, largest))
+    widths = [r.high - r.low for r in results if r.low is not None and r.high is not None]
+    narrow = min((width for width in widths if width > _ROUNDING * largest), default=math.inf)
+    if scale.digits is not None or not math.isfinite(narrow):
+        return scale
+    fine = math.ceil(-math.log10(narrow / 2 / scale.factor) - 1e-9)
+    return dataclasses.replace(scale, decimals=max(scale.decimals, fine))
 
 
 def scale_of_differences(result: MetricResult, *numbers: float) -> Scale:
@@ -132,11 +142,11 @@ def adding_up(
     scale: Scale, apart: Scale, numbers: tuple[float, float], difference: float
 ) -> tuple[Scale, Scale] | None:
     """The scales of two numbers and of their difference with as many decimals more as it takes for
-    a reader who subtracts to get the difference, up to the coarser rounding of the two; None if 6
+    a reader who subtracts to get the difference, up to the coarser rounding of the two; None if 9
     more are not enough.
     """
     fewest = min(scale.decimals, apart.decimals)
-    for decimals in range(fewest, fewest + 7):
+    for decimals in range(fewest, fewest + 10):
         values, beside = (
             dataclasses.replace(one, decimals=max(one.decimals, decimals)) for one in (scale, apart)
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping, Sequence
 
@@ -40,9 +41,7 @@ def vendi_of_features(features: Float[np.ndarray, "n d"], q: float = 1.0) -> flo
 
 
 class Vendi(Metric):
-    """``vendi(encoder=...)``: order ``q``; with ``n`` over random subsets of that size, as it
-    grows with n.
-    """
+    """``vendi(encoder=...)``: order ``q``; it grows with n, so ``n`` draws sets of that size."""
 
     about = About(
         label="Vendi score",
@@ -132,6 +131,13 @@ class PromptDiversity(Metric):
         direction="target",
         target=1.0,
     )
+    raw = dataclasses.replace(
+        about,
+        meaning="How much images of one prompt differ from each other; no real images say how much "
+        "is right, so neither more nor less counts as better.",
+        direction="none",
+        target=None,
+    )
     needs_prompts = True
     scene_defaults = ON_SCENES
 
@@ -151,9 +157,7 @@ class PromptDiversity(Metric):
         self.spec = choice.spec("diversity", distance=(distance, _DISTANCES[0]))
 
     def measure(self, data: MetricInput) -> MetricOutput:
-        """One row: a ratio with target 1 where there are real images of the same prompts, else
-        the raw mean.
-        """
+        """One row: a ratio with target 1 where there are real images of the prompts, else raw."""
         name = str(self.spec)
         per_image = self._apart(data, data.images, "images")
         own = _by_group(per_image, data.images)
@@ -167,9 +171,8 @@ class PromptDiversity(Metric):
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """There must be two images of a prompt."""
-        alone = planned.samples < 2
-        said = f"{self.spec} {_NEEDS_TWO}; set samples_per_prompt to 2 or more" if alone else None
-        return super().shortage(planned) or said
+        alone = f"{self.spec} {_NEEDS_TWO}; set samples_per_prompt to 2 or more"
+        return super().shortage(planned) or (alone if planned.samples < 2 else None)
 
     def _apart(
         self, data: MetricInput, images: Sequence[ImageRecord], what: str
@@ -183,11 +186,9 @@ class PromptDiversity(Metric):
     def _raw(self, data: MetricInput, own: dict[str, float]) -> MetricResult:
         return MetricResult.of(
             _ratio_of(own, dict.fromkeys(own, 1.0), data),
-            self.about,
+            self.raw,
             metric=str(self.spec),
-            target=None,
             unit="LPIPS" if self._distance == "LPIPS" else f"{self._distance} distance",
-            direction="higher",
             images=len(data.images),
             protocol=self._protocol(data),
             note=f"mean over {counted(len(own), 'prompt')}; without real images to compare with",

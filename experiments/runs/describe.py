@@ -47,8 +47,12 @@ def default_metrics(*, scenes: bool = True, task: str = "text_to_image") -> list
 
 
 def write_descriptions(folder: Path, results: Iterable[MetricResult]) -> None:
-    """Write what the results of a run say of themselves, and what costs are."""
-    _write(folder, {**COSTS, **{row.metric: row.described for row in results}})
+    """Write what the results of a run say of themselves, and what costs are.
+
+    What was measured describes itself better than what was not.
+    """
+    rows = sorted(results, key=lambda row: row.value is not None)
+    _write(folder, {**COSTS, **{row.metric: row.described for row in rows}})
 
 
 def describe_run(folder: Path) -> None:

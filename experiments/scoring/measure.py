@@ -156,14 +156,18 @@ def equal_sets(
         name: [image for image in records if (image.group, image.sample) in common]
         for name, records in images.items()
     }
-    lacking = {name: len(keys) for name, keys in have.items() if len(keys) > len(common)}
-    if not lacking:
+    counts = {name: len(keys) for name, keys in have.items()}
+    if all(count == len(common) for count in counts.values()):
         return equal, []
-    listed = ", ".join(f"{name} {len(keys)}" for name, keys in have.items())
-    return equal, [
-        f"the generators have unequal numbers of images ({listed}); metrics of whole sets compare "
-        f"the {len(common)} that all of them have"
-    ]
+    alike = len(set(counts.values())) == 1
+    differ = "images of different prompts or samples" if alike else "unequal numbers of images"
+    listed = ", ".join(f"{name} {count}" for name, count in counts.items())
+    compared = (
+        f"compare the {len(common)} that all of them have"
+        if common
+        else "are not measured, as no prompt and sample has an image of every generator"
+    )
+    return equal, [f"the generators have {differ} ({listed}); metrics of whole sets {compared}"]
 
 
 def encode_at_once(

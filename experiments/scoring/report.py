@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from gandiff.common.errors import RequestError
@@ -27,10 +28,13 @@ from gandiff.experiments.scoring.fingerprint import outdated_scores
 from gandiff.reports.document import NO_PAPERS, ForPapers, write_report
 from gandiff.reports.reading import load_run
 
+_ORACLES = "gandiff.experiments.scenes.oracle:"
+
 
 def report_run(run: Run, *, again: bool = True, papers: ForPapers = NO_PAPERS) -> list[str]:
     """Write the report and return its verdict; ``again=False`` keeps one on the same tables."""
     complete_tables(run.folder, run.comparison.seed)
+    _name_yardsticks(run)
     if outdated := outdated_scores(run):
         run.warn(outdated)
     scored, reported = run.record.scored, run.record.reported
@@ -39,6 +43,17 @@ def report_run(run: Run, *, again: bool = True, papers: ForPapers = NO_PAPERS) -
         reported = Reported(scored=scored, verdict=write_report(run.folder, papers).verdict)
         run.update(reported=reported)
     return list(reported.verdict)
+
+
+def _name_yardsticks(run: Run) -> None:
+    """Say what the oracles of a run show, which older versions did not name."""
+    known = dict(run.record.generators)
+    for name, config in run.comparison.generators.items():
+        if name in known and "yardstick" not in known[name] and config.type.startswith(_ORACLES):
+            with contextlib.suppress(RequestError):  # its autoencoder may be gone by now
+                known[name] = {**known[name], "yardstick": run.generator(name).info.yardstick}
+    if known != run.record.generators:
+        run.update(generators=known)
 
 
 def check_report(run: Run) -> None:

@@ -35,9 +35,11 @@
     return x - y;
   };
   const ahead = (difference) => {
-    if (Math.abs(difference) < 0.005) return "level";
+    const { factor, decimals, unit } = data.metrics[metric()].ahead;
+    const by = (Math.abs(difference) / factor).toFixed(decimals);
+    if (Number(by) === 0) return "level";
     const better = data.generators[Number(pick(difference > 0 ? "first" : "second").value)];
-    return `${better} ahead by ${Math.abs(difference).toFixed(2)}`;
+    return `${better} ahead by ${by} ${unit}`.trimEnd();
   };
   const ranked = (card, order) => {
     if (order !== "low") return order === "a" ? gain(card) : negative(gain(card));

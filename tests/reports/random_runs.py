@@ -16,10 +16,12 @@ from gandiff.reports.papers import named_as_in_papers
 from gandiff.reports.run_data import DifferenceRow, ResultRow, RunData
 
 NAMES = ("gan", "ddim", "third", "fourth", "fifth")
+OTHER = "scene_accuracy/other_judge"
 KID, LATENCY, RATE = "kid(encoder=scenes)", "latency_seconds", "images_per_second"
 CLIP = "clip_score(model=scenes)"
 METRICS: dict[str, tuple[float, dict[str, Any]]] = {  # the size of values, and their direction
     ALIGNMENT: (0.8, {"direction": "higher"}),
+    OTHER: (0.8, {"direction": "higher"}),
     CLIP: (0.5, {"direction": "higher"}),
     FD: (300.0, {"direction": "lower"}),
     KID: (30_000.0, {"direction": "lower"}),
@@ -40,7 +42,7 @@ def random_run(seed: int, like: RunData) -> RunData:
             kind = rng.integers(0, 12)
             moved = 0.0 if kind == 1 else spread * rng.uniform(0, 1)
             value = None if kind == 0 else float(start + moved)
-            if metric == ALIGNMENT and value is not None:
+            if metric in (ALIGNMENT, OTHER) and value is not None:
                 value = min(1.0, value)
             with_ends = None if value is None or kind == 2 else float(half * rng.uniform(0.5, 1.5))
             found = row(name, metric, value, with_ends, protocol={"encoder": "scenes"}, **how)

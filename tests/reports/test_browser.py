@@ -1,6 +1,7 @@
 """The page in a real browser: what a reader sees and does."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from itertools import pairwise
@@ -125,6 +126,13 @@ def test_scores_are_shown_at_each_image(browser):
     marks = browser.execute_script(script)
     assert len(marks) == 12 * 5 * 2 - 1
     assert set(marks) == {"\u2713", "\u2717 colour"}
+    gains = browser.execute_script(
+        "return [...document.querySelectorAll('.prompt:not([hidden]) .gain')]"
+        ".map(e => e.textContent)"
+    )
+    written = re.compile(r"level|\S+ ahead by (50|100)\.0 points")
+    assert all(written.fullmatch(gain) for gain in gains if gain)
+    assert any("points" in gain for gain in gains)
     choose(browser, metric="1")
     assert all(0 < float(mark) < 1 for mark in browser.execute_script(script))
 

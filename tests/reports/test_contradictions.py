@@ -4,12 +4,14 @@ contradict each other, and every number of a sentence is one that was measured.
 
 from __future__ import annotations
 
+import collections
 import re
 from typing import Any
 
 import numpy as np
 import pytest
-from random_runs import LATENCY, METRICS, RATE, random_run
+from random_runs import LATENCY, METRICS, OTHER, RATE, random_run
+from verdict_helpers import ALIGNMENT
 
 from gandiff.reports import figures
 from gandiff.reports.cards import key_cards
@@ -51,8 +53,9 @@ def check(run: RunData) -> None:
     tables = wide_tables(run)
     columns = {c.metric: c for table in tables for c in table.columns}
     notes = " ".join(note for table in tables for note in table.notes)
-    best = {m: [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
-            for m, column in columns.items()}  # fmt: skip
+    best: dict[str, list[str]] = collections.defaultdict(list)  # no table of what none measured
+    for m, column in columns.items():
+        best[m] = [n for n, c in zip(run.generators, column.cells, strict=True) if c.best]
     for metric, column in columns.items():
         check_column(run, metric, column, best[metric])
     measured = {}
@@ -142,15 +145,11 @@ def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> Non
             assert best == ([said.winner] if said.winner else [])
         if said.outcome == "tie":
             assert one.value == two.value
-    known = [95.0, 30.0, len(run.prompts), one.target, 512.0]
-    known += [n for r in (one, two) for n in (r.value, r.low, r.high)]
-    known += [x.value for x in run.anchors if x.metric == metric]
+    known = [*measured(run, metric), 95.0, 30.0, len(run.prompts), one.target, 512.0]
     if both:
         known.append(goodness(one) - goodness(two))  # type: ignore[operator]
-        known += [n for r in (one, two) for n in goodness_interval(r) or ()]
     for d in run.differences:
         if d.metric == metric and {d.a, d.b} == {a, b}:
-            known += [d.difference, d.low, d.high, d.farther, d.farther_low, d.farther_high]
             known += [d.p_value, 0.0001]
             disagree = d.p_value is not None and d.p_value < 0.05 and d.low <= 0 <= d.high
             by_interval = "has the 95 % interval" in said.text
@@ -159,11 +158,50 @@ def check_sentence(run: RunData, said: Any, metric: str, best: list[str]) -> Non
             )
     if "says the opposite" in said.text or "say the opposite" in said.text:
         known += [index[name, other].value for name in (a, b) for other in METRICS]
+    if "other judge" in said.text:
+        known += measured(run, OTHER)
     for text in NUMBER.findall(said.text):
         assert is_one_of(text, known), f"{text} in {said.text!r} was not measured"
     check_opposites(run, said, metric)
+    if both and metric == ALIGNMENT:
+        check_other_judge(run, said)
     if said.winner:
         check_subtraction(said, one.target)
+
+
+def measured(run: RunData, metric: str) -> list[float | None]:
+    """What was measured of the headline's two by one metric, and of images that are no one's."""
+    index = lookup(run.results)
+    both = [index[name, metric] for name in run.headline]
+    known = [x.value for x in run.anchors if x.metric == metric]
+    for one in both:
+        known += [one.value, one.low, one.high, *(goodness_interval(one) or ())]
+    for d in run.differences:
+        if d.metric == metric and {d.a, d.b} == set(run.headline):
+            known += [d.difference, d.low, d.high, d.farther, d.farther_low, d.farther_high]
+    return known
+
+
+def check_other_judge(run: RunData, said: Any) -> None:
+    """What is said of the other judge is what its own row and test say."""
+    index, (a, b) = lookup(run.results), run.headline
+    one, two = index[a, OTHER], index[b, OTHER]
+    there = one.value is not None and two.value is not None
+    assert ("other judge" in said.text) == there
+    if not there:
+        return
+    pair = find_difference(run.differences, a, b, OTHER)
+    first = separated(one, two, pair, run.ground)
+    second = separated(two, one, pair and pair.flipped(), run.ground)
+    better = a if first else b if second else None
+    same, opposite = "the other judge says the same", "but the other judge says the opposite"
+    assert (same in said.text) == (better is not None and better == said.winner)
+    assert (opposite in said.text) == (None not in (better, said.winner) and better != said.winner)
+    alone = f"but by the other judge {better} is better" in said.text
+    assert alone == (better is not None and said.winner is None)
+    open_ = re.search("(but )?by the other judge (it is undecided|they are level)", said.text)
+    assert (open_ is not None) == (better is None), said.text
+    assert open_ is None or bool(open_[1]) == bool(said.winner)
 
 
 def check_subtraction(said: Any, target: float | None) -> None:
@@ -254,7 +292,7 @@ def check_throughput(run: RunData, card: Any, best: list[str], sentences: list[A
         assert best == ([card.winner] if card.winner else [])
     said = next(s.text for s in sentences if s.topic == "speed").partition("images a second")[2]
     if "of the ratio" in said:
-        doubtful = "contains 1" in said or "points another way" in said
+        doubtful = any(text in said for text in ("contains 1", "points another way", "are level"))
         assert (card.winner is None) == doubtful, said
 
 

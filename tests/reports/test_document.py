@@ -54,9 +54,9 @@ def page(report):
 def test_anchors_are_marks_of_the_key_numbers_and_lines_of_figures(make_run):
     folder = make_run(prompts=32)
     rows = [
-        {"anchor": "real", "metric": "fd(encoder=scenes)", "value": 15.5, "images": 128},
-        {"anchor": "noise", "metric": "fd(encoder=scenes)", "value": 9000.0, "images": 128},
-        {"anchor": "noise", "metric": "scene_accuracy/all", "value": 0.04, "images": 128},
+        {"anchor": "real", "metric": "fd(encoder=scenes)", "value": 15.5, "images": 48},
+        {"anchor": "noise", "metric": "fd(encoder=scenes)", "value": 9000.0, "images": 48},
+        {"anchor": "noise", "metric": "scene_accuracy/all", "value": 0.04, "images": 48},
     ]
     pd.DataFrame(rows).to_parquet(folder / "anchors.parquet", index=False)
     report = write_report(folder)
@@ -64,7 +64,7 @@ def test_anchors_are_marks_of_the_key_numbers_and_lines_of_figures(make_run):
     assert "tick: real images 15.5 · off the scale: uniform noise 9,000" in page
     assert "uniform noise 4.0 %" in page
     assert page.count('<i class="mark"') == 2  # the distance of noise is too far away to be drawn
-    assert "128 real images get 15.5" in page
+    assert "48 real images get 15.5" in page
     assert "Dotted lines: what real images get." in report.markdown.read_text(encoding="utf-8")
 
 

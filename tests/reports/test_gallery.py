@@ -52,6 +52,9 @@ def test_scores_stand_at_their_image(run_folder):
     data = json.loads(gallery.data)
     assert [m["yesno"] for m in data["metrics"]] == [False, True, False]
     assert [m["facts"] for m in data["metrics"]] == [False, True, False]
+    points = {"factor": 0.01, "decimals": 1, "unit": "points"}
+    assert [m["ahead"] for m in data["metrics"][1:]] == [points, points]
+    assert data["metrics"][0]["ahead"]["factor"] == 1.0
     assert data["scores"][0][0][0] == [None, None, None]  # the failed one
     wanted = next(
         s

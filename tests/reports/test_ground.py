@@ -130,11 +130,55 @@ def test_noise_only_ever_takes_a_better_away(direction, x, y, of_noise):
             assert best.get(direction, nearest) > 0
 
 
-def test_noise_is_most_diverse_and_stands_against_nothing_there():
+def test_noise_is_most_diverse_and_stands_against_nothing_where_more_is_always_better():
     ground = Ground.of([noise(DIVERSITY, 9.0)], 100)
-    for direction, target in (("higher", None), ("target", 1.0)):
-        few, many = (
-            row(name, DIVERSITY, value, 0.01, direction=direction, target=target).result
-            for name, value in (("gan", 0.5), ("ddim", 0.9))
-        )
-        assert separated(many, few, None, ground)
+    few, many = (row(name, DIVERSITY, value, 0.01, direction="higher").result
+                 for name, value in (("gan", 0.5), ("ddim", 0.9)))  # fmt: skip
+    assert separated(many, few, None, ground)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.sampled_from([FD, DIVERSITY, "unstated/coverage"]),
+    st.floats(0, 3),
+    st.floats(0, 3),
+    st.floats(0, 3),
+)
+def test_nothing_as_far_from_a_target_as_noise_is_better(metric, x, y, of_noise):
+    a, b = (row(name, metric, value, 0.01, direction="target", target=1.0).result
+            for name, value in (("gan", x), ("ddim", y)))  # fmt: skip
+    ground = Ground.of([noise(metric, of_noise)], 100)
+    beyond = min(abs(x - 1), abs(y - 1)) >= abs(of_noise - 1)
+    for one, other in ((a, b), (b, a)):
+        assert separated(one, other, None, ground) == (separated(one, other) and not beyond)
+
+
+def test_less_variety_than_noise_has_is_said():
+    rows = [row(name, DIVERSITY, value, 0.01, direction="target", target=1.0)
+            for name, value in (("gan", 0.2), ("ddim", 0.3))]  # fmt: skip
+    said = sentence(rows, anchors=[noise(DIVERSITY, 0.336)], axis=2)
+    assert said.outcome == "undecided"
+    assert "and neither is better than uniform noise, which gets 0.336." in said.text
+
+
+@pytest.mark.parametrize("images", [64, 512, None])
+def test_an_anchor_of_another_number_of_images_says_it_and_decides_on_no_set(images):
+    rows = [dataclasses.replace(one, result=dataclasses.replace(one.result, images=512))
+            for one in BOTH]  # fmt: skip
+    anchor = dataclasses.replace(noise(FD, 200.0), images=images)
+    ground = Ground.of([anchor], 128, [one.result for one in rows])
+    said = verdict(rows, [], both(), ("gan", "ddim"), ground)[1]
+    assert said.winner == ("ddim" if images == 64 else None)
+    assert ground.marks(FD) == ([] if images == 64 else [("uniform noise", 200.0)])
+    name = "uniform noise (n = 64)" if images == 64 else "uniform noise"
+    assert ground.named(FD) == [(name, anchor)]
+
+
+def test_what_is_measured_image_by_image_is_compared_at_any_number():
+    rows = [row(name, ALIGNMENT, value, 0.001, direction="higher", images=512)
+            for name, value in (("gan", 0.02), ("ddim", 0.04))]  # fmt: skip
+    anchor = dataclasses.replace(noise(ALIGNMENT, 0.041), images=152)
+    ground = Ground.of([anchor], 128, [one.result for one in rows])
+    said = verdict(rows, [], both(), ("gan", "ddim"), ground)[0]
+    assert "uniform noise, which gets 4.1 % (n = 152)" in said.text
+    assert ground.marks(ALIGNMENT) == [("uniform noise (n = 152)", 0.041)]

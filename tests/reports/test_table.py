@@ -50,7 +50,7 @@ def test_what_anchors_get_stands_below_the_table_in_every_format(run_folder):
     run = dataclasses.replace(load_run(run_folder), anchors=anchors)
     tables = {table.title: table for table in wide_tables(run)}
     *_, real, noise = tables["Distribution"].notes
-    assert real == "For scale, real images: Fréchet distance 24.9."
+    assert real == "For scale, real images (n = 512): Fréchet distance 24.9."  # the run has fewer
     assert noise.startswith("For scale, uniform noise: Fréchet distance 31")
     plain = "For scale, plain grounds: scene accuracy 12.5 %."
     assert tables["Alignment"].notes[-1] == plain
@@ -86,6 +86,23 @@ def test_a_best_value_is_marked_only_where_it_is_apart(run_folder):
     assert marked(small, "parameters") == []  # neither way is better
 
 
+def test_a_yardstick_is_explained_everywhere_and_takes_no_best_away(run_folder):
+    run = load_run(run_folder)
+    three = {n: f for n, f in run.generators.items() if n in ("gan", "ddim-20", "dpm-10")}
+    results = [r for r in run.results if r.generator in three]
+    run = dataclasses.replace(run, generators=three, results=results)
+    assert marked(run, "scene_accuracy/all") == []  # the two diffusion models are too close
+    said = "dpm-10 is a yardstick, not a model: real photos. The best is chosen among the others."
+    info = {**three["dpm-10"].info, "yardstick": "real photos."}
+    three = {**three, "dpm-10": dataclasses.replace(three["dpm-10"], info=info)}
+    run = dataclasses.replace(run, generators=three)
+    assert marked(run, "scene_accuracy/all") == ["ddim-20"]
+    assert (run.yardsticks, run.marks) == ([said], [said])
+    assert said in latex_text(run, [])
+    three = {n: dataclasses.replace(facts, info=info) for n, facts in three.items()}
+    assert marked(dataclasses.replace(run, generators=three), "scene_accuracy/all") == []
+
+
 def test_intervals_that_touch_are_not_apart():
     def at(value, half):
         return MetricResult(
@@ -111,8 +128,26 @@ def test_csv_is_long_and_complete(run_folder):
 
 def test_a_missing_value_keeps_its_place(make_run):
     run = load_run(make_run(prompts=3, generators=("gan", "ddim-20")))
-    extra = MetricResult(metric="clip_score(model=x)", value=None, note="no weights")
+    metric = "clip_score(model=x)"
+    extra = MetricResult(metric=metric, value=None, note="no weights", about=about_metric(metric))
     run = dataclasses.replace(run, results=[*run.results, ResultRow("gan", extra)])
     cells = column(run, "clip_score(model=x)").cells
     assert (cells[0].value, cells[1].value) == ("not measured", "")
     assert "no weights" in csv_text(run)
+
+
+def test_of_what_was_not_measured_at_all_there_is_a_line_and_no_table(run_folder):
+    run = load_run(run_folder)
+    costs = {"latency_seconds": "not timed: its images were made elsewhere"}
+    rows = [r for r in run.results if r.result.described.group != "Cost"]
+    rows += [
+        ResultRow(name, MetricResult(metric=m, value=None, note=why, about=about_metric(m)))
+        for name in run.generators
+        for m, why in costs.items()
+    ]
+    run = dataclasses.replace(run, results=rows)
+    said = "Not measured: Cost (not timed: its images were made elsewhere)."
+    assert "Cost" not in [table.title for table in wide_tables(run)]
+    assert run.unmeasured == [said]
+    assert said in run.marks  # below the tables of page and Markdown
+    assert said in latex_text(run, [])

@@ -9,6 +9,7 @@ from gandiff.experiments.runs.describe import about_metric
 from gandiff.reports.values import (
     arrow,
     explain,
+    scale_of,
     show_interval,
     show_ratio,
     show_value,
@@ -33,6 +34,9 @@ from gandiff.reports.values import (
         ("nfe", "", 40, None, None, "40", ""),
         ("vendi(encoder=scenes)", "images", 36.04, None, None, "36.0 images", ""),
         ("fd(encoder=scenes)", "", 0.0, None, None, "0.00", ""),
+        ("brightness", "levels", 127.17, 126.89, 127.46, "127.2 levels", "126.9 to 127.5"),
+        ("scene_accuracy/all", "", 0.9991, 0.9989, 0.9993, "99.91 %", "99.89 to 99.93"),
+        ("fd(encoder=scenes)", "", 206.0, 206.0, 206.0 + 1e-10, "206", "206 to 206"),
     ],
 )
 def test_values_have_units_and_decimals_that_fit(metric, unit, value, low, high, shown, interval):
@@ -46,6 +50,25 @@ def test_values_have_units_and_decimals_that_fit(metric, unit, value, low, high,
     )
     assert show_value(result) == shown
     assert show_interval(result) == interval
+
+
+@given(
+    st.sampled_from(["scene_accuracy/all", "fd(encoder=scenes)", "kid(encoder=scenes)", "vendi"]),
+    st.floats(-1e5, 1e5),
+    st.floats(1e-3, 10),
+    st.floats(0, 1),
+)
+def test_ends_of_an_interval_are_written_apart_in_their_order(metric, low, width, where):
+    high = low + width
+    value = min(high, max(low, low + where * width))
+    result = MetricResult(
+        metric=metric, value=value, low=low, high=high, about=about_metric(metric)
+    )
+    scale = scale_of(result)
+    ends = [scale.rounded(number) for number in (low, value, high)]
+    assert ends[0] <= ends[1] <= ends[2]
+    assert ends[0] < ends[2]
+    assert show_interval(result) == f"{scale.number(low)} to {scale.number(high)}"
 
 
 def test_what_was_not_measured_has_no_number():

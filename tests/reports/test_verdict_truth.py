@@ -178,6 +178,22 @@ def test_the_default_report_no_longer_says_that_intervals_overlap_which_do_not()
     assert "the 95 % intervals of the distance from 1, 0.09 to 0.19 and 0.00 to 0.10" in unpaired
 
 
+def test_values_that_differ_are_written_apart_though_nothing_is_decided() -> None:
+    about = About(
+        label="brightness", meaning="", unit="levels", axis="diversity", direction="higher"
+    )
+    rows = []
+    for name, value in (("gan", 127.17), ("ddim", 127.43)):
+        ends = Interval(value=value, low=value - 0.28, high=value + 0.29)
+        rows.append(ResultRow(name, MetricResult.of(ends, about, metric="bright")))
+    said = axis_sentence("diversity", lookup(rows), [pair("bright", -0.26, 0.5)], "gan", "ddim")
+    assert said.text.startswith(
+        "On diversity, gan against ddim is undecided: brightness is 127.2 levels against 127.4 "
+        "levels, and the paired difference on the same 40 prompts, gan minus ddim, has the 95 % "
+        "interval -0.760 to 0.240 levels,"
+    )
+
+
 def _in_turns(data: Any, ours: float, theirs: float) -> list[DifferenceRow]:
     """The ratio in rounds, if it was measured, whose interval may hold 1 or not."""
     wide = data.draw(st.none() | st.floats(1, 3))

@@ -176,12 +176,15 @@ def test_ratio_interval_covers_the_truth(make_input: Make) -> None:
     assert 0.9 <= hits / 100 <= 1.0
 
 
-def test_without_real_images_the_raw_mean_is_said_to_be_raw(make_input: Make) -> None:
+def test_without_real_images_the_raw_mean_has_no_better_direction(make_input: Make) -> None:
     output = PromptDiversity(encoder="scenes", distance="cosine").measure(
         make_input(normal(40, 6), per_prompt=2)
     )
     row = output.results[0]
-    assert (row.direction, row.target, row.unit) == ("higher", None, "cosine distance")
+    assert (row.direction, row.target, row.unit) == ("none", None, "cosine distance")
+    assert (row.described.direction, row.described.target) == ("none", None)
+    assert "neither more nor less counts as better" in row.described.meaning
+    assert "relative to real images" not in row.described.meaning
     assert "without real images to compare with" in row.note
     assert row.metric == "diversity(distance=cosine,encoder=scenes)"
     assert row.value == pytest.approx(np.mean(output.per_image[row.metric]))

@@ -12,11 +12,13 @@ import pytest
 from gandiff.common.errors import GeneratorError, RequestError
 from gandiff.experiments.api import run_comparison
 from gandiff.experiments.benchmarks import shipped_scores as shipped
+from gandiff.experiments.cli import main
 from gandiff.experiments.config.load import comparison_from_dict
 from gandiff.experiments.plugins.registry import make_generator
 from gandiff.experiments.scenes.oracle import reconstruct, sample
 from gandiff.experiments.scenes.suite import scene_suite
 from gandiff.models.weights import PRETRAINED
+from gandiff.reports.reading import load_run
 
 
 def test_a_picture_depends_on_prompt_and_seed_alone() -> None:
@@ -75,6 +77,28 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     run_comparison(comparison_from_dict(asked), out, quiet=True)
     return out
+
+
+def test_reports_say_what_it_is_and_those_of_older_runs_do_too(run: Path, tmp_path: Path) -> None:
+    said = [
+        "oracle is a yardstick, not a model: real scenes of the captions, what a perfect model "
+        "would get. The best is chosen among the others.",
+        "ceiling is a yardstick, not a model: real scenes through the autoencoder of "
+        "diffusion-scenes, the best that any denoiser in it can do. The best is chosen among the "
+        "others.",
+    ]
+    older = shutil.copytree(run, tmp_path / "older")
+    record = json.loads((older / "run.json").read_text())
+    for facts in record["generators"].values():
+        del facts["yardstick"]
+    (older / "run.json").write_text(json.dumps(record))
+    assert load_run(older).yardsticks == []
+    assert main(["report", str(older)]) == 0
+    for folder in (run, older):
+        assert load_run(folder).yardsticks == said
+        for name in ("report.html", "report.md"):
+            text = (folder / "report" / name).read_text(encoding="utf-8")
+            assert all(one in text for one in said)
 
 
 def test_it_is_right_and_varied_and_told_beside_a_model(

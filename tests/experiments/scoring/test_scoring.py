@@ -22,6 +22,8 @@ from gandiff.experiments.cli import main
 from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.scoring.measure import equal_sets
 from gandiff.experiments.scoring.report import complete_tables
+from gandiff.reports.reading import load_run
+from gandiff.reports.verdict import verdict
 
 METRICS = default_metrics()
 TABLES = ("scores.parquet", "results.parquet", "differences.parquet", "timing.parquet")
@@ -220,8 +222,23 @@ def test_prompts_that_state_no_facts_have_no_accuracy(tmp_path: Path) -> None:
     assert np.isnan(row.value)
     assert "needs prompts with stated facts" in row.note
     spread = found[found.metric == "diversity(encoder=scenes)"].iloc[0]
-    assert spread.direction == "higher"  # a raw distance: there is no real dog to compare with
+    assert spread.direction == "none"  # a raw distance: there is no real dog to compare with
     assert spread.value > 0
+
+
+def test_without_real_images_noise_and_plain_colours_are_not_more_diverse(tmp_path: Path) -> None:
+    def flags(prompts: list[str], seeds: list[int]) -> list[Any]:
+        colours = [np.random.default_rng(s).integers(0, 256, (2, 1, 3), np.uint8) for s in seeds]
+        return [np.repeat(np.repeat(one, 16, 0), 32, 1) for one in colours]
+
+    suite = [f"a dog of breed {number}" for number in range(32)]
+    generators = {"noise": noise, "flags": flags, "black": black}
+    run = load_run(score(tmp_path / "r", generators, ["diversity(encoder=scenes)"], suite).folder)
+    said = verdict(run.results, run.differences, run.generators, run.headline, run.ground)
+    (found,) = (one for one in said if one.topic == "diversity")
+    assert found.outcome == "undecided"
+    assert "neither direction of this metric counts as better" in found.text
+    assert "relative to real images" not in run.about("diversity(encoder=scenes)").meaning
 
 
 def test_real_images_may_come_from_a_folder(tmp_path: Path, run: RunSummary) -> None:
@@ -353,6 +370,15 @@ def test_sets_are_compared_at_equal_numbers() -> None:
         "compare the 2 that all of them have"
     ]
     assert equal_sets({"whole": images["whole"]}) == ({"whole": images["whole"]}, [])
+    half, rest = records("half", full[:3]), records("rest", full[1:])
+    assert equal_sets({"half": half, "rest": rest})[1] == [
+        "the generators have images of different prompts or samples (half 3, rest 3); metrics of "
+        "whole sets compare the 2 that all of them have"
+    ]
+    assert equal_sets({"half": half[:2], "rest": rest[1:]})[1] == [
+        "the generators have images of different prompts or samples (half 2, rest 2); metrics of "
+        "whole sets are not measured, as no prompt and sample has an image of every generator"
+    ]
 
 
 def test_categories_and_words_of_the_metrics_are_kept(run: RunSummary) -> None:
