@@ -235,10 +235,11 @@ def _moments_of(values: Tensor) -> _Moments:
     """Those of n c h w."""
     mean = values.mean((0, 2, 3))
     # The standard deviation around each channel's mean, without a copy of all.
-    squares = sum(
-        (part - mean[None, :, None, None]).double().square().sum() for part in values.split(_MANY)
-    )
-    std = (squares / max(1, values.numel() - 1)).sqrt().float().view(1).clamp(min=1e-6)  # type: ignore[union-attr]
+    squares = torch.zeros(1, dtype=torch.float64)
+    for start in range(0, len(values), _MANY):
+        apart = values[start : start + _MANY] - mean[None, :, None, None]
+        squares += apart.double().square().sum()
+    std = (squares / max(1, values.numel() - 1)).sqrt().float().clamp(min=1e-6)
     return _Moments(mean, std, len(values))
 
 
