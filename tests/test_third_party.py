@@ -113,7 +113,7 @@ def test_the_report_speaks_of_the_metric_as_it_speaks_of_itself(run: Path) -> No
     sentence = re.search(r"On diversity, bold is better: weave contrast .*", text)
     assert sentence is not None
     assert re.search(
-        r"60\.\d levels against 20\.\d levels for plain, \S+ levels higher", sentence[0]
+        r"60\.\d+ levels against 20\.\d+ levels for plain, \S+ levels higher", sentence[0]
     )
     assert "95 % interval" in sentence[0]
     assert "### Texture" in text

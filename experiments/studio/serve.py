@@ -52,6 +52,8 @@ def serve(studio: Studio, bound: socket.socket, ready: Callable[[str], Any]) -> 
         running = server(studio)
         ready(f"http://{HOST}:{bound.getsockname()[1]}")
         running.run(sockets=[bound])
+        if running.started:  # only Ctrl-C ends it, which uvicorn sometimes keeps to itself
+            raise KeyboardInterrupt
 
 
 class _Shielded:

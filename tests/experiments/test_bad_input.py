@@ -86,7 +86,7 @@ def test_one_generator(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_reference_and_few_prompts(capsys: pytest.CaptureFixture[str]) -> None:
     said = report(capsys, prompts=3, metrics=[*SETS, "shade"])
     assert said.code == 0
-    assert "Distribution was not measured." in said.out
+    assert "Distribution was not measured (there are no reference images; " in said.out
     assert "3 prompts are too few to call one better: it takes 30" in said.out
     assert " is better" not in said.out
 

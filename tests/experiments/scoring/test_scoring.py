@@ -68,7 +68,9 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
             *("farther", "farther_low", "farther_high"),
             *("ratio", "ratio_low", "ratio_high"),
         ],
-        "timing.parquet": ["generator", "round", "phase", "batch_size", "repeat", "seconds"],
+        "timing.parquet": [
+            *("generator", "round", "phase", "batch_size", "warmups", "repeat", "seconds")
+        ],
     }
 
 

@@ -32,7 +32,7 @@ FACTS: dict[str, Any] = {
 @pytest.fixture
 def pipeline(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An untrained one at 16 px with a record and a card; few pictures at few points."""
-    monkeypatch.setattr(files, "_REAL", 200)
+    monkeypatch.setattr(files, "_REAL", 64)
     monkeypatch.setattr(inspect, "STEPS", (1, 2))
     monkeypatch.setattr(inspect, "GUIDANCE", (1.0, 2.0))
     monkeypatch.setattr(inspect, "PLAIN", ("ddim", 2))
@@ -54,11 +54,11 @@ def test_record_and_card_have_the_new_rows(
     rows = record["operating_points"]
     found = {(r["solver"], r["num_inference_steps"], r["guidance_scale"]) for r in rows}
     assert {("ddim", 2, 1.0), ("ddim", 2, 2.0), ("dpmsolver++", 1, 2.0)} <= found
-    assert {r["pictures"] for r in [*rows, record["real_against_real"]]} == {200}
+    assert {r["pictures"] for r in [*rows, record["real_against_real"]]} == {64}
     assert 0 < record["real_against_real"]["fd"] < min(r["fd"] for r in rows)
     assert {k: record[k] for k in FACTS} == FACTS
     assert card.count("## Steps and guidance") == 1
-    assert "## Steps and guidance, on 200 pictures\n" in card
+    assert "## Steps and guidance, on 64 pictures\n" in card
     assert "| real pictures |  |  |" in card
     assert (before.partition("\n## Copies")[0], before.partition("\n## Use")[2]) == (
         card.partition("\n## Copies")[0],
@@ -129,8 +129,8 @@ def test_steps_at_another_guidance_are_what_the_card_advises(pipeline: Path) -> 
         (["{}", "--guidance", "-1"], "guidance: must be at least 1, got -1.0"),
         (["{}", "--guidance", "nan"], "guidance: must be a finite number, got nan"),
         (["nowhere"], "PIPELINE nowhere: there is no such folder"),
-        (["{}", "--pictures", "201"], "--pictures must be from 32 to 200"),
-        (["{}", "--pictures", "0"], "--pictures must be from 32 to 200"),
+        (["{}", "--pictures", "65"], "--pictures must be from 32 to 64"),
+        (["{}", "--pictures", "0"], "--pictures must be from 32 to 64"),
         (["{}", "--data", "nowhere"], "nowhere"),
         (["{}", "--monitor", "nothing"], "--monitor nothing"),
     ],
