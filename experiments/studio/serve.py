@@ -50,6 +50,7 @@ def serve(studio: Studio, bound: socket.socket, ready: Callable[[str], Any]) -> 
         os.environ["GRADIO_TEMP_DIR"] = uploads  # what people bring goes with the studio
         os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
         running = server(studio)
+        bound.listen()  # who is given the address may come at once
         ready(f"http://{HOST}:{bound.getsockname()[1]}")
         running.run(sockets=[bound])
         if running.started:  # only Ctrl-C ends it, which uvicorn sometimes keeps to itself
