@@ -29,8 +29,11 @@ _RENAMED = {
     ),
 }
 
-# Nor do the words in a shipped training record change what the weights are.
+# Nor does what a shipped training record says of the weights change what they are.
 _RECORDS = {
+    PRETRAINED / "diffusion-scenes" / "training.json": (
+        "0d19c9b51ec63eafb7ef6ab845c687e831361bda2a3a40b01a3999599a63282b"
+    ),
     PRETRAINED / "gan-scenes" / "training.json": (
         "bf9ad2953d6add50da41b0724276c1e725584f1a877aec7c3822d8fba8b477a0"
     ),
