@@ -125,14 +125,14 @@ class Together:
 
 def muon_and_adamw(
     network: nn.Module,
-    edges: Sequence[str],
-    others: Iterable[Mapping[str, Any]] = (),
     *,
+    edges: Sequence[str] = (),
+    others: Iterable[Mapping[str, Any]] = (),
     dtype: torch.dtype = torch.float32,
 ) -> Together:
     """Muon for a network's matrices, AdamW for the rest of it and for ``others``.
 
-    The rest are vectors and the layers named in ``edges``, which touch the picture.
+    The rest are vectors and the layers named in ``edges``.
     """
     matrices: list[nn.Parameter] = []
     rest: list[nn.Parameter] = []

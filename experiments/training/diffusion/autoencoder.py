@@ -17,19 +17,22 @@ from gandiff.experiments.training.checks import judged
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.diffusion.weights import parts_of, update
 from gandiff.experiments.training.loop import Loop
+from gandiff.experiments.training.muon import Together, muon_and_adamw
+from gandiff.experiments.training.precision import autocast_context, resolve_precision
 from gandiff.experiments.training.ranks import Ranks
 from gandiff.experiments.training.request import TrainingRequest
 from gandiff.experiments.training.text.record import captions_digest
 from gandiff.models.diffusion.networks import build_vae
 
 LABEL = "autoencoder"
-_BATCH, _HALFLIFE = 32, 4000.0  # pictures
+_BATCH, _HALFLIFE = 16, 4000.0  # pictures; larger batches take fewer steps, which is what counts
 _CHECKED, _AT_ONCE = 512, 64  # pictures
 
 
-def trained(recipe: DiffusionRecipe) -> dict[str, int]:
-    """What a checkpoint of the autoencoder must be of."""
-    return {"factor": recipe.factor, "latent_channels": recipe.latent_channels}
+def trained(recipe: DiffusionRecipe) -> dict[str, Any]:
+    """What a checkpoint of the autoencoder must be of: its network, and whose states it holds."""
+    names = ("factor", "latent_channels", "autoencoder_optimizer")
+    return {name: getattr(recipe, name) for name in names}
 
 
 class AutoencoderTrainer:
@@ -44,7 +47,8 @@ class AutoencoderTrainer:
         self.vae = vae.to(request.device, memory_format=torch.channels_last).train()
         self.ema = Ema(self.vae, _HALFLIFE)
         self.parameters = list(self.vae.parameters())
-        self.optimizer = torch.optim.AdamW(self.parameters, weight_decay=0.0, fused=True)
+        self.precision = resolve_precision(request.dtype, request.device)
+        self.optimizer = self._optimizer()
         self.size = min(request.batch_size, max(_BATCH, ranks.count))  # each process has a picture
         self.loop = Loop(
             request,
@@ -58,11 +62,18 @@ class AutoencoderTrainer:
             share=recipe.autoencoder_share,
         )
 
+    def _optimizer(self) -> torch.optim.Optimizer | Together:
+        if self.recipe.autoencoder_optimizer == "adamw":
+            return torch.optim.AdamW(self.parameters, fused=True)
+        dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
+        return muon_and_adamw(self.vae, dtype=dtype)
+
     def step(self) -> tuple[int, dict[str, float]]:
         """One update: images shown over all processes, and what was measured."""
         recipe, progress, n = self.recipe, self.loop.progress, self.size
         start, end = recipe.autoencoder_lr, recipe.autoencoder_lr_end
-        self.optimizer.param_groups[0]["betas"] = recipe.betas
+        for group in self.optimizer.param_groups:
+            group.update(betas=recipe.betas, weight_decay=0.0)
         anneal(self.optimizer, self.loop.fraction, progress.steps, start=start, end=end)
         rows = self.ranks.shard(n)
         batch = self.data.batch(progress.position, n, rows=rows)
@@ -86,9 +97,10 @@ class AutoencoderTrainer:
 
     def _loss(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """Loss and squared error, each the sum over pictures of a mean over pixels."""
-        posterior = self.vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
-        y = self.vae.decode(posterior.mean + posterior.std * noise).sample
-        apart = (y - x).flatten(1)
+        with autocast_context(self.precision, self.request.device):
+            posterior = self.vae.encode(x.contiguous(memory_format=torch.channels_last)).latent_dist
+            y = self.vae.decode(posterior.mean + posterior.std * noise).sample
+        apart = (y.float() - x).flatten(1)
         squared = apart.square().mean(1).sum()
         absolute = apart.abs().mean(1).sum()
         divergence = posterior.kl().sum()

@@ -127,7 +127,7 @@ class DenoiserUpdates:
             own: dict[str, Any] = {"params": list(self.unet.parameters())}
             return torch.optim.AdamW([own, *text], fused=True)
         dtype = torch.bfloat16 if self.precision == "bfloat16" else torch.float32
-        return muon_and_adamw(self.unet, _EDGES, text, dtype=dtype)
+        return muon_and_adamw(self.unet, edges=_EDGES, others=text, dtype=dtype)
 
     def _loop(self, state: dict[str, Any]) -> Loop:
         """A checkpoint of other networks, or of other latents, is refused by name."""

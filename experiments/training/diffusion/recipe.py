@@ -32,8 +32,8 @@ _TRAIN_TEXT: Final[dict[Optimizer, float]] = {"muon": 0.05, "adamw": 0.5}  # of 
 _GROUP = 8  # channels are normalised in so many groups
 _LOG_NORMAL = ("log_noise_mean", "log_noise_std")  # what they do nothing without
 AUTOENCODER_FIELDS = (
-    *("factor", "latent_channels", "autoencoder_share", "autoencoder_lr", "autoencoder_lr_end"),
-    *("kl", "absolute"),
+    *("factor", "latent_channels", "autoencoder_share", "autoencoder_optimizer"),
+    *("autoencoder_lr", "autoencoder_lr_end", "kl", "absolute"),
 )
 
 
@@ -57,6 +57,8 @@ RECIPES: dict[str, dict[str, Any]] = {
     # The default of earlier versions.
     "adamw": {
         "optimizer": "adamw",
+        "autoencoder_optimizer": "adamw",
+        "autoencoder_share": 0.15,
         "lr": 1.5e-3,
         "lr_end": 3e-5,
         "channels": (32, 64, 96),
@@ -99,8 +101,10 @@ class DiffusionRecipe(recipes.Recipe):
     """Downsampling factor of the autoencoder: a power of two that divides the resolution."""
     latent_channels: Annotated[int, Ge(1)] = 4
     """Latent channels of the autoencoder."""
-    autoencoder_share: Annotated[float, Gt(0), Lt(1)] = 0.15
+    autoencoder_share: Annotated[float, Gt(0), Lt(1)] = 0.1
     """Fraction of the budget that the autoencoder gets; nothing in pixel space."""
+    autoencoder_optimizer: Optimizer = "muon"
+    """What trains the autoencoder, as `optimizer` says of the denoiser."""
     autoencoder_lr: Positive = 2e-3
     """Learning rate of the autoencoder at the start, ..."""
     autoencoder_lr_end: Positive = 5e-5

@@ -36,7 +36,10 @@ ALARMS = {
 }
 
 # What older checkpoints do not say of their networks, by label: they had nothing else.
-NETWORKS: dict[str, dict[str, Any]] = {"denoiser": {"attention_layers": 1, "optimizer": "adamw"}}
+NETWORKS: dict[str, dict[str, Any]] = {
+    "autoencoder": {"autoencoder_optimizer": "adamw"},
+    "denoiser": {"attention_layers": 1, "optimizer": "adamw"},
+}
 
 ABILITIES = {"text": "text_to_image", "img2img": "image_to_image"}
 
