@@ -98,7 +98,9 @@ def trained(network: Small, optimizer: Together, steps: range) -> float:
 
 def test_every_weight_has_one_optimiser_and_the_edges_have_adamw() -> None:
     network, text = Small(), nn.Linear(3, 3)
-    both = muon_and_adamw(network, ("first", "last"), [{"params": list(text.parameters())}])
+    both = muon_and_adamw(
+        network, edges=("first", "last"), others=[{"params": list(text.parameters())}]
+    )
     assert [id(p) for p in both.parts[0].param_groups[0]["params"]] == [id(network.middle.weight)]
     held = [id(p) for group in both.param_groups for p in group["params"]]
     everything = [*network.parameters(), *text.parameters()]
@@ -107,7 +109,7 @@ def test_every_weight_has_one_optimiser_and_the_edges_have_adamw() -> None:
 
 def test_it_learns_and_resumes_bit_for_bit() -> None:
     whole = Small()
-    optimizer = muon_and_adamw(whole, ("first", "last"))
+    optimizer = muon_and_adamw(whole, edges=("first", "last"))
     for group in optimizer.param_groups:
         group["lr"] = 0.01
     before = trained(whole, optimizer, range(1))
@@ -116,7 +118,7 @@ def test_it_learns_and_resumes_bit_for_bit() -> None:
     after = trained(whole, optimizer, range(40, 80))
     assert after < 0.2 * before
     resumed = Small()
-    again = muon_and_adamw(resumed, ("first", "last"))
+    again = muon_and_adamw(resumed, edges=("first", "last"))
     resumed.load_state_dict(weights)
     again.load_state_dict(saved)
     trained(resumed, again, range(40, 80))
@@ -128,4 +130,4 @@ def test_a_state_of_another_optimiser_is_refused() -> None:
     network = Small()
     adamw = torch.optim.AdamW(network.parameters())
     with pytest.raises(KeyError):
-        muon_and_adamw(network, ()).load_state_dict(adamw.state_dict())
+        muon_and_adamw(network).load_state_dict(adamw.state_dict())

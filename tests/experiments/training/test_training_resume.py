@@ -101,6 +101,24 @@ def test_what_was_noted_of_an_autoencoder_is_in_the_record(tmp_path: Path) -> No
     assert again["events"][0] == record["events"][0]
 
 
+def test_an_autoencoder_of_an_earlier_version_continues_by_adamw(tmp_path: Path) -> None:
+    """It was trained by nothing else, and its checkpoint does not say so."""
+    asked, recipe = diffusion_request(tmp_path), small_diffusion(autoencoder_optimizer="adamw")
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, "autoencoder", after=1)
+        with pytest.raises(KeyboardInterrupt):
+            diffusion.train(asked, recipe)
+    path = tmp_path / "state" / "autoencoder" / CHECKPOINT
+    saved = torch.load(path, weights_only=True)
+    del saved["networks"]["autoencoder_optimizer"]
+    torch.save(saved, path)
+    asked = dataclasses.replace(asked, resume=True)
+    with pytest.raises(RequestError, match="autoencoder_optimizer is adamw there and muon here"):
+        diffusion.train(asked, small_diffusion())
+    diffusion.train(asked, recipe)
+    assert read(tmp_path)["autoencoder"]["images"] > 0
+
+
 def test_an_autoencoder_that_is_gone_is_not_made_again(
     whole_diffusion: Path, tmp_path: Path
 ) -> None:
@@ -115,9 +133,11 @@ CHANGES = {
     "resolution 32": "is of a training with --resolution 16, not 32; give what it was started with",
     "space pixel": "is of a training with space=latent, not pixel; give what it was started with",
     "kl 0.5": "is of a training with kl=1e-05, not 0.5; give what it was started with",
-    "autoencoder_share 0.5": "is of a training with autoencoder_share=0.15, not 0.5; give what",
+    "autoencoder_share 0.5": "is of a training with autoencoder_share=0.1, not 0.5; give what",
     "schedule linear": "is of a training with schedule=cosine, not linear; give what it was",
     "optimizer adamw": "holds another denoiser than is asked for: optimizer is muon there and",
+    "autoencoder_optimizer adamw": "another autoencoder than is asked for: autoencoder_optimizer "
+    "is muon there and adamw here",
     "attention_layers 1": "attention_layers is 2 there and 1 here; use the options that it was",
     "latent_channels 8": "another autoencoder than is asked for: latent_channels is 4 there and 8",
 }

@@ -88,6 +88,7 @@ IDLE = [
             "factor": 4,
             "latent_channels": 9,
             "autoencoder_share": 0.5,
+            "autoencoder_optimizer": "adamw",
             "autoencoder_lr": 1.0,
             "autoencoder_lr_end": 0.1,
             "kl": 1.0,
