@@ -53,7 +53,7 @@ class Ranking:
 
 
 def ranking(run: RunData) -> Ranking | None:
-    """Compare the orders over the generators that all conventions have measured.
+    """Compare the orders over the models that all conventions have measured; yardsticks are none.
 
     None where there are fewer than two such generators or fewer than two conventions.
     """
@@ -97,14 +97,15 @@ def kendall_tau(a: Sequence[float], b: Sequence[float]) -> float:
 
 
 def _measured(run: RunData) -> dict[str, Results]:
-    """The conventions that two generators or more were measured by.
+    """The conventions that two models or more were measured by.
 
     Encoder, resize filter and estimator are conventions, and a generator that is really nearer
     should be so under all of them.
     """
     found: dict[str, dict[str, MetricResult]] = {}
     for row in run.results:
-        if row.result.described.is_distance and goodness(row.result) is not None:
+        model = not run.generators[row.generator].yardstick
+        if model and row.result.described.is_distance and goodness(row.result) is not None:
             found.setdefault(row.result.metric, {})[row.generator] = row.result
     return {metric: results for metric, results in found.items() if len(results) > 1}
 

@@ -229,6 +229,8 @@ def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
         return chosen
     facts = run.record.generators
     able = [name for name in run.batches if name not in run.unable]
+    # What is only a yardstick stands behind the models: real pictures win over any of them.
+    able.sort(key=lambda name: bool(facts.get(name, {}).get("yardstick")))
     return choose_headline({name: facts.get(name, {}).get("family") for name in able})
 
 

@@ -1,5 +1,6 @@
 """Whether the order of the generators holds under every convention, in words and as a table."""
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -175,3 +176,16 @@ def test_the_report_shows_it_where_there_are_two_conventions(report, make_run) -
     alone = write_report(make_run(prompts=3, generators=("gan",)))
     assert "convention" not in alone.html.read_text("utf-8")
     assert "convention" not in alone.markdown.read_text("utf-8")
+
+
+def test_yardsticks_are_not_ranked() -> None:
+    """Real pictures are first by every convention, which says nothing of the models."""
+    run = run_of({"fid": {"a": 1.0, "b": 2.0, "real": 0.1}, "kid": {"a": 2.0, "b": 1.0, "real": 0}})
+    real = GeneratorFacts(name="real", info={"yardstick": "real photos"})
+    only = dataclasses.replace(run, generators={**run.generators, "real": real})
+    result = ranking(only)
+    assert result is not None
+    assert [one.order for one in result.conventions] == [("a", "b"), ("b", "a")]
+    assert [one.taus for one in result.conventions] == [(1.0, -1.0), (-1.0, 1.0)]
+    alone = dataclasses.replace(only, generators={**only.generators, "b": real})
+    assert ranking(alone) is None

@@ -67,8 +67,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "samples_per_prompt": 2,
         "batch_size": 60,
         "generators": {
-            "gan": {"type": "gan", "weights": "gan-scenes"},
             "oracle": {"type": "gandiff.experiments.scenes.oracle:sample"},
+            "gan": {"type": "gan", "weights": "gan-scenes"},
             "ceiling": {"type": "gandiff.experiments.scenes.oracle:reconstruct"},
         },
         "reference": {"type": "scenes", "images": 200},
@@ -77,6 +77,10 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     }
     run_comparison(comparison_from_dict(asked), out, quiet=True)
     return out
+
+
+def test_models_come_before_yardsticks_in_the_verdict(run: Path) -> None:
+    assert load_run(run).headline == ("gan", "oracle")
 
 
 def test_reports_say_what_it_is_and_those_of_older_runs_do_too(run: Path, tmp_path: Path) -> None:
