@@ -166,12 +166,15 @@ class PlannedSets:
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MetricOutput:
     """Rows for the results table, and per-image values (aligned with ``images``; NaN: not
-    applicable). ``replicates`` of rows that are measured on the set as a whole, without each part
-    of the prompts, let two generators be compared on the same prompts.
+    applicable). A row is the mean of its images' values, or, where it has ``denominators`` (also of
+    images), the sum of the values over that of the denominators, so that it can be formed over any
+    prompts. ``replicates`` of rows that are measured on the set as a whole, without each part of
+    the prompts, let two generators be compared on the same prompts.
     """
 
     results: Sequence[MetricResult]
     per_image: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
+    denominators: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
     replicates: Mapping[str, Replicates] = dataclasses.field(default_factory=dict)
 
 

@@ -117,7 +117,12 @@ def _read(kind: type[_Kind], rows: Iterable[Row]) -> list[_Kind]:
     """Dataclasses from rows, by the types of their fields; older tables lack the later columns."""
     fields = dataclasses.fields(cast(Any, kind))
     readers = {f.name: _READERS[f.type] for f in fields if f.type in _READERS}
-    return [kind(**{name: read(row.get(name)) for name, read in readers.items()}) for row in rows]
+    missing = dataclasses.MISSING
+    usual = {f.name: f.default for f in fields if f.type == "float" and f.default is not missing}
+    return [
+        kind(**{name: read(row.get(name, usual.get(name))) for name, read in readers.items()})
+        for row in rows
+    ]
 
 
 def _number(value: object) -> float | None:

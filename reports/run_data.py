@@ -161,7 +161,9 @@ class ImageLine:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Score:
-    """One metric of one image."""
+    """One metric of one image. Over some prompts it is the sum of the values over that of the
+    denominators, which are 1 where it is a mean.
+    """
 
     generator: str
     prompt_id: str
@@ -169,6 +171,7 @@ class Score:
     category: str
     metric: str
     value: float
+    denominator: float = 1.0
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -165,9 +165,14 @@ class PromptDiversity(Metric):
             raise MetricError(f"{name} {_NEEDS_TWO}")
         if data.matched is None:
             return MetricOutput(results=[self._raw(data, own)], per_image={name: per_image})
-        row, scale = self._ratio(data, data.matched, own)
-        # In the unit of the row, so that differences between generators are in it too.
-        return MetricOutput(results=[row], per_image={name: per_image / scale})
+        row, real = self._ratio(data, data.matched, own)
+        below = np.array([real.get(image.group, math.nan) for image in data.images])
+        # Over what is the same for every generator, so that equal images have equal values.
+        scale = float(np.mean(list(real.values())))
+        values = np.where(np.isnan(below), np.nan, per_image) / scale
+        return MetricOutput(
+            results=[row], per_image={name: values}, denominators={name: below / scale}
+        )
 
     def shortage(self, planned: PlannedSets) -> str | None:
         """There must be two images of a prompt."""
@@ -196,8 +201,8 @@ class PromptDiversity(Metric):
 
     def _ratio(
         self, data: MetricInput, matched: Sequence[ImageRecord], own: dict[str, float]
-    ) -> tuple[MetricResult, float]:
-        """The row, and the mean distance between real images that it is relative to."""
+    ) -> tuple[MetricResult, dict[str, float]]:
+        """The row, and the distance between real images of each prompt that it is relative to."""
         name = str(self.spec)
         real = _by_group(self._apart(data, matched, "real images of the prompts"), matched)
         common = [group for group in own if group in real]
@@ -215,7 +220,7 @@ class PromptDiversity(Metric):
             protocol={**self._protocol(data), "reference_sha256": set_sha256(matched)},
             note=f"over {counted(len(common), 'prompt')}; above 1 is no improvement",
         )
-        return row, float(below.mean())
+        return row, real
 
     def _protocol(self, data: MetricInput) -> dict[str, object]:
         return {

@@ -25,15 +25,15 @@ from gandiff.evaluate.checks import refuse_unknown, set_sha256, spec_of
 from gandiff.evaluate.metric import NO_FACTS, ImageRecord, Metric, MetricInput, MetricOutput
 from gandiff.evaluate.metrics.scene_judging import judge_of, judged
 from gandiff.evaluate.numerics.matching import KINDS, open_values
-from gandiff.evaluate.numerics.statistics import MIN_GROUPS, add_up, bootstrap_ratio
+from gandiff.evaluate.numerics.statistics import add_up, ratio_of_sums
 from gandiff.evaluate.numerics.variation import Values, corrected_kl, further_values
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 # With fewer prompts, and for a kind with few values near 0, the jackknife interval of the KL held
 # the truth in less than 0.92 of simulations.
 _KL_PROMPTS = 50
+_Seen = dict[tuple[str, str, int], list[Any]]  # values by prompt, kind, and which of that kind
 _READ_PROMPTS = 10  # the correction of the KL is wild where fewer have values
-_NEVER = 5e-6  # a chance so small that a few thousand resamples do not see it
 _VARIATION = About(
     label="what prompts leave open",
     meaning="How the images vary in colour, size, background, relation and count where the prompt "
@@ -116,7 +116,7 @@ class UnstatedAttributes(Metric):
         """The rows, and the coverage of each image's prompt; real images of the prompts are
         needed.
         """
-        found = self._read(data)
+        found, real = self._read(data)
         kinds = [kind for kind in KINDS if any(a.kind == kind for a in found)]
         protocol = {
             "judge": self._judge,
@@ -124,18 +124,20 @@ class UnstatedAttributes(Metric):
             "alpha": ALPHAS[0],
             "reference_sha256": set_sha256(data.matched or ()),
         }
-        rows, per_image = [], {}
+        rows, above, below = [], {}, {}
         for kind in (None, *kinds):
             chosen = [a for a in found if kind in (None, a.kind)]
             row, by_group = self._coverage(chosen, kind, data, protocol)
+            level = _level(real, kind)  # the same for every generator, so equal images score alike
             rows.append(row)
             if by_group:
-                values = [by_group.get(image.group, math.nan) for image in data.images]
-                per_image[row.metric] = np.array(values)
+                pairs = [by_group.get(image.group, (math.nan, math.nan)) for image in data.images]
+                above[row.metric], below[row.metric] = np.array(pairs).T / level
         rows += [self._reverse_kl(found, kind, kinds, data, protocol) for kind in (None, *kinds)]
-        return MetricOutput(results=rows, per_image=per_image)
+        return MetricOutput(results=rows, per_image=above, denominators=below)
 
-    def _read(self, data: MetricInput) -> list[OpenAttribute]:
+    def _read(self, data: MetricInput) -> tuple[list[OpenAttribute], _Seen]:
+        """What the prompts of the generated images leave open, and all that real images show."""
         if not any(image.expected for image in data.images):
             raise MetricError(f"{self.spec} {NO_FACTS}")
         if not data.matched:
@@ -158,7 +160,7 @@ class UnstatedAttributes(Metric):
         ]
         if not attributes:
             raise MetricError(f"{self.spec}: no prompt that has real images leaves anything open")
-        return attributes
+        return attributes, real
 
     def _coverage(
         self,
@@ -166,7 +168,8 @@ class UnstatedAttributes(Metric):
         kind: str | None,
         data: MetricInput,
         protocol: Mapping[str, Any],
-    ) -> tuple[MetricResult, dict[str, float]]:
+    ) -> tuple[MetricResult, dict[str, tuple[float, float]]]:
+        """The row, and how many values beside the first each prompt's images and real ones show."""
         sums: dict[str, tuple[float, float]] = {}
         for one in chosen:
             pair = further_values(one.made, one.real)
@@ -180,7 +183,7 @@ class UnstatedAttributes(Metric):
             )
             return self._row("coverage", kind, None, chosen, data, protocol, why), {}
         made, real = add_up(data.clusters_of(sums), above, below)
-        interval = _ratio(made, real, data.seed)
+        interval = ratio_of_sums(made, real, data.seed)
         note = (
             "0: the images of each prompt are alike, 1: they vary as real ones do, above 1 is no "
             f"improvement; over {counted(len(sums), 'prompt')}"
@@ -190,9 +193,7 @@ class UnstatedAttributes(Metric):
             full["interval"] = "none"
             note += "; no interval: the real images of too few prompts vary"
         row = self._row("coverage", kind, interval, chosen, data, full, note)
-        # In the unit of the row, so that differences between generators are in it too.
-        scale = float(below.mean())
-        return row, {group: pair[0] / scale for group, pair in sums.items()}
+        return row, sums
 
     def _reverse_kl(
         self,
@@ -254,23 +255,20 @@ class UnstatedAttributes(Metric):
         )
 
 
-def _ratio(above: Float[np.ndarray, " p"], below: Float[np.ndarray, " p"], seed: int) -> Interval:
-    """Bootstrap of the ratio, or its value alone where a resample could have nothing below."""
-    empty = float(np.mean(below <= 0)) ** len(below)  # chance that a resample has only such prompts
-    if len(below) < MIN_GROUPS or empty > _NEVER:
-        return Interval(value=float(above.sum() / below.sum()))
-    return bootstrap_ratio(above, below, seed)
+def _level(real: _Seen, kind: str | None) -> float:
+    """How many values beside the first the real images of a prompt show on average."""
+    shown = {at: set(values) - {None} for at, values in real.items() if kind in (None, at[1])}
+    groups = {group for group, _, _ in shown}
+    return sum(max(0, len(values) - 1) for values in shown.values()) / len(groups)
 
 
 def _enough(tables: tuple[Float[np.ndarray, "p v"], Float[np.ndarray, "p v"]]) -> bool:
     return all(int((table.sum(axis=1) > 0).sum()) >= _READ_PROMPTS for table in tables)
 
 
-def _values(
-    images: Sequence[ImageRecord], seen: Sequence[Mapping[str, Any] | None]
-) -> dict[tuple[str, str, int], list[Any]]:
+def _values(images: Sequence[ImageRecord], seen: Sequence[Mapping[str, Any] | None]) -> _Seen:
     """Values by prompt, kind and which of the prompt's open attributes of that kind it is."""
-    found: dict[tuple[str, str, int], list[Any]] = {}
+    found: _Seen = {}
     for image, predicted in zip(images, seen, strict=True):
         if predicted is None:
             continue

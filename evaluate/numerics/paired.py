@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from gandiff.evaluate.numerics.statistics import (
     CHUNK,
     add_up,
     bootstrap_ratio,
+    could_be_empty,
     deviation,
     percentile_interval,
     resampled_sums,
@@ -51,11 +52,49 @@ class PairedDifference:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PairedMeans:
-    """Each side's mean for every prompt that both have a value for."""
+    """Each side's mean for every prompt that both have a value for.
+
+    The sides are compared by their means, or, of a metric that is a ratio of sums over prompts, by
+    the sum of each over that of its denominators in ``below`` (a, b; None: 1 everywhere).
+    """
 
     prompts: list[str]
     a: Float[np.ndarray, " g"]
     b: Float[np.ndarray, " g"]
+    below: tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]] | None = None
+
+    @property
+    def values(self) -> tuple[float, float]:
+        """What each side has over these prompts."""
+        below = self._below
+        return float(self.a.sum() / below[0].sum()), float(self.b.sum() / below[1].sum())
+
+    @property
+    def differences(self) -> Float[np.ndarray, " g"]:
+        """How much more a has in each prompt, in the unit of ``values``.
+
+        Where the denominators of a prompt differ, each side counts by how far it is above what it
+        would have at the ratio of both together.
+        """
+        (a, b), (over_a, over_b) = (self.a, self.b), self._below
+        together = (a.sum() + b.sum()) / (over_a.sum() + over_b.sum())
+        apart: np.ndarray = (a - b) - together * (over_a - over_b)
+        return apart / self._level
+
+    @property
+    def _level(self) -> float:
+        """What is below a side in a prompt, on average of both."""
+        over_a, over_b = self._below
+        return float(over_a.mean() + over_b.mean()) / 2
+
+    @property
+    def _below(self) -> tuple[Float[np.ndarray, " g"], Float[np.ndarray, " g"]]:
+        return self.below or (np.ones(len(self.a)), np.ones(len(self.a)))
+
+    def flipped(self) -> PairedMeans:
+        """The same seen from b."""
+        below = None if self.below is None else self.below[::-1]
+        return dataclasses.replace(self, a=self.b, b=self.a, below=below)
 
     def labels(self, cluster_of: Mapping[str, str] | None) -> list[str]:
         """The cluster of each prompt; without any, each is its own."""
@@ -69,16 +108,20 @@ class PairedMeans:
         resamples: int = 2000,
         permutations: int = 10_000,
     ) -> PairedDifference:
-        """The mean over prompts of a - b, with an interval that bootstraps the prompts and a p
-        value that flips the signs of their differences (two-sided, never 0; every pattern of signs
-        where at most 13 differ, else so many at random); both move the prompts of one cluster
-        together. The interval reaches to 0 where the p value does not deny it; fewer than 6 have
-        none.
+        """a - b over the prompts, with an interval that bootstraps the prompts and a p value that
+        flips the signs of their differences (two-sided, never 0; every pattern of signs where at
+        most 13 differ, else so many at random); both move the prompts of one cluster together. The
+        interval reaches to 0 where the p value does not deny it; fewer than 6 have none, nor do
+        those in which one side could have nothing below.
         """
-        differences = self.a - self.b
+        differences = self.differences
         sums, counts = add_up(self.labels(cluster_of), differences, np.ones(len(differences)))
         p_value = _sign_flip_p(sums, seed, permutations)
-        interval = _reaching_0(bootstrap_ratio(sums, counts, seed, resamples), p_value)
+        if self.below is None:
+            found = bootstrap_ratio(sums, counts, seed, resamples)
+        else:
+            found = self._resampled(_minus, cluster_of, seed, resamples)
+        interval = _reaching_0(found, p_value)
         if len(sums) < MIN_PAIRS:
             interval = Interval(value=interval.value)
         spread = deviation(sums / counts)
@@ -103,24 +146,50 @@ class PairedMeans:
         resamples: int = 2000,
         permutations: int = 10_000,
     ) -> Interval:
-        """How much farther from a target the mean of a lies than that of b: |a - target| -
-        |b - target|, bootstrapped over the prompts of both sides at once.
+        """How much farther from a target a lies than b: |a - target| - |b - target|, bootstrapped
+        over the prompts of both sides, and what is below them, at once.
 
         The difference of the values says nothing of it where they lie on both sides of the target.
         The interval reaches to 0 where trading a for b in some prompts does not deny it, which is
-        the test of ``difference`` where both means lie on one side.
+        the test of ``difference`` where both lie on one side.
         """
-        columns = (self.a - target, self.b - target, self.a - self.b, np.ones(len(self.a)))
-        a, b, apart, counts = add_up(self.labels(cluster_of), *columns)
-        value = float((abs(a.sum()) - abs(b.sum())) / counts.sum())
-        if len(a) < MIN_PAIRS:
-            return Interval(value=value)
-        ours, theirs, number = resampled_sums([a, b, counts], seed, resamples)
-        found = percentile_interval(value, (np.abs(ours) - np.abs(theirs)) / number, len(a))
+
+        over_a, over_b = self._below
+        # What is left of the target: exact where both sides are as far.
+        left = dataclasses.replace(self, a=self.a - target * over_a, b=self.b - target * over_b)
+        found = left._resampled(_farther, cluster_of, seed, resamples)
+        apart, _ = add_up(self.labels(cluster_of), self.differences, over_a)
+        if len(apart) < MIN_PAIRS:
+            return found
         # With D the sum of a - b and S that of a + b, ||A| - |B|| is the smaller of |D| and |S|;
         # a trade turns the sign of a part of D and leaves S as it is.
-        most = abs(float(a.sum() + b.sum()))
+        most = abs(float(left.a.sum() + left.b.sum())) / self._level
         return _reaching_0(found, _sign_flip_p(apart, seed, permutations, most))
+
+    def _resampled(
+        self,
+        statistic: Callable[[np.ndarray, np.ndarray], np.ndarray],
+        cluster_of: Mapping[str, str] | None,
+        seed: int,
+        resamples: int,
+    ) -> Interval:
+        """A statistic of both sides' values, and its interval over prompts, if there is one."""
+        columns = add_up(self.labels(cluster_of), self.a, self.b, *self._below)
+        a, b, over_a, over_b = (column.sum() for column in columns)
+        value = float(statistic(np.asarray(a / over_a), np.asarray(b / over_b)))
+        groups = len(columns[0])
+        if groups < MIN_PAIRS or any(could_be_empty(column) for column in columns[2:]):
+            return Interval(value=value)
+        a, b, over_a, over_b = resampled_sums(columns, seed, resamples)
+        return percentile_interval(value, statistic(a / over_a, b / over_b), groups)
+
+
+def _minus(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(a - b)
+
+
+def _farther(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    return np.asarray(np.abs(a) - np.abs(b))
 
 
 def paired_means(
@@ -128,14 +197,28 @@ def paired_means(
     a_groups: Sequence[str],
     b_values: Float[np.ndarray, " m"],
     b_groups: Sequence[str],
+    below: tuple[Float[np.ndarray, " n"], Float[np.ndarray, " m"]] | None = None,
 ) -> PairedMeans:
-    """Pair two sides by prompt; ``ValueError`` if no prompt has a value (not NaN) on both."""
+    """Pair two sides by prompt; ``below`` are the denominators of each side's values.
+
+    ``ValueError`` if no prompt has a value (not NaN) on both, or nothing is below one of them.
+    """
     a, b = _group_means(a_values, a_groups), _group_means(b_values, b_groups)
     common = [group for group in a if group in b]
     if not common:
         raise ValueError("the two sides have no prompt in common that both have values for")
     sides = (np.array([side[group] for group in common]) for side in (a, b))
-    return PairedMeans(prompts=common, a=next(sides), b=next(sides))
+    means = PairedMeans(prompts=common, a=next(sides), b=next(sides))
+    if below is None or all((np.isnan(c) | (c == 1)).all() for c in below):
+        return means
+    found = (
+        np.array([side[group] for group in common])
+        for side in (_group_means(below[0], a_groups), _group_means(below[1], b_groups))
+    )
+    over = next(found), next(found)
+    if not all(column.sum() > 0 for column in over):
+        raise ValueError("nothing is below one of the two sides")
+    return dataclasses.replace(means, below=over)
 
 
 def paired_difference(

@@ -18,6 +18,7 @@ from gandiff.evaluate.result import Interval
 
 MIN_GROUPS = 5  # below this no interval is given: it would be a guess
 CHUNK = 4_000_000  # resampling weights held at once
+_NEVER = 5e-6  # a chance so small that a few thousand resamples do not see it
 
 
 def student_t(confidence: float, freedom: int) -> float:
@@ -92,6 +93,21 @@ def bootstrap_ratio(
         return Interval(value=value)
     above, below = resampled_sums([numerators, denominators], seed, resamples)
     return percentile_interval(value, above / below, len(numerators), confidence)
+
+
+def ratio_of_sums(
+    above: Float[np.ndarray, " g"], below: Float[np.ndarray, " g"], seed: int, resamples: int = 2000
+) -> Interval:
+    """``bootstrap_ratio``, or the value alone where a resample could have nothing below."""
+    value = float(above.sum() / below.sum())
+    if len(below) < MIN_GROUPS or could_be_empty(below):
+        return Interval(value=value)
+    return bootstrap_ratio(above, below, seed, resamples)
+
+
+def could_be_empty(below: Float[np.ndarray, " g"]) -> bool:
+    """Whether a resample could have only groups with nothing in this column."""
+    return float(np.mean(below <= 0)) ** len(below) > _NEVER
 
 
 def resampled_sums(

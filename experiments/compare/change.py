@@ -9,7 +9,7 @@ from typing import Literal
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.words import counted
-from gandiff.evaluate.numerics.paired import PairedMeans, paired_means
+from gandiff.evaluate.numerics.paired import PairedMeans
 from gandiff.evaluate.numerics.statistics import (
     MIN_GROUPS,
     independent_difference,
@@ -180,7 +180,7 @@ def category_changes(
 def _paired_row(
     runs: TwoRuns, pair: tuple[str, str], x: MetricResult, y: MetricResult, means: PairedMeans
 ) -> MetricChange:
-    change, tied = dataclasses.replace(means, a=means.b, b=means.a), runs.tied(pair)
+    change, tied = means.flipped(), runs.tied(pair)
     paired = change.difference(cluster_of=tied)
     found = _found(x, Interval(value=paired.difference, low=paired.low, high=paired.high))
     found = dataclasses.replace(found, prompts=paired.prompts, clusters=paired.clusters)
@@ -191,8 +191,7 @@ def _paired_row(
         )
     few = " (too few for an interval)" if found.low is None else ""
     a, b = (
-        dataclasses.replace(r, value=float(m.mean()))
-        for r, m in zip((x, y), (means.a, means.b), strict=True)
+        dataclasses.replace(r, value=value) for r, value in zip((x, y), means.values, strict=True)
     )
     return _row(runs, pair, (a, b), found, f"paired, {counted(paired.prompts, 'prompt')}{few}")
 
@@ -259,7 +258,7 @@ def _paired(
     chosen = runs.prompts if prompts is None else prompts
     x, y = x.among(chosen), y.among(chosen)
     try:
-        means = paired_means(x.values, x.prompts, y.values, y.prompts)
+        means = x.paired_with(y)
     except ValueError:
         return None  # no prompt for which both have a value
     other_suite = runs.a.suite_sha256 != runs.b.suite_sha256

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from gandiff.common.errors import RequestError
-from gandiff.evaluate.numerics.paired import MIN_PAIRS, paired_means
+from gandiff.evaluate.numerics.paired import MIN_PAIRS
 from gandiff.evaluate.numerics.power import detectable_difference, prompts_needed
 from gandiff.evaluate.numerics.statistics import add_up, deviation
 from gandiff.experiments.compare.names import find_metric
@@ -87,11 +87,11 @@ def _pair(
 ) -> PairPower:
     x, y = tables.scores[a, metric], tables.scores[b, metric]
     try:
-        means = paired_means(x.values, x.prompts, y.values, y.prompts)
-        differences = means.a - means.b
+        means = x.paired_with(y)
+        differences, (ours, theirs) = means.differences, means.values
         labels = means.labels(tied_prompts((tables.data, a), (tables.data, b)))
     except ValueError:  # no prompt for which both have a value
-        differences, labels = x.values[:0], []
+        differences, labels, ours, theirs = x.values[:0], [], 0.0, 0.0
     sums, counts = add_up(labels, differences, np.ones(len(differences)))
     spread, prompts = deviation(sums / counts), len(sums)
     return PairPower(
@@ -99,7 +99,7 @@ def _pair(
         b=b,
         metric=metric,
         prompts=prompts,
-        difference=float(differences.mean()) if prompts else None,
+        difference=ours - theirs if prompts else None,
         deviation=spread,
         needed=prompts_needed(difference, spread, power) if spread else None,
         detectable=detectable_difference(spread, prompts, power)

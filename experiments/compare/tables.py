@@ -12,27 +12,38 @@ from jaxtyping import Float
 
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
+from gandiff.evaluate.numerics.paired import PairedMeans, paired_means
 from gandiff.evaluate.result import MetricResult
 from gandiff.experiments.runs.describe import about_metric
 from gandiff.models.tasks import PICTURES
 from gandiff.reports.comparing import lookup
 from gandiff.reports.reading import load_run
-from gandiff.reports.run_data import RunData
+from gandiff.reports.run_data import RunData, Score
 
 Key = tuple[str, str]  # generator and metric
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Scores:
-    """One metric of a generator's images, and the prompt of each."""
+    """One metric of a generator's images, its denominators, and the prompt of each."""
 
     values: Float[np.ndarray, " n"]
+    denominators: Float[np.ndarray, " n"]
     prompts: list[str]
 
     def among(self, prompts: Collection[str]) -> Scores:
         """Those of some prompts only."""
         kept = [i for i, prompt in enumerate(self.prompts) if prompt in prompts]
-        return Scores(values=self.values[kept], prompts=[self.prompts[i] for i in kept])
+        return Scores(
+            values=self.values[kept],
+            denominators=self.denominators[kept],
+            prompts=[self.prompts[i] for i in kept],
+        )
+
+    def paired_with(self, other: Scores) -> PairedMeans:
+        """Both by prompt; ``ValueError`` where no prompt has both."""
+        below = self.denominators, other.denominators
+        return paired_means(self.values, self.prompts, other.values, other.prompts, below)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -86,14 +97,16 @@ def open_tables(folder: Path) -> RunTables:
     if not data.results:
         why = f" ({'; '.join(data.notices)})" if data.notices else ""
         raise RequestError(f"{folder} has no results yet{why}; start with: gandiff score {folder}")
-    by_metric: dict[Key, tuple[list[float], list[str]]] = {}
+    by_metric: dict[Key, list[Score]] = {}
     for score in data.scores:
-        values, prompts = by_metric.setdefault((score.generator, score.metric), ([], []))
-        values.append(score.value)
-        prompts.append(score.prompt_id)
+        by_metric.setdefault((score.generator, score.metric), []).append(score)
     scores = {
-        key: Scores(values=np.array(values), prompts=prompts)
-        for key, (values, prompts) in by_metric.items()
+        key: Scores(
+            values=np.array([one.value for one in members]),
+            denominators=np.array([one.denominator for one in members]),
+            prompts=[one.prompt_id for one in members],
+        )
+        for key, members in by_metric.items()
     }
     results = {
         key: dataclasses.replace(result, about=result.about or about_metric(result.metric))

@@ -38,13 +38,14 @@ _FARTHER = ("farther", "farther_low", "farther_high")
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Side:
     """One generator's images (prompt and sha256 of each) and their values by metric, NaN where
-    there is none; ``targets`` of the metrics that are best near one; ``replicates`` by metric that
-    is measured on the set as a whole.
+    there is none; ``denominators`` of metrics that are ratios of sums; ``targets`` of the metrics
+    that are best near one; ``replicates`` by metric that is measured on the set as a whole.
     """
 
     generator: str
     images: Sequence[tuple[str, str | None]]
     values: Mapping[str, Float[np.ndarray, " n"]]
+    denominators: Mapping[str, Float[np.ndarray, " n"]]
     targets: Mapping[str, float]
     replicates: Mapping[str, Replicates] = dataclasses.field(default_factory=dict)
 
@@ -61,6 +62,7 @@ def sides_of(scored: Sequence[Scored]) -> list[Side]:
             generator=one.generator,
             images=[(image.group, image.sha256) for image in one.images],
             values={m: values for out in one.outputs for m, values in out.per_image.items()},
+            denominators={m: found for out in one.outputs for m, found in out.denominators.items()},
             targets={
                 row.metric: row.target
                 for out in one.outputs
@@ -80,15 +82,19 @@ def recorded_sides(run: RunData) -> list[Side]:
         images = {(i.prompt_id, i.sample): i.sha256 for i in run.images if i.generator == name}
         places = {key: place for place, key in enumerate(images)}
         values: dict[str, np.ndarray] = {}
+        below: dict[str, np.ndarray] = {}
         for score in run.scores:
             place = places.get((score.prompt_id, score.sample))
             if score.generator == name and place is not None:
-                known = values.setdefault(score.metric, np.full(len(places), np.nan))
-                known[place] = score.value
+                for column, number in ((values, score.value), (below, score.denominator)):
+                    known = column.setdefault(score.metric, np.full(len(places), np.nan))
+                    known[place] = number
         rows = [row.result for row in run.results if row.generator == name]
         targets = {row.metric: row.target for row in rows if row.target is not None}
         shown = [(prompt, sha256) for (prompt, _), sha256 in images.items()]
-        sides.append(Side(generator=name, images=shown, values=values, targets=targets))
+        sides.append(
+            Side(generator=name, images=shown, values=values, denominators=below, targets=targets)
+        )
     return sides
 
 
@@ -109,7 +115,7 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
         for metric in (metric for metric in a.values if metric in b.values):
             names = {"a": a.generator, "b": b.generator, "metric": metric}
             try:
-                means = paired_means(a.values[metric], a.prompts, b.values[metric], b.prompts)
+                means = _means(a, b, metric)
             except ValueError:  # no prompt for which both have a value
                 if all(np.isfinite(side.values[metric]).any() for side in (a, b)):
                     apart.append(dict.fromkeys(COLUMNS[DIFFERENCES]) | names | {"prompts": 0})
@@ -124,6 +130,13 @@ def differences(sides: Sequence[Side], seed: int) -> list[dict[str, Any]]:
             row["p_holm"] = p
     by_image = [row for of_metric in rows.values() for row in of_metric]
     return [*by_image, *apart, *_whole_sets(sides)]
+
+
+def _means(a: Side, b: Side, metric: str) -> PairedMeans:
+    columns = [s.denominators.get(metric, np.ones(len(s.images))) for s in (a, b)]
+    return paired_means(
+        *(a.values[metric], a.prompts, b.values[metric], b.prompts), (columns[0], columns[1])
+    )
 
 
 def _whole_sets(sides: Sequence[Side]) -> Iterator[dict[str, Any]]:

@@ -23,7 +23,7 @@ from gandiff.experiments.runs.run import Run
 from gandiff.experiments.runs.tables import is_table
 from gandiff.experiments.scoring.problems import unmeasured
 
-_SCORING = 8  # raised when the same images would get other numbers or directions
+_SCORING = 9  # raised when the same images would get other numbers or directions
 # What decodes images, runs the encoders and brings metrics or networks along.
 _PACKAGES = (
     *("pillow", "numpy", "scipy", "torch", "torchvision", "torchmetrics", "torch-fidelity"),

@@ -89,6 +89,8 @@ def _with_interval(row: MetricResult, output: MetricOutput, data: MetricInput) -
     values = output.per_image.get(row.metric)
     if values is None or row.value is None or row.low is not None or row.high is not None:
         return row
+    if row.metric in output.denominators:  # no mean, and none for a reason
+        return row
     if np.isnan(values).all() or not math.isclose(np.nanmean(values), row.value, rel_tol=1e-6):
         return row
     found = mean_over_groups(np.asarray(values, dtype=np.float64), data.clusters, data.seed)
@@ -198,8 +200,15 @@ def measure_one(
     measured = measure(metric, same, because)
     places = {image.key: place for place, image in enumerate(every.images)}
     chosen = np.array([places[image.key] for image in same.images], dtype=np.int64)
-    per_image = {}
-    for name, values in measured.per_image.items():
-        per_image[name] = np.full(len(every.images), np.nan)
-        per_image[name][chosen] = values
-    return dataclasses.replace(measured, per_image=per_image)
+
+    def among_all(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        found = {name: np.full(len(every.images), np.nan) for name in columns}
+        for name, values in columns.items():
+            found[name][chosen] = values
+        return found
+
+    return dataclasses.replace(
+        measured,
+        per_image=among_all(measured.per_image),
+        denominators=among_all(measured.denominators),
+    )

@@ -274,10 +274,15 @@ def _results(scored: Sequence[Scored]) -> list[dict[str, Any]]:
 
 def _scores(scored: Sequence[Scored]) -> list[tuple[Any, ...]]:
     return [
-        (image.key, one.generator, image.group, image.sample, image.category, metric, float(value))
+        (
+            *(image.key, one.generator, image.group, image.sample, image.category),
+            *(metric, float(value), float(below)),
+        )
         for one in scored
         for output in one.outputs
         for metric, values in output.per_image.items()
-        for image, value in zip(one.images, values, strict=True)
+        for image, value, below in zip(
+            one.images, values, output.denominators.get(metric, np.ones(len(values))), strict=True
+        )
         if not np.isnan(value)
     ]

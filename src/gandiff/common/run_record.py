@@ -34,7 +34,9 @@ TASKS = "tasks.json"  # in a folder of runs, one of each task of a comparison: t
 
 COLUMNS = {
     TIMING: ("generator", "round", "phase", "batch_size", "warmups", "repeat", "seconds"),
-    SCORES: ("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
+    SCORES: (
+        *("key", "generator", "prompt_id", "sample", "category", "metric", "value", "denominator"),
+    ),
     RESULTS: (
         *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
         *("images", "references", "protocol", "note"),

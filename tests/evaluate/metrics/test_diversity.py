@@ -1,3 +1,4 @@
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
@@ -148,6 +149,31 @@ def test_ratio_is_of_sums_and_scales_with_the_spread(make_input: Make) -> None:
     own = np.nansum(sibling_distances(uneven, [str(i // 4) for i in range(80)]))
     base = np.nansum(sibling_distances(real, [str(i // 4) for i in range(80)]))
     assert row.value == pytest.approx(own / base)
+
+
+def test_over_any_prompts_real_images_have_the_ratio_one(make_input: Make) -> None:
+    """Prompts of one object vary less than those of two, and so do real images of them."""
+    x = normal(80, 6)
+    x[:40] *= 0.2
+    name = "diversity(encoder=scenes)"
+    output = PromptDiversity(encoder="scenes").measure(make_input(x, matched=x, per_prompt=4))
+    values, below = output.per_image[name], output.denominators[name]
+    whole = values.sum() / below.sum()
+    assert whole == pytest.approx(output.results[0].value)
+    for some in (slice(0, 40), slice(40, 80)):
+        assert values[some].sum() / below[some].sum() == pytest.approx(1)
+        assert values[some].mean() != pytest.approx(1, rel=0.5)
+
+
+def test_images_of_prompts_without_real_ones_have_no_value(make_input: Make) -> None:
+    x = normal(16, 4)
+    data = make_input(x, matched=x, per_prompt=4)
+    fewer = dataclasses.replace(data, matched=[i for i in data.matched if i.group != "p0"])
+    output = PromptDiversity(encoder="scenes").measure(fewer)
+    alone = [image.group == "p0" for image in data.images]
+    assert any(alone)
+    for column in (output.per_image, output.denominators):
+        assert np.isnan(column["diversity(encoder=scenes)"]).tolist() == alone
 
 
 def test_mode_collapse_lowers_diversity(make_input: Make) -> None:

@@ -191,16 +191,39 @@ def test_images_that_lack_the_object_are_left_out_and_counted(make_input: Make) 
     assert after["coverage_background"].value == before["coverage_background"].value
 
 
-def test_per_image_values_average_to_the_row(make_input: Make) -> None:
+def test_values_of_images_over_their_denominators_are_the_row(make_input: Make) -> None:
     data = scenes(make_input, np.random.default_rng(2), 60, 4, paint_skewed)
     output = UnstatedAttributes().measure(data)
     rows = rows_of(output)
     for name, values in output.per_image.items():
         short = name.removeprefix("unstated/")
         assert short.startswith("coverage")
-        assert np.nanmean(values) == pytest.approx(rows[short].value)
+        below = output.denominators[name]
+        assert np.isnan(values).tolist() == np.isnan(below).tolist()
+        assert np.nansum(values) / np.nansum(below) == pytest.approx(rows[short].value)
+        assert np.nanmean(below) == pytest.approx(1, rel=0.5)  # so values are near the row's
     closed = [all(o["colour"] for o in image.expected["objects"]) for image in data.images]
     assert np.isnan(output.per_image["unstated/coverage_colour"]).tolist() == closed
+
+
+def test_equal_images_have_equal_values_whatever_else_a_generator_lacks(make_input: Make) -> None:
+    """Objects that are not in other pictures, or prompts without pictures, change nothing here."""
+    data = scenes(make_input, np.random.default_rng(4), 40, 4, paint_skewed)
+    whole = UnstatedAttributes().measure(data)
+    seen = dict(data.memo["judged", "a", NoJudge.sha256])
+    lost = {image.sha256 for image in data.images if image.group in ("p3", "p4", "p5")}
+    fewer = dataclasses.replace(data, images=[i for i in data.images if i.group != "p7"], memo={})
+    fewer.memo["judged", "a", NoJudge.sha256] = seen | dict.fromkeys(lost)
+    part = UnstatedAttributes().measure(fewer)
+    kept = [i for i, image in enumerate(data.images) if image.group != "p7"]
+    for name, values in part.per_image.items():
+        for ours, theirs in (
+            (values, whole.per_image[name][kept]),
+            (part.denominators[name], whole.denominators[name][kept]),
+        ):
+            both = ~np.isnan(ours) & ~np.isnan(theirs)
+            assert both.sum() >= 4
+            assert ours[both].tolist() == theirs[both].tolist()
 
 
 def test_few_prompts_have_no_interval_rather_than_a_wrong_one(make_input: Make) -> None:

@@ -1,4 +1,6 @@
+import dataclasses
 import itertools
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -261,3 +263,74 @@ def test_holm_by_hand() -> None:
     assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
     assert holm([]) == []
     assert holm([0.9, 0.8]) == [1.0, 1.0]
+
+
+Race = Callable[[np.random.Generator, int], tuple[np.ndarray, np.ndarray, np.ndarray]]
+
+
+def coverage_race(rng: np.random.Generator, prompts: int) -> tuple[np.ndarray, ...]:
+    """One always shows a second value, one in 3 of 4 prompts, real pictures in 7 of 8."""
+    real = (rng.random(prompts) < 7 / 8).astype(float)
+    return np.ones(prompts), (rng.random(prompts) < 0.75).astype(float), real
+
+
+def diversity_race(rng: np.random.Generator, prompts: int) -> tuple[np.ndarray, ...]:
+    """A tenth above and below real pictures, which are few, too; prompts vary differently."""
+    level = 1 + 0.1 * rng.normal(size=prompts)
+    noise = 1 + 0.3 * rng.normal(size=(3, prompts))
+    return 1.1 * level * noise[0], 0.9 * level * noise[1], level * noise[2]
+
+
+@pytest.mark.parametrize("race", [coverage_race, diversity_race])
+def test_of_ratios_equally_far_from_a_target_none_is_called_nearer(race: Race) -> None:
+    """The real pictures are a sample as well: a fixed level below made one in six races decided."""
+    rng, prompts, seen = np.random.default_rng(0), 64, 0
+    labels = names(prompts, 1)
+    for turn in range(200):
+        a, b, real = race(rng, prompts)
+        means = paired_means(a, labels, b, labels, (real, real))
+        found = means.distance_difference(1.0, seed=turn, resamples=500, permutations=500)
+        seen += not found.low <= 0 <= found.high
+    assert seen / 200 <= 0.08
+
+
+def test_a_ratio_that_is_a_fifth_farther_from_its_target_is_seen() -> None:
+    rng, prompts, seen = np.random.default_rng(1), 64, 0
+    labels = names(prompts, 1)
+    for turn in range(100):
+        level, noise = 1 + 0.3 * rng.normal(size=prompts), 1 + 0.2 * rng.normal(size=(3, prompts))
+        real = level * noise[2]
+        means = paired_means(
+            level * noise[0] * 1.25, labels, level * noise[1], labels, (real, real)
+        )
+        found = means.distance_difference(1.0, seed=turn, resamples=500, permutations=500)
+        seen += found.low > 0
+    assert seen / 100 >= 0.8
+
+
+@given(st.integers(0, 1000))
+@settings(deadline=None)
+def test_a_ratio_with_equal_denominators_is_a_mean(seed: int) -> None:
+    """By value, interval, p value, wins and effect size, in whatever unit the denominators are."""
+    a, b = np.random.default_rng(seed).normal(1, 0.3, size=(2, 12))
+    labels, below = names(12, 1), np.full(12, 4.0)
+    plain = paired_means(a, labels, b, labels)
+    ratio = paired_means(4 * a, labels, 4 * b, labels, (below, below))
+    ours, theirs = plain.difference(), ratio.difference()
+    for field in dataclasses.fields(ours):
+        expected = getattr(ours, field.name)
+        assert getattr(theirs, field.name) == pytest.approx(expected, rel=1e-9, abs=1e-12)
+    near, far = plain.distance_difference(1.0), ratio.distance_difference(1.0)
+    assert (near.value, near.low, near.high) == pytest.approx((far.value, far.low, far.high))
+
+
+def test_values_above_what_is_below_decide_who_wins_a_prompt() -> None:
+    """Twice as much over twice as much below is no win, and a ratio has that of the sums."""
+    labels = names(8, 1)
+    below = np.tile([1.0, 2.0], 4)
+    means = paired_means(below[::-1], labels, below, labels, (below[::-1], below))
+    found = means.difference()
+    assert means.values == (1.0, 1.0)
+    assert (found.difference, found.win_rate, found.p_value) == (0.0, 0.5, 1.0)
+    with pytest.raises(ValueError, match="nothing is below one of the two sides"):
+        paired_means(below, labels, below, labels, (0 * below, below))

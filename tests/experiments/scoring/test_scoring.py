@@ -56,7 +56,8 @@ def test_the_tables_have_the_columns_that_reports_read(run: RunSummary) -> None:
     columns = {name: list(pd.read_parquet(run.folder / name).columns) for name in TABLES}
     assert columns == {
         "scores.parquet": [
-            *("key", "generator", "prompt_id", "sample", "category", "metric", "value")
+            *("key", "generator", "prompt_id", "sample", "category", "metric", "value"),
+            "denominator",
         ],
         "results.parquet": [
             *("generator", "metric", "value", "low", "high", "unit", "direction", "target"),
@@ -154,7 +155,8 @@ def test_a_table_of_an_older_version_gets_the_distances_from_targets(
 
 def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
     table = pd.read_parquet(run.folder / "differences.parquet")
-    means = run.scores().groupby(["generator", "metric", "prompt_id"]).value.mean()
+    means = run.scores().groupby(["generator", "metric", "prompt_id"])[["value", "denominator"]]
+    means = means.mean()
     assert set(zip(table.a, table.b, strict=True)) == {
         ("truth", "noise"),
         ("truth", "patchy"),
@@ -167,13 +169,20 @@ def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
     assert of_sets[of_sets.b == "patchy"].prompts.max() < 6
     table = table[table.win_rate.notna()]
     for row in table.itertuples():
-        pair = (means[row.a, row.metric] - means[row.b, row.metric]).dropna()
+        sides = [means.loc[(name, row.metric)] for name in (row.a, row.b)]
+        pair = (sides[0].value - sides[1].value).dropna()
         assert row.prompts == len(pair)
-        assert row.difference == pytest.approx(pair.mean(), abs=1e-9)
-        assert row.win_rate == pytest.approx(((pair > 0) + (pair == 0) / 2).mean())
+        sums = [side.loc[pair.index].sum() for side in sides]
+        apart = sums[0].value / sums[0].denominator - sums[1].value / sums[1].denominator
+        assert row.difference == pytest.approx(apart, abs=1e-9)
+        below = [side.loc[pair.index].denominator for side in sides]
+        if (below[0] == below[1]).all():  # not of a prompt of which one side lacks an image
+            assert row.win_rate == pytest.approx(((pair > 0) + (pair == 0) / 2).mean())
         assert 0 < row.p_value <= row.p_holm <= min(1, 3 * row.p_value)
         if pair.std() > 1e-12:
-            assert row.effect_size == pytest.approx(pair.mean() / pair.std())
+            assert row.effect_size == pytest.approx(row.difference / pair.std(), rel=0.5)
+            if (below[0] == 1).all():
+                assert row.effect_size == pytest.approx(pair.mean() / pair.std())
         else:
             assert np.isnan(row.effect_size)
     of_noise = table[table.b == "noise"].set_index("metric")
@@ -390,7 +399,10 @@ def test_categories_and_words_of_the_metrics_are_kept(run: RunSummary) -> None:
     for (generator, metric), rows in table.groupby(["generator", "metric"]):
         own = scores[(scores.generator == generator) & (scores.metric == metric)]
         for row in rows.itertuples():
-            assert row.value == pytest.approx(own[own.category == row.category].value.mean())
+            members = own[own.category == row.category]
+            if (own.denominator != 1).any():  # of prompts, not of images
+                members = members.groupby("prompt_id")[["value", "denominator"]].mean()
+            assert row.value == pytest.approx(members.value.sum() / members.denominator.sum())
     said = json.loads((run.folder / "metrics.json").read_text(encoding="utf-8"))
     assert set(said) == set(run.to_frame().metric) | COSTS
     assert said["scene_accuracy/shape"]["group"] == "Accuracy by attribute"
