@@ -190,7 +190,8 @@ def test_differences_are_paired_over_prompts(run: RunSummary) -> None:
         sure = of_noise.loc[metric]
         assert sure.prompts == 6
         assert 0 <= sure.low < sure.difference
-        apart = (means["truth", metric] - means["noise", metric]).to_numpy()
+        ours, theirs = (means.loc[(name, metric)].value for name in ("truth", "noise"))
+        apart = (ours - theirs).to_numpy()
         signs = np.array(list(itertools.product((-1, 1), repeat=6)))
         p = np.mean(np.abs(signs @ apart) > np.abs(apart.sum()) - 1e-9)
         assert sure.p_value == p
