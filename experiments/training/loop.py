@@ -112,6 +112,7 @@ class Loop:
         self,
         step: Callable[[], tuple[int, dict[str, float]]],
         tick: Callable[[], tuple[float, dict[str, float]]] | None = None,
+        tick_seconds: float = 0.0,
     ) -> None:
         """Call ``step`` until the budget is spent; Ctrl-C ends the step and saves, a second one
         stops at once, at the state saved last.
@@ -119,10 +120,12 @@ class Loop:
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the loop returns to the last checkpoint and passes over
         the batch. ``tick`` is called by the first process at even distances, less often where it
-        would take more than a fifth of a budget in time; it returns a score (higher is better) and
-        what to log. Raises ``Diverged`` if going back does not help.
+        would take more than a fifth of a budget in time (the first is expected to take
+        ``tick_seconds``, in the first process); it returns a score (higher is better) and what to
+        log. Raises ``Diverged`` if going back does not help.
         """
         self._asked = self._stop = False
+        self._hold_back(*self.ranks.broadcast(tick_seconds))
         with on_interrupt(self._ask_to_stop):
             self.log.open(self.fraction)
             try:
@@ -203,13 +206,17 @@ class Loop:
         (took,) = self.ranks.broadcast(time.perf_counter() - start)
         self.progress.seconds += took
         self.progress.measuring += took
-        if self.request.kimg is None:  # else it takes nothing from training
-            self._until = self.progress.seconds + _BETWEEN * took
+        self._hold_back(took)
         if best:  # first, so that a checkpoint never speaks of a best one that is not there
             self._write(self.request.out / BEST)
         self.save()
         if self.ranks.first:
             keep_latest(self.request.out, self.request.keep, self.progress.images)
+
+    def _hold_back(self, took: float) -> None:
+        """Train for a while before the next measurement, which takes about so many seconds."""
+        if self.request.kimg is None:  # else it takes nothing from training
+            self._until = self.progress.seconds + _BETWEEN * took
 
     def note(self, text: str) -> None:
         """Say something that the reader of the record should know, now and there."""

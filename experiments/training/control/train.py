@@ -16,7 +16,7 @@ from gandiff.experiments.training.control.monitor import ControlMonitor
 from gandiff.experiments.training.control.recipe import ControlRecipe
 from gandiff.experiments.training.control.trainer import ControlTrainer
 from gandiff.experiments.training.diffusion.finished import BaseRecord, find_base
-from gandiff.experiments.training.generators.ticks import Ticks, no_tick
+from gandiff.experiments.training.generators.ticks import train_with_ticks
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.request import TrainingRequest
 
@@ -58,9 +58,9 @@ def train_network(
     )
     trainer = ControlTrainer(request, recipe, base, data, ranks)
     if not ranks.first:
-        trainer.loop.run(trainer.step, no_tick)
+        train_with_ticks(trainer, None)
         return
     trainer.targets = Targets.of_suite(recipe.condition, request.resolution, PROMPTS)
     monitor = ControlMonitor(trainer.targets, judged=judged(request))
-    trainer.loop.run(trainer.step, Ticks(trainer, monitor))
+    train_with_ticks(trainer, monitor)
     trainer.finish(monitor)

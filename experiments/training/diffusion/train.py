@@ -39,7 +39,7 @@ from gandiff.experiments.training.diffusion.recipe import (
     settled,
 )
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
-from gandiff.experiments.training.generators.ticks import Ticks, no_tick
+from gandiff.experiments.training.generators.ticks import train_with_ticks
 from gandiff.experiments.training.identity import data_identity
 from gandiff.experiments.training.monitors.choice import open_monitor
 from gandiff.experiments.training.ranks import Ranks, launch
@@ -162,7 +162,7 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: DiffusionReci
     weak = weak_autoencoder(facts.get("reconstruction", {}), recipe.autoencoder_share)
     if weak is not None and ranks.first and not resume:
         trainer.loop.note(f"{weak.name}: {weak.text}")
-    trainer.loop.run(trainer.step, no_tick if monitor is None else Ticks(trainer, monitor))
+    train_with_ticks(trainer, monitor)
     if monitor is not None:
         trainer.finish(monitor)
 

@@ -19,7 +19,7 @@ from gandiff.experiments.training.claim import claim
 from gandiff.experiments.training.gan.guidance import check_guidance
 from gandiff.experiments.training.gan.recipe import GanRecipe
 from gandiff.experiments.training.gan.trainer import GanTrainer
-from gandiff.experiments.training.generators.ticks import Ticks, no_tick
+from gandiff.experiments.training.generators.ticks import train_with_ticks
 from gandiff.experiments.training.monitors.choice import open_monitor
 from gandiff.experiments.training.ranks import Ranks, launch
 from gandiff.experiments.training.request import TrainingRequest
@@ -67,6 +67,6 @@ def train_networks(request: TrainingRequest, ranks: Ranks, recipe: GanRecipe) ->
     config = gan_config(request.resolution, encoder.width)
     config = dataclasses.replace(config, minibatch_std=recipe.minibatch_std)
     trainer = GanTrainer(request, recipe, config, encoder, data, ranks)
-    trainer.loop.run(trainer.step, no_tick if monitor is None else Ticks(trainer, monitor))
+    train_with_ticks(trainer, monitor)
     if monitor is not None:
         trainer.finish(monitor)

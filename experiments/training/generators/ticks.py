@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 
 import numpy as np
@@ -17,6 +18,7 @@ from gandiff.experiments.training.monitors.base import SEED, Monitor
 
 GRID = 8  # rows and columns
 _FEW = 4  # held-out pictures, below which they say nothing
+_TRIED = 16  # pictures, that say how long a measurement takes
 
 
 class Ticks:
@@ -40,6 +42,19 @@ class Ticks:
                 f"too few pictures ({trainer.data.count}) to hold some out: whether it memorises "
                 "them is not measured; look at samples/neighbours.png at the end"
             )
+
+    def seconds(self) -> float:
+        """About how long one takes, from a few pictures; 0 with a budget in images, which measuring
+        takes nothing from.
+        """
+        if self.trainer.request.kimg is not None:
+            return 0.0
+        few = self.monitor.captions[:_TRIED]
+        self.trainer.sample(few[:1], SEED)  # the first takes longer
+        start = time.perf_counter()
+        self.trainer.sample(few, SEED)
+        each = (time.perf_counter() - start) / len(few)
+        return each * (len(self.monitor.captions) + len(self.prompts) * GRID)
 
     def __call__(self) -> tuple[float, dict[str, float]]:
         """The score and what was measured."""
@@ -68,6 +83,17 @@ class Ticks:
         ticks = [*(row for row in rows if "score" in row), *latest]
         losses = [row for row in rows if "score" not in row]
         return self.trainer.alarms(ticks, losses)
+
+
+def train_with_ticks(trainer: GeneratorTrainer, monitor: Monitor | None) -> None:
+    """Train until the budget is spent, with measurements; no monitor in all processes but the
+    first.
+    """
+    if monitor is None:
+        trainer.loop.run(trainer.step, no_tick)
+        return
+    ticks = Ticks(trainer, monitor)
+    trainer.loop.run(trainer.step, ticks, ticks.seconds())
 
 
 def no_tick() -> tuple[float, dict[str, float]]:

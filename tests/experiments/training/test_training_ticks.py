@@ -89,6 +89,25 @@ def test_measuring_takes_a_fifth_of_the_time_and_the_last_tick(
         assert len(at) == ticks
 
 
+@pytest.mark.parametrize("budget", ["minutes", "kimg"])
+def test_the_first_tick_does_not_take_the_budget_either(tmp_path: Path, budget: str) -> None:
+    """It is expected to take half of the minutes, so all of them are trained for."""
+    loop, _, step = make(tmp_path, ticks=4, **({"kimg": 0.24} if budget == "kimg" else {}))
+    whole = 60 if budget == "kimg" else round(60_000 * loop.request.minutes)
+    steps = []
+
+    def tick() -> tuple[float, dict[str, float]]:
+        steps.append(loop.progress.steps)
+        for _ in range(whole // 2):  # of the clock's milliseconds
+            loops.time.perf_counter()
+        return 0.0, {"score": 0.0}
+
+    loop.run(step, tick, whole / 2000)
+    assert len(steps) == (4 if budget == "kimg" else 1)
+    assert loop.fraction == 1.0
+    assert steps[-1] == loop.progress.steps
+
+
 def test_the_best_is_there_before_a_checkpoint_speaks_of_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

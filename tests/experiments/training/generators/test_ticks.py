@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +59,15 @@ def test_a_tick_says_what_it_measured(
     assert "fd 12.3, recall 0.5" in said
     assert f"{family.label}: measured 2 of 2" in said
     assert f"{family.in_bar} " in said
+
+
+def test_how_long_a_tick_takes_is_known_before_the_first(tmp_path: Path, family: Family) -> None:
+    """With a budget in images it takes nothing from training."""
+    one = family.trainer(tmp_path)
+    assert Ticks(one, Sorted()).seconds() == 0.0
+    in_time = dataclasses.replace(one.request, kimg=None)
+    one.request = in_time
+    assert 0 < Ticks(one, Sorted()).seconds() < 60
 
 
 @pytest.mark.usefixtures("_unsaved")
