@@ -15,29 +15,13 @@ from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_nu
 from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
-from gandiff.evaluate.numerics.kernels import unit_length
 from gandiff.evaluate.numerics.statistics import add_up, bootstrap_ratio, jackknife_over_groups
+from gandiff.evaluate.numerics.vendi import vendi_of_features
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
 _DISTANCES = ["euclidean", "cosine"]
 _NEEDS_TWO = "needs 2 images of one prompt and no prompt has them"
 _DRAWS = 10  # random subsets for a Vendi score at a fixed n
-
-
-def vendi_score(kernel: Float[np.ndarray, "n n"], q: float = 1.0) -> float:
-    """The effective number of different items, 1..n, from their similarities (diagonal 1).
-
-    Friedman and Dieng 2023 (arXiv 2210.02410), eq. 1; order q: Pasarkar and Dieng 2024 (arXiv
-    2310.12952), eq. 2.
-    """
-    return _effective_number(np.linalg.eigvalsh(kernel.astype(np.float64) / len(kernel)), q)
-
-
-def vendi_of_features(features: Float[np.ndarray, "n d"], q: float = 1.0) -> float:
-    """Vendi score with the cosine kernel; for n > d by the d x d matrix of the same eigenvalues."""
-    rows = unit_length(features)
-    gram = rows @ rows.T if len(rows) <= rows.shape[1] else rows.T @ rows
-    return _effective_number(np.linalg.eigvalsh(gram / len(rows)), q)
 
 
 class Vendi(Metric):
@@ -286,15 +270,6 @@ def _ratio_of(
     columns = (np.array([side[group] for group in above]) for side in (above, below))
     made, real = add_up(data.clusters_of(above), *columns)
     return bootstrap_ratio(made, real, data.seed)
-
-
-def _effective_number(eigenvalues: Float[np.ndarray, " k"], q: float) -> float:
-    shares = eigenvalues[eigenvalues > 1e-12]
-    if q == 1:
-        return float(np.exp(-np.sum(shares * np.log(shares))))
-    if math.isinf(q):
-        return float(1 / shares.max())
-    return float(np.sum(shares**q) ** (1 / (1 - q)))
 
 
 def _order(q: Value) -> float:

@@ -111,9 +111,9 @@ def _frechet_distance() -> list[Golden]:
 
 
 def _kernel_distances() -> list[Golden]:
-    from gandiff.evaluate.metrics.diversity import vendi_score
     from gandiff.evaluate.metrics.manifold import manifold_values
     from gandiff.evaluate.metrics.mmd import squared_mmd
+    from gandiff.evaluate.numerics.vendi import vendi_score
 
     x, y = _rows(30, 6, 1), _rows(40, 6, 2) + np.float32(0.3)
     # README of the Vendi score's authors: 0, 0, 10, 10, 20, 20 with exp(-|a - b|) give 2.9999

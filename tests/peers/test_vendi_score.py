@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gandiff.evaluate.metrics.diversity import vendi_of_features, vendi_score
+from gandiff.evaluate.numerics.vendi import vendi_of_features, vendi_score
 
 vendi = pytest.importorskip("vendi_score.vendi")
 

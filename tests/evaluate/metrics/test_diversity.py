@@ -10,9 +10,8 @@ from gandiff.evaluate.metrics.diversity import (
     PromptDiversity,
     Vendi,
     sibling_distances,
-    vendi_of_features,
-    vendi_score,
 )
+from gandiff.evaluate.numerics.vendi import vendi_of_features, vendi_score
 
 Make = Callable[..., MetricInput]
 
