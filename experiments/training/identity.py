@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.assignments import read_value
 from gandiff.common.files import expanded
 from gandiff.common.options import flag
-from gandiff.common.validation import read_value
 from gandiff.experiments.training.precision import resolve_precision
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
