@@ -59,6 +59,17 @@ def stated_options(request: TrainingRequest) -> dict[str, Any]:
     }
 
 
+def stated_start(
+    request: TrainingRequest, recipe: Mapping[str, object] | None, captions_sha256: str | None
+) -> dict[str, Any]:
+    """What a start of a training was asked for with."""
+    start: dict[str, Any] = {"command": request.command, "options": stated_options(request)}
+    if recipe:
+        digest = training_digest(request, recipe, captions_sha256)
+        start |= {"recipe": dict(recipe), "digest": digest}
+    return start
+
+
 def plain(value: Any) -> Any:
     """Values as they compare: 5 is 5.0, and a tuple, which JSON does not have, is a list."""
     if isinstance(value, Mapping):
