@@ -34,6 +34,9 @@ def measure(pipeline: str, steps: int, pairs: int, batch_size: int) -> list[Over
 
     Raises ``RuntimeError`` where the two sides do not make the same pixels.
     """
+    folder = find_weights(pipeline)
+    if folder is not None:  # absolute, since settings take a/b for an id on the hub
+        pipeline = str(folder.absolute())
     settings = {"pipeline": pipeline, "num_inference_steps": steps, "guidance_scale": GUIDANCE}
     generator = make_generator("timed", "diffusers", settings)
     generator.load()
@@ -68,7 +71,7 @@ def _bare_pipeline(pipeline: str) -> Any:
     from diffusers import DiffusionPipeline
 
     loader: Any = DiffusionPipeline
-    pipe = loader.from_pretrained(str(find_weights(pipeline) or pipeline))
+    pipe = loader.from_pretrained(pipeline)
     pipe.set_progress_bar_config(disable=True)
     return pipe
 

@@ -6,7 +6,7 @@ import contextlib
 import io
 import pickle
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -140,6 +140,21 @@ def describe_difference(saved: Mapping[str, object], wanted: Mapping[str, object
         for name in names
         if plain(saved.get(name, missing)) != plain(wanted.get(name, missing))
     )
+
+
+def describe_changes(
+    starts: Sequence[Mapping[str, Any]],
+    recipe: Mapping[str, object],
+    options: Mapping[str, object],
+) -> list[str]:
+    """What a training has now that its last start had not, as far as that says.
+
+    Neither is read from the checkpoint: options that are left out are the usual.
+    """
+    start = starts[-1] if starts else {}
+    asked = (("recipe", "another recipe", recipe), ("options", "other options", options))
+    differ = {what: describe_difference(start.get(key, now), now) for key, what, now in asked}
+    return [f"{what} than it had: {differs}" for what, differs in differ.items() if differs]
 
 
 def numbered(folder: Path) -> list[Path]:

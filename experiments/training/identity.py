@@ -11,9 +11,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from gandiff.common.assignments import read_value
 from gandiff.common.files import expanded
 from gandiff.common.options import flag
-from gandiff.common.validation import read_value
 from gandiff.experiments.training.precision import resolve_precision
 from gandiff.experiments.training.request import TrainingRequest, chosen_device
 
@@ -57,6 +57,17 @@ def stated_options(request: TrainingRequest) -> dict[str, Any]:
         "dtype": resolve_precision(request.dtype, request.device),
         "device": request.device.partition(":")[0],  # of several processes each has its own
     }
+
+
+def stated_start(
+    request: TrainingRequest, recipe: Mapping[str, object] | None, captions_sha256: str | None
+) -> dict[str, Any]:
+    """What a start of a training was asked for with."""
+    start: dict[str, Any] = {"command": request.command, "options": stated_options(request)}
+    if recipe:
+        digest = training_digest(request, recipe, captions_sha256)
+        start |= {"recipe": dict(recipe), "digest": digest}
+    return start
 
 
 def plain(value: Any) -> Any:

@@ -17,18 +17,14 @@ from gandiff.experiments.training.checkpoints import (
     CHECKPOINT,
     Stateful,
     clear_training,
-    describe_difference,
+    describe_changes,
     keep_latest,
     read_checkpoint,
     refuse_another,
     restore,
     write_checkpoint,
 )
-from gandiff.experiments.training.identity import (
-    data_identity,
-    stated_options,
-    training_digest,
-)
+from gandiff.experiments.training.identity import data_identity, stated_options, stated_start
 from gandiff.experiments.training.interrupts import on_interrupt
 from gandiff.experiments.training.progress import TrainingLog
 from gandiff.experiments.training.ranks import SINGLE_PROCESS, Ranks
@@ -86,17 +82,14 @@ class Loop:
         )
         if request.resume:
             self._load()
-            self._note_changes(recipe or {})
+            options = stated_options(request)
+            for change in describe_changes(self.progress.commands, recipe or {}, options):
+                self.note(f"continues with {change}")
         elif ranks.first:
             request.out.mkdir(parents=True, exist_ok=True)
             clear_training(request.out)
-        start: dict[str, Any] = {"command": request.command, "images": self.progress.images}
-        start["seconds"] = round(self.progress.seconds, 1)
-        start["options"] = stated_options(request)
-        if recipe:
-            digest = training_digest(request, recipe, captions_sha256)
-            start |= {"recipe": dict(recipe), "digest": digest}
-        self.progress.commands.append(start)
+        behind = {"images": self.progress.images, "seconds": round(self.progress.seconds, 1)}
+        self.progress.commands.append(stated_start(request, recipe, captions_sha256) | behind)
 
     @property
     def fraction(self) -> float:
@@ -120,9 +113,9 @@ class Loop:
         A step returns how many images it showed and its losses. If one of them is not finite, or
         the step raises ``NonFiniteError``, the loop returns to the last checkpoint and passes over
         the batch. ``tick`` is called by the first process at even distances, less often where it
-        would take more than a fifth of a budget in time (the first is expected to take
-        ``tick_seconds``, in the first process); it returns a score (higher is better) and what to
-        log. Raises ``Diverged`` if going back does not help.
+        would take more than a fifth of a budget in time (the first about ``tick_seconds``); it
+        returns a score (higher is better) and what to log. Raises ``Diverged`` if going back does
+        not help.
         """
         self._asked = self._stop = False
         self._hold_back(*self.ranks.broadcast(tick_seconds))
@@ -131,6 +124,9 @@ class Loop:
             try:
                 if not self.progress.steps:
                     self.save()  # something to go back to
+                missing = self.progress.unmeasured or self.fraction >= 1.0
+                if tick is not None and missing and self._due():
+                    self._tick(tick)
                 saved = self.progress.seconds
                 while self.fraction < 1.0 and not self._stop:
                     self._one(step)
@@ -147,7 +143,7 @@ class Loop:
                 raise
             finally:
                 self.log.close()
-        if self._stop:
+        if any(self.ranks.broadcast(float(self._asked))):  # even after the last step
             raise KeyboardInterrupt
 
     def _one(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:
@@ -194,8 +190,17 @@ class Loop:
         return False
 
     def _tick(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
+        progress = dataclasses.replace(self.progress, unmeasured=True)
+        before = progress, list(self.log.curve), list(self.events)
+        try:
+            self._measure(tick)
+        except BaseException:  # resumed, it is measured from the beginning
+            self.progress, self.log.curve, self.events = before
+            raise
+
+    def _measure(self, tick: Callable[[], tuple[float, dict[str, float]]]) -> None:
         start = time.perf_counter()
-        self.progress.ticks = self._ticks_so_far()
+        self.progress.ticks, self.progress.unmeasured = self._ticks_so_far(), False
         score, best = -math.inf, False
         if self.ranks.first:
             score, measured = tick()
@@ -203,7 +208,8 @@ class Loop:
             self.log.write(self.progress.seconds, self.progress.images, self.fraction, measured)
         (score,) = self.ranks.broadcast(score)
         self.progress.best = max(self.progress.best, score)
-        (took,) = self.ranks.broadcast(time.perf_counter() - start)
+        took, stop = self.ranks.broadcast(time.perf_counter() - start, float(self._asked))
+        self._stop = self._stop or bool(stop)
         self.progress.seconds += took
         self.progress.measuring += took
         self._hold_back(took)
@@ -274,19 +280,10 @@ class Loop:
         refuse_another(path, saved, self.label, self._data)
         self._restore(saved, path)
         self.progress.resumed += 1
-        self.progress.ticks = self._ticks_so_far()  # the budget may be a larger one now
-
-    def _note_changes(self, recipe: Mapping[str, object]) -> None:
-        """Neither is read from the checkpoint: options that are left out are the usual."""
-        last = self.progress.commands[-1] if self.progress.commands else {}
-        options = stated_options(self.request)
-        for key, what, now in (
-            ("recipe", "another recipe", recipe),
-            ("options", "other options", options),
-        ):
-            differs = describe_difference(last.get(key, now), now)
-            if differs:
-                self.note(f"continues with {what} than it had: {differs}")
+        due = self._ticks_so_far()  # the budget may be another one now, and end here
+        at_end = self.fraction >= 1.0 and not self.log.has_tick(self.progress.images)
+        self.progress.unmeasured = due > 0 and (self.progress.unmeasured or at_end)
+        self.progress.ticks = due - self.progress.unmeasured
 
     def _restore(self, saved: Mapping[str, Any], path: Path) -> None:
         restore(path, saved, self.state, self.networks)

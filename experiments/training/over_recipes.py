@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from gandiff.common.assignments import NONE
 from gandiff.common.errors import RequestError
 from gandiff.common.finished_training import phases
 from gandiff.experiments.training.over_seeds import read_finished, refuse_different
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 # What must be the same for recipes to be compared.
 _COMMON = ("family", "data", "resolution", "batch_size", "device", "budget")
 _REACHED = ("all", "held_out_all", "shape", "colour", "relation", "diversity", "fd")
+_HALF = 0.35, 0.65  # of a training, between which a tick counts as half way
 _TURNS = 20
 
 
@@ -42,7 +44,8 @@ def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
     ``minutes`` are those of all processes, and on a CPU of all their threads, together, of which an
     autoencoder took ``autoencoder_minutes``. ``kimg`` are thousands of images shown to the network
     that generates, ``ms_per_image`` what one of them takes to train on, without measuring;
-    ``all_half_way`` is the share of pictures with all stated facts right after half of them.
+    ``all_half_way`` is the share of pictures with all stated facts right at the tick nearest to
+    half of them, not a number where none is near.
     Raises ``RequestError`` for folders without the record of a finished training, and for trainings
     of different data or budgets.
     """
@@ -58,7 +61,6 @@ def over_recipes(folders: Sequence[Path]) -> pd.DataFrame:
 
 def _row(record: Mapping[str, Any]) -> dict[str, object]:
     ticks, tick = record["ticks"], record["ticks"][-1]
-    half = min(ticks, key=lambda one: abs(one["kimg"] - tick["kimg"] / 2))
     threads = record.get("threads") or 1 if record["device"] == "cpu" else 1
     at_once = record["processes"] * threads
     parts = phases(record)
@@ -72,8 +74,15 @@ def _row(record: Mapping[str, Any]) -> dict[str, object]:
         "kimg": round(images / 1000, 1),
         "ms_per_image": round(_ms_per_image(record["curve"], ticks) * at_once, 2),
     }
-    reached = {"all_half_way": half.get("all", float("nan"))}
+    reached = {"all_half_way": _half_way(ticks).get("all", math.nan)}
     return cost | reached | {name: tick.get(name, float("nan")) for name in _REACHED}
+
+
+def _half_way(ticks: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """The tick nearest to half of the training; empty where none is near."""
+    end = ticks[-1]["kimg"]
+    near = [one for one in ticks if _HALF[0] * end <= one["kimg"] <= _HALF[1] * end]
+    return min(near, key=lambda one: abs(one["kimg"] - end / 2), default={})
 
 
 def _ms_per_image(
@@ -108,14 +117,16 @@ def _usual(family: str, given: Mapping[str, Any], text_source: str | None) -> di
         from gandiff.experiments.training.gan.recipe import GanRecipe
 
         return dict(vars(recipe_of(GanRecipe)))
-    from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, settled
+    from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 
     default = recipe_of(DiffusionRecipe)
     by = dataclasses.replace(default, optimizer=given.get("optimizer", default.optimizer))
-    return dict(vars(default)) | {"train_text": settled(by, text_source).train_text}
+    return dict(vars(default)) | {"train_text": by.settled(text_source).train_text}
 
 
 def _written(value: object) -> str:
+    if value is None:
+        return NONE
     return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else f"{value}"
 
 

@@ -90,6 +90,11 @@ class TrainingLog:
             self._last = seconds
         self._show(seconds, images, fraction)
 
+    def has_tick(self, images: int) -> bool:
+        """Whether a tick measured what so many images led to."""
+        kimg = round(images / 1000, 2)
+        return any("score" in row and row["kimg"] == kimg for row in self.curve)
+
     def rewrite(self) -> None:
         """Write the log again: without rows that were rolled back, or torn when it was killed."""
         text = "".join(json.dumps(row) + "\n" for row in self.curve)

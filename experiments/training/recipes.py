@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Container, Mapping, Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Self, TypeVar
 
+from gandiff.common.assignments import read_assignments, read_value, takes_list, takes_none
 from gandiff.common.errors import RequestError
 from gandiff.common.names import did_you_mean
 from gandiff.common.renamed import RECIPE_FIELDS
-from gandiff.common.validation import read_assignments, read_value, takes_list
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,6 +40,14 @@ class Recipe:
         """
         return {}
 
+    def settled(self, text_encoder: str | None) -> Self:
+        """The recipe with what follows from the request: whether it names a text encoder.
+
+        Trained and recorded is this one, so whoever looks for a training by its recipe settles it,
+        too.
+        """
+        return self
+
 
 R = TypeVar("R", bound=Recipe)
 
@@ -52,7 +60,7 @@ def schedule_ends(cls: type[Recipe]) -> dict[str, str]:
 
 
 def recipe_of(cls: type[R], name: str = "default", **changes: object) -> R:
-    """A named recipe with some numbers changed, as ``changed`` does; None changes nothing.
+    """A named recipe with some numbers changed, as ``changed`` does.
 
     Raises ``RequestError`` for an unknown name and for numbers that cannot work.
     """
@@ -62,18 +70,20 @@ def recipe_of(cls: type[R], name: str = "default", **changes: object) -> R:
 
 
 def changed(recipe: R, changes: Mapping[str, object], fixed: Container[str] = ()) -> R:
-    """A recipe with some numbers changed; None changes nothing.
+    """A recipe with some numbers changed; None changes nothing where it is not a value itself.
 
     Where the start of a schedule is changed, its end (``lr_end`` and so on) is scaled by the same
     factor unless it is among the changes, or named in ``fixed``. Where both were 0 the end becomes
     the new start, where the start alone was, the end stays. Raises ``RequestError`` for unknown
     names, for numbers that cannot work, and for changes that change nothing (``Recipe.idle``).
     """
-    given: dict[str, Any] = {key: value for key, value in changes.items() if value is not None}
-    for key in given:
-        _refuse_unknown(type(recipe), key)
+    cls, given = type(recipe), dict[str, Any]()
+    for key, value in changes.items():
+        _refuse_unknown(cls, key)
+        if value is not None or takes_none(cls, key):
+            given[key] = value
     asked = list(given)
-    for name, end in schedule_ends(type(recipe)).items():
+    for name, end in schedule_ends(cls).items():
         if name in given and end not in given and end not in fixed:
             start, last = getattr(recipe, name), getattr(recipe, end)
             given[end] = _scaled(last, start, given[name])

@@ -40,7 +40,7 @@ class TrainingProgress:
     ``skipped`` counts images whose steps were rolled back: data are drawn at ``position``, so a
     batch that broke the training is not met again. ``commands`` has the command line of each start,
     with the images and seconds that were behind it. ``measuring`` is the part of the seconds that
-    went to measurements at ticks.
+    went to measurements at ticks. ``unmeasured``: the last of them was broken off.
     """
 
     seconds: float = 0.0
@@ -51,6 +51,7 @@ class TrainingProgress:
     resumed: int = 0
     rollbacks: int = 0
     ticks: int = 0
+    unmeasured: bool = False
     best: float = -math.inf
     commands: list[dict[str, Any]] = dataclasses.field(default_factory=list)
 

@@ -77,7 +77,10 @@ def sweep_recipes(
     end if all of them diverged.
     """
     check_swept(type(recipe), name)
-    recipes = [changed(recipe, {name: read_number(type(recipe), name, v)}, fixed) for v in values]
+    numbers = (read_number(type(recipe), name, value) for value in values)
+    recipes = [
+        changed(recipe, {name: number}, fixed).settled(request.text_encoder) for number in numbers
+    ]
     folders = [request.out / f"{name}={value}" for value in values]
     if request.resume and not any(begun(out, recipe) for out in folders):
         raise RequestError(

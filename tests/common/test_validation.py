@@ -10,11 +10,10 @@ import numpy as np
 import pytest
 from annotated_types import Ge, Gt, Interval, Le, Lt
 
+from gandiff.common.assignments import read_assignments, read_value
 from gandiff.common.errors import SettingError
 from gandiff.common.validation import (
     check_arguments,
-    read_assignments,
-    read_value,
     settings_class,
     validate,
 )

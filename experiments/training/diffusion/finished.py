@@ -62,5 +62,6 @@ def open_pipeline(record: BaseRecord, device: str) -> Any:
     from gandiff.models.diffusion.settings import DiffusersSettings
     from gandiff.models.diffusion.sources import find_source
 
-    settings = DiffusersSettings(pipeline=str(record.folder))
+    # Absolute, since settings take a/b for an id on the hub.
+    settings = DiffusersSettings(pipeline=str(record.folder.absolute()))
     return load_pipeline(find_source(settings), settings, device, "float32")

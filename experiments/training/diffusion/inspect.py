@@ -207,10 +207,11 @@ def _first(monitor: Monitor, pictures: int | None) -> Monitor:
     """The measurements on so many pictures."""
     most = len(monitor.captions)
     wanted = most if pictures is None else pictures
-    if not _FEWEST * monitor.per_prompt <= wanted <= most:
+    fewest = min(_FEWEST * monitor.per_prompt, most)  # a small folder has fewer captions
+    if not fewest <= wanted <= most:
+        number = f"from {fewest} to {most:,}" if fewest < most else f"{most}"
         raise RequestError(
-            f"--pictures must be from {_FEWEST * monitor.per_prompt} to {most:,}, for which there "
-            f"are validation captions, got {wanted:,}"
+            f"--pictures must be {number}, for which there are validation captions, got {wanted:,}"
         )
     return monitor.first(wanted // monitor.per_prompt)
 

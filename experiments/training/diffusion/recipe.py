@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Final, Literal, get_args
+from typing import Annotated, Any, ClassVar, Final, Literal, Self, get_args
 
 from annotated_types import Ge, Gt, Interval, Lt
 
@@ -223,6 +223,13 @@ class DiffusionRecipe(recipes.Recipe):
             idle |= dict.fromkeys(AUTOENCODER_FIELDS, "with space=pixel, which has no autoencoder")
         return idle
 
+    def settled(self, text_encoder: str | None) -> Self:
+        """The recipe with the ``train_text`` that a text encoder, or none, entails."""
+        if self.train_text is not None:
+            return self
+        own = _TRAIN_TEXT[self.optimizer] if text_encoder is None else 0.0
+        return dataclasses.replace(self, train_text=own)
+
     @property
     def widths(self) -> tuple[int, ...]:
         """Channels of the U-Net's levels."""
@@ -237,14 +244,6 @@ class DiffusionRecipe(recipes.Recipe):
     def depth(self) -> int:
         """Channels of what is denoised."""
         return 3 if self.space == "pixel" else self.latent_channels
-
-
-def settled(recipe: DiffusionRecipe, text_encoder: str | None) -> DiffusionRecipe:
-    """The recipe with what follows from whether a text encoder was named."""
-    if recipe.train_text is not None:
-        return recipe
-    own = _TRAIN_TEXT[recipe.optimizer] if text_encoder is None else 0.0
-    return dataclasses.replace(recipe, train_text=own)
 
 
 def solvers_of(recipe: DiffusionRecipe) -> tuple[Solver, ...]:

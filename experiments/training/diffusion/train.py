@@ -36,7 +36,6 @@ from gandiff.experiments.training.diffusion.recipe import (
     AUTOENCODER_FIELDS,
     DiffusionRecipe,
     fits,
-    settled,
 )
 from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.generators.ticks import train_with_ticks
@@ -60,7 +59,7 @@ def train(request: TrainingRequest, recipe: DiffusionRecipe | None = None) -> Pa
     Resumed, a finished phase is not repeated. Raises ``RequestError`` before anything is written if
     the request cannot work.
     """
-    recipe = settled(recipe or DiffusionRecipe(), request.text_encoder)
+    recipe = (recipe or DiffusionRecipe()).settled(request.text_encoder)
     check_training(request, recipe)
     if request.processes > 1:
         check_data(request)
@@ -78,6 +77,11 @@ def check_training(request: TrainingRequest, recipe: DiffusionRecipe) -> None:
         fits(recipe, request.resolution)
     except ValueError as error:
         raise RequestError(f"--resolution {request.resolution}: {error}") from error
+    if recipe.cached_images < request.batch_size:
+        raise RequestError(
+            f"cached_images must be at least the batch size, {request.batch_size}, got "
+            f"{recipe.cached_images}"
+        )
     check_monitor(request)
 
 

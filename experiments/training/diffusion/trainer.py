@@ -88,7 +88,8 @@ class DiffusionTrainer(DenoiserUpdates):
         others = [*unseen.captions[1:], unseen.captions[0]]
         right, wrong = (self._averaged_errors(x, c) for c in (unseen.captions, others))
         names = [f"mse_{level}" for level in LEVELS]
-        facts = {name: float(part.mean()) for name, part in zip(names, right.chunk(3), strict=True)}
+        thirds = right.tensor_split(len(LEVELS))
+        facts = {name: float(part.mean()) for name, part in zip(names, thirds, strict=True)}
         facts["caption_gain"] = 1 - float(right.mean() / wrong.mean())
         trained = self.latents.captions
         if min(n, len(trained)) >= _ENOUGH:

@@ -87,7 +87,7 @@ def validate(kind: type[T], data: Mapping[str, Any]) -> T:
     """Read plain data into a dataclass; raises ``SettingError`` for the first thing wrong."""
     from pydantic import ValidationError
 
-    _refuse_unknown(kind, data)
+    refuse_unknown_fields(kind, data)
     try:
         # Strictness is meant for JSON: there a list may become a tuple and a mapping a dataclass.
         return cast(T, adapter(cast(Any, kind)).validate_json(json.dumps(data), strict=True))
@@ -112,7 +112,7 @@ def check_arguments(
         for name, p in parameters.items()
         if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY) and name not in reserved
     }
-    hints = _hints(function.__init__ if inspect.isclass(function) else function)
+    hints = field_hints(function.__init__ if inspect.isclass(function) else function)
     kind = dataclasses.make_dataclass(
         "Arguments",
         [
@@ -127,7 +127,7 @@ def check_arguments(
     if any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
         for name in reserved:
             if name in arguments:
-                _refuse_unknown(kind, {name: None})
+                refuse_unknown_fields(kind, {name: None})
         arguments = {name: value for name, value in arguments.items() if name in known}
     validate(kind, arguments)
     return known
@@ -138,37 +138,6 @@ def check_values(hints: Mapping[str, Any], arguments: Mapping[str, Any]) -> None
     fields = [(name, _checkable(hints[name])) for name in arguments]
     namespace = {"__pydantic_config__": PYDANTIC}
     validate(dataclasses.make_dataclass("Values", fields, namespace=namespace), arguments)
-
-
-def read_assignments(kind: type, assignments: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` texts by the annotations of a dataclass's fields."""
-    values = {}
-    for assignment in assignments:
-        name, equals, text = (part.strip() for part in assignment.partition("="))
-        if not equals:
-            raise SettingError((), f"{assignment!r} must be NAME=VALUE, such as {_example(kind)}")
-        values[name] = read_value(kind, name, text)
-    return values
-
-
-def read_value(kind: type, name: str, text: str) -> Any:
-    """Read the value of one field of a dataclass from text; a pair has a comma between."""
-    _refuse_unknown(kind, {name: text})
-    hint = _hints(kind)[name]
-    several = [typing.get_args(o) for o in _options(hint) if typing.get_origin(o) is tuple]
-    parts = text.split(",")
-    if several and Ellipsis not in several[0] and len(parts) != len(several[0]):
-        count = len(several[0])
-        raise SettingError((name,), f"must be {count} values with commas between, got {text!r}")
-    try:
-        return check_value(hint, parts if several else text)
-    except SettingError as error:
-        raise SettingError((name, *error.field), error.problem) from None
-
-
-def takes_list(kind: type, name: str) -> bool:
-    """Whether the values of a dataclass's field are lists, which text writes with commas."""
-    return any(typing.get_origin(option) is tuple for option in _options(_hints(kind)[name]))
 
 
 def check_value(hint: Any, value: Any) -> Any:
@@ -197,12 +166,8 @@ def field_names(kind: type) -> list[str]:
     return [f.name for f in dataclasses.fields(cast(Any, kind)) if not f.metadata.get("internal")]
 
 
-def _example(kind: type) -> str:
-    field = next(f for f in dataclasses.fields(cast(Any, kind)) if isinstance(f.default, float))
-    return f"{field.name}={field.default}"
-
-
-def _refuse_unknown(kind: type, names: Iterable[str]) -> None:
+def refuse_unknown_fields(kind: type, names: Iterable[str]) -> None:
+    """Raise ``SettingError`` for the first name that a dataclass has no field of."""
     known = field_names(kind)
     for name in names:
         if name not in known:
@@ -219,7 +184,7 @@ def _setting_error(error: ValidationError, kind: Any) -> SettingError:
     for part in field[:-1]:
         hint = _inside(hint, part)
     if first["type"] == "unexpected_keyword_argument":
-        kinds = [option for option in _options(hint) if dataclasses.is_dataclass(option)]
+        kinds = [option for option in alternatives(hint) if dataclasses.is_dataclass(option)]
         names = [name for option in kinds for name in field_names(cast(type, option))]
         return SettingError(field, f"unknown field{did_you_mean(str(field[-1]), names)}")
     more = f" ({len(problems) - 1} more follow)" if len(problems) > 1 else ""
@@ -272,9 +237,9 @@ def _checkable(hint: Any) -> Any:
 
 def _inside(hint: Any, part: str | int) -> Any:
     """The annotation of a field of a dataclass, or of a value in a mapping or list."""
-    for option in _options(hint):
+    for option in alternatives(hint):
         if dataclasses.is_dataclass(option):
-            return _hints(option).get(str(part))
+            return field_hints(option).get(str(part))
         inner = [arg for arg in typing.get_args(option) if arg is not Ellipsis]
         if inner:
             fixed = typing.get_origin(option) is tuple and isinstance(part, int)
@@ -282,17 +247,18 @@ def _inside(hint: Any, part: str | int) -> Any:
     return None
 
 
-def _options(hint: Any) -> list[Any]:
+def alternatives(hint: Any) -> list[Any]:
     """The plain annotations behind ``Annotated`` and unions."""
     inner = typing.get_args(hint)
     if hasattr(hint, "__metadata__"):
-        return _options(inner[0])
+        return alternatives(inner[0])
     if typing.get_origin(hint) in (typing.Union, type(int | str)):
-        return [option for arg in inner for option in _options(arg)]
+        return [option for arg in inner for option in alternatives(arg)]
     return [hint]
 
 
-def _hints(annotated: Any) -> dict[str, Any]:
+def field_hints(annotated: Any) -> dict[str, Any]:
+    """The annotations of a class or a function by name; none where they cannot be read."""
     try:
         return typing.get_type_hints(annotated, include_extras=True)
     except Exception:  # names that exist for type checkers only

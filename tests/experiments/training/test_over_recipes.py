@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from gandiff.common.errors import RequestError
-from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe, settled
+from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
 from gandiff.experiments.training.over_recipes import main, over_recipes
 from gandiff.experiments.training.recipes import recipe_of
 
@@ -30,7 +31,7 @@ def write(folder: Path, name: str, changes: dict[str, Any] | None = None, **reci
         "seconds": 1200.0,
         "images": 100_000,
         "seed": 0,
-        "recipe": dataclasses.asdict(settled(recipe_of(DiffusionRecipe, named, **recipe), None)),
+        "recipe": dataclasses.asdict(recipe_of(DiffusionRecipe, named, **recipe).settled(None)),
         "finished": True,
         # 12 seconds for 1,000 images, and 40 more to measure at 52,000
         "curve": [{"kimg": k, "seconds": 12.0 * k + 40 * (k > 52)} for k in (10, 50, 60, 90)],
@@ -54,6 +55,24 @@ def test_a_row_says_what_differs_and_what_it_cost(tmp_path: Path) -> None:
     assert table["ms_per_image"].tolist() == [24.0] * 3  # by 2 processes
     assert table["all"].tolist() == [1.0] * 3
     assert table["all_half_way"].tolist() == [0.52] * 3
+
+
+@pytest.mark.parametrize(
+    ("at", "half"),
+    [
+        ((100.0,), None),
+        ((30.0, 100.0), None),
+        ((30.0, 70.0, 100.0), None),
+        ((40.0, 70.0, 100.0), 0.4),
+        ((40.0, 64.0, 100.0), 0.4),
+    ],
+)
+def test_only_a_tick_near_half_of_the_training_is_half_way(
+    tmp_path: Path, at: tuple[float, ...], half: float | None
+) -> None:
+    ticks = [{"kimg": k, "all": k / 100, "score": 0.1} for k in at]
+    (found,) = over_recipes([write(tmp_path, "default", {"ticks": ticks})])["all_half_way"]
+    assert found == half or (half is None and math.isnan(found))
 
 
 def test_what_an_autoencoder_took_is_no_cost_of_a_denoiser_s_image(tmp_path: Path) -> None:

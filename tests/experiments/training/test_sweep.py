@@ -12,7 +12,7 @@ import pytest
 import sweep_helpers
 from PIL import Image
 from sweep_helpers import FakeTraining, write_text_encoder
-from training_helpers import read, request
+from training_helpers import captioned_folder, little_to_check, read, request
 
 from gandiff.common.errors import Diverged, RequestError
 from gandiff.experiments.cli import main
@@ -20,6 +20,7 @@ from gandiff.experiments.data.captioned import open_data
 from gandiff.experiments.training import trials
 from gandiff.experiments.training.diffusion import train as diffusion
 from gandiff.experiments.training.diffusion.recipe import DiffusionRecipe
+from gandiff.experiments.training.diffusion.trainer import DiffusionTrainer
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.gan.recipe import GanRecipe, recipe_of
 from gandiff.experiments.training.recipes import Recipe
@@ -431,6 +432,41 @@ def test_a_real_sweep_goes_on(
     assert [record["resumed"] for record in records] == [0, 1, 0]
     assert [record["images"] for record in records] == [12, 12, 12]
     assert [start["images"] for start in records[1]["commands"]] == [0, 4]
+
+
+def test_a_real_sweep_of_the_diffusion_model_ends_and_is_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its recipe is settled before it is recorded, and a finished trial is found by the record."""
+    steps: list[str] = []
+    usual = DiffusionTrainer.step
+
+    def step(self: DiffusionTrainer) -> Any:
+        steps.append(self.loop.request.out.name)
+        return usual(self)
+
+    monkeypatch.setattr(DiffusionTrainer, "step", step)
+    captioned_folder(tmp_path / "data", 12)
+    words = [
+        "train",
+        "diffusion",
+        "--data",
+        str(tmp_path / "data"),
+        "--resolution",
+        "8",
+        "--space",
+        "pixel",
+    ]
+    words += ["--set", "channels=8,16", "--set", "sampling_steps=1", "--set", "guidance=1"]
+    words += ["--kimg", "0.012", "--batch-size", "4", "--ticks", "1", "--device", "cpu", "--quiet"]
+    words += ["--out", str(tmp_path / "out"), "--sweep", "lr=1e-3,3e-3"]
+    with little_to_check(8):
+        assert main(words) == 0
+        assert set(steps) == {"lr=1e-3", "lr=3e-3"}
+        steps.clear()
+        assert main([*words, "--set", "train_text=0.05"]) == 0  # which is what it is if omitted
+        assert main([*words, "--resume"]) == 0
+    assert steps == []
 
 
 def test_a_real_training_that_diverges_does_not_end_the_sweep(

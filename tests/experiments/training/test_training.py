@@ -21,7 +21,6 @@ from gandiff.experiments.scenes.facts import sample_scenes, scene_seeds
 from gandiff.experiments.scenes.render import render
 from gandiff.experiments.training.checkpoints import CHECKPOINT
 from gandiff.experiments.training.diffusion import train as diffusion
-from gandiff.experiments.training.diffusion.recipe import settled
 from gandiff.experiments.training.gan import train as gan
 from gandiff.experiments.training.judges import train as judges
 from gandiff.experiments.training.text import train as text
@@ -119,7 +118,7 @@ def test_a_trained_diffusion_model_is_a_plain_pipeline(diffusion_folder: Path) -
 
 def test_a_trained_diffusion_model_says_how_it_was_made(diffusion_folder: Path) -> None:
     facts = read(diffusion_folder)
-    vae, recipe = facts["autoencoder"], settled(small_diffusion(), None)
+    vae, recipe = facts["autoencoder"], small_diffusion().settled(None)
     assert facts["seconds"] >= vae["seconds"] > 0
     # The budget counts both networks: 15 % of 40 images in whole batches, then the rest.
     assert (vae["images"], facts["images"]) == (8, 40)
@@ -261,6 +260,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     *((kind, {"minutes": -1.0}, "--minutes must be above 0") for kind in TRAININGS),
     ("gan", {"resolution": 48}, "--resolution 48: resolution must be a power of two"),
     ("diffusion", {"resolution": 36}, "--resolution 36: a diffusion model needs a multiple of 8"),
+    (
+        "diffusion",
+        {"batch_size": 60_001},
+        "cached_images must be at least the batch size, 60001, got 60000",
+    ),
     ("judges", {"resolution": 64}, "the judges are trained on scenes at 32 px; leave out --data"),
     ("judges", {"data": "folder"}, "the judges are trained on scenes at 32 px; leave out --data"),
     ("judges", {"seed": 1000}, "--seed must be from 0 to 999 for judges, got 1000"),

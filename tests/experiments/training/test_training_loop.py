@@ -6,14 +6,13 @@ import errno
 import json
 import math
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from loop_helpers import count_milliseconds, make, request
+from loop_helpers import count_milliseconds, ctrl_c_is_heard, make, request
 
 from gandiff.common.errors import RequestError, environment_failure
 from gandiff.experiments.runs import store
@@ -29,6 +28,8 @@ from gandiff.experiments.training.identity import stated_options
 from gandiff.experiments.training.loop import Loop, NonFiniteError
 from gandiff.experiments.training.progress import LOG
 from gandiff.experiments.training.records import write_json
+
+ctrl_c = ctrl_c_is_heard
 
 
 @pytest.fixture(autouse=True)
@@ -100,15 +101,7 @@ def test_it_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert more.record()["commands"] == [first, {"command": again, **behind, "options": options}]
 
 
-@pytest.fixture
-def _ctrl_c_is_heard() -> Iterator[None]:
-    """Background jobs of a shell ignore the signal, and the tests may run in one."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-@pytest.mark.usefixtures("_ctrl_c_is_heard")
+@pytest.mark.usefixtures("ctrl_c")
 def test_ctrl_c_saves(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 
@@ -123,7 +116,7 @@ def test_ctrl_c_saves(tmp_path: Path) -> None:
     assert (more.progress.steps, more.progress.images, net.weight.item()) == (5, 15, 5.0)
 
 
-@pytest.mark.usefixtures("_ctrl_c_is_heard")
+@pytest.mark.usefixtures("ctrl_c")
 def test_a_second_ctrl_c_leaves_no_half_step_behind(tmp_path: Path) -> None:
     loop, net, step = make(tmp_path, minutes=10.0)
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import itertools
+import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from loop_helpers import count_milliseconds, make
+from loop_helpers import count_milliseconds, ctrl_c_is_heard, make
 
 from gandiff.experiments.training import loop as loops
-from gandiff.experiments.training.checkpoints import BEST, numbered
+from gandiff.experiments.training.checkpoints import BEST, CHECKPOINT, numbered, read_checkpoint
+from gandiff.experiments.training.loop import Loop
+
+ctrl_c = ctrl_c_is_heard
+SCORES = [2.0, 3.0, 1.0, 5.0, 4.0, 6.0]
 
 
 @pytest.fixture(autouse=True)
@@ -140,3 +146,150 @@ def test_a_larger_budget_has_ticks_to_come(tmp_path: Path) -> None:
     at = []
     more.run(step, lambda: (float(bool(at.append(more.progress.images))), {"score": 0.0}))
     assert at == [36, 48, 60]
+
+
+Tick = Callable[[], tuple[float, dict[str, float]]]
+
+
+def measuring(loop: Loop, at: list[int]) -> Tick:
+    """Measurements that follow from where the training is, and say so in its events, too."""
+
+    def tick() -> tuple[float, dict[str, float]]:
+        loop.note(f"an alarm at {loop.progress.images}")
+        at.append(loop.progress.images)
+        score = SCORES[loop.progress.images // 12 % len(SCORES)]
+        return score, {"score": score}
+
+    return tick
+
+
+def outcome(loop: Loop) -> dict[str, Any]:
+    """What a training has to show for its ticks, clocks aside."""
+    rows = [{k: v for k, v in row.items() if k != "seconds"} for row in loop.record()["ticks"]]
+    best = read_checkpoint(loop.request.out / BEST)["progress"]
+    texts = [event["text"] for event in loop.events]
+    return {"rows": rows, "best": (best["images"], best["best"]), "alarms": texts}
+
+
+def trained(out: Path, **changes: Any) -> dict[str, Any]:
+    """What an uninterrupted training has to show."""
+    loop, _, step = make(out, **changes)
+    loop.run(step, measuring(loop, []))
+    return outcome(loop)
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("where", ["before", "after", "as it is written"])
+@pytest.mark.parametrize(("ticks", "which"), [(1, 1), *((5, n) for n in range(1, 6))])
+def test_a_measurement_that_is_broken_off_is_made_when_it_is_resumed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ticks: int, which: int, where: str
+) -> None:
+    """By a second Ctrl-C; whichever it is, the ticks are those of an uninterrupted training."""
+    asked: dict[str, Any] = {"kimg": 0.06, "ticks": ticks}
+    whole = trained(tmp_path / "whole", **asked)
+    loop, _, step = make(tmp_path / "out", **asked)
+    at: list[int] = []
+    measure, write = measuring(loop, at), loops.write_checkpoint
+
+    def press_twice(here: str, measured: int) -> None:
+        if (here, measured) == (where, len(at)) and not loop._asked:
+            for _ in range(2):
+                signal.raise_signal(signal.SIGINT)
+
+    def broken_off() -> tuple[float, dict[str, float]]:
+        press_twice("before", which - 1)
+        found = measure()
+        press_twice("after", which)
+        return found
+
+    def writing(path: Path, content: Any) -> None:
+        press_twice("as it is written", which)
+        write(path, content)
+
+    monkeypatch.setattr(loops, "write_checkpoint", writing)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(step, broken_off)
+    resumed_at: list[int] = []
+    more, net, step = make(tmp_path / "out", **asked, resume=True)
+    more.run(step, measuring(more, resumed_at))
+    assert resumed_at[0] == 60 // ticks * which
+    assert outcome(more) == whole
+    assert (more.progress.images, net.weight.item()) == (60, 20.0)
+    assert make(tmp_path / "out", **asked, resume=True)[0].progress.unmeasured is False
+
+
+@pytest.mark.usefixtures("ctrl_c")
+@pytest.mark.parametrize("which", range(1, 6))
+@pytest.mark.parametrize("where", ["step", "tick", "save"])
+def test_one_ctrl_c_ends_it_wherever_it_comes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: int, where: str
+) -> None:
+    """After the measurement that runs, in the last one, too; and nothing is lost."""
+    asked: dict[str, Any] = {"kimg": 0.06, "ticks": 5}
+    whole = trained(tmp_path / "whole", **asked)
+    loop, _, step = make(tmp_path / "out", **asked)
+    at: list[int] = []
+    measure, save = measuring(loop, at), loop.save
+
+    def press(here: str) -> None:
+        reached = loop.progress.images >= 12 * which - 3 * (here == "step")
+        if here == where and reached and not loop._asked:
+            signal.raise_signal(signal.SIGINT)
+
+    def pressed_step() -> tuple[int, dict[str, float]]:
+        press("step")
+        return step()
+
+    def pressed_tick() -> tuple[float, dict[str, float]]:
+        press("tick")
+        return measure()
+
+    def pressed_save() -> None:
+        save()
+        press("save")
+
+    monkeypatch.setattr(loop, "save", pressed_save)
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(pressed_step, pressed_tick)
+    assert at == [12 * (n + 1) for n in range(which)]
+    stopped = read_checkpoint(tmp_path / "out" / CHECKPOINT)["progress"]
+    assert stopped["images"] == (12 * which if where != "save" or which == 5 else 12 * which + 3)
+    more, _, step = make(tmp_path / "out", **asked, resume=True)
+    later: list[int] = []
+    more.run(step, measuring(more, later))
+    assert at + later == [12, 24, 36, 48, 60]
+    assert outcome(more) == whole
+
+
+def test_a_last_tick_that_is_missing_is_made_up_for(tmp_path: Path) -> None:
+    """Of a smaller budget than is spent, and of a training that an earlier version stopped."""
+    loop, _, step = make(tmp_path, kimg=0.06, ticks=2)
+
+    def stop() -> tuple[int, dict[str, float]]:
+        loop._asked = loop.progress.images == 42
+        return step()
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(stop, measuring(loop, []))
+    at: list[int] = []
+    for _ in range(2):  # once
+        less, _, step = make(tmp_path, kimg=0.036, ticks=2, resume=True)
+        less.run(step, measuring(less, at))
+        assert at == [45]
+    assert [row["kimg"] for row in less.record()["ticks"]] == [0.03, 0.04]
+
+
+def test_a_measurement_broken_off_at_the_end_of_a_smaller_budget_is_no_tick_of_a_larger_one(
+    tmp_path: Path,
+) -> None:
+    loop, _, step = make(tmp_path, kimg=0.03, ticks=1)
+
+    def broken_off() -> tuple[float, dict[str, float]]:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        loop.run(step, broken_off)
+    at: list[int] = []
+    more, _, step = make(tmp_path, kimg=0.06, ticks=1, resume=True)
+    more.run(step, measuring(more, at))
+    assert at == [60]

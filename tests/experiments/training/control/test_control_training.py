@@ -15,8 +15,10 @@ from safetensors.torch import load_file
 from gandiff.common.errors import RequestError
 from gandiff.experiments.cli import main
 from gandiff.experiments.training.control import train as control
+from gandiff.experiments.training.control.base import open_base
 from gandiff.experiments.training.control.recipe import ControlRecipe
 from gandiff.experiments.training.control.trainer import ControlTrainer
+from gandiff.experiments.training.diffusion.finished import find_base
 from gandiff.experiments.training.diffusion.weights import digest
 from gandiff.experiments.training.loop import Loop
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
@@ -55,6 +57,16 @@ def test_the_network_begins_as_the_encoder_of_the_pipeline_and_gives_nothing(
         part.x, part.t, part.tokens, controlnet_cond=part.control, return_dict=False
     )
     assert not any(one.any() for one in (*down, middle))
+
+
+def test_a_relative_path_of_two_names_is_no_hub_id(
+    base: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(base.parent.parent)
+    opened, whole = (
+        open_base(find_base(name), "cpu") for name in (f"{base.parent.name}/{base.name}", str(base))
+    )
+    assert opened.facts() == whole.facts()
 
 
 def test_a_step_works_on_what_its_position_says_however_it_is_divided(

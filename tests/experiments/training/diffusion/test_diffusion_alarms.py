@@ -10,6 +10,7 @@ import torch
 from diffusion_helpers import trainer
 
 from gandiff.experiments.training.diffusion.alarms import alarms, weak_autoencoder
+from gandiff.experiments.training.diffusion.trainer import LEVELS
 
 
 def _rings(**ticks: list[float]) -> dict[str, str]:
@@ -81,6 +82,20 @@ def test_seen_and_unseen_pictures_are_compared_by_the_same_network_noise_and_ste
     ]
     for seen, unseen in zip(*by_kind, strict=True):
         assert torch.equal(torch.cat([seen, seen]), unseen)  # right captions, then others
+
+
+def test_few_held_out_pictures_are_thirds_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, of = trainer(tmp_path), "gandiff.experiments.training.diffusion.trainer"
+    for n in range(4, 10):
+        monkeypatch.setattr(f"{of}._UNSEEN", n)
+        monkeypatch.setattr(one, "_averaged_errors", lambda x, _: torch.arange(len(x)).float())
+        facts = one.tick_facts()
+        sizes = [n // 3 + (third < n % 3) for third in range(3)]
+        ends = [sum(sizes[: third + 1]) for third in range(3)]
+        means = [end - (size + 1) / 2 for end, size in zip(ends, sizes, strict=True)]
+        assert [facts[f"mse_{level}"] for level in LEVELS] == pytest.approx(means)
 
 
 def test_what_has_learned_nothing_spares_nothing(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import re
 from typing import Any
 
 import diffusers
@@ -16,9 +17,9 @@ from gandiff.experiments.training.diffusion.recipe import (
     DiffusionRecipe,
     Space,
     fits,
-    settled,
 )
-from gandiff.experiments.training.recipes import changed, recipe_of
+from gandiff.experiments.training.recipes import changed, read_numbers, recipe_of
+from gandiff.experiments.training.sweep import read_sweep
 from gandiff.models.diffusion.networks import build_unet
 from gandiff.models.text import parameter_count
 
@@ -107,6 +108,23 @@ def test_what_does_nothing_is_refused_where_it_is_set(
         recipe_of(DiffusionRecipe, name, **changes)
     assert says in str(refused.value)
     assert str(refused.value).endswith("; leave it out")
+
+
+def test_none_is_a_value_where_the_tables_of_the_docs_say_so() -> None:
+    words = ["channels=none", "train_text=none"]
+    numbers = read_numbers(DiffusionRecipe, words)
+    assert numbers == {"channels": None, "train_text": None}
+    assert recipe_of(DiffusionRecipe, "adamw", **numbers).channels is None
+    was = recipe_of(DiffusionRecipe, train_text=0.5)
+    assert changed(was, {"train_text": None, "lr": None}) == recipe_of(DiffusionRecipe)
+    assert read_sweep(DiffusionRecipe, "train_text=none,0") == ("train_text", ["none", "0"])
+    for word, says in (
+        ("lr=none", "lr: must be a number, got 'none'"),
+        ("betas=none", "betas: must be 2 values with commas between, got 'none'"),
+        ("channels=", "channels: must be one or more values with commas between, or none, got ''"),
+    ):
+        with pytest.raises(SettingError, match=f"^{re.escape(says)}$"):
+            read_numbers(DiffusionRecipe, [word])
 
 
 def test_what_does_nothing_may_stand_in_a_recipe() -> None:
@@ -314,8 +332,8 @@ def test_coarse_levels_come_first_and_go(name: str) -> None:
 
 
 def test_a_text_encoder_that_was_named_stays_as_it_is_unless_asked() -> None:
-    assert settled(DiffusionRecipe(), None).train_text == 0.05
-    assert settled(recipe_of(DiffusionRecipe, "adamw"), None).train_text == 0.5
-    assert settled(DiffusionRecipe(), "clip").train_text == 0.0
+    assert DiffusionRecipe().settled(None).train_text == 0.05
+    assert recipe_of(DiffusionRecipe, "adamw").settled(None).train_text == 0.5
+    assert DiffusionRecipe().settled("clip").train_text == 0.0
     for asked, named in itertools.product((0.0, 0.2), (None, "clip")):
-        assert settled(DiffusionRecipe(train_text=asked), named).train_text == asked
+        assert DiffusionRecipe(train_text=asked).settled(named).train_text == asked

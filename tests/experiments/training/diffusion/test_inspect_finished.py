@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from control_helpers import save_base
-from training_helpers import read
+from training_helpers import captioned_folder, read
 
 from gandiff.experiments.training.cards import generator_card, pipeline_use, with_settings
 from gandiff.experiments.training.diffusion import inspect
@@ -69,6 +69,17 @@ def test_record_and_card_have_the_new_rows(
     assert read(pipeline) == record  # the same noise, the same numbers
 
 
+def test_a_relative_path_of_two_names_is_no_hub_id(
+    pipeline: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(pipeline.parent.parent)
+    named = f"{pipeline.parent.name}/{pipeline.name}"
+    monkeypatch.setattr(inspect, "points_of", lambda *_, **__: [Point("dpmsolver++", 1, 1.0)])
+    assert inspect.main([named, "--pictures", "32"]) == 0
+    assert capsys.readouterr().out == f"{Path(named, 'training.json')}\n"
+    assert read(pipeline)["operating_points"][0]["pictures"] == 32
+
+
 def test_what_was_measured_before_it_was_stopped_is_kept(
     pipeline: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +132,17 @@ def test_steps_at_another_guidance_are_what_the_card_advises(pipeline: Path) -> 
     assert {(1, 1.5), (2, 1.5)} <= steps
     assert "guidance_scale=1.5" in card
     assert "guidance_scale=2" not in card
+
+
+def test_a_folder_of_few_captions_is_measured_on_all_of_them(
+    pipeline: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    captioned_folder(tmp_path / "few", 3)
+    words = [str(pipeline), "--data", str(tmp_path / "few")]
+    assert inspect.main(words) == 0
+    assert {row["pictures"] for row in read(pipeline)["operating_points"]} == {12}
+    assert inspect.main([*words, "--pictures", "8"]) == 2
+    assert "--pictures must be 12, for which there are" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -108,6 +108,7 @@ def test_numbers_are_read_by_their_kind() -> None:
         "betas": (0.0, 0.9),
         "loss": "non-saturating",
     }
+    assert read_numbers(["guidance=none"]) == {"guidance": None}
     for bad, says in (
         ("gamma", "'gamma' must be NAME=VALUE, such as "),
         ("gama=1", "did you mean 'gamma'"),
