@@ -20,6 +20,8 @@ UNDECISIVE = frozenset(
         "round_medians",  # what was measured
         "others_busy",  # shares of the cores, measured, too
         "calls",  # how many calls were timed; it moves the error of a median, not the median
+        "warmup_calls",  # as many as fit into a time; how long that is, and the fewest, decide
+        "by network",  # what each network's evaluations come to, measured as their sum is
         "images",  # of training, a fact of the model; those measured are no field of the protocol
         "prompts",  # counts that follow from the suite, whose own hash decides
         "truncated_prompts",

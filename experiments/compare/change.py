@@ -24,6 +24,7 @@ from gandiff.reports.comparing import doubt, separated
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 
+TIMED_APART = "timed in two runs"
 Verdict = Literal["better", "worse", "changed", "undecided", "level", "unknown"]
 
 
@@ -143,8 +144,24 @@ def metric_change(
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         how = "values alone" if gap.low is None else "two intervals"
+        if is_clocked(x) and not _in_same_rounds(x, y):
+            # How a machine drifts from one run to the next is in the interval of neither.
+            gap, how = Interval(value=gap.value), TIMED_APART
         return _row(runs, pair, (x, y), _found(x, gap), how)
     return _paired_row(runs, pair, x, y, means)
+
+
+def is_clocked(result: MetricResult) -> bool:
+    """Whether a clock measured it, while the images of a run were made."""
+    about = result.described
+    timed = about.axis == "cost" and about.scale in ("seconds", "rate")
+    return timed and result.direction != "none"  # as that of the time of training
+
+
+def _in_same_rounds(x: MetricResult, y: MetricResult) -> bool:
+    """Whether two were timed in turns, so that the drift of the machine is in their intervals."""
+    rounds = x.protocol.get("rounds") or [None]
+    return None not in rounds and rounds == y.protocol.get("rounds")
 
 
 def _is_same_timing(x: MetricResult, y: MetricResult) -> bool:
@@ -232,6 +249,8 @@ def _row(
 
 
 def _verdict(runs: TwoRuns, x: MetricResult, y: MetricResult, found: DifferenceRow) -> Verdict:
+    if is_clocked(x) and found.low is None:
+        return "unknown"
     if found.difference == 0 and found.low == found.high:
         return "level"
     if separated(y, x, found, runs.ground):
