@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from gandiff.experiments.compare.change import (
     category_changes,
     metric_change,
 )
-from gandiff.experiments.compare.fail_if import parse_conditions
+from gandiff.experiments.compare.fail_if import Condition, parse_conditions
 from gandiff.experiments.compare.judge import JudgedCondition, Pairs, judge
 from gandiff.experiments.compare.names import find_metric, metric_spec, select_metrics
 from gandiff.experiments.compare.summary import summary
@@ -65,11 +66,7 @@ def compare_runs(
     for folder in (a, b):
         _need_run(folder, a, b)
     ours, theirs = open_tables(a), open_tables(b)
-    if ours.task != theirs.task:
-        raise RequestError(
-            f"{a} is a run of the task {ours.task} and {b} of {theirs.task}, so their numbers mean "
-            "different things; give two runs of one task"
-        )
+    _need_same_task(ours, theirs)
     pairs = match_generators(ours, theirs, generators)
     runs = TwoRuns(a=ours, b=theirs, prompts=common_prompts(ours, theirs))
     shared = [m for m in ours.metrics if any(None not in runs.results(p, m) for p in pairs)]
@@ -78,9 +75,7 @@ def compare_runs(
     chosen = shared if metrics is None else select_metrics(metrics, shared)
     asked = [(condition, find_metric(condition.metric, chosen)) for condition in conditions]
     changes, problems = _changes(runs, pairs, chosen)
-    for condition, metric in asked:
-        if why := next((w for (_, m), w in problems.items() if m == metric), None):
-            raise RequestError(f"the condition {condition} cannot be judged: {why}")
+    _need_measured_alike(asked, problems)
     if problems and (metrics is not None or not changes):
         raise MetricError(_all_problems(problems, chosen))
     judged = [one for question in asked for one in judge(*question, runs, pairs, changes)]
@@ -92,8 +87,7 @@ def compare_runs(
         changes=tuple(changes),
         categories=tuple(
             change
-            for pair in pairs
-            for m in chosen
+            for pair, m in itertools.product(pairs, chosen)
             if (pair, m) not in problems
             for change in _by_category(runs, pair, m)
         ),
@@ -101,6 +95,14 @@ def compare_runs(
         off_native=tuple(dict.fromkeys(c.generator for c in changes if runs.is_off_native(c))),
         warnings=tuple(dict.fromkeys([*ours.warnings, *theirs.warnings, *left_out])),
     )
+
+
+def _need_same_task(a: RunTables, b: RunTables) -> None:
+    if a.task != b.task:
+        raise RequestError(
+            f"{a.name} is a run of the task {a.task} and {b.name} of {b.task}, so their numbers "
+            "mean different things; give two runs of one task"
+        )
 
 
 def _need_run(folder: Path, a: Path, b: Path) -> None:
@@ -153,6 +155,12 @@ def _by_category(runs: TwoRuns, pair: tuple[str, str], metric: str) -> list[Metr
     if x is None or y is None or None in (x.value, y.value):
         return []
     return category_changes(runs, pair, x, y)
+
+
+def _need_measured_alike(asked: Sequence[tuple[Condition, str]], problems: Problems) -> None:
+    for condition, metric in asked:
+        if why := next((why for (_, m), why in problems.items() if m == metric), None):
+            raise RequestError(f"the condition {condition} cannot be judged: {why}")
 
 
 def _all_problems(problems: Problems, metrics: Sequence[str]) -> str:

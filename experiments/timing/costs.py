@@ -42,6 +42,13 @@ def why_not_timed(run: Run, name: str) -> str | None:
     return None
 
 
+def say_who_is_not_timed(run: Run) -> None:
+    """Warn of every generator that is not timed, with the reason."""
+    for name in run.batches:
+        if reason := why_not_timed(run, name):
+            run.warn(f"{name} is not timed: {reason}")
+
+
 def not_timed(run: Run) -> str | None:
     """Say which generators could be timed and never were; None if there are none."""
     names = [n for n in run.batches if n not in run.record.costs and not why_not_timed(run, n)]
