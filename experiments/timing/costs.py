@@ -26,7 +26,7 @@ def why_not_timed(run: Run, name: str) -> str | None:
     config, timing = run.comparison.generators[name], run.comparison.timing
     counts = run.record.counts.get(name)
     if run.is_lookup(name):
-        return "its images were made elsewhere"
+        return "the images were made elsewhere"
     if run.is_kept(name):
         return "it is kept as it was before it changed"
     if name in run.mending.changed:

@@ -34,6 +34,15 @@ def test_tables_by_category_name_their_metric(run_folder):
         assert f"({code(table.metric)}) by category of prompts" in latex
 
 
+def test_tables_of_many_generators_have_headings_of_their_own(make_run):
+    names = tuple(f"gan-{k}" for k in range(7))
+    tables = category_tables(load_run(make_run(prompts=4, generators=names)))
+    assert tables
+    labels = [(table.metric, table.label) for table in tables]
+    assert len(set(labels)) == len(labels)
+    assert {n for table in tables for n in table.generators} == set(names)
+
+
 def test_markdown_has_protocols_and_packages(run_folder):
     run = load_run(run_folder)
     text = markdown_text(run, [], [])

@@ -112,7 +112,7 @@ def test_a_folder_costs_nothing(measured: tuple[Path, api.RunSummary]) -> None:
     (row,) = rows[rows.generator == "elsewhere"].itertuples()
     assert (row.metric, row.note) == (
         "latency_seconds",
-        "not timed: its images were made elsewhere",
+        "not timed: the images were made elsewhere",
     )
     assert pd.isna(row.value)
     assert "elsewhere" not in record(measured[1].folder)["costs"]
