@@ -103,9 +103,9 @@ def test_who_cannot_inpaint_by_its_networks_says_so_before_it_is_loaded(
     """As after ``--space pixel``: the class of diffusers would stop at the first call."""
     pipe = toys.build_pipeline()
     pipe.save_pretrained(tmp_path)
-    config = tmp_path / "unet" / "config.json"
-    facts = {**json.loads(config.read_text()), "in_channels": channels}
-    config.write_text(json.dumps(facts))
+    for part, field in (("unet", "in_channels"), ("vae", "latent_channels")):
+        config = tmp_path / part / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), field: channels}))
     settings = DiffusersSettings(pipeline=str(tmp_path))
     info = DiffusersGenerator(name="toy", settings=settings).info
     assert info.abilities == {"text_to_image", "image_to_image"} | ({"inpaint"} if able else set())
