@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from gandiff.common.errors import MetricError
 from gandiff.common.names import did_you_mean
-from gandiff.common.words import counted
+from gandiff.common.words import agree, counted
 from gandiff.evaluate.metric import ImageRecord, MetricInput, ReferenceStatistics
 from gandiff.evaluate.numerics.rows import Rows
 from gandiff.evaluate.protocol import LATE
@@ -191,6 +191,18 @@ def copies_remark(images: Sequence[ImageRecord], what: str = "images") -> list[s
         f"{len(copies)} of {len(images)} {what} {said} "
         "(the same bytes, such as "
         f"{named}): values count every one, intervals each picture once"
+    ]
+
+
+def reference_remark(copies: int, images: int, whose: str = "") -> list[str]:
+    """A line on images that are images of the reference, byte for byte, if there are any."""
+    if not copies:
+        return []
+    of = f" of {whose}" if whose else ""
+    say = "say nothing" if copies == images else "are too small by these"
+    return [
+        f"{copies} of {images} images{of} {agree(copies, 'are')} images of the reference, byte for "
+        f"byte: distances to it {say}"
     ]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from gandiff.common.errors import MetricError
-from gandiff.evaluate.result import MetricResult
+from gandiff.evaluate.result import REFERENCE_COPIES, MetricResult
 
 # Fields of a protocol that do not decide whether two numbers may be compared.
 UNDECISIVE = frozenset(
@@ -20,7 +20,10 @@ UNDECISIVE = frozenset(
         "round_medians",  # what was measured
         "others_busy",  # shares of the cores, measured, too
         "calls",  # how many calls were timed; it moves the error of a median, not the median
+        "warmup_calls",  # as many as fit into a time; how long that is, and the fewest, decide
+        "by network",  # what each network's evaluations come to, measured as their sum is
         "images",  # of training, a fact of the model; those measured are no field of the protocol
+        REFERENCE_COPIES,  # a fact of the images, which stands against a verdict on them
         "prompts",  # counts that follow from the suite, whose own hash decides
         "truncated_prompts",
     }

@@ -113,6 +113,7 @@ def split_metric(metric: str) -> tuple[str, str, str]:
     )
 
 
+REFERENCE_COPIES = "reference_copies"  # in a protocol: how many images are of the reference
 SURE = 0.05  # p values below show a difference
 
 

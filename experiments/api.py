@@ -20,7 +20,7 @@ from gandiff.experiments.plugins.shipped import SUITES
 from gandiff.experiments.prompts.suites import PromptSuite, as_suite
 from gandiff.experiments.runs.describe import default_metrics
 from gandiff.experiments.runs.generate import generate_images, note_oddities
-from gandiff.experiments.runs.open import load_run, open_run
+from gandiff.experiments.runs.open import load_run, note_seen, open_run
 from gandiff.experiments.runs.provenance import now
 from gandiff.experiments.runs.replay import replay as replay
 from gandiff.experiments.runs.run import Run
@@ -37,7 +37,7 @@ from gandiff.experiments.scoring.problems import (
 from gandiff.experiments.scoring.report import check_report, report_run
 from gandiff.experiments.scoring.score import check_scoring, score_run
 from gandiff.experiments.several import do_tasks, find_tasks
-from gandiff.experiments.timing.costs import why_not_timed
+from gandiff.experiments.timing.costs import say_who_is_not_timed
 from gandiff.experiments.timing.time import time_run
 from gandiff.models.generator import Generator
 from gandiff.models.shared import findings_kept
@@ -90,7 +90,8 @@ def run_comparison(
     none, None for those that did not fail twice for the same reason), and with ``suite`` and
     ``generators`` ready objects in place of what the comparison names. A generator that is not
     what it was is made again; its images of before are kept as ``name@1``, or go with
-    ``drop_changed``. ``remarks`` are for the report's warnings.
+    ``drop_changed``. ``remarks`` are for the report's warnings, ``left_out`` says by axis of the
+    verdict what was not asked for, and why.
     """
     return _do(STAGES[: STAGES.index(until) + 1], comparison, folder, **options)
 
@@ -150,6 +151,7 @@ def _do(
     generators: Mapping[str, Generator] | None = None,
     papers: ForPapers = NO_PAPERS,
     remarks: Sequence[str] = (),
+    left_out: Mapping[str, str] | None = None,
 ) -> RunSummary:
     sentences: list[str] = []
     checks: list[Callable[[Run], None]] = [check_scoring] if "score" in stages else []
@@ -175,24 +177,17 @@ def _do(
             note_oddities(opened)
         # Where it begins with one of these the images are still those of the scores.
         known = opened.record.scoring_warnings if stages[0] in ("time", "report") else ()
-        for warning in (*remarks, *known):
-            opened.warn(warning)
+        note_seen(opened, [*remarks, *known], left_out)
         if "time" in stages:
             time_run(opened, quiet=quiet)
         if stages == ("time",):
-            _say_who_is_not_timed(opened)
+            say_who_is_not_timed(opened)
         if "score" in stages:
             score_run(opened, quiet=quiet)
         if "report" in stages:
             opened.update(status="done", finished=now())  # which the report says, and it is last
             sentences = report_run(opened, again=stages[0] == "report", papers=papers)
         return _summary(opened, sentences, stages)
-
-
-def _say_who_is_not_timed(opened: Run) -> None:
-    for name in opened.batches:
-        if reason := why_not_timed(opened, name):
-            opened.warn(f"{name} is not timed: {reason}")
 
 
 def _summary(opened: Run, sentences: list[str], stages: Sequence[Stage]) -> RunSummary:

@@ -89,7 +89,8 @@ class GeneratorInfo:
     are not filled up, nothing is timed or traced unless that is asked for); ``lookup`` is a file
     that was made elsewhere, whose speed says nothing. ``abilities`` are the tasks that it can do,
     known before it is loaded (a run asks it for nothing else), and ``trace`` if it can show its
-    steps, which may be known only then. ``yardstick`` says of what is not a model, such as real
+    steps, which may be known only then; ``lacks`` says of a task that others of its kind can do why
+    it cannot. ``yardstick`` says of what is not a model, such as real
     images, what it shows: tables explain it and choose the best among the others.
     """
 
@@ -106,6 +107,7 @@ class GeneratorInfo:
     source: str | None = None
     weights_sha256: str | None = None
     abilities: frozenset[Ability] = frozenset({"text_to_image"})
+    lacks: Mapping[Task, str] = dataclasses.field(default_factory=dict)
     settings: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     remarks: tuple[str, ...] = ()  # what the reader of a run should know; each becomes a warning
     off_native: tuple[str, ...] = ()  # settings far from what it was made for; marked in tables

@@ -30,7 +30,8 @@ def takes_strength(task: Task) -> bool:
 
 def inability(info: GeneratorInfo, task: Task) -> str | None:
     """Why a generator cannot do a task, without its name; None for one that can."""
-    return _inability(info.abilities, task)
+    said, why = _inability(info.abilities, task), info.lacks.get(task)
+    return f"{said} ({why})" if said and why else said
 
 
 def _inability(abilities: Collection[Ability], task: Task) -> str | None:

@@ -155,6 +155,8 @@ def _why(axis: Axis, index: Index, names: Sequence[str], ground: Ground) -> str:
         return next((f" ({reason(row.note)})" for row in rows if row.note), "")
     if axis == "distribution" and not ground.reference:
         return f" ({_NO_REFERENCE})"
+    if axis in ground.left_out:
+        return f" ({ground.left_out[axis]})"
     return " (no metric of it was asked for)"
 
 

@@ -43,13 +43,19 @@ def category_tables(run: RunData) -> list[CategoryTable]:
     by_metric: dict[str, list[CategoryScore]] = {}
     for score in run.categories:
         by_metric.setdefault(score.metric, []).append(score)
-    return [
-        _table(run, metric, members[start : start + _WIDEST], scores)
-        for metric, scores in by_metric.items()
-        if len({score.category for score in scores}) > 1
-        for members in [[n for n in run.generators if any(s.generator == n for s in scores)]]
-        for start in range(0, len(members), _WIDEST)
-    ]
+    tables = []
+    for metric, scores in by_metric.items():
+        if len({score.category for score in scores}) < 2:
+            continue
+        members = [n for n in run.generators if any(s.generator == n for s in scores)]
+        starts = range(0, len(members), _WIDEST)
+        for place, start in enumerate(starts, 1):
+            table = _table(run, metric, members[start : start + _WIDEST], scores)
+            if len(starts) > 1:  # headings that can be referred to
+                label = f"{table.label}, table {place} of {len(starts)}"
+                table = dataclasses.replace(table, label=label)
+            tables.append(table)
+    return tables
 
 
 def _table(

@@ -86,10 +86,15 @@ def paired_gain(result: MetricResult, difference: DifferenceRow | None) -> Gain 
     value, low, high = ends
     if value is None or low is None or high is None:
         return None
-    least = _ROUNDING * max(abs(result.value or 0.0), abs(result.target or 0.0))
-    value, low, high = (0.0 if abs(number) < least else number for number in (value, low, high))
+    value, low, high = (without_rounding(result, number) for number in (value, low, high))
     found = Gain(value=value, low=low, high=high, prompts=difference.prompts)
     return found if sign > 0 else found.flipped
+
+
+def without_rounding(result: MetricResult, number: float) -> float:
+    """0 in place of a difference to a result that is smaller than the rounding of its values."""
+    least = _ROUNDING * max(abs(result.value or 0.0), abs(result.target or 0.0))
+    return 0.0 if abs(number) < least else number
 
 
 def doubt(

@@ -11,6 +11,7 @@ from gandiff.reports.run_data import DifferenceRow, GeneratorFacts
 from gandiff.reports.sentence import Index, Sentence, listed, reason
 from gandiff.reports.values import scale_of, show_value
 
+Side = tuple[str, MetricResult]  # a generator and what it took
 LATENCY, THROUGHPUT = "latency_seconds", "images_per_second"
 
 
@@ -40,7 +41,8 @@ def speed_sentence(
     ends = _ratio_bounds(one, two) if turns is None else _ratio_in_turns(turns)
     scales = [scale_of(r) for r in (one, two)]
     times = f"{scales[0](one.value or 0.0)} for one image against {scales[1](two.value or 0.0)}"
-    rest = f"{times} ({_by_what(ends, turns)}){_rates(index, [fast, slow], differences)}."
+    by_what = _by_what(ends, turns, [(fast, one), (slow, two)])
+    rest = f"{times} ({by_what}){_rates(index, [fast, slow], differences)}."
     if ends is not None and ends[0] > 1 and apart >= LEVEL:
         text = f"{fast} is about {two_digits(ratio)} times as fast as {slow}: {rest}"
         return Sentence("speed", text, "better", fast)
@@ -57,16 +59,34 @@ def _ratio_in_turns(turns: DifferenceRow) -> tuple[float, float] | None:
     return turns.ratio_low, turns.ratio_high
 
 
-def _by_what(ends: tuple[float, float] | None, turns: DifferenceRow | None) -> str:
+def _by_what(
+    ends: tuple[float, float] | None, turns: DifferenceRow | None, sides: Sequence[Side]
+) -> str:
     """What the comparison of two times stands on, and where that is 1."""
     if ends is None:
         few = "calls were timed" if turns is None else "rounds were measured"
-        return f"too few {few} for an interval"
+        return f"too few {few} for an interval{_how_few(sides) if turns is None else ''}"
     low, high = map(two_digits, ends)
     if turns is None:
         apart = f"{low} to {high} times by the ends of both intervals"
         return apart if ends[0] > 1 else "their intervals overlap"
     return f"95 % interval of the ratio {low} to {high}, measured in turns{_unsure(ends)}"
+
+
+def _how_few(sides: Sequence[Side]) -> str:
+    """Who was timed in too few calls of one round, and what measures more; empty where the run
+    does not say it.
+    """
+    few = [(name, result.protocol) for name, result in sides if result.low is None]
+    said = [
+        f"{name} in {counted(protocol['calls'], 'call')} of one round"
+        for name, protocol in few
+        if isinstance(protocol.get("calls"), int) and len(protocol.get("rounds") or [0]) == 1
+    ]
+    if not said or len(said) < len(few):
+        return ""
+    more = "timing.rounds=3 measures three rounds, as runs of 64 prompts or more do"
+    return f": {listed(said)}; {more}"
 
 
 def _unsure(ends: tuple[float, float]) -> str:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 
 from gandiff.evaluate.result import MetricResult
-from gandiff.reports.comparing import goodness
+from gandiff.reports.comparing import goodness, without_rounding
 from gandiff.reports.cost_sentences import two_digits
 from gandiff.reports.run_data import DifferenceRow, RunData
 from gandiff.reports.sentence import distinct_labels
@@ -120,6 +120,7 @@ def _measured(
     """A difference and its interval, as the verdict writes them."""
     if value is None:
         return "", ""
+    value = without_rounding(like, value)
     if low is None or high is None:
         return scale_of_differences(like, value)(value), ""
     scale = scale_of_differences(like, value, low, high)

@@ -6,13 +6,14 @@ import dataclasses
 from collections.abc import Iterable, Mapping, Sequence
 
 from gandiff.common.words import counted
-from gandiff.evaluate.result import MetricResult, split_metric
+from gandiff.evaluate.result import REFERENCE_COPIES, MetricResult, split_metric
 from gandiff.reports.values import show_beside
 
 REAL, NOISE, PLAIN = "real", "noise", "plain"
 NAMES = {REAL: "real images", NOISE: "uniform noise", PLAIN: "plain grounds"}
 _IN_PAPERS = {"fd": "FID", "kid": "KID", "cmmd": "CMMD"}  # what they are called there
 FEWEST = 30  # prompts behind anything that is called better
+FEWEST_COPIES = 0.01  # of the images, from which on copies of the reference stand against it
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,13 +32,15 @@ class Anchor:
 @dataclasses.dataclass(frozen=True)
 class Ground:
     """The anchors of a run by (anchor, metric), how many prompts it has (None: not known), of each
-    metric the result of most images, and whether there are reference images (None: not known).
+    metric the result of most images, whether there are reference images (None: not known), and
+    why metrics of an axis were left out.
     """
 
     anchors: Mapping[tuple[str, str], Anchor] = dataclasses.field(default_factory=dict)
     prompts: int | None = None
     results: Mapping[str, MetricResult] = dataclasses.field(default_factory=dict)
     reference: bool | None = None
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)
 
     @classmethod
     def of(
@@ -78,6 +81,8 @@ class Ground:
                 f"equal pictures leave {clusters} of {prompts} prompts independent, too few to "
                 f"call one better: it takes {FEWEST}"
             )
+        if copied := _copied(one) or _copied(two):
+            return copied
         noise = self.anchors.get((NOISE, one.metric))
         if noise is None or (one.described.axis == "diversity" and one.direction != "target"):
             return None  # where more variety is always better, nothing has as much as noise
@@ -148,12 +153,31 @@ def leaves_room(mark: float, numbers: Sequence[float]) -> bool:
     return span >= 0.2 * (max(*numbers, mark) - min(*numbers, mark))
 
 
+def _copied(result: MetricResult) -> str | None:
+    """What is said of a distance to images that are among those that it is measured on."""
+    copies, images = result.protocol.get(REFERENCE_COPIES), result.images
+    on_axis = result.described.axis == "distribution"
+    if not on_axis or not isinstance(copies, int) or copies < FEWEST_COPIES * (images or 0):
+        return None
+    many = f"{copies:,}" if images is None else f"{copies:,} of {images:,}"
+    return (
+        f"{many} images that get {show_beside(result.value or 0.0, result)} are images of the "
+        "reference"
+    )
+
+
 def _no_better(result: MetricResult, noise: Anchor) -> bool:
-    """Whether a result is no better than noise by its metric's direction."""
+    """Whether a result is no better than noise by its metric's direction.
+
+    Near a target noise may be by chance: it stands against a result only where its own interval
+    leaves the target out.
+    """
     value, target = result.value, result.target
     if value is None:
         return False
     if result.direction == "target" and target is not None:
+        if noise.low is None or noise.high is None or noise.low <= target <= noise.high:
+            return False
         return abs(value - target) >= abs(noise.value - target)
     if result.direction == "higher":
         return value <= noise.value

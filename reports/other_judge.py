@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from gandiff.common.words import counted
 from gandiff.reports.comparing import doubt, find_difference, is_level, paired_gain, separated
 from gandiff.reports.deciding import Side, two_intervals
 from gandiff.reports.ground import Ground
@@ -90,8 +91,13 @@ def _numbers(first: Side, second: Side, pair: DifferenceRow | None) -> str:
     apart = scale_of_differences(one, raw.value, raw.low, raw.high)
     if not raw.low <= 0 <= raw.high:
         apart = distinguish(apart, (0.0, raw.low), (0.0, raw.high))
-    scale, apart = adding_up(scale, apart, values, raw.value) or (scale, apart)
+    written = adding_up(scale, apart, values, raw.value)
+    scale, apart = written or (scale, apart)
+    # Where one of the two lacks images, the difference is not that of the two values.
+    on = (
+        "" if written or gain.prompts is None else f"on the same {counted(gain.prompts, 'prompt')} "
+    )
     return (
-        f"{a} {scale(values[0])}, {b} {scale(values[1])}; {apart(raw.value)}, "
+        f"{a} {scale(values[0])}, {b} {scale(values[1])}; {on}{apart(raw.value)}, "
         f"{apart.number(raw.low)} to {apart.number(raw.high)}"
     )

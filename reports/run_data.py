@@ -211,7 +211,8 @@ class RunData:
         results = (row.result for row in self.results)
         asked = self.record.comparison
         reference = bool(asked.get("reference")) if asked else None
-        return Ground.of(self.anchors, len(self.prompts) or None, results, reference)
+        ground = Ground.of(self.anchors, len(self.prompts) or None, results, reference)
+        return dataclasses.replace(ground, left_out=self.record.left_out)
 
     @property
     def name(self) -> str:

@@ -35,7 +35,7 @@ FailIf = Annotated[
     typer.Option(
         metavar="CONDITIONS",
         help="Exit with 1 if B - A lies beyond, with its whole interval: "
-        '"fid>+1.0 or clip_score<-0.005".',
+        '"fid>+1.0 or clip_score<-0.005"; speeds in percent: "latency_seconds>+50%".',
     ),
 ]
 
@@ -74,7 +74,8 @@ def compare(
     """Compare two scored runs: B - A for every generator and metric, and by category of prompts.
 
     One sentence sums it up; below are the numbers that have changed. Numbers that were measured
-    differently are refused. The exit code is 1 if a condition of --fail-if holds.
+    differently are left out with a warning, and refused where --metrics or --fail-if names them.
+    The exit code is 1 if a condition of --fail-if holds.
     """
     from gandiff.experiments import api
 

@@ -16,14 +16,16 @@ from gandiff.evaluate.numerics.statistics import (
 )
 from gandiff.evaluate.protocol import check_comparable, not_comparable
 from gandiff.evaluate.result import Direction, Interval, MetricResult
+from gandiff.experiments.compare.clocks import in_same_rounds, is_clocked, is_same_timing
 from gandiff.experiments.compare.names import metric_spec
 from gandiff.experiments.compare.tables import RunTables
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.runs.tables import tied_prompts
-from gandiff.reports.comparing import doubt, separated
+from gandiff.reports.comparing import doubt, separated, without_rounding
 from gandiff.reports.ground import Ground
 from gandiff.reports.run_data import DifferenceRow
 
+TIMED_APART = "timed in two runs"
 Verdict = Literal["better", "worse", "changed", "undecided", "level", "unknown"]
 
 
@@ -136,25 +138,18 @@ def metric_change(
     equal = of_prompts and _depends_on_number(x.metric, unknown=means is None)
     check_comparable(x, y, names=runs.names, equal_images=equal)
     what = "images" if of_prompts else "timing"
-    same = runs.same_images(pair) if of_prompts else _is_same_timing(x, y)
+    same = runs.same_images(pair) if of_prompts else is_same_timing(x, y)
     if means is None and same and x.value == y.value:
         none = _found(x, Interval(value=0.0, low=0.0, high=0.0))
         return _row(runs, pair, (x, y), none, f"the same {what}")
     if means is None:
         gap = independent_difference(_interval(y), _interval(x))
         how = "values alone" if gap.low is None else "two intervals"
+        if is_clocked(x) and not in_same_rounds(x, y):
+            # How a machine drifts from one run to the next is in the interval of neither.
+            gap, how = Interval(value=gap.value), TIMED_APART
         return _row(runs, pair, (x, y), _found(x, gap), how)
     return _paired_row(runs, pair, x, y, means)
-
-
-def _is_same_timing(x: MetricResult, y: MetricResult) -> bool:
-    """Whether two costs are one measurement, as of a run and a copy of it."""
-    rounds = x.protocol.get("round_medians")
-    return bool(rounds) and (rounds, x.low, x.high) == (
-        y.protocol.get("round_medians"),
-        y.low,
-        y.high,
-    )
 
 
 def category_changes(
@@ -198,9 +193,11 @@ def _paired_row(
 
 def _found(like: MetricResult, gap: Interval) -> DifferenceRow:
     """After minus before, as verdicts take it."""
-    return DifferenceRow(
-        a="b", b="a", metric=like.metric, difference=gap.value, low=gap.low, high=gap.high
+    value, low, high = (
+        None if one is None else without_rounding(like, one)
+        for one in (gap.value, gap.low, gap.high)
     )
+    return DifferenceRow(a="b", b="a", metric=like.metric, difference=value, low=low, high=high)
 
 
 def _row(
@@ -231,6 +228,8 @@ def _row(
 
 
 def _verdict(runs: TwoRuns, x: MetricResult, y: MetricResult, found: DifferenceRow) -> Verdict:
+    if is_clocked(x) and found.low is None:
+        return "unknown"
     if found.difference == 0 and found.low == found.high:
         return "level"
     if separated(y, x, found, runs.ground):

@@ -10,23 +10,25 @@ from gandiff.common.errors import RequestError
 
 Outcome = Literal["holds", "not shown", "does not hold"]
 _CONDITION = re.compile(r"^(?P<metric>[^<>]+?)\s*(?P<side>[<>])\s*(?P<number>[^<>\s]+)$")
-_NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|0")
+_NUMBER = re.compile(r"[+-](\d+\.?\d*|\.\d+)([eE][+-]?\d+)?%?|0")
 _HOW = 'write METRIC>+NUMBER or METRIC<-NUMBER with " or " between, such as "fid>+1.0"'
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
     """A difference (second run minus first) above or below a threshold; ``metric`` is as
-    written.
+    written. In percent it is a share of the first run's value.
     """
 
     metric: str
     above: bool
     threshold: float
+    in_percent: bool = False
 
     def __str__(self) -> str:
         """Print it in the form that is read."""
-        return f"{self.metric}{'>' if self.above else '<'}{self.threshold:+g}"
+        percent = "%" if self.in_percent else ""
+        return f"{self.metric}{'>' if self.above else '<'}{self.threshold:+g}{percent}"
 
     def judge(self, difference: float, low: float | None, high: float | None) -> Outcome:
         """Whether the whole interval lies beyond the threshold, the value alone, or neither.
@@ -58,6 +60,13 @@ def parse_conditions(text: str) -> list[Condition]:
                 f"and no value; {_HOW}"
             )
         above = match["side"] == ">"
-        threshold = float(match["number"])
-        conditions.append(Condition(metric=match["metric"], above=above, threshold=threshold))
+        number = match["number"].removesuffix("%")
+        conditions.append(
+            Condition(
+                metric=match["metric"],
+                above=above,
+                threshold=float(number),
+                in_percent=number != match["number"],
+            )
+        )
     return conditions

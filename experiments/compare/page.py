@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 from gandiff.common.run_record import OFF_NATIVE
 from gandiff.common.words import agree, counted
-from gandiff.experiments.compare.change import MetricChange
-from gandiff.experiments.compare.runs import JudgedCondition, RunComparison
+from gandiff.experiments.compare.change import TIMED_APART, MetricChange
+from gandiff.experiments.compare.judge import JudgedCondition
+from gandiff.experiments.compare.runs import RunComparison
 from gandiff.reports.changes import ChangePage, ChangeTable
-from gandiff.reports.cost_sentences import LATENCY, THROUGHPUT
 
 _HEAD = ("generator", "metric", "A", "B", "B - A", "95% interval", "better", "B is", "how")
 _MISSING = "-"
@@ -86,10 +86,11 @@ def _notes(compared: RunComparison, whole: int, parts: int) -> Sequence[str]:
     if compared.off_native:
         notes.append(f"{OFF_NATIVE} runs off its native point in one of the runs.")
     judged = (*compared.changes, *compared.categories)
-    if any(c.metric in (LATENCY, THROUGHPUT) for c in compared.changes):
+    if any(c.how == TIMED_APART for c in compared.changes):
         notes.append(
             "Times and rates of two runs also differ by what else the machine did and how warm it "
-            "was, which no interval of either run holds: compare speeds within one run."
+            "was, which no interval of either run holds, so neither is called better: compare "
+            "speeds within one run."
         )
     if any(c.verdict in ("better", "worse", "changed") and c.low is not None for c in judged):
         notes.append(

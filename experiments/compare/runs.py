@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -14,21 +15,13 @@ from gandiff.experiments.compare.change import (
     category_changes,
     metric_change,
 )
-from gandiff.experiments.compare.fail_if import Condition, Outcome, parse_conditions
+from gandiff.experiments.compare.fail_if import Condition, parse_conditions
+from gandiff.experiments.compare.judge import JudgedCondition, Pairs, judge
 from gandiff.experiments.compare.names import find_metric, metric_spec, select_metrics
 from gandiff.experiments.compare.summary import summary
 from gandiff.experiments.compare.tables import RunTables, common_prompts, open_tables
 
-Pairs = Sequence[tuple[str, str]]  # a generator of the first run and its counterpart
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class JudgedCondition:
-    """What became of one condition for one generator."""
-
-    condition: str
-    outcome: Outcome
-    change: MetricChange
+Problems = dict[tuple[tuple[str, str], str], str]  # why a pair's metric cannot be compared
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -64,19 +57,16 @@ def compare_runs(
 
     ``metrics`` chooses metrics (default: all that both runs have), ``generators`` maps names in a
     to names in b (default: equal names, or the only one of each). ``fail_if`` are conditions on b
-    minus a joined by ``or``, such as ``fid>+1.0 or clip_score<-0.005``. Raises ``MetricError``
-    where a metric was measured differently in the two, ``RequestError`` for names that are not
-    there and for a condition that cannot be judged.
+    minus a joined by ``or``, such as ``fid>+1.0 or clip_score<-0.005``. A metric that was measured
+    differently in the two is left out with a warning; it raises ``MetricError`` if it was chosen or
+    if nothing else can be compared. Raises ``RequestError`` for names that are not there and for a
+    condition that cannot be judged.
     """
     conditions = parse_conditions(fail_if) if fail_if is not None else []
     for folder in (a, b):
         _need_run(folder, a, b)
     ours, theirs = open_tables(a), open_tables(b)
-    if ours.task != theirs.task:
-        raise RequestError(
-            f"{a} is a run of the task {ours.task} and {b} of {theirs.task}, so their numbers mean "
-            "different things; give two runs of one task"
-        )
+    _need_same_task(ours, theirs)
     pairs = match_generators(ours, theirs, generators)
     runs = TwoRuns(a=ours, b=theirs, prompts=common_prompts(ours, theirs))
     shared = [m for m in ours.metrics if any(None not in runs.results(p, m) for p in pairs)]
@@ -84,21 +74,35 @@ def compare_runs(
         raise RequestError(f"{a} and {b} have no metric in common for the generators compared")
     chosen = shared if metrics is None else select_metrics(metrics, shared)
     asked = [(condition, find_metric(condition.metric, chosen)) for condition in conditions]
-    changes = _changes(runs, pairs, chosen)
-    judged = [one for question in asked for one in _judge(*question, runs, pairs, changes)]
-    left_out = _left_out(runs, pairs) if metrics is None else []
+    changes, problems = _changes(runs, pairs, chosen)
+    _need_measured_alike(asked, problems)
+    if problems and (metrics is not None or not changes):
+        raise MetricError(_all_problems(problems, chosen))
+    judged = [one for question in asked for one in judge(*question, runs, pairs, changes)]
+    left_out = [] if metrics is not None else [*_incomparable(problems), *_alone(runs, pairs)]
     return RunComparison(
         run_a=a,
         run_b=b,
         summary=summary(runs.names, changes),
         changes=tuple(changes),
         categories=tuple(
-            change for pair in pairs for m in chosen for change in _by_category(runs, pair, m)
+            change
+            for pair, m in itertools.product(pairs, chosen)
+            if (pair, m) not in problems
+            for change in _by_category(runs, pair, m)
         ),
         conditions=tuple(judged),
         off_native=tuple(dict.fromkeys(c.generator for c in changes if runs.is_off_native(c))),
         warnings=tuple(dict.fromkeys([*ours.warnings, *theirs.warnings, *left_out])),
     )
+
+
+def _need_same_task(a: RunTables, b: RunTables) -> None:
+    if a.task != b.task:
+        raise RequestError(
+            f"{a.name} is a run of the task {a.task} and {b.name} of {b.task}, so their numbers "
+            "mean different things; give two runs of one task"
+        )
 
 
 def _need_run(folder: Path, a: Path, b: Path) -> None:
@@ -128,10 +132,12 @@ def match_generators(a: RunTables, b: RunTables, given: Mapping[str, str] | None
     )
 
 
-def _changes(runs: TwoRuns, pairs: Pairs, metrics: Sequence[str]) -> list[MetricChange]:
-    """All changes; one ``MetricError`` for all metrics that cannot be compared."""
+def _changes(
+    runs: TwoRuns, pairs: Pairs, metrics: Sequence[str]
+) -> tuple[list[MetricChange], Problems]:
+    """All changes, and why there are none of what was measured differently."""
     changes: list[MetricChange] = []
-    problems: dict[str, str] = {}
+    problems: Problems = {}
     for pair in pairs:
         for metric in metrics:
             x, y = runs.results(pair, metric)
@@ -140,10 +146,8 @@ def _changes(runs: TwoRuns, pairs: Pairs, metrics: Sequence[str]) -> list[Metric
             try:
                 changes.append(metric_change(runs, pair, x, y))
             except MetricError as error:
-                problems.setdefault(metric, str(error))
-    if problems:
-        raise MetricError(_all_problems(problems, metrics))
-    return changes
+                problems[pair, metric] = str(error)
+    return changes, problems
 
 
 def _by_category(runs: TwoRuns, pair: tuple[str, str], metric: str) -> list[MetricChange]:
@@ -153,71 +157,36 @@ def _by_category(runs: TwoRuns, pair: tuple[str, str], metric: str) -> list[Metr
     return category_changes(runs, pair, x, y)
 
 
-def _all_problems(problems: Mapping[str, str], metrics: Sequence[str]) -> str:
+def _need_measured_alike(asked: Sequence[tuple[Condition, str]], problems: Problems) -> None:
+    for condition, metric in asked:
+        if why := next((why for (_, m), why in problems.items() if m == metric), None):
+            raise RequestError(f"the condition {condition} cannot be judged: {why}")
+
+
+def _all_problems(problems: Problems, metrics: Sequence[str]) -> str:
     """The first problem, what else has one, and the option that leaves them out."""
     specs = {metric: str(metric_spec(metric)) for metric in metrics}
-    bad = dict.fromkeys(specs[metric] for metric in problems)
-    others = ", ".join(list(bad)[1:])
+    bad = dict.fromkeys(specs[metric] for _, metric in problems)
     good = ",".join(dict.fromkeys(spec for spec in specs.values() if spec not in bad))
-    more = f" (nor are those of {others})" if others else ""
     advice = f'; the others are compared by --metrics "{good}"' if good else ""
-    return f"{next(iter(problems.values()))}{more}{advice}"
+    return f"{next(iter(problems.values()))}{_nor(list(bad)[1:])}{advice}"
 
 
-def _judge(
-    condition: Condition,
-    metric: str,
-    runs: TwoRuns,
-    pairs: Pairs,
-    changes: Sequence[MetricChange],
-) -> Iterator[JudgedCondition]:
-    """Judge a condition for every generator that either run has a value of; one that cannot be
-    judged must not pass.
-    """
-    known = [pair for pair in pairs if _has_value(runs, pair, metric)]
-    for pair in known or pairs:
-        results = runs.results(pair, metric)
-        if None in results and results != (None, None):
-            side = results.index(None)
-            raise RequestError(
-                f"the condition {condition} cannot be judged: {runs.names[side]} has no {metric} "
-                f"of {pair[side]}"
-            )
-    for change in changes:
-        pair = (change.generator_a, change.generator_b)
-        if change.metric != metric or pair not in (known or pairs):
-            continue
-        if change.difference is None:
-            raise RequestError(
-                f"the condition {condition} cannot be judged for {change.generator}: {metric} was "
-                f"{change.how}"
-            )
-        _need_interval(condition, runs, change)
-        outcome = condition.judge(change.difference, change.low, change.high)
-        yield JudgedCondition(condition=str(condition), outcome=outcome, change=change)
+def _incomparable(problems: Problems) -> Iterator[str]:
+    """A line for each reason why metrics are left out."""
+    alike: dict[str, dict[str, str]] = {}
+    for (_, metric), why in problems.items():
+        alike.setdefault(why.removeprefix(metric), {}).setdefault(metric, why)
+    for found in alike.values():
+        first, *others = found
+        yield f"left out: {found[first]}{_nor(others)}"
 
 
-def _has_value(runs: TwoRuns, pair: tuple[str, str], metric: str) -> bool:
-    return any(r is not None and r.value is not None for r in runs.results(pair, metric))
+def _nor(others: Sequence[str]) -> str:
+    return f" (nor are those of {', '.join(others)})" if others else ""
 
 
-def _need_interval(condition: Condition, runs: TwoRuns, change: MetricChange) -> None:
-    """Refuse to judge a change that may as well be chance."""
-    pair = (change.generator_a, change.generator_b)
-    x, y = runs.results(pair, change.metric)
-    if change.low is not None or (y is not None and y.described.is_exact):
-        return
-    notes = {r.note: name for r, name in zip((x, y), runs.names, strict=True) if r and r.note}
-    why = "; ".join(f"{name}: {note}" for note, name in notes.items())
-    more = "" if y is not None and y.described.axis == "cost" else ", or take more prompts"
-    raise RequestError(
-        f"the condition {condition} cannot be judged for {change.generator}: the change of "
-        f"{change.metric} has no interval ({change.how}{f'; {why}' if why else ''}), so it may "
-        f"as well be chance; choose a metric that has one{more}"
-    )
-
-
-def _left_out(runs: TwoRuns, pairs: Pairs) -> Iterator[str]:
+def _alone(runs: TwoRuns, pairs: Pairs) -> Iterator[str]:
     """Generators and metrics that only one of the runs has."""
     for side, run in enumerate((runs.a, runs.b)):
         for name in run.generators:

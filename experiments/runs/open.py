@@ -222,6 +222,14 @@ def _begin(run: Run, command: str, *, describe: bool) -> None:
     run.count()
 
 
+def note_seen(run: Run, warnings: Sequence[str], left_out: Mapping[str, str] | None) -> None:
+    """Note what was seen before the run: warnings, and by axis what was not asked for, and why."""
+    for warning in warnings:
+        run.warn(warning)
+    if left_out is not None:
+        run.update(left_out=left_out)
+
+
 def _headline(run: Run, old: RunRecord) -> tuple[str, ...]:
     """The pair that was chosen when the run was planned, unless the generators are others now."""
     chosen = old.headline if not old.comparison.get("headline") else ()

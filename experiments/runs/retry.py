@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Sequence
 
@@ -90,7 +91,16 @@ def without_images(run: Run) -> dict[str, str]:
 
 
 def most_common_reason(entries: Sequence[ImageEntry]) -> str:
-    """The reason that most of these have, and how many others there are."""
-    reasons = Counter(entry.reason or "no reason given" for entry in entries)
-    others = f", and {counted(len(reasons) - 1, 'other reason')}" if len(reasons) > 1 else ""
-    return f"{reasons.most_common(1)[0][0]}{others}"
+    """The first reason of the kind that most of these have, and how many other kinds there are."""
+    reasons = [entry.reason or "no reason given" for entry in entries]
+    kinds = Counter(map(_kind, reasons))
+    most = kinds.most_common(1)[0][0]
+    said = next(reason for reason in reasons if _kind(reason) == most)
+    alike = ", and so on" if len({r for r in reasons if _kind(r) == most}) > 1 else ""
+    others = f", and {counted(len(kinds) - 1, 'other reason')}" if len(kinds) > 1 else ""
+    return f"{said}{alike}{others}"
+
+
+def _kind(reason: str) -> str:
+    """A reason without what tells one image from another: names of files, and numbers."""
+    return re.sub(r"\S*\d\S*", "#", reason)

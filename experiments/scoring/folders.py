@@ -14,7 +14,13 @@ from gandiff.common.devices import check_device
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.outputs import check_folder, claim_file
 from gandiff.common.run_record import RECORD, read_record
-from gandiff.evaluate.checks import check_statistics, copies_remark, needs_features, set_sha256
+from gandiff.evaluate.checks import (
+    check_statistics,
+    copies_remark,
+    needs_features,
+    reference_remark,
+    set_sha256,
+)
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.encoders import check_encoder
 from gandiff.evaluate.features.images import folder_images, require_pictures, without_unreadable
@@ -86,9 +92,7 @@ def measure_folders(
         real: list[ImageRecord] | None = None
         if reference is not None and stored is None:
             real, more = _readable(reference, "reference images", chosen, cache, encoding)
-            odd += more
-            if reference.resolve() == folder.resolve():
-                odd.append(f"{folder} is compared with itself")
+            odd += [*more, *_in_reference(folder, reference, images, real)]
         data = MetricInput(
             images=images,
             reference=real,
@@ -222,6 +226,16 @@ def _check(
         raise needs_features(str(metric.spec), stored.source)
     for protocol in protocols.values():
         check_statistics(str(metric.spec), stored, protocol)
+
+
+def _in_reference(
+    folder: Path, reference: Path, images: Sequence[ImageRecord], real: Sequence[ImageRecord]
+) -> list[str]:
+    """A line on a folder of which images are in the reference, too."""
+    if reference.resolve() == folder.resolve():
+        return [f"{folder} is compared with itself"]
+    known = {image.sha256 for image in real}
+    return reference_remark(sum(image.sha256 in known for image in images), len(images))
 
 
 def _readable(

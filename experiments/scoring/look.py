@@ -73,9 +73,14 @@ def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
 
 def measurable(comparison: Comparison) -> list[str]:
     """The metrics of a comparison for which there will be enough images."""
+    return [metric for metric, why in shortages(comparison).items() if why is None]
+
+
+def shortages(comparison: Comparison) -> dict[str, str | None]:
+    """Why each metric of a comparison cannot be measured on what is planned; None if it can."""
     suite = open_configured(comparison)
     planned = _planned(comparison, suite, count_reference(comparison))
-    return [str(metric.spec) for _, metric in _metrics(comparison) if not metric.shortage(planned)]
+    return {str(metric.spec): metric.shortage(planned) for _, metric in _metrics(comparison)}
 
 
 def refuse(problems: Sequence[str]) -> None:

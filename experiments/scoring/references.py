@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 from collections.abc import Sequence
@@ -15,7 +16,8 @@ from gandiff.common.files import file_sha256, read_json, write_atomically
 from gandiff.common.picture_files import list_pictures, no_pictures
 from gandiff.common.real_pictures import FACTS, facts_sha256, folder_of, picture_name
 from gandiff.evaluate.features.images import folder_images
-from gandiff.evaluate.metric import ImageRecord
+from gandiff.evaluate.metric import ImageRecord, Metric, MetricOutput
+from gandiff.evaluate.result import REFERENCE_COPIES, MetricResult
 from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.prompts.suites import Prompt
 from gandiff.experiments.runs.run import Run
@@ -63,6 +65,44 @@ def folder_reference(run: Run) -> list[ImageRecord] | None:
     for remark in remarks:
         run.warn(f"reference: {remark}")
     return records
+
+
+def reference_copies(run: Run, reference: Sequence[ImageRecord]) -> dict[str, int]:
+    """How many images of each generator are images of the reference, byte for byte: as they lie in
+    the run, or as the files that they were read from.
+    """
+    known = {record.sha256 for record in reference}
+    return {
+        name: sum(
+            entry.status == "ok" and not known.isdisjoint((entry.sha256, entry.source))
+            for entry in run.entries(name)
+        )
+        for name in run.batches
+    }
+
+
+def noting_copies(
+    run: Run,
+    name: str,
+    metrics: Sequence[Metric],
+    outputs: Sequence[MetricOutput],
+    copies: int,
+) -> list[MetricOutput]:
+    """The same with the number of copies of the reference beside what is measured against it; not
+    of a yardstick, which may well draw what the reference shows.
+    """
+    if not copies or run.record.generators.get(name, {}).get("yardstick"):
+        return list(outputs)
+    return [
+        dataclasses.replace(output, results=[_noting(row, copies) for row in output.results])
+        if metric.needs_reference
+        else output
+        for metric, output in zip(metrics, outputs, strict=True)
+    ]
+
+
+def _noting(row: MetricResult, copies: int) -> MetricResult:
+    return dataclasses.replace(row, protocol={**row.protocol, REFERENCE_COPIES: copies})
 
 
 def rendered_reference(run: Run, resolution: int) -> list[ImageRecord] | None:

@@ -14,7 +14,7 @@ from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import write_atomically
 from gandiff.common.run_record import ANCHORS, COLUMNS, DIFFERENCES, RESULTS, SCORES
 from gandiff.common.words import counted
-from gandiff.evaluate.checks import copies_remark
+from gandiff.evaluate.checks import copies_remark, reference_remark
 from gandiff.evaluate.clusters import tie_groups
 from gandiff.evaluate.features.cache import FeatureCache
 from gandiff.evaluate.features.images import without_unreadable
@@ -44,7 +44,9 @@ from gandiff.experiments.scoring.references import (
     count_reference,
     folder_reference,
     matched_records,
+    noting_copies,
     prompt_record,
+    reference_copies,
     rendered_reference,
     shows_scenes,
 )
@@ -175,7 +177,8 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
         with contextlib.suppress(MetricError):  # where none is left, the metrics will say it
             reference, odd = without_unreadable(reference, unreadable)
             warnings += [f"reference: {line}" for line in odd]
-    warnings += _copies(images, compared)
+    copies = reference_copies(run, compared or ())
+    warnings += _copies(images, compared, copies)
     scenes = shows_scenes(run)
     scored, empty = [], without_images(run)
 
@@ -193,7 +196,8 @@ def _measure_all(run: Run, cache: FeatureCache, outside: Sequence[ImageRecord] |
     for name in run.batches:
         every, same = given(images[name]), given(equal[name])
         because = f" ({empty[name]})" if name in empty else ""
-        outputs = [measure_one(metric, every, same, because) for metric in metrics]
+        measured = [measure_one(metric, every, same, because) for metric in metrics]
+        outputs = noting_copies(run, name, metrics, measured, copies[name])
         scored.append(Scored(generator=name, images=images[name], outputs=outputs))
     _write_tables(run, scored)
     some = next((name for name in run.batches if equal[name]), None)
@@ -225,11 +229,18 @@ def generated_records(run: Run, name: str) -> list[ImageRecord]:
 
 
 def _copies(
-    images: Mapping[str, Sequence[ImageRecord]], reference: Sequence[ImageRecord] | None
+    images: Mapping[str, Sequence[ImageRecord]],
+    reference: Sequence[ImageRecord] | None,
+    copies: Mapping[str, int],
 ) -> list[str]:
-    """A line on each set of images of which some are copies of others."""
+    """A line on each set of images of which some are copies of others, and on each of which some
+    are copies of the reference.
+    """
     sets = [*images.items(), ("the reference", reference or ())]
-    return [f"{name}: {remark}" for name, records in sets for remark in copies_remark(records)]
+    lines = [f"{name}: {remark}" for name, records in sets for remark in copies_remark(records)]
+    for name, copied in copies.items():
+        lines += reference_remark(copied, len(images[name]), name)
+    return lines
 
 
 def _same_groups(

@@ -26,7 +26,7 @@ def why_not_timed(run: Run, name: str) -> str | None:
     config, timing = run.comparison.generators[name], run.comparison.timing
     counts = run.record.counts.get(name)
     if run.is_lookup(name):
-        return "its images were made elsewhere"
+        return "the images were made elsewhere"
     if run.is_kept(name):
         return "it is kept as it was before it changed"
     if name in run.mending.changed:
@@ -40,6 +40,13 @@ def why_not_timed(run: Run, name: str) -> str | None:
     if not run.suite.prompts or (counts is not None and not counts.ok):
         return "it made no image"
     return None
+
+
+def say_who_is_not_timed(run: Run) -> None:
+    """Warn of every generator that is not timed, with the reason."""
+    for name in run.batches:
+        if reason := why_not_timed(run, name):
+            run.warn(f"{name} is not timed: {reason}")
 
 
 def not_timed(run: Run) -> str | None:

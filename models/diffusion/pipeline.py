@@ -77,13 +77,12 @@ class DiffusersGenerator(Generator):
         self.one_by_one = False  # where images cannot be made together, or depend on each other
         self._facts: dict[str, Any] = {}
         self._source = source or find_source(settings)
-        self._abilities = abilities_of(self._source, settings)
         self._evidence = evidence_of_source(settings, self._source)
+        self._abilities, self._lacks = abilities_of(self._source, settings, self._evidence)
         self._operation = planned_operation(settings, self._evidence)
         if self._source.index is not None:
             self._check_open(self._source.index)
-        directory = self._source.directory
-        self._card = ModelCard() if directory is None else read_card(directory)
+        self._card = read_card(self._source.directory) if self._source.directory else ModelCard()
 
     @property
     def info(self) -> GeneratorInfo:
@@ -95,6 +94,7 @@ class DiffusersGenerator(Generator):
             "resolution": operation.resolution,
             **self._facts,
             "abilities": self._abilities | self._facts.get("abilities", frozenset()),
+            "lacks": self._lacks,
             "family": operation.native.family,
             "settings": {
                 **dataclasses.asdict(self._settings),

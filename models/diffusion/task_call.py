@@ -15,13 +15,14 @@ import numpy as np
 from gandiff.common.words import counted
 from gandiff.models.compositing import composited
 from gandiff.models.diffusion.call import arguments
+from gandiff.models.diffusion.evidence import Evidence
 from gandiff.models.diffusion.guidance import SCALE, STEPS
 from gandiff.models.diffusion.operation import Operation
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.diffusion.signatures import call_defaults, class_defaults
 from gandiff.models.diffusion.source import Source
-from gandiff.models.diffusion.task_classes import ONE_TASK, UNION, task_class
-from gandiff.models.generator import Ability, Generation, GenerationRequest, TraceFrame
+from gandiff.models.diffusion.task_classes import ONE_TASK, UNION, lacking, task_class
+from gandiff.models.generator import Ability, Generation, GenerationRequest, Task, TraceFrame
 from gandiff.models.tasks import SOURCES, TASKS, Picture, size_of, takes_strength
 
 # What calls name the pictures; a ControlNet's is ``image`` where there is no ``control_image``.
@@ -32,11 +33,16 @@ _NAMES: Mapping[Picture, str] = {
 }
 
 
-def abilities_of(source: Source, settings: DiffusersSettings) -> frozenset[Ability]:
-    """The tasks that a pipeline can do, by its class and by whether it was given a ControlNet."""
-    does = {task for task in TASKS if task_class(source.generating, task) is not None}
+def abilities_of(
+    source: Source, settings: DiffusersSettings, evidence: Evidence | None
+) -> tuple[frozenset[Ability], dict[Task, str]]:
+    """The tasks that a pipeline can do, by its class, by its networks and by whether it was given a
+    ControlNet; and why its networks cannot do others of its class.
+    """
+    lacks = lacking(source.generating, {} if evidence is None else evidence.denoiser)
+    does = {task for task in TASKS if task_class(source.generating, task) and task not in lacks}
     controls = settings.controlnet is not None or source.generating in ONE_TASK
-    return frozenset(does if controls else does - {"control"})
+    return frozenset(does if controls else does - {"control"}), lacks
 
 
 def group_of(request: GenerationRequest) -> Hashable:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 from gandiff.models.generator import Task
 
@@ -26,12 +27,33 @@ CONTROLNETS: Mapping[str, tuple[str, ...]] = {
     "StableDiffusion3Pipeline": ("SD3ControlNetModel",),
     "FluxPipeline": ("FluxControlNetModel",),
 }
+# What the classes for inpainting take: latents, or with them known pixels and a mask.
+_INPAINTED: Mapping[str, tuple[str, tuple[int, int]]] = {
+    "StableDiffusionPipeline": ("U-Net", (4, 9)),
+    "StableDiffusionXLPipeline": ("U-Net", (4, 9)),
+    "StableDiffusion3Pipeline": ("transformer", (16, 33)),
+}
 _WORDS: Mapping[Task, str] = {
     "text_to_image": "",
     "image_to_image": "Img2Img",
     "inpaint": "Inpaint",
     "control": "ControlNet",
 }
+
+
+def lacking(called: str, denoiser: Mapping[str, Any]) -> dict[Task, str]:
+    """Which tasks of a class a pipeline cannot do by the configuration of its denoiser, and why.
+
+    Images to images and control take latents of any number of channels.
+    """
+    channels = denoiser.get("in_channels")
+    if called not in _INPAINTED or channels is None:
+        return {}
+    network, taken = _INPAINTED[called]
+    if channels in taken:
+        return {}
+    need = f"the {network} must have {taken[0]} or {taken[1]} input channels"
+    return {"inpaint": f"{need}, and its has {channels}"}
 
 
 def task_class(called: str, task: Task, *, by_mode: bool = False) -> str | None:

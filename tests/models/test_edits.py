@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from gandiff.models.compositing import feather
 from gandiff.models.diffusion.pipeline import DiffusersGenerator
 from gandiff.models.diffusion.settings import DiffusersSettings
 from gandiff.models.generator import Generation, GenerationRequest, Task
-from gandiff.models.tasks import SOURCES
+from gandiff.models.tasks import SOURCES, inability
 
 STEPS = 10
 TASKS: tuple[Task, ...] = ("image_to_image", "inpaint", "control")
@@ -93,6 +94,26 @@ def test_abilities_are_known_before_it_is_loaded(place: Place, family: str) -> N
     plain = {"text_to_image", "image_to_image", "inpaint"}
     assert make(place, family, None).info.abilities == plain
     assert make(place, family).info.abilities == {*plain, "control"}
+
+
+@pytest.mark.parametrize(("channels", "able"), [(3, False), (4, True), (8, False)])
+def test_who_cannot_inpaint_by_its_networks_says_so_before_it_is_loaded(
+    tmp_path: Path, channels: int, able: bool
+) -> None:
+    """As after ``--space pixel``: the class of diffusers would stop at the first call."""
+    pipe = toys.build_pipeline()
+    pipe.save_pretrained(tmp_path)
+    for part, field in (("unet", "in_channels"), ("vae", "latent_channels")):
+        config = tmp_path / part / "config.json"
+        config.write_text(json.dumps({**json.loads(config.read_text()), field: channels}))
+    settings = DiffusersSettings(pipeline=str(tmp_path))
+    info = DiffusersGenerator(name="toy", settings=settings).info
+    assert info.abilities == {"text_to_image", "image_to_image"} | ({"inpaint"} if able else set())
+    why = (
+        "cannot inpaint: its abilities are text_to_image, image_to_image (the U-Net must have 4 or "
+        f"9 input channels, and its has {channels})"
+    )
+    assert inability(info, "inpaint") == (None if able else why)
 
 
 def test_other_families_make_images_of_text_alone(

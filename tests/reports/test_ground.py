@@ -20,8 +20,9 @@ def real(metric, value, images=512):
     return Anchor(anchor="real", metric=metric, value=value, images=images)
 
 
-def noise(metric, value):
-    return Anchor(anchor="noise", metric=metric, value=value)
+def noise(metric, value, half=0.0):
+    low, high = (None, None) if half is None else (value - half, value + half)
+    return Anchor(anchor="noise", metric=metric, value=value, low=low, high=high)
 
 
 def sentence(rows, differences=(), anchors=(), prompts=None, axis=1):
@@ -127,7 +128,7 @@ def test_noise_only_ever_takes_a_better_away(direction, x, y, of_noise):
             assert separated(one, other)
             nearest = abs(of_noise - 1) - min(abs(x - 1), abs(y - 1))
             best = {"higher": max(x, y) - of_noise, "lower": of_noise - min(x, y)}
-            assert best.get(direction, nearest) > 0
+            assert best.get(direction, nearest) > 0 or (direction == "target" and of_noise == 1)
 
 
 def test_noise_is_most_diverse_and_stands_against_nothing_where_more_is_always_better():
@@ -148,9 +149,29 @@ def test_nothing_as_far_from_a_target_as_noise_is_better(metric, x, y, of_noise)
     a, b = (row(name, metric, value, 0.01, direction="target", target=1.0).result
             for name, value in (("gan", x), ("ddim", y)))  # fmt: skip
     ground = Ground.of([noise(metric, of_noise)], 100)
-    beyond = min(abs(x - 1), abs(y - 1)) >= abs(of_noise - 1)
+    beyond = of_noise != 1 and min(abs(x - 1), abs(y - 1)) >= abs(of_noise - 1)
     for one, other in ((a, b), (b, a)):
         assert separated(one, other, None, ground) == (separated(one, other) and not beyond)
+
+
+@pytest.mark.parametrize(("half", "winner"), [(0.05, None), (0.75, "ddim"), (None, "ddim")])
+def test_noise_that_is_near_a_target_by_chance_stands_against_nothing(half, winner):
+    """Few readable pictures of noise leave its number open, or without any interval."""
+    rows = [row(name, DIVERSITY, value, 0.01, direction="target", target=1.0)
+            for name, value in (("gan", 0.5), ("ddim", 0.8))]  # fmt: skip
+    anchors = [noise(DIVERSITY, 0.9, half)]
+    assert sentence(rows, anchors=anchors, prompts=100, axis=2).winner == winner
+
+
+@pytest.mark.parametrize(("copies", "winner"), [(0, "ddim"), (1, "ddim"), (6, None), (512, None)])
+def test_a_distance_to_a_reference_that_holds_the_images_decides_nothing(copies, winner):
+    rows = [row("gan", FD, 412.0, 20.0, direction="lower", images=512),
+            row("ddim", FD, 3.0, 1.0, direction="lower", images=512,
+                protocol={"reference_copies": copies})]  # fmt: skip
+    said = sentence(rows, prompts=128)
+    assert said.winner == winner
+    copied = f"and {copies} of 512 images that get 3.00 are images of the reference"
+    assert (copied in said.text) == (winner is None)
 
 
 def test_less_variety_than_noise_has_is_said():

@@ -58,6 +58,16 @@ def test_an_opposite_judge_and_a_level_one_are_named():
     assert "; but by the other judge they are level (95.0 % for both)" in level.text
 
 
+def test_a_difference_that_is_not_that_of_the_values_says_over_which_prompts_it_is():
+    """Where one of the two lacks images, the values are of other prompts than the difference."""
+    uneven = [BETTER, pair(OTHER, 0.307, 0.05)]
+    text = say(rows(), uneven)[0].text
+    assert "; on the same 40 prompts 30.7 points, " in text
+    (a, b) = (one.result.value for one in rows() if one.result.metric == OTHER)
+    even = say(rows(), [BETTER, pair(OTHER, a - b, 0.01)])[0].text
+    assert "prompts" not in even.partition("other judge")[2].partition("agree")[0]
+
+
 def test_too_few_prompts_are_said_once():
     few = [dataclasses.replace(one, prompts=20) for one in (BETTER, pair(OTHER, 0.02, 0.01))]
     text = say(rows(), few)[0].text

@@ -34,6 +34,27 @@ def test_tables_by_category_name_their_metric(run_folder):
         assert f"({code(table.metric)}) by category of prompts" in latex
 
 
+def test_tables_of_many_generators_have_headings_of_their_own(run_folder):
+    run = load_run(run_folder)
+    first = next(iter(run.generators))
+    names = [f"{first}-{k}" for k in range(7)]
+    many = dataclasses.replace(
+        run,
+        generators={name: run.generators[first] for name in names},
+        categories=[
+            dataclasses.replace(score, generator=name)
+            for name in names
+            for score in run.categories
+            if score.generator == first
+        ],
+    )
+    tables = category_tables(many)
+    assert tables
+    labels = [(table.metric, table.label) for table in tables]
+    assert len(set(labels)) == len(labels)
+    assert {n for table in tables for n in table.generators} == set(names)
+
+
 def test_markdown_has_protocols_and_packages(run_folder):
     run = load_run(run_folder)
     text = markdown_text(run, [], [])

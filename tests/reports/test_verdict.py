@@ -177,6 +177,19 @@ def test_speed_is_a_ratio_with_both_times_and_rates():
     )
 
 
+def test_speeds_of_too_few_calls_say_who_was_called_how_often():
+    rows = [
+        row("gan", "latency_seconds", 0.005, 0.001, protocol={"calls": 50, "rounds": ["x 0"]}),
+        row("ddim", "latency_seconds", 0.5, protocol={"calls": 5, "rounds": ["x 0"]}),
+    ]
+    speed = say(rows)[3]
+    assert speed.outcome == "undecided"
+    assert (
+        "(too few calls were timed for an interval: ddim in 5 calls of one round; timing.rounds=3 "
+        "measures three rounds, as runs of 64 prompts or more do)"
+    ) in speed.text
+
+
 def timed_in_turns(ratio, low, high):
     return DifferenceRow(
         a="ddim",

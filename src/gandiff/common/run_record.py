@@ -156,6 +156,7 @@ class RunRecord:
     generators: Mapping[str, Mapping[str, Any]] = dataclasses.field(default_factory=dict)
     counts: Mapping[str, ImageCounts] = dataclasses.field(default_factory=dict)
     warnings: tuple[str, ...] = ()
+    left_out: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by axis, with why
     unmade: Mapping[str, str] = dataclasses.field(default_factory=dict)  # why a generator stopped
     environment: Environment = Environment()
     plan: Plan = Plan()
@@ -204,6 +205,7 @@ class RunRecord:
 _EMPTY = RunRecord()
 _LATER = (
     "commands",
+    "left_out",
     "unmade",
     "costs",
     "scored",

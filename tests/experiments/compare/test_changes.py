@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from two_runs import CLIP, FD, VALUES, make_run, row, scores
 
+from gandiff.experiments.api import compare_runs
 from gandiff.experiments.cli import main
 
 HALVES = ("one object", "two <b>objects</b>")
@@ -68,6 +69,17 @@ def test_a_sentence_counts_all_and_only_what_has_changed_is_shown(say: Callable[
     everything = say("--all")[1].split("By category")[0]
     assert sum(line.startswith(("gan ", "other ")) for line in everything.splitlines()) == 5
     assert "2 rows and 3 rows of categories that have not changed" in say()[1]
+
+
+def test_rounding_is_no_change(tmp_path: Path) -> None:
+    nearly = VALUES.copy()
+    nearly[7] = np.nextafter(nearly[7], 1)
+    runs = [
+        make_run(tmp_path / name, [row("gan", CLIP, 0.3)], scores("gan", CLIP, values))
+        for name, values in (("a", VALUES), ("b", nearly))
+    ]
+    (change,) = compare_runs(*runs).changes
+    assert (change.difference, change.verdict) == (0.0, "level")
 
 
 def test_categories_are_paired_over_their_own_prompts(say: Callable[..., Any]) -> None:

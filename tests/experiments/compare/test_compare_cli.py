@@ -137,10 +137,16 @@ def test_other_protocols_are_refused_in_one_line(runs: Path, say: Callable[..., 
         {"name": "scenes", "prompts": 12},
         reference={"type": "scenes", "images": 50},
     )
-    said = say("compare", "before", "other")
+    asked = ",".join(METRICS)
+    said = say("compare", "before", "other", "--metrics", asked)
     assert (said.code, said.out) == (2, "")
     assert said.err.startswith("error: fd(encoder=scenes) was measured with reference_sha256 ")
     assert said.err.count("\n") == 1
+    rest = say("compare", "before", "other", "--all")
+    assert rest.code == 0
+    assert rest.err.startswith("warning: left out: fd(encoder=scenes) was measured with reference_")
+    assert "clip_score" in rest.out
+    assert "fd(" not in rest.out
     chosen = said.err.split('--metrics "')[1].split('"')[0]
     assert say("compare", "before", "other", "--metrics", chosen).code == 0
     shutil.rmtree(runs / "other")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from two_runs import ACCURACY, CLIP, FD, earlier, later, make_run, row
@@ -43,9 +44,60 @@ def test_what_may_be_chance_is_refused(condition: str, before: Path, tmp_path: P
     with pytest.raises(RequestError) as refused:
         compare_runs(before, later(tmp_path), fail_if=condition)
     assert (
-        "cannot be judged for gan: the change of latency_seconds has no interval (values alone), "
-        "so it may as well be chance; choose a metric that has one"
+        "cannot be judged for gan: latency_seconds of two runs also differs by what else the "
+        "machine did, so a small change may as well be chance; give a wide margin "
+        "(latency_seconds>+50%)"
     ) in str(refused.value)
+
+
+def timed(folder: Path, seconds: float, rounds: str, generator: str = "gan") -> dict[str, Any]:
+    """A latency with a narrow interval, of three rounds."""
+    protocol = {"cpu": "x", "rounds": [f"{rounds} {i}" for i in range(3)]}
+    return row(generator, "latency_seconds", seconds, seconds / 100, protocol=protocol)
+
+
+def test_speeds_of_two_runs_are_guarded_by_a_wide_margin_alone(tmp_path: Path) -> None:
+    """Their intervals do not hold how the machine drifts from one run to the next."""
+    runs = [
+        make_run(tmp_path / name, [timed(tmp_path, seconds, name)])
+        for name, seconds in (("a", 0.010), ("b", 0.011), ("c", 0.016))
+    ]
+    near, far = (compare_runs(runs[0], other).changes[0] for other in runs[1:])
+    for change in (near, far):
+        assert (change.low, change.high, change.verdict) == (None, None, "unknown")
+    for other, outcome in ((runs[1], "does not hold"), (runs[2], "holds")):
+        (judged,) = compare_runs(runs[0], other, fail_if="latency_seconds>+50%").conditions
+        assert (judged.condition, judged.outcome) == ("latency_seconds>+50%", outcome)
+    for condition in ("latency_seconds>+0", "latency_seconds<-0", "latency_seconds>+5%"):
+        with pytest.raises(RequestError, match="what else the machine did"):
+            compare_runs(*runs[:2], fail_if=condition)
+
+
+def test_speeds_of_the_same_rounds_are_judged_by_their_intervals(tmp_path: Path) -> None:
+    rows = [timed(tmp_path, s, "x", name) for name, s in (("old", 0.010), ("new", 0.011))]
+    run = make_run(tmp_path / "a", rows)
+    found = compare_runs(run, run, generators={"old": "new"}, fail_if="latency_seconds>+0.0005")
+    assert found.changes[0].verdict == "worse"
+    assert found.failed
+    with pytest.raises(RequestError, match="give the change of latency_seconds in its own unit"):
+        compare_runs(run, run, generators={"old": "new"}, fail_if="latency_seconds>+50%")
+
+
+def test_percentages_are_for_speeds(before: Path, tmp_path: Path) -> None:
+    with pytest.raises(RequestError, match=r"in its own unit"):
+        compare_runs(before, later(tmp_path), fail_if="fd>+50%")
+    assert not compare_runs(before, before, fail_if="latency_seconds>+50%").failed
+
+
+def test_a_condition_on_what_was_measured_differently_is_refused(tmp_path: Path) -> None:
+    rows = [
+        [row("gan", CLIP, 1.0, 0.1), row("gan", FD, 1.0, 0.1, protocol={"resize": resize})]
+        for resize in ("clean", "legacy")
+    ]
+    runs = [make_run(tmp_path / n, r) for n, r in zip("ab", rows, strict=True)]
+    assert not compare_runs(*runs, fail_if="clip_score<-0.5").failed
+    with pytest.raises(RequestError, match=r"fd>\+1 cannot be judged: .* with resize 'clean' in"):
+        compare_runs(*runs, fail_if="clip_score<-0.5 or fd>+1")
 
 
 def test_exact_numbers_need_no_interval(tmp_path: Path) -> None:

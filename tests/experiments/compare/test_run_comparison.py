@@ -45,7 +45,7 @@ def test_what_is_scored_by_image_is_paired_and_the_rest_is_not(
     assert (fd.difference, fd.low, fd.high) == (5.0, 0.0, 10.0)  # root of 3^2 + 4^2
     assert (fd.how, fd.verdict) == ("two intervals", "undecided")
     latency = change(found, "latency_seconds")
-    assert (latency.difference, latency.low, latency.how) == (0.01, None, "values alone")
+    assert (latency.difference, latency.low, latency.how) == (0.01, None, "timed in two runs")
     assert latency.verdict == "unknown"
 
 
@@ -96,15 +96,21 @@ def test_other_protocols_are_refused_by_field(
     table["protocol"] = table["protocol"].str.replace(f'"{field}": "{old}"', f'"{field}": "{new}"')
     table.to_parquet(other / "results.parquet")
     with pytest.raises(MetricError) as caught:
-        compare_runs(before, other)
+        compare_runs(before, other, metrics=[CLIP, FD, "latency_seconds"])
     assert says in str(caught.value)
     assert f" in {before} and " in str(caught.value)
     assert f" in {other}; such numbers are not comparable" in str(caught.value)
     if field == "cpu":
-        assert str(caught.value).endswith(f'by --metrics "{CLIP},{FD}"')
+        advice = f'; the others are compared by --metrics "{CLIP},{FD}"'
+        assert str(caught.value).endswith(advice)
         assert len(compare_runs(before, other, metrics=[CLIP, FD]).changes) == 2
+        found = compare_runs(before, other)
+        assert [change.metric for change in found.changes] == [CLIP, FD]
+        assert found.warnings == (f"left out: {str(caught.value).removesuffix(advice)}",)
     else:
         assert f"(nor are those of {FD}, latency_seconds)" in str(caught.value)
+        with pytest.raises(MetricError, match=says):
+            compare_runs(before, other)
 
 
 def test_sets_are_compared_at_equal_numbers_and_means_are_not(before: Path, tmp_path: Path) -> None:
@@ -112,7 +118,9 @@ def test_sets_are_compared_at_equal_numbers_and_means_are_not(before: Path, tmp_
     table = pd.read_parquet(other / "results.parquet").assign(images=39)
     table.to_parquet(other / "results.parquet")
     with pytest.raises(MetricError, match=r"fd\(encoder=scenes\) was measured with images 120 in"):
-        compare_runs(before, other)
+        compare_runs(before, other, metrics=["fd", "clip_score"])
+    (left_out,) = compare_runs(before, other).warnings
+    assert left_out.startswith("left out: fd(encoder=scenes) was measured with images 120 in")
     assert len(compare_runs(before, other, metrics=["clip_score", "latency_seconds"]).changes) == 2
 
 
@@ -120,7 +128,7 @@ def test_other_prompts_pair_over_those_in_common_only(before: Path, tmp_path: Pa
     texts = [*PROMPTS[:8], "changed", *PROMPTS[9:12]]
     other = later(tmp_path, prompts=texts)
     with pytest.raises(MetricError, match=r"fd\(encoder=scenes\) was measured with suite_sha256"):
-        compare_runs(before, other)
+        compare_runs(before, other, metrics=["fd"])
     found = compare_runs(before, other, metrics=["clip_score", "latency_seconds"])
     clip = change(found, CLIP)
     few = "11 prompts are too few to call one better: it takes 30"
@@ -128,7 +136,8 @@ def test_other_prompts_pair_over_those_in_common_only(before: Path, tmp_path: Pa
     common = [i for i in range(12) if i != 8]
     assert clip.a == pytest.approx(VALUES[common].mean())
     assert clip.difference == pytest.approx(clip.b - clip.a)
-    assert change(found, "latency_seconds").how == "values alone"  # the prompts do not matter
+    # The prompts do not matter.
+    assert change(found, "latency_seconds").how == "timed in two runs"
 
 
 def test_too_few_prompts_in_common_are_refused(before: Path, tmp_path: Path) -> None:
@@ -160,7 +169,7 @@ def test_a_run_and_its_copy_have_the_same_timing(tmp_path: Path) -> None:
     runs = [make_run(tmp_path / n, [r]) for n, r in (("a", timed), ("b", timed), ("c", other))]
     copy = change(compare_runs(runs[0], runs[1]), "latency_seconds")
     assert (copy.verdict, copy.how, copy.low, copy.high) == ("level", "the same timing", 0.0, 0.0)
-    assert change(compare_runs(runs[0], runs[2]), "latency_seconds").verdict == "undecided"
+    assert change(compare_runs(runs[0], runs[2]), "latency_seconds").verdict == "unknown"
 
 
 def test_generators_are_matched_by_name_or_as_told(before: Path, tmp_path: Path) -> None:

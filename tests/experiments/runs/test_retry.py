@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from run_helpers import TOY, calls, images, log_lines, make, record, write_comparison
 
 from gandiff.experiments.runs.replay import replay
-from gandiff.experiments.runs.retry import ATTEMPTS
+from gandiff.experiments.runs.retry import ATTEMPTS, most_common_reason
 
 FLAKY = f"{Path(__file__).parents[1] / 'flaky_generator.py'}:Flaky"
 PROMPTS = ["a", "b", "c", "d", "e"]
@@ -261,3 +262,30 @@ def test_logs_of_earlier_versions_are_read(tmp_path: Path) -> None:
     case.make(c="busy")
     assert case.states()[2] == ("failed", "busy", 2)
     assert case.make(c="busy") == []
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (["out of range"], "out of range"),
+        (["out of range", "out of range"], "out of range"),
+        (
+            [f"no file test-{i:05d}_0.png in /made" for i in range(43)],
+            "no file test-00000_0.png in /made, and so on",
+        ),
+        (
+            [
+                "no file 1_0.png in /made",
+                "no file 2_0.png in /made",
+                "black",
+                "black",
+                "torn 4.png",
+            ],
+            "no file 1_0.png in /made, and so on, and 2 other reasons",
+        ),
+    ],
+)
+def test_reasons_are_counted_by_their_kind(reasons: list[str], said: str) -> None:
+    """A file that is missing is no reason of its own for each of its images."""
+    entries: Any = [SimpleNamespace(reason=reason) for reason in reasons]
+    assert most_common_reason(entries) == said

@@ -143,6 +143,42 @@ def run(folder: Path, times: int) -> Any:
     )
 
 
+def test_who_copies_the_reference_is_said_and_does_not_win(tmp_path: Path) -> None:
+    prompts = tuple(Prompt(id=f"p{i}", text=f"toy {i}", category="c") for i in range(30))
+    for i in range(30):
+        for name in ("real", "reference"):
+            (tmp_path / name).mkdir(exist_ok=True)
+            # Other PNG files than those that a run writes of the same pixels.
+            toys.toy_image(i).save(tmp_path / name / f"p{i}_0.png", compress_level=1)
+    found = gandiff.compare(
+        **{**QUICK, "samples_per_prompt": 1},
+        generators={
+            "own": painter("one"),
+            "real": {"type": "folder", "folder": str(tmp_path / "real")},
+        },
+        suite=PromptSuite(name="own", prompts=prompts),
+        metrics=["fd(encoder=scenes)"],
+        reference={"folder": str(tmp_path / "reference")},
+        out=tmp_path / "run",
+        quiet=True,
+    )
+    said = "30 of 30 images of real are images of the reference, byte for byte: distances to it say"
+    assert [line for line in found.warnings if "reference" in line] == [f"{said} nothing"]
+    for page in ("report.md", "report.html"):
+        assert said in (tmp_path / "run" / "report" / page).read_text(encoding="utf-8")
+    (line,) = (line for line in found.verdict if "distribution" in line)
+    assert line.startswith("On distribution, own against real is undecided")
+    assert "30 of 30 images that get 0" in line
+
+
+def test_a_folder_of_reference_images_is_said(
+    capsys: pytest.CaptureFixture[str], pictures: Path, tmp_path: Path
+) -> None:
+    shutil.copytree(pictures / "ref", tmp_path / "mine")
+    _, said = score(capsys, tmp_path / "mine", pictures / "ref")
+    assert "60 of 60 images are images of the reference, byte for byte" in said
+
+
 def test_prompts_with_the_same_pictures_are_one_in_every_table_of_a_run(tmp_path: Path) -> None:
     once, thrice = run(tmp_path / "once", 1), run(tmp_path / "thrice", 3)
     assert not [warning for warning in once.warnings if "copies" in warning]

@@ -151,6 +151,17 @@ def test_what_a_comparison_without_a_file_leaves_out_is_said(
     assert "clip_score" in said.err
     for line in (said.err, report, Path("runs/a-vs-b/run.json").read_text()):
         assert "is left out: " in line
+    why = (
+        "Alignment was not measured (clip_score(model=ViT-B-32/openai) was left out: the weights "
+        "of the CLIP model ViT-B-32/openai are missing)."
+    )
+    few = "Diversity was not measured (diversity(encoder=inception) was left out: "
+    for text in (said.out, report):
+        assert why in text.replace("\\", "")
+        assert few in text.replace("\\", "")
+        assert "no metric of it was asked for" not in text
+    assert main(["report", "runs/a-vs-b"]) == 0  # which reads it from the run
+    assert why in capsys.readouterr().out
 
 
 def test_models_of_one_name_are_told_apart(capsys: pytest.CaptureFixture[str]) -> None:

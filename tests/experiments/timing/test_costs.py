@@ -112,7 +112,7 @@ def test_a_folder_costs_nothing(measured: tuple[Path, api.RunSummary]) -> None:
     (row,) = rows[rows.generator == "elsewhere"].itertuples()
     assert (row.metric, row.note) == (
         "latency_seconds",
-        "not timed: its images were made elsewhere",
+        "not timed: the images were made elsewhere",
     )
     assert pd.isna(row.value)
     assert "elsewhere" not in record(measured[1].folder)["costs"]
@@ -354,6 +354,23 @@ def test_the_calls_that_were_made_are_in_table_protocol_and_report(tmp_path: Pat
     assert len(toy) > 10
     begun = sum(line == "begin None_0" for line in processes(log))
     assert begun == json.loads(rows.protocol["toy"])["warmup_calls"] + len(toy)
+
+
+def test_how_often_two_runs_called_does_not_keep_their_times_apart(tmp_path: Path) -> None:
+    """What a protocol says beside what was asked for was found by measuring, never twice alike."""
+    timing = {"warmup": 1, "repeats": 2, "rounds": 1, "batch_sizes": [1, 2], "min_seconds": 0.02}
+    runs = []
+    for name, delay in (("a", 0.0), ("b", 0.004)):
+        generators = {"toy": {"type": TOY, "delay": delay}}
+        (tmp_path / name).mkdir()
+        file = write_comparison(tmp_path / name, 2, generators=generators, timing=timing)
+        runs.append(api.run(file, out=tmp_path / name / "run", quiet=True).folder)
+    warmups = [pd.read_parquet(folder / "timing.parquet").warmups.max() for folder in runs]
+    assert warmups[0] > warmups[1]
+    found = api.compare_runs(*runs)
+    assert not found.warnings
+    costs = {"latency_seconds", "images_per_second", "load_seconds", "peak_memory_bytes", "nfe"}
+    assert costs <= {change.metric for change in found.changes}
 
 
 def test_what_was_timed_before_there_was_a_least_time_stands() -> None:

@@ -152,7 +152,7 @@ def test_looking_up_is_never_timed(tmp_path: Path, family: str) -> None:
     rows = pd.read_parquet(folder / "results.parquet")
     mine = rows[rows.generator == "elsewhere"]
     assert list(mine.metric) == ["latency_seconds"]
-    assert list(mine.note) == ["not timed: its images were made elsewhere"]
+    assert list(mine.note) == ["not timed: the images were made elsewhere"]
     assert set(rows[rows.generator == "function"].metric) == {*TIMED, "nfe"}
     with pytest.raises(RequestError, match=r"elsewhere\.timing: images that were made elsewhere"):
         load_comparison(file, ["generators.elsewhere.timing=on"])
