@@ -69,10 +69,9 @@ class Loop:
         self._data = data_identity(request, captions_sha256)
         self.progress = TrainingProgress()
         self.events: list[dict[str, Any]] = []
-        self._in_a_row = 0
+        self._in_a_row, self._until = 0, 0.0  # seconds before which nothing is measured
         self._size, self._share = size or request.batch_size, share
         self._asked = self._stop = self._midway = self._slow = False
-        self._until = 0.0  # seconds of the training before which nothing is measured
         check_options(request)
         self.log = TrainingLog(
             request.out,
@@ -114,8 +113,7 @@ class Loop:
         the step raises ``NonFiniteError``, the loop returns to the last checkpoint and passes over
         the batch. ``tick`` is called by the first process at even distances, less often where it
         would take more than a fifth of a budget in time (the first about ``tick_seconds``); it
-        returns a score (higher is better) and what to log. Raises ``Diverged`` if going back does
-        not help.
+        returns a score (higher is better) and what to log. Raises ``Diverged`` if that is no help.
         """
         self._asked = self._stop = False
         self._hold_back(*self.ranks.broadcast(tick_seconds))
