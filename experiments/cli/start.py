@@ -154,9 +154,9 @@ def compare_models(
     request = _request(given, models)
     made = start(request, overrides=given["overrides"] or (), limit=given["limit"])
     folder = given["out"] or RUNS / made.comparison.name
-    how = {"command": this_command(), "quiet": given["quiet"]}
-    seen = {"remarks": made.seen.remarks, "left_out": made.left_out}
-    echo_summary(api.run_comparison(made.comparison, folder, **how, **seen), as_json)
+    how: dict[str, Any] = {"command": this_command(), "quiet": given["quiet"]}
+    how |= {"remarks": made.seen.remarks, "left_out": made.left_out}
+    echo_summary(api.run_comparison(made.comparison, folder, **how), as_json)
 
 
 def _request(given: Mapping[str, Any], models: Sequence[str]) -> Request:
