@@ -28,7 +28,7 @@ from gandiff.experiments.runs.summary import RunSummary as RunSummary
 from gandiff.experiments.runs.target import RUNS, Target, find_target, need_run
 from gandiff.experiments.runs.traces import make_traces
 from gandiff.experiments.runs.trial import try_generators
-from gandiff.experiments.scoring.look import Findings, look, measurable
+from gandiff.experiments.scoring.look import Findings, by_axis, look, shortages
 from gandiff.experiments.scoring.problems import (
     missing_images,
     missing_measurements,
@@ -276,8 +276,12 @@ def build(
         **settings,
     }
     comparison = comparison_from_dict(data, origin="compare()", objects=ready)
+    left_out: dict[str, str] = {}
     if metrics is None:  # of those that nobody asked for, the ones that can be measured
-        comparison = dataclasses.replace(comparison, metrics=tuple(measurable(comparison)))
+        short = shortages(comparison)
+        possible = tuple(metric for metric, why in short.items() if why is None)
+        comparison = dataclasses.replace(comparison, metrics=possible)
+        left_out = by_axis({metric: why for metric, why in short.items() if why is not None})
     # The given order is the order of the report, whichever way each generator was given.
     points = [point for name in generators for point in comparison.sweeps.get(name, (name,))]
     ordered = {name: comparison.generators[name] for name in points}
@@ -285,7 +289,7 @@ def build(
         paid = [name for name, one in ready.items() if one.info.cost == "request"]
         ordered |= {name: dataclasses.replace(ordered[name], timing="on") for name in paid}
     comparison = dataclasses.replace(comparison, generators=ordered)
-    return comparison, {"suite": prompts, "generators": ready}
+    return comparison, {"suite": prompts, "generators": ready, "left_out": left_out}
 
 
 def _shows_scenes(suite: PromptSuite, reference: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.words import agree, counted
@@ -20,6 +20,7 @@ from gandiff.experiments.runs.preview import nobody_able, preview, wrong_setting
 from gandiff.experiments.scoring.edits import brought
 from gandiff.experiments.scoring.references import count_reference
 from gandiff.models.tasks import inability
+from gandiff.reports.sentence import listed
 
 
 @dataclasses.dataclass(kw_only=True)
@@ -71,16 +72,29 @@ def check_sizes(comparison: Comparison, suite: PromptSuite) -> Findings:
     return seen
 
 
-def measurable(comparison: Comparison) -> list[str]:
-    """The metrics of a comparison for which there will be enough images."""
-    return [metric for metric, why in shortages(comparison).items() if why is None]
-
-
 def shortages(comparison: Comparison) -> dict[str, str | None]:
     """Why each metric of a comparison cannot be measured on what is planned; None if it can."""
     suite = open_configured(comparison)
     planned = _planned(comparison, suite, count_reference(comparison))
     return {str(metric.spec): metric.shortage(planned) for _, metric in _metrics(comparison)}
+
+
+def by_axis(reasons: Mapping[str, str]) -> dict[str, str]:
+    """What was left out, by the axis that it would have stood for, each reason cut to its core."""
+    found: dict[str, dict[str, list[str]]] = {}
+    for metric, why in reasons.items():
+        one = make_metric(MetricSpec.parse(metric))
+        for_these = not (one.needs_facts or one.needs_edit or one.tasks)
+        if for_these and (axis := one.describe().axis):
+            core = why.removeprefix(f"{metric} ").partition(": ")[0].partition("; ")[0]
+            found.setdefault(axis, {}).setdefault(core, []).append(metric)
+    return {
+        axis: "; ".join(
+            f"{listed(metrics)} {agree(len(metrics), 'were')} left out: {core}"
+            for core, metrics in alike.items()
+        )
+        for axis, alike in found.items()
+    }
 
 
 def refuse(problems: Sequence[str]) -> None:

@@ -11,7 +11,6 @@ from gandiff.common.errors import MetricError, RequestError
 from gandiff.common.files import expanded, write_atomically
 from gandiff.common.outputs import check_file
 from gandiff.common.run_record import COMPARISON_FILE
-from gandiff.common.words import agree
 from gandiff.evaluate.features.weights import check_weights
 from gandiff.evaluate.result import MetricSpec
 from gandiff.experiments.config.load import comparison_from_text
@@ -21,11 +20,10 @@ from gandiff.experiments.config.types import Comparison
 from gandiff.experiments.plugins.registry import make_metric
 from gandiff.experiments.prompts.suites import find_suite, open_suite
 from gandiff.experiments.runs.describe import default_metrics
-from gandiff.experiments.scoring.look import Findings, look, refuse, shortages
+from gandiff.experiments.scoring.look import Findings, by_axis, look, refuse, shortages
 from gandiff.experiments.start.folders import fit_folder, table_of
 from gandiff.experiments.start.models import Model, read_models, relative
 from gandiff.experiments.start.text import write_text
-from gandiff.reports.sentence import listed
 
 SUFFIX = ".yaml"
 SHIPPED = ("gan-scenes", "diffusion-scenes")
@@ -114,25 +112,7 @@ def start(
     refuse(seen.problems)
     seen.remarks += [f"{metric} is left out: {reason}" for metric, reason in left_out.items()]
     reasons = {**{metric: why for metric, why in short.items() if why}, **left_out}
-    return dataclasses.replace(made, seen=seen, left_out=_by_axis(reasons))
-
-
-def _by_axis(reasons: Mapping[str, str]) -> dict[str, str]:
-    """What was left out, by the axis that it would have stood for, each reason cut to its core."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for metric, why in reasons.items():
-        one = make_metric(MetricSpec.parse(metric))
-        for_these = not (one.needs_facts or one.needs_edit or one.tasks)
-        if for_these and (axis := one.describe().axis):
-            core = why.removeprefix(f"{metric} ").partition(": ")[0].partition("; ")[0]
-            found.setdefault(axis, {}).setdefault(core, []).append(metric)
-    return {
-        axis: "; ".join(
-            f"{listed(metrics)} {agree(len(metrics), 'were')} left out: {core}"
-            for core, metrics in alike.items()
-        )
-        for axis, alike in found.items()
-    }
+    return dataclasses.replace(made, seen=seen, left_out=by_axis(reasons))
 
 
 def save_start(request: Request, out: Path, *, overwrite: bool = False) -> Start:

@@ -63,6 +63,18 @@ def test_all_kinds_of_generators_take_part_in_the_given_order(result: api.RunSum
     assert facts["command"] == "gandiff.compare"
 
 
+def test_a_usual_metric_that_is_short_of_images_is_named_in_the_record(tmp_path: Path) -> None:
+    """Which the verdict quotes where nothing else stands for the axis."""
+    few = compare(
+        tmp_path,
+        generators={"truth": truth, "noise": noise},
+        suite={"name": "scenes", "prompts": 5},
+        samples_per_prompt=1,
+    )
+    said = record(few.folder)["left_out"]["diversity"]
+    assert said.startswith("diversity(encoder=scenes) was left out: needs 2 images of one prompt")
+
+
 def test_the_result_is_data_frames_and_a_report(result: api.RunSummary) -> None:
     frame, scores = result.to_frame(), result.scores()
     assert isinstance(frame, pd.DataFrame)
