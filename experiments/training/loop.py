@@ -141,7 +141,7 @@ class Loop:
                 raise
             finally:
                 self.log.close()
-        if any(self.ranks.broadcast(float(self._asked))):  # even after the last step
+        if not all(self.ranks.broadcast(float(not self._asked))):  # even after the last step
             raise KeyboardInterrupt
 
     def _one(self, step: Callable[[], tuple[int, dict[str, float]]]) -> None:

@@ -264,7 +264,8 @@ def fits(recipe: DiffusionRecipe, resolution: int) -> None:
             f"{levels} levels of channels halve {side} cells a side too often; set fewer channels, "
             "or a smaller factor"
         )
-    if lowest == 1 and recipe.widths[-1] == _GROUP:  # normalised, one number says nothing
+    if lowest == 1 and _GROUP in recipe.widths[-2:]:  # normalised, one number says nothing
         raise ValueError(
-            f"the last level has one cell, so it must have {2 * _GROUP} channels at least"
+            f"the last level has one cell, so it and the one before must have {2 * _GROUP} channels "
+            "at least"
         )

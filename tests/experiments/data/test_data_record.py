@@ -164,7 +164,7 @@ def test_a_training_that_is_resumed_says_what_changed(
     command = ["train", kind, "--data", "data", "--out", "out", "--resolution", "8", *budget]
     command += ["--batch-size", "8", "--quiet", *(["--ticks", "1"] if kind == "gan" else [])]
     if kind == "diffusion":
-        small = ("channels=8,16", "factor=4", "sampling_steps=1", "guidance=1")
+        small = ("channels=8,16", "factor=2", "sampling_steps=1", "guidance=1")
         command += [word for one in small for word in ("--set", one)]
     with little_to_check(20):
         assert main(command) == 0

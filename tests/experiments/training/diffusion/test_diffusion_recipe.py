@@ -11,6 +11,7 @@ import pytest
 import torch
 
 from gandiff.common.errors import RequestError, SettingError
+from gandiff.experiments.training.diffusion.denoiser import unet_shape
 from gandiff.experiments.training.diffusion.noise import STEPS, Noising, build_scheduler
 from gandiff.experiments.training.diffusion.recipe import (
     RECIPES,
@@ -144,12 +145,28 @@ def test_what_does_nothing_may_stand_in_a_recipe() -> None:
         ({}, 0, "a multiple of 8"),
         ({"factor": 16}, 40, "factor=16 does not divide it"),
         ({"factor": 4}, 8, "3 levels of channels halve 2 cells a side too often"),
-        ({"channels": (8, 8, 8)}, 8, "one cell, so it must have 16 channels"),
+        ({"channels": (8, 8, 8)}, 8, "one cell, so it and the one before must have 16 channels"),
+        ({"channels": (8, 16), "factor": 4}, 8, "one cell, so it and the one before must have 16"),
     ],
 )
 def test_sizes_that_cannot_be_made(changes: dict[str, Any], resolution: int, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         fits(DiffusionRecipe(**changes), resolution)
+
+
+@pytest.mark.parametrize("channels", [(8,), (16,), (8, 16), (16, 8), (8, 16, 16), (16, 16, 16)])
+@pytest.mark.parametrize("factor", [1, 2, 4, 8])
+def test_what_fits_can_draw_a_single_picture(channels: tuple[int, ...], factor: int) -> None:
+    """Without guidance, which would make two of it."""
+    recipe = DiffusionRecipe(channels=channels, factor=factor, attention_layers=1)
+    try:
+        fits(recipe, 8)
+    except ValueError:
+        return
+    unet = build_unet(text_width=8, **unet_shape(recipe, 8))
+    side = 8 // recipe.cell
+    x, tokens = torch.zeros(1, recipe.depth, side, side), torch.zeros(1, 3, 8)
+    assert unet(x, torch.tensor([5]), encoder_hidden_states=tokens).sample.shape == x.shape
 
 
 def test_the_autoencoder_of_pixels_divides_every_size() -> None:
