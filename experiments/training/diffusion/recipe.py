@@ -266,6 +266,6 @@ def fits(recipe: DiffusionRecipe, resolution: int) -> None:
         )
     if lowest == 1 and _GROUP in recipe.widths[-2:]:  # normalised, one number says nothing
         raise ValueError(
-            f"the last level has one cell, so it and the one before must have {2 * _GROUP} channels "
-            "at least"
+            "the last level has one cell, so it and the one before must have "
+            f"{2 * _GROUP} channels at least"
         )
