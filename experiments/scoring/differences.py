@@ -45,7 +45,7 @@ class Side:
     generator: str
     images: Sequence[tuple[str, str | None]]
     values: Mapping[str, Float[np.ndarray, " n"]]
-    denominators: Mapping[str, Float[np.ndarray, " n"]]
+    denominators: Mapping[str, Float[np.ndarray, " n"]] = dataclasses.field(default_factory=dict)
     targets: Mapping[str, float]
     replicates: Mapping[str, Replicates] = dataclasses.field(default_factory=dict)
 
