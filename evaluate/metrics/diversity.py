@@ -15,7 +15,7 @@ from gandiff.evaluate.checks import feature_matrix, one_of, set_sha256, whole_nu
 from gandiff.evaluate.features.cache import PairFeatures
 from gandiff.evaluate.features.encoders import ELSEWHERE, ON_SCENES, EncoderChoice, is_shipped
 from gandiff.evaluate.metric import ImageRecord, Metric, MetricInput, MetricOutput, PlannedSets
-from gandiff.evaluate.numerics.statistics import add_up, bootstrap_ratio, jackknife_over_groups
+from gandiff.evaluate.numerics.statistics import add_up, jackknife_over_groups, ratio_of_sums
 from gandiff.evaluate.numerics.vendi import vendi_of_features
 from gandiff.evaluate.result import About, Interval, MetricResult, Value
 
@@ -269,7 +269,7 @@ def _ratio_of(
     """The ratio of two sums over the prompts of ``above``, resampling the clusters of prompts."""
     columns = (np.array([side[group] for group in above]) for side in (above, below))
     made, real = add_up(data.clusters_of(above), *columns)
-    return bootstrap_ratio(made, real, data.seed)
+    return ratio_of_sums(made, real, data.seed)
 
 
 def _order(q: Value) -> float:

@@ -158,7 +158,7 @@ class PairedMeans:
         # What is left of the target: exact where both sides are as far.
         left = dataclasses.replace(self, a=self.a - target * over_a, b=self.b - target * over_b)
         found = left._resampled(_farther, cluster_of, seed, resamples)
-        apart, _ = add_up(self.labels(cluster_of), self.differences, over_a)
+        (apart,) = add_up(self.labels(cluster_of), self.differences)
         if len(apart) < MIN_PAIRS:
             return found
         # With D the sum of a - b and S that of a + b, ||A| - |B|| is the smaller of |D| and |S|;
@@ -207,18 +207,18 @@ def paired_means(
     common = [group for group in a if group in b]
     if not common:
         raise ValueError("the two sides have no prompt in common that both have values for")
-    sides = (np.array([side[group] for group in common]) for side in (a, b))
-    means = PairedMeans(prompts=common, a=next(sides), b=next(sides))
+
+    def column(side: Mapping[str, float]) -> Float[np.ndarray, " g"]:
+        return np.array([side[group] for group in common])
+
+    means = PairedMeans(prompts=common, a=column(a), b=column(b))
     if below is None or all((np.isnan(c) | (c == 1)).all() for c in below):
         return means
-    found = (
-        np.array([side[group] for group in common])
-        for side in (_group_means(below[0], a_groups), _group_means(below[1], b_groups))
-    )
-    over = next(found), next(found)
-    if not all(column.sum() > 0 for column in over):
+    over_a, over_b = _group_means(below[0], a_groups), _group_means(below[1], b_groups)
+    means = dataclasses.replace(means, below=(column(over_a), column(over_b)))
+    if not all(one.sum() > 0 for one in means.below or ()):
         raise ValueError("nothing is below one of the two sides")
-    return dataclasses.replace(means, below=over)
+    return means
 
 
 def paired_difference(

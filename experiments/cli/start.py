@@ -154,9 +154,15 @@ def compare_models(
     request = _request(given, models)
     made = start(request, overrides=given["overrides"] or (), limit=given["limit"])
     folder = given["out"] or RUNS / made.comparison.name
-    how: dict[str, Any] = {"command": this_command(), "quiet": given["quiet"]}
-    how |= {"remarks": made.seen.remarks, "left_out": made.left_out}
-    echo_summary(api.run_comparison(made.comparison, folder, **how), as_json)
+    summary = api.run_comparison(
+        made.comparison,
+        folder,
+        command=this_command(),
+        quiet=given["quiet"],
+        remarks=made.seen.remarks,
+        left_out=made.left_out,
+    )
+    echo_summary(summary, as_json)
 
 
 def _request(given: Mapping[str, Any], models: Sequence[str]) -> Request:
